@@ -1,0 +1,36 @@
+"""Answers that the relay gives itself, on a flow that then goes no further."""
+
+import json
+from typing import Any
+
+from mitmproxy.http import HTTPFlow, Response
+
+from translate import error_body
+
+JSON = {"content-type": "application/json"}
+
+
+def answer(flow: HTTPFlow, status: int, body: bytes | str, **headers: str) -> None:
+    """Answer the flow; a HEAD gets the head alone."""
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    response = Response.make(status, body, fields)
+    if flow.request.method == "HEAD":
+        response.raw_content = b""  # and content-length stays
+    flow.response = response
+
+
+def answer_json(flow: HTTPFlow, value: Any) -> None:
+    answer(flow, 200, json.dumps(value).encode(), **JSON)
+
+
+def refuse(
+    flow: HTTPFlow,
+    status: int,
+    message: str,
+    code: str | None = None,
+    param: str | None = None,
+    **headers: str,
+) -> None:
+    """An error in OpenAI's form."""
+    body = error_body(status, message, code=code, param=param)
+    answer(flow, status, body, **JSON, **headers)

@@ -1,0 +1,116 @@
+"""Who may talk to us, and which TLS hosts are opened; what is not opened passes untouched."""
+
+import hmac
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from mitmproxy import connection, http, tls
+
+from addons import config, routes, transport
+from addons.answer import refuse
+from addons.line import OWN
+from addons.routes import OPENAI, Route
+
+# What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
+KEYED = frozenset({Route.RELAY, Route.MODELS})
+
+
+class Guard:
+    def client_connected(self, client: connection.Client) -> None:
+        if remote(client) and not config.settings().client_key:
+            client.error = "codex-relay serves this machine only, unless relay_client_key is set"
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        if not flow.response and astray(flow):
+            refuse(flow, 403, f"No tunnel to {flow.request.host} for clients on other machines.")
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        if address := data.context.server.address:  # else it is TLS to our own port
+            name = data.client_hello.sni or address[0]
+            ours = at_us(data.context.client, *address[:2])
+            data.ignore_connection = not ours and name.lower().rstrip(".") not in OPENAI
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if flow.response:
+            return
+        if at_us(flow.client_conn, flow.request.host, flow.request.port):
+            flow.metadata[OWN] = True  # HTTP_PROXY is often applied to loopback as well
+        if astray(flow):
+            refuse(flow, 403, f"No way to {flow.request.host} for clients on other machines.")
+        elif transport.own(flow):
+            check_address(flow)
+        if not flow.response and not admitted(flow):
+            status = 401 if transport.own(flow) else 400  # at a 401 Codex refreshes its login
+            message = "relay_client_key is set, and this request has no such key as Bearer."
+            refuse(flow, status, message, "invalid_api_key")
+
+
+def check_address(flow: http.HTTPFlow) -> None:
+    """Against pages in the user's browser: a name that leads to us, a page that posts to us."""
+    host = hostname(f"//{flow.request.host_header or flow.request.host}")
+    origin = flow.request.headers.get("origin")
+    if not familiar(host):
+        message = f"This port does not answer for {host!r}; relay_hosts may name it."
+        refuse(flow, 421, message, "misdirected_request")
+    elif origin is not None and not familiar(hostname(origin)):
+        message = f"No requests from pages of {origin!r}; relay_hosts may name its host."
+        refuse(flow, 403, message, "foreign_origin")
+
+
+def hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def familiar(host: str) -> bool:
+    return (
+        host == "localhost"
+        or host.endswith(".localhost")
+        or is_loopback(host)
+        or host in config.settings().hosts
+    )
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return (mapped or ip).is_loopback
+
+
+def remote(client: connection.Client) -> bool:
+    """Whether the client is on another machine; mitmproxy's local mode has only this one's."""
+    return client.proxy_mode.type_name != "local" and not is_loopback(client.peername[0])
+
+
+def at_us(client: connection.Client, host: str, port: int) -> bool:
+    """Whether the address is that of our own port."""
+    ports = {client.sockname[1], config.settings().port}
+    return port in ports and familiar(host.lower())
+
+
+def astray(flow: http.HTTPFlow) -> bool:
+    """Whether a client on another machine wants more than us and OpenAI's hosts."""
+    host, port = flow.request.host.lower(), flow.request.port
+    return (
+        remote(flow.client_conn)
+        and not transport.own(flow)
+        and host not in OPENAI
+        and not at_us(flow.client_conn, host, port)
+    )
+
+
+def admitted(flow: http.HTTPFlow) -> bool:
+    """Whether the request has a client key or needs none."""
+    keys, route = config.settings().client_key, routes.route_of(flow)
+    needed = route is not Route.HEALTH if transport.own(flow) else route in KEYED
+    if not keys or not needed:
+        return True
+    scheme, _, token = flow.request.headers.get("authorization", "").partition(" ")
+    sent = token.strip().encode("utf-8", "surrogateescape")
+    fits = [hmac.compare_digest(sent, key.get_secret_value().encode()) for key in keys]
+    return scheme.lower() == "bearer" and any(fits)

@@ -1,0 +1,45 @@
+"""What an addon says about a flow that `transport` is to carry: its `Line`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mitmproxy.http import HTTPFlow, Response
+
+if TYPE_CHECKING:
+    from translate import Exchange
+
+OWN = "relay.own"  # in the metadata
+LINE = "relay_line"  # an attribute: metadata holds plain data only
+SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
+
+
+def sse_head() -> Response:
+    return Response.make(200, b"", {**SSE, "transfer-encoding": "chunked"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one exchange is carried. Its request is read whole, its streamed reply is chunked."""
+
+    exchange: "Exchange"
+    silence: float  # s without a byte from upstream until the attempt counts as dead
+    retry: Callable[[HTTPFlow, str | None, int], float | None]  # s to wait, None: give up
+    heartbeat: float = 0.0  # s without a byte to the client until a heartbeat is sent; 0: never
+    head: Callable[[], Response] = sse_head  # for a heartbeat that precedes the reply
+
+
+def attach(flow: HTTPFlow, line: Line) -> None:
+    """Put the flow on a line, at the latest in its `request` hook."""
+    # Not in a WeakKeyDictionary: a line that refers to its flow would keep both for ever.
+    vars(flow)[LINE] = line
+
+
+def line_of(flow: HTTPFlow) -> Line | None:
+    line: Line | None = vars(flow).get(LINE)
+    return line
+
+
+def own(flow: HTTPFlow) -> bool:
+    """Whether the request was addressed to our own port, not through it to another host."""
+    return bool(flow.metadata.get(OWN))

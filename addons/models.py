@@ -1,0 +1,109 @@
+"""The upstream's model list and the installed Codex's catalog: fetched when needed, and kept."""
+
+import asyncio
+import shutil
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import certifi
+from mitmproxy import ctx
+from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
+
+from addons import config
+from translate import catalog
+
+PATIENCE = 5.0  # s; Codex waits about as long for its catalog
+MISS = 60.0  # s until an upstream that gave no list is asked again
+KEPT = 32  # lists; where clients bring their own keys, each has its own
+
+type Listed = list[catalog.Entry] | None
+
+# By URL and key; the result has the (monotonic) time at which it is to be asked for again.
+_lists: dict[tuple[str, str | None], asyncio.Task[tuple[Listed, float]]] = {}
+_bundled: list[asyncio.Task[dict[str, Any] | None]] = []
+
+
+async def listed(url: str, key: str | None) -> Listed:
+    """What the upstream at this base URL lists; None: it does not tell. Never raises."""
+    task = _lists.pop((url, key), None)
+    if task is None or (task.done() and task.result()[1] <= time.monotonic()):
+        task = asyncio.create_task(fetch(url, key))
+    _lists[url, key] = task  # the last one now, as the first one goes
+    while len(_lists) > KEPT:
+        del _lists[next(iter(_lists))]
+    return (await asyncio.shield(task))[0]
+
+
+async def fetch(url: str, key: str | None) -> tuple[Listed, float]:
+    headers = {"accept": "application/json", "user-agent": "codex-relay"}
+    request = HTTPRequest(
+        f"{url}/models",
+        headers=headers | ({"authorization": f"Bearer {key}"} if key else {}),
+        connect_timeout=PATIENCE,
+        request_timeout=PATIENCE,
+        follow_redirects=False,  # the key is for this host
+        **trust(),
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):  # tornado's two timeouts are one after the other
+            # Not through HTTP_PROXY, unlike other clients: that proxy may be we.
+            reply = await AsyncHTTPClient().fetch(request)
+        found = catalog.entries(reply.body)
+    except (HTTPError, OSError, ValueError):
+        return None, time.monotonic() + MISS
+    return found, time.monotonic() + config.settings().models_ttl
+
+
+def trust() -> dict[str, Any]:
+    """Whom to trust, by mitmproxy's options, as for the requests that go through it."""
+    file = ctx.options.ssl_verify_upstream_trusted_ca or certifi.where()
+    return {"validate_cert": not ctx.options.ssl_insecure, "ca_certs": file}
+
+
+async def base() -> dict[str, Any]:
+    """What the entries of Codex's catalog have in common; asks the installed Codex once."""
+    if not _bundled:
+        _bundled.append(asyncio.create_task(bundled()))
+    return await asyncio.shield(_bundled[0]) or {
+        **catalog.TEMPLATE,
+        "base_instructions": own_instructions(),
+    }
+
+
+async def bundled() -> dict[str, Any] | None:
+    """The template in the catalog of the `codex` on PATH. Never raises."""
+    if not (program := shutil.which("codex")):
+        return None
+    try:
+        running = await asyncio.create_subprocess_exec(
+            program,
+            *("debug", "models", "--bundled"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                output, _ = await running.communicate()
+        finally:
+            if running.returncode is None:
+                running.kill()
+        return catalog.template(output)
+    except (OSError, ValueError):
+        return None
+
+
+@cache
+def own_instructions() -> str:
+    file = Path(__file__).parents[1] / "translate" / "base_instructions.md"
+    return file.read_text("utf-8")
+
+
+def forget() -> None:
+    """Before the event loop goes."""
+    for task in [*_lists.values(), *_bundled]:
+        task.cancel()
+    _lists.clear()
+    _bundled.clear()

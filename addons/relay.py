@@ -1,0 +1,19 @@
+"""What mitmproxy loads: `mitmdump -s addons/relay.py`. Touched, it reads all of our code anew."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+for name in [name for name in sys.modules if name.partition(".")[0] in ("addons", "translate")]:
+    del sys.modules[name]
+
+# ruff: noqa: E402 - the lines above come first
+from addons.codex import Codex
+from addons.config import Config
+from addons.demo import Demo
+from addons.guard import Guard
+from addons.routes import Routes
+from addons.translator import Translator
+from addons.transport import Transport
+
+addons = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]

@@ -1,0 +1,66 @@
+"""Whether and when a failed attempt is worth another: a pure function of the failure."""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from mitmproxy.http import HTTPFlow, Response
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+# By code, not by message: Gemini's passing 429 mentions quota and billing in its text as well.
+QUOTA = re.compile(
+    rb'"(?:code|type)"\s*:\s*"(?:insufficient_(?:quota|balance)|exceeded_current_quota|billing)'
+)
+FIRST, LONGEST = 0.5, 8.0  # s of backoff; a provider's own Retry-After may be longer
+
+
+def retry_policy(
+    attempts: int,
+    budget: float,
+    *,
+    now: Callable[[], float] = time.time,
+    jitter: Callable[[], float] = lambda: 0.0,
+) -> Callable[[HTTPFlow, str | None, int], float | None]:
+    """At most `attempts` in all, the last one begun within `budget` s of the whole request.
+
+    `jitter` gives the share of a wait that is added to it.
+    """
+
+    def policy(flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
+        reply = None if error else flow.response
+        if attempt >= attempts or (reply and not passing(reply)):
+            return None
+        asked = retry_after(reply, now()) if reply else None
+        wait = (asked or min(FIRST * 2 ** (attempt - 1), LONGEST)) * (1 + jitter())
+        spent = now() - (flow.request.timestamp_end or flow.request.timestamp_start)
+        return wait if spent + wait <= budget else None
+
+    return policy
+
+
+def passing(reply: Response) -> bool:
+    """Whether the same request may well succeed later."""
+    if reply.status_code == 429 and QUOTA.search(reply.get_content(strict=False) or b""):
+        return False
+    says = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
+    return reply.status_code in TRANSIENT if says is None else says
+
+
+def retry_after(reply: Response, now: float) -> float | None:
+    """Seconds that the provider asks for, or None. A date in the past asks for none."""
+    headers = reply.headers
+    readings: tuple[tuple[str, Callable[[str], float]], ...] = (
+        ("retry-after-ms", lambda value: float(value) / 1000),
+        ("retry-after", float),
+        ("retry-after", lambda value: parsedate_to_datetime(value).timestamp() - now),
+    )
+    for name, read in readings:
+        try:
+            wait = read(headers[name])
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(wait):
+            return max(wait, 0.0)
+    return None

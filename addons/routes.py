@@ -1,0 +1,106 @@
+"""Host, path and client → relay it, answer it, pass it on, refuse it. One table, one function."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from mitmproxy import http
+
+from addons import config, transport
+
+
+class Route(StrEnum):
+    RELAY = "relay"  # to the provider, translated
+    UPGRADE = "upgrade"  # to WebSocket: declined, so that the client uses RELAY
+    MODELS = "models"
+    ACCOUNT = "account"
+    HEALTH = "health"
+    INDEX = "index"
+    ISOLATED = "isolated"  # another call of Codex to OpenAI
+    MISSING = "missing"  # no such path on our port
+    METHOD = "method"  # the path, but not with this method
+    PASS = "pass"  # noqa: S105 - to where the client sent it
+
+
+OURS = None  # stands for our own port in the table
+WEBSOCKET = "websocket"  # stands for the method of an upgrade
+
+RESPONSES = {"POST": Route.RELAY, WEBSOCKET: Route.UPGRADE}
+MODELS = {"GET": Route.MODELS}
+ACCOUNT = {"GET": Route.ACCOUNT}
+
+TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
+    "api.openai.com": {"/v1/responses": RESPONSES, "/v1/models": MODELS},
+    "chatgpt.com": {
+        "/backend-api/codex/responses": RESPONSES,
+        "/backend-api/codex/models": MODELS,
+        "/backend-api/wham/accounts/check": ACCOUNT,
+    },
+    OURS: {
+        "/": {"GET": Route.INDEX},
+        "/health": {"GET": Route.HEALTH},
+        "/responses": RESPONSES,
+        "/v1/responses": RESPONSES,
+        "/backend-api/codex/responses": RESPONSES,
+        "/models": MODELS,
+        "/v1/models": MODELS,
+        "/backend-api/codex/models": MODELS,
+        "/backend-api/wham/accounts/check": ACCOUNT,
+    },
+}
+OPENAI = frozenset(host for host in TABLE if host)
+
+# On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.
+ANYBODY = frozenset({Route.RELAY, Route.UPGRADE})
+
+
+def decide(
+    *, own: bool, host: str, method: str, path: str, headers: Mapping[str, str], isolate: bool
+) -> Route:
+    """The route of a request; `own`: it was addressed to our own port."""
+    site = OURS if own else host.lower().rstrip(".")
+    if site not in TABLE:
+        return Route.PASS
+    methods = methods_of(site, path)
+    if "websocket" in headers.get("upgrade", "").lower():
+        method = WEBSOCKET
+    route = methods.get({"HEAD": "GET"}.get(method, method))
+    if own:
+        return route or (Route.METHOD if methods else Route.MISSING)
+    if route in ANYBODY or (route and from_codex(headers)):
+        return route
+    return Route.ISOLATED if isolate and from_codex(headers) else Route.PASS
+
+
+def methods_of(site: str | None, path: str) -> Mapping[str, Route]:
+    """What is done with this path, by method; nothing where it is not ours."""
+    plain = path.partition("?")[0]
+    return TABLE[site].get(plain if plain == "/" else plain.rstrip("/"), {})
+
+
+def from_codex(headers: Mapping[str, str]) -> bool:
+    """codex_exec, codex_cli_rs, codex-tui, codex-mcp-client, codex_vscode, "Codex Desktop" …
+
+    Some calls carry the user agent alone (`/wham/accounts/check` of 0.169)."""
+    names = headers.get("originator", ""), headers.get("user-agent", "")
+    return any(name.lower().startswith("codex") for name in names)
+
+
+def route_of(flow: http.HTTPFlow) -> Route:
+    """The route, decided once: later the request may be another."""
+    if "relay.route" not in flow.metadata:
+        request = flow.request
+        flow.metadata["relay.route"] = decide(
+            own=transport.own(flow),
+            host=request.pretty_host,
+            method=request.method,
+            path=request.path,
+            headers=request.headers,
+            isolate=config.settings().isolate,
+        ).value
+    return Route(flow.metadata["relay.route"])
+
+
+class Routes:
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if not flow.response:
+            route_of(flow)

@@ -1,0 +1,127 @@
+"""The exchange on a flow: the request goes up translated, the reply comes down translated."""
+
+import time
+import uuid
+import zlib
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+
+from addons import config, routes, transport, upstream
+from addons.answer import answer, refuse
+from addons.routes import Route
+from translate import BadRequest, Exchange, Reply, decode, exchange
+
+PATH = {"chat": "/chat/completions", "responses": "/responses"}
+
+
+class Translator:
+    """Relays the flows that routes.py marked; every other flow passes by."""
+
+    def __init__(self) -> None:
+        self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        if flow.response or routes.route_of(flow) is not Route.RELAY:
+            return
+        try:
+            self._exchanges[flow] = made = await begin(flow)
+        except BadRequest as error:
+            refuse(flow, 400, error.message, error.code, error.param)
+            return
+        settings = config.settings()
+        flow.comment = story(made)
+        transport.attach(
+            flow,
+            transport.Line(
+                exchange=made,
+                heartbeat=settings.heartbeat,
+                silence=settings.timeout,
+                retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
+                head=lambda: head(flow, made),
+            ),
+        )
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        made = self._exchanges.get(flow)
+        if made and made.streaming and flow.response and flow.response.status_code == 200:
+            encoding = flow.response.headers.get("content-encoding", "")
+            flow.response.headers = head(flow, made).headers
+            flow.response.stream = stream(made.feed, encoding)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        made = self._exchanges.get(flow)
+        if made is None or flow.response is None or flow.response.stream:
+            return
+        body = flow.response.get_content(strict=False) or b""
+        if flow.response.status_code == 200:
+            deliver(flow, made, made.whole(body))
+        else:
+            wait = flow.response.headers.get("retry-after")
+            deliver(flow, made, made.fail(flow.response.status_code, body, wait))
+
+
+async def begin(flow: http.HTTPFlow) -> Exchange:
+    """Translate the request and point the flow at the upstream. Raises BadRequest."""
+    try:
+        body = decode(flow.request.get_content() or b"")
+    except ValueError as error:  # of the content encoding, or of the JSON in it
+        raise BadRequest(str(error)) from None
+    target = upstream.target(flow)
+    made = exchange(
+        body,
+        client="responses",
+        provider=target.provider,
+        model=await upstream.model(str(body.get("model")), target),
+        id=f"resp_{uuid.uuid4().hex}",
+        now=int(time.time()),
+    )
+    request = flow.request
+    request.url = target.url + PATH[target.provider.dialect]
+    fields = {"host": request.host_header or "", **upstream.headers(target)}
+    request.headers = http.Headers([(k.encode(), v.encode()) for k, v in fields.items()])
+    request.trailers = None
+    request.content = made.body
+    request.headers["content-length"] = str(len(made.body))
+    return made
+
+
+def stream(feed: Callable[[bytes], bytes], encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
+    """`feed` as mitmproxy calls it: encoded bytes in, and [] for nothing, as b"" would end it."""
+    if encoding not in ("gzip", "deflate"):  # we ask for identity; some servers compress anyway
+        return lambda data: feed(data) or []
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def unpacked(data: bytes) -> bytes | list[bytes]:
+        if not data:
+            return feed(unpack.flush()) + feed(b"") or []
+        plain = unpack.decompress(data)
+        return plain and feed(plain) or []
+
+    return unpacked
+
+
+def head(flow: http.HTTPFlow, made: Exchange) -> http.Response:
+    """The head of a streamed reply."""
+    response = transport.sse_head()
+    response.headers.update(report(made))
+    return response
+
+
+def deliver(flow: http.HTTPFlow, made: Exchange, reply: Reply) -> None:
+    answer(flow, reply.status, reply.body, **reply.headers, **report(made))
+
+
+def report(made: Exchange) -> dict[str, str]:
+    """What the client is told beside the reply: who answered, and what did not cross."""
+    told = {"x-relay-provider": made.provider.name, "x-relay-model": made.model}
+    if made.dropped:
+        told["x-relay-dropped"] = ", ".join(made.dropped)
+    # header values are latin-1 without control characters, and servers limit their length
+    return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}
+
+
+def story(made: Exchange) -> str:
+    dropped = f" · dropped {', '.join(made.dropped)}" if made.dropped else ""
+    return f"{made.asked} → {made.provider.name}/{made.model}{dropped}"

@@ -1,0 +1,98 @@
+"""Which provider answers, where it lives, whose key it gets and what it calls the model."""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from mitmproxy.http import HTTPFlow
+
+from addons import config, demo, models, transport
+from addons.routes import OPENAI
+from addons.settings import Settings, known
+from translate import Provider
+
+# OpenAI's own: they must never reach another host, whatever the client was set up with.
+OPENAI_KEYS = ("sk-proj-", "sk-svcacct-", "sk-admin-")
+USER_AGENT = "codex-relay"
+
+
+@dataclass(frozen=True)
+class Target:
+    provider: Provider
+    url: str  # without a slash at the end
+    key: str | None = field(repr=False)
+
+
+def target(flow: HTTPFlow) -> Target:
+    """The upstream of a request, as the settings and the client's own key have it."""
+    settings = config.settings()
+    provider, url = place(settings)
+    return Target(provider, url, settings.api_key.get_secret_value() or brought(flow, url))
+
+
+def place(settings: Settings) -> tuple[Provider, str]:
+    """The provider and its base URL; the demonstration where nothing is configured."""
+    named = known().get(settings.provider)
+    if settings.upstream:
+        return named or recognised(settings.upstream), settings.upstream
+    if named and named.base_urls:
+        return named, named.base_urls[0]
+    return known()["demo"], demo.url()
+
+
+def recognised(url: str) -> Provider:
+    """By its host, as paths and ports differ from version to version."""
+    host = urlsplit(url).hostname
+    for provider in known().values():
+        if any(urlsplit(base).hostname == host for base in provider.base_urls):
+            return provider
+    return known()["generic"]
+
+
+def brought(flow: HTTPFlow, url: str) -> str | None:
+    """The key of a client that came by base URL with the provider's own, as Codex's `env_key`."""
+    headers = flow.request.headers
+    if not transport.own(flow) or "chatgpt-account-id" in headers or config.settings().client_key:
+        return None
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    theirs = token.startswith(OPENAI_KEYS) or chatgpt_account(token) is not None
+    if scheme.lower() != "bearer" or (theirs and urlsplit(url).hostname not in OPENAI):
+        return None
+    return token or None
+
+
+def chatgpt_account(token: str) -> str | None:
+    """The account in a ChatGPT token's own claims. Nothing depends on its being genuine."""
+    try:
+        claims = token.split(".")[1]
+        parsed = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        found = parsed["https://api.openai.com/auth"]["chatgpt_account_id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+async def model(asked: str, to: Target) -> str:
+    """The upstream's name for the model that the client asked for."""
+    settings = config.settings()
+    for pattern, name in settings.model_map:
+        if fnmatchcase(asked, pattern):
+            return name
+    if not settings.model:
+        return asked
+    listed = await models.listed(to.url, to.key) or []
+    return asked if any(entry.id == asked for entry in listed) else settings.model
+
+
+def headers(to: Target) -> dict[str, str]:
+    """All that goes up beside the body: built from nothing, so nothing of the client's does."""
+    made = {
+        "accept": "text/event-stream",
+        "accept-encoding": "identity",  # what is compressed cannot be translated as it comes
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+    }
+    return made | ({"authorization": f"Bearer {to.key}"} if to.key else {})

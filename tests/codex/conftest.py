@@ -1,0 +1,66 @@
+"""One relay and one provider for all the tests of a worker; a fresh Codex for each."""
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.codex.driver import Codex, Mode, Relay
+from tests.fake_provider import FakeProvider
+
+NewCodex = Callable[..., Codex]
+PIXEL = Path(__file__).with_name("pixel.png")
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[FakeProvider]:
+    provider = FakeProvider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture(scope="session")
+def relay(upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """The relay as its user starts it."""
+    relay = Relay(
+        tmp_path_factory.mktemp("relay"), upstream=upstream.url, api_key=upstream.key or ""
+    )
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def provider(upstream: FakeProvider, relay: Relay) -> Iterator[FakeProvider]:
+    """The upstream of the relay, forgetful between tests."""
+    upstream.reset()
+    read = len(relay.log)
+    yield upstream
+    upstream.verify()
+    assert "Traceback" not in relay.log[read:]
+
+
+@pytest.fixture
+def codex(tmp_path: Path, relay: Relay) -> NewCodex:
+    """Makes a Codex: `codex()`, or `codex(mode, relay=…, config=…)`: see driver.Codex."""
+    numbers = itertools.count()
+
+    def make(mode: Mode = Mode.PROVIDER, relay: Relay = relay, **more: str) -> Codex:
+        return Codex(tmp_path / f"codex{next(numbers)}", mode, relay, **more)
+
+    return make
+
+
+@pytest.fixture
+def mcp() -> str:
+    """Configuration of Codex's that gives it the MCP server tiny_mcp.py, and waits for it."""
+    pytest.importorskip("mcp")  # not on Python 3.12: see pyproject.toml
+    server = Path(__file__).with_name("tiny_mcp.py")
+    return f"""
+[mcp_servers.tiny]
+command = {json.dumps(sys.executable)}
+args = [{json.dumps(str(server))}]
+required = true
+"""

@@ -1,0 +1,273 @@
+"""The real Codex and the real relay as subprocesses: private folders, a clean environment, bounded
+time, and no way to any host but loopback."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import codex_cli_bin
+
+ROOT = Path(__file__).parents[2]
+CODEX = codex_cli_bin.bundled_codex_path()
+MITMDUMP = Path(sys.executable).with_name("mitmdump")
+
+# Invented. A leak of either to the provider is refused there, and seen in the tests.
+API_KEY = "sk-proj-invented-0001"
+ACCOUNT = "00000000-0000-4000-8000-000000000001"
+
+
+class Mode(StrEnum):
+    """How Codex is brought to the relay."""
+
+    PROXY_KEY = "proxy-key"  # HTTPS_PROXY, logged in with an API key
+    PROXY_CHATGPT = "proxy-chatgpt"  # HTTPS_PROXY, logged in with a ChatGPT account
+    PROVIDER = "provider"  # a model provider of its own in config.toml
+    BASE_URL = "base-url"  # openai_base_url in config.toml
+
+    @property
+    def by_proxy(self) -> bool:
+        return self in (Mode.PROXY_KEY, Mode.PROXY_CHATGPT)
+
+
+class Relay:
+    """`mitmdump -s addons/relay.py` on a free port, up when the constructor returns."""
+
+    def __init__(self, folder: Path, *options: str, **settings: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ca = folder / "mitmproxy-ca-cert.pem"
+        self._log = folder / "relay.log"
+        command = [MITMDUMP, "-s", ROOT / "addons" / "relay.py", "--listen-host", "127.0.0.1"]
+        command += ["--listen-port", str(self.port), "--set", f"confdir={folder}", *options]
+        environment = base_environment(folder) | {
+            f"CODEX_RELAY_{name.upper()}": value for name, value in settings.items()
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5):  # noqa: S310 - ours
+                    return
+            except urllib.error.HTTPError as error:
+                error.close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"the relay did not start:\n{self.log}")
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one `codex exec` did."""
+
+    exit_code: int
+    events: list[dict[str, Any]]
+    elapsed: float
+    stderr: str
+    work: Path = field(repr=False)
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """The finished items of a kind: agent_message, command_execution, file_change …"""
+        done = [event["item"] for event in self.events if event["type"] == "item.completed"]
+        return [item for item in done if item["type"] == kind]
+
+    @property
+    def text(self) -> str:
+        """What the agent said last."""
+        messages = self.items("agent_message")
+        return str(messages[-1]["text"]) if messages else ""
+
+    @property
+    def errors(self) -> list[str]:
+        """Every complaint, fatal or not."""
+        found = [event for event in self.events if event["type"] == "error"]
+        found += [event["error"] for event in self.events if event["type"] == "turn.failed"]
+        return [str(error["message"]) for error in found + self.items("error")]
+
+    @property
+    def thread(self) -> str:
+        return str(next(e["thread_id"] for e in self.events if e["type"] == "thread.started"))
+
+    @property
+    def usage(self) -> dict[str, int]:
+        usage: dict[str, int] = next(
+            event["usage"] for event in self.events if event["type"] == "turn.completed"
+        )
+        return usage
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file of the working folder, by its path in it."""
+        found = [path for path in self.work.rglob("*") if path.is_file()]
+        return {path.relative_to(self.work).as_posix(): path.read_text() for path in found}
+
+
+class Codex:
+    """One user's Codex: its home, its working folder, its way to the relay."""
+
+    def __init__(
+        self,
+        folder: Path,
+        mode: Mode,
+        relay: Relay,
+        config: str = "",  # tables for config.toml
+        provider: str = "",  # more keys for the provider's table, in Mode.PROVIDER
+        key: str = API_KEY,
+    ) -> None:
+        self.home, self.work = folder / "home", folder / "work"
+        self.home.mkdir(parents=True)
+        self.work.mkdir()
+        self._environment = base_environment(folder) | {"CODEX_HOME": str(self.home)}
+        text = "\n".join([way_to(relay, mode), QUIET, config])
+        if mode is Mode.PROVIDER:
+            text += PROVIDER.format(relay.url) + provider
+        (self.home / "config.toml").write_text(text)
+        if mode is Mode.PROVIDER:
+            self._environment["RELAY_TEST_KEY"] = key
+        else:
+            (self.home / "auth.json").write_text(json.dumps(login(mode, key)))
+        if mode.by_proxy:
+            proxy = {"HTTPS_PROXY": relay.url, "CODEX_CA_CERTIFICATE": str(relay.ca)}
+        else:
+            # Nothing answers there: no test ever reaches OpenAI, on no machine.
+            proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+        self._environment |= proxy
+
+    def exec(
+        self, prompt: str, *options: str, model: str = "fake-model", timeout: float = 40
+    ) -> Run:
+        """`codex exec`; subprocess.TimeoutExpired after `timeout` seconds."""
+        return self._run([*options, "-m", model, "--", prompt], timeout)
+
+    def resume(
+        self, thread: str, prompt: str, model: str = "fake-model", timeout: float = 40
+    ) -> Run:
+        return self._run(["resume", "-m", model, thread, prompt], timeout)
+
+    def _run(self, arguments: list[str], timeout: float) -> Run:
+        command = [str(CODEX), "exec", "--json", "--skip-git-repo-check"]
+        command += ["-s", "danger-full-access", *arguments]
+        start = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=self.work,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        elapsed = time.monotonic() - start
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return Run(done.returncode, events, elapsed, done.stderr, self.work)
+
+
+QUIET = """
+check_for_update_on_startup = false
+web_search = "disabled"
+[analytics]
+enabled = false
+[otel]
+metrics_exporter = "none"
+[features]
+plugins = false
+apps = false
+"""
+PROVIDER = """
+[model_providers.relay]
+name = "codex-relay"
+base_url = "{}/v1"
+env_key = "RELAY_TEST_KEY"
+wire_api = "responses"
+"""
+
+
+def way_to(relay: Relay, mode: Mode) -> str:
+    """The key of config.toml that leads to the relay."""
+    match mode:
+        case Mode.PROVIDER:
+            return 'model_provider = "relay"'
+        case Mode.BASE_URL:
+            return f'openai_base_url = "{relay.url}/v1"'
+        case _:
+            return ""
+
+
+def login(mode: Mode, key: str) -> dict[str, Any]:
+    """auth.json, as a login would have left it; nobody has signed the tokens."""
+    if mode is not Mode.PROXY_CHATGPT:
+        return {"OPENAI_API_KEY": key}
+    claims = {
+        "email": "nobody@example.com",
+        "exp": int(time.time()) + 86_400,
+        "https://api.openai.com/auth": {
+            "chatgpt_plan_type": "plus",
+            "chatgpt_account_id": ACCOUNT,
+            "chatgpt_user_id": "user-invented",
+        },
+    }
+    tokens = {"id_token": jwt(claims), "access_token": jwt(claims), "account_id": ACCOUNT}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {
+        "auth_mode": "chatgpt",
+        "OPENAI_API_KEY": None,
+        "tokens": tokens | {"refresh_token": "invented"},
+        "last_refresh": now,
+    }
+
+
+def jwt(claims: dict[str, Any]) -> str:
+    parts = [{"alg": "none", "typ": "JWT"}, claims]
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
+    return ".".join([part.rstrip("=") for part in encoded] + ["invented"])
+
+
+def base_environment(home: Path) -> dict[str, str]:
+    """What a program needs to start, and nothing of the machine's own settings."""
+    kept = {name: os.environ[name] for name in ("SYSTEMROOT", "TMPDIR") if name in os.environ}
+    return kept | {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,118 @@
+"""Upstreams that fail: what Codex is told, how often the upstream is asked, how long it takes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.codex.conftest import NewCodex
+from tests.codex.driver import Mode, Relay
+from tests.fake_provider import FakeProvider
+from tests.replies import CUT, RST, Die, Finish, call, error, pause, say
+
+MODES = pytest.mark.parametrize("mode", list(Mode))
+
+
+@MODES
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_a_refusal_is_told_at_once(
+    status: int, mode: Mode, codex: NewCodex, provider: FakeProvider
+) -> None:
+    """Never as 401: Codex would log in again, and try for seconds."""
+    provider.reply(error(status, "Your key has expired"))
+    run = codex(mode).exec("Hello.")
+    assert run.exit_code != 0
+    assert len(provider.chats) == 1
+    told = " ".join(run.errors)
+    assert "Your key has expired" in told
+    assert str(status) in told
+    assert run.elapsed < 5
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_busy_upstream_is_asked_again(
+    status: int, codex: NewCodex, provider: FakeProvider
+) -> None:
+    provider.reply(error(status, "busy", retry_after=1))
+    provider.reply(say("Here I am."))
+    run = codex().exec("Hello.")
+    assert run.exit_code == 0
+    assert run.text == "Here I am."
+    assert "Reconnecting" not in " ".join(run.errors)
+    first, second = provider.chats
+    assert 0.9 < second.at - first.at < 4
+    assert first.raw == second.raw
+
+
+@pytest.mark.parametrize("death", [CUT, RST], ids=["cut", "reset"])
+def test_a_stream_that_dies_is_asked_for_again(
+    death: Die, codex: NewCodex, provider: FakeProvider
+) -> None:
+    """The client has seen some of it: the relay ends it as failed, and Codex asks again."""
+    provider.reply(say("Half a sen"), pause(0.1), death)
+    provider.reply(say("A whole sentence."))
+    run = codex().exec("Say a sentence.")
+    assert run.exit_code == 0
+    assert run.text == "A whole sentence."
+    assert len(provider.chats) == 2
+    assert run.elapsed < 8
+
+
+@pytest.mark.parametrize("death", [CUT, RST], ids=["cut", "reset"])
+def test_an_upstream_that_dies_before_its_head_is_asked_again(
+    death: Die, codex: NewCodex, provider: FakeProvider
+) -> None:
+    provider.reply(death)
+    provider.reply(say("Here I am."))
+    run = codex().exec("Hello.")
+    assert run.text == "Here I am."
+    assert "Reconnecting" not in " ".join(run.errors)
+
+
+def test_a_full_context_is_named(codex: NewCodex, provider: FakeProvider) -> None:
+    message = "This model's maximum context length is 65536 tokens. You requested 70000."
+    provider.reply(error(400, message, code="context_length_exceeded"))
+    run = codex().exec("Hello.")
+    assert run.exit_code != 0
+    assert "context_length_exceeded" in " ".join(run.errors)
+    assert len(provider.chats) == 1
+
+
+def test_an_empty_purse_is_named(codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(error(402, "Insufficient Balance", code="insufficient_quota"))
+    run = codex().exec("Hello.")
+    assert run.exit_code != 0
+    assert "uota" in " ".join(run.errors)
+    assert len(provider.chats) == 1
+
+
+def test_a_reply_cut_at_its_length_is_no_success(codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(say("So far and no"), Finish("length"))
+    run = codex().exec("Hello.")
+    assert run.exit_code != 0
+    assert run.text == "So far and no"
+
+
+def test_silence_does_not_end_the_turn(
+    codex: NewCodex, provider: FakeProvider, tmp_path: Path
+) -> None:
+    """Codex gives up after 2.5 s; the upstream takes longer, before its head and after."""
+    relay = Relay(
+        tmp_path / "relay", upstream=provider.url, api_key=provider.key or "", heartbeat="1"
+    )
+    impatient = "stream_idle_timeout_ms = 2500\nstream_max_retries = 0\nrequest_max_retries = 0"
+    provider.reply(call("exec_command", cmd="true"), before=3.5)
+    provider.reply(say("First."), pause(3.5), say(" Last."))
+    run = codex(relay=relay, provider=impatient).exec("Hello.")
+    relay.stop()
+    assert run.exit_code == 0
+    assert run.text == "First. Last."
+    assert len(provider.chats) == 2
+
+
+def test_a_client_that_leaves_cancels_the_request(codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(say("Soon."), pause(30), say("Too late."))
+    with pytest.raises(subprocess.TimeoutExpired):
+        codex().exec("Hello.", timeout=2)
+    [asked] = provider.chats
+    provider.wait_for(lambda: asked.gone is not None, 2)

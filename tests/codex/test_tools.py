@@ -1,0 +1,123 @@
+"""Codex's special tools: MCP, code mode, tool search, sub-agents, view_image."""
+
+import json
+
+from tests.codex.conftest import PIXEL, NewCodex
+from tests.fake_provider import FakeProvider, Request, images, texts
+from tests.replies import Call, call, say
+
+CODE_MODEL, CLASSIC_MODEL = "gpt-6-sol", "gpt-5.5"  # as the installed Codex's own catalog has them
+
+
+def test_mcp_text_and_picture(mcp: str, codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(
+        call("mcp__tiny__add", a=2, b=3),
+        call("mcp__tiny__draw", color="red"),
+    )
+    provider.reply(say("Five, and red."))
+    run = codex(config=mcp).exec("Add and draw.")
+    assert run.exit_code == 0
+    done = {item["tool"]: item for item in run.items("mcp_tool_call")}
+    assert done.keys() == {"add", "draw"}
+    assert {item["status"] for item in done.values()} == {"completed"}
+
+    first, second = provider.chats
+    assert first.tools["mcp__tiny__add"]["parameters"]["required"] == ["a", "b"]
+    assert "the sum is 5" in second.outputs[0]
+    assert "a red pixel" in second.outputs[1]
+    pictures = [url for message in second.messages for url in images(message)]
+    assert len(pictures) == 1  # though no tool message may carry one
+
+
+def test_view_image(codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(call("view_image", path="pixel.png"))
+    provider.reply(say("A red pixel."))
+    client = codex()
+    (client.work / "pixel.png").write_bytes(PIXEL.read_bytes())
+    run = client.exec("Look at pixel.png.")
+    assert run.exit_code == 0
+    _, second = provider.chats
+    assert [url[:14] for m in second.messages for url in images(m)] == ["data:image/png"]
+
+
+def test_code_mode(codex: NewCodex, provider: FakeProvider) -> None:
+    """Tools come in `additional_tools`, and a command is JavaScript around exec_command."""
+    script = (
+        'const r = await tools.exec_command({cmd: "echo hi > js.txt; cat js.txt"}); text(r.output);'
+    )
+    provider.reply(call("functions__exec", input=script))
+    provider.reply(say("Done."))
+    run = codex().exec("Write js.txt.", model=CODE_MODEL)
+    assert run.exit_code == 0
+    assert run.files == {"js.txt": "hi\n"}
+    assert run.text == "Done."
+    first, second = provider.chats
+    assert {"functions__exec", "functions__wait", "clock__sleep"} <= first.tools.keys()
+    assert "hi" in second.outputs[0]
+
+
+def test_tool_search(mcp: str, codex: NewCodex, provider: FakeProvider) -> None:
+    """Deferred tools: searched for, found, declared from then on, called."""
+    provider.reply(call("tool_search", query="add two numbers", limit=4))
+    provider.reply(call("mcp__tiny__add", a=20, b=3))
+    provider.reply(say("23"))
+    run = codex(config=mcp).exec("What is 20 + 3?", model=CLASSIC_MODEL)
+    assert run.exit_code == 0
+    assert [item["tool"] for item in run.items("mcp_tool_call")] == ["add"]
+    first, second, third = provider.chats
+    assert "mcp__tiny__add" not in first.tools
+    assert "mcp__tiny__add" in second.tools
+    assert "the sum is 23" in third.outputs[-1]
+
+
+def test_sub_agent(codex: NewCodex, provider: FakeProvider) -> None:
+    """Plain sub-agents of classic models: a thread of its own, and its answer comes back."""
+
+    def by_child(request: Request) -> bool:
+        return request.prompt == "Find the word."
+
+    def by_parent(request: Request) -> bool:
+        return not by_child(request)
+
+    def wait(request: Request) -> Call:
+        child = json.loads(request.outputs[0])["agent_id"]
+        return call("multi_agent_v1__wait_agent", targets=[child], timeout_ms=10_000)
+
+    provider.reply(call("multi_agent_v1__spawn_agent", message="Find the word."), when=by_parent)
+    provider.reply(say("The word is xyzzy."), when=by_child)
+    provider.reply(wait, when=by_parent)
+    provider.reply(say("It is xyzzy."), when=by_parent)
+    run = codex().exec("Ask a sub-agent.")
+    assert run.exit_code == 0
+    assert run.text == "It is xyzzy."
+    assert "The word is xyzzy." in provider.chats[-1].outputs[-1]
+
+
+def test_code_mode_sub_agent(codex: NewCodex, provider: FakeProvider) -> None:
+    """Its task and its answer travel as `agent_message` items; all of their text arrives."""
+
+    def by_child(request: Request) -> bool:
+        return "find-the-word" in "".join(map(texts, request.messages[-2:])) and (
+            "You are the parent" not in "".join(map(texts, request.messages))
+        )
+
+    def by_parent(request: Request) -> bool:
+        return not by_child(request)
+
+    provider.reply(
+        call(
+            "collaboration__spawn_agent",
+            message="find-the-word",
+            task_name="seeker",
+            fork_turns="none",
+        ),
+        when=by_parent,
+    )
+    provider.reply(say("The word is xyzzy."), when=by_child)
+    provider.reply(call("collaboration__wait_agent", timeout_ms=10_000), when=by_parent)
+    provider.reply(say("It is xyzzy."), when=by_parent)
+    run = codex().exec("You are the parent. Ask a sub-agent.", model=CODE_MODEL)
+    assert run.exit_code == 0
+    assert run.text == "It is xyzzy."
+    told = "".join(map(texts, provider.chats[-1].messages))
+    assert "The word is xyzzy." in told

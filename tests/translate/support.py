@@ -1,0 +1,226 @@
+"""What every test of `translate` uses: an exchange, its events, and the laws they keep."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from hypothesis import strategies as st
+from openai.types.responses import ResponseStreamEvent
+
+from translate import Exchange, Provider, exchange, providers
+
+ROOT = Path(__file__).parents[2]
+PROVIDERS = providers((ROOT / "translate/providers.toml").read_text())
+PLAIN = PROVIDERS["generic"]
+TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
+CALLS = {"function_call", "custom_tool_call", "tool_search_call", "local_shell_call"}
+
+Json = dict[str, Any]
+EVENTS = {  # the official SDK's model of each event, by its type
+    get_args(model.model_fields["type"].annotation)[0]: model
+    for model in get_args(get_args(ResponseStreamEvent)[0])
+}
+
+# What Codex understands and the SDK's types do not list: the one place where we are wider.
+WIDER_CODES = {
+    "context_length_exceeded",
+    "insufficient_quota",
+    "server_is_overloaded",
+}
+
+
+def provider(**fields: Any) -> Provider:
+    return Provider.model_validate({"name": "odd", "title": "Odd", **fields})
+
+
+def carry(request: Json | None = None, to: Provider = PLAIN, **fields: Any) -> Exchange:
+    """An exchange for a request of which only what matters is said."""
+    body = {"model": "gpt-5.5", "input": "Hello.", "stream": True, **(request or {}), **fields}
+    return exchange(
+        body, client="responses", provider=to, model="upstream-model", id="resp_1", now=1
+    )
+
+
+def sent(request: Json | None = None, to: Provider = PLAIN, **fields: Any) -> Json:
+    """The Chat body that goes upstream."""
+    body: Json = json.loads(carry(request, to, **fields).body)
+    return body
+
+
+def messages(*items: Json, to: Provider = PLAIN) -> list[Json]:
+    made: list[Json] = sent(to=to, input=list(items))["messages"]
+    return made
+
+
+def stream(*chunks: Json | str, done: bool = True) -> bytes:
+    """Chat chunks on the wire."""
+    lines = [chunk if isinstance(chunk, str) else json.dumps(chunk) for chunk in chunks]
+    return "".join(f"data: {line}\n\n" for line in [*lines, *["[DONE]"] * done]).encode()
+
+
+def chunk(finish: str | None = None, **delta: Any) -> Json:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def replied(*chunks: Json | str, by: Exchange | None = None, done: bool = True) -> list[Json]:
+    """The events that a reply of these chunks makes."""
+    by = by or carry()
+    return lawful(by.feed(stream(*chunks, done=done)) + by.feed(b""))
+
+
+def output(events: list[Json]) -> list[Json]:
+    items: list[Json] = events[-1]["response"]["output"]
+    return items
+
+
+def events_of(wire: bytes) -> list[Json]:
+    """Our own stream, read strictly: `event:` and one line of `data:` each."""
+    events = []
+    for block in wire.decode().split("\n\n")[:-1]:
+        name, data = block.split("\n")
+        event = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        events.append(event)
+    return events
+
+
+def lawful(wire: bytes) -> list[Json]:
+    """The events of a whole client stream, checked against laws 4 and 6."""
+    events = events_of(wire)
+    well_formed(events)
+    for event in events:
+        typed(event)
+    return events
+
+
+def well_formed(events: list[Json]) -> None:
+    """Law 4."""
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    kinds = [event["type"] for event in events]
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    assert [kind for kind in kinds if kind in TERMINAL] == kinds[-1:]
+    response = events[-1]["response"]
+    assert kinds[-1] == f"response.{response['status']}"
+    assert len({event["response"]["id"] for event in events if "response" in event}) == 1
+    items = _items(events)
+    assert response["output"] == [item["done"] for item in items if "done" in item]
+    cut = [item["added"]["type"] for item in items if "done" not in item]
+    assert response["status"] != "completed" or not cut
+    assert response["status"] != "incomplete" or set(cut) <= CALLS
+    calls = [item["added"]["call_id"] for item in items if item["added"]["type"] in CALLS]
+    assert len(calls) == len(set(calls))
+
+
+def _items(events: list[Json]) -> list[Json]:
+    """Follow each item from added to done; its texts by (event name, part)."""
+    items: list[Json] = []
+    for event in events:
+        kind = event["type"]
+        if kind == "response.output_item.added":
+            assert event["output_index"] == len(items)
+            assert event["item"]["id"] not in {item["added"]["id"] for item in items}
+            items.append({"added": event["item"], "texts": {}, "parts": {}})
+        elif kind == "response.output_item.done":
+            item = items[event["output_index"]]
+            assert "done" not in item
+            item["done"] = event["item"]
+            _finished(item)
+        elif "output_index" in event:
+            item = items[event["output_index"]]
+            assert "done" not in item and event["item_id"] == item["added"]["id"]
+            _grown(item, event)
+    return items
+
+
+def _grown(item: Json, event: Json) -> None:
+    name, _, step = event["type"].rpartition(".")
+    part = event.get("content_index", event.get("summary_index"))
+    if name.endswith("_part"):
+        steps = item["parts"].setdefault(part, [])
+        steps.append(step)
+        assert steps == ["added", "done"][: len(steps)]
+        if step == "added":
+            assert part == len(item["parts"]) - 1 and not event["part"].get("text")
+        else:
+            assert (event["part"].get("text") or event["part"].get("refusal")) == item["texts"][
+                part
+            ]["done"]
+        return
+    assert part is None or item["parts"][part] == ["added"]
+    texts = item["texts"].setdefault(part, {"sum": ""})
+    assert "done" not in texts
+    if step == "delta":
+        assert event["delta"]
+        texts["sum"] += event["delta"]
+    else:
+        fields = ("text", "refusal", "arguments", "input")
+        texts["done"] = next(event[field] for field in fields if field in event)
+        assert texts["done"] == texts["sum"]
+
+
+def _finished(item: Json) -> None:
+    added, done, texts = item["added"], item["done"], item["texts"]
+    for field in ("id", "type", "call_id", "name", "namespace", "role"):
+        assert added.get(field) == done.get(field)
+    for field in ("arguments", "input"):
+        if isinstance(done.get(field), str):
+            assert texts[None]["done"] == done[field]
+    parts = done.get("content") or done.get("summary") or []
+    assert [part.get("text", part.get("refusal")) for part in parts] == [
+        texts[number]["done"] for number in range(len(parts))
+    ]
+    assert all(steps == ["added", "done"] for steps in item["parts"].values())
+    assert len(item["parts"]) == len(parts)
+
+
+def typed(event: Json) -> None:
+    """Law 6: the official SDK's own models take the event."""
+    if event["type"] == "response.failed" and event["response"]["error"]["code"] in WIDER_CODES:
+        error = {**event["response"]["error"], "code": "server_error"}
+        event = {**event, "response": {**event["response"], "error": error}}
+    EVENTS[event["type"]].model_validate(event)
+
+
+def feed_every_way(decode: Callable[[Iterable[bytes]], Any], data: bytes, every: int = 600) -> Any:
+    """Law 1: the result of the whole, which byte by byte, every split and every newline share."""
+    whole = decode([data])
+    for form in newlines(data):
+        assert decode([form]) == whole
+        assert decode(bytewise(form)) == whole
+        if len(form) <= every:
+            for cut in range(1, len(form)):
+                assert decode([form[:cut], form[cut:]]) == whole, form[:cut]
+    return whole
+
+
+def newlines(data: bytes) -> list[bytes]:
+    """The same lines ended by LF, CRLF and CR."""
+    plain = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return [plain, plain.replace(b"\n", b"\r\n"), plain.replace(b"\n", b"\r")]
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def pieces(data: bytes) -> st.SearchStrategy[list[bytes]]:
+    """The data, cut where hypothesis likes."""
+    cuts = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
+    return cuts.map(lambda at: list(_cut(data, at)))
+
+
+def _cut(data: bytes, at: list[int]) -> Iterator[bytes]:
+    for start, end in zip([0, *at], [*at, len(data)], strict=True):
+        if start < end:
+            yield data[start:end]
+
+
+TEXTS = st.text(max_size=12)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=4)

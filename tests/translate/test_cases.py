@@ -1,0 +1,52 @@
+"""Every golden folder: what is sent up, and what comes out. `scripts/cases` writes them anew."""
+
+import json
+
+import pytest
+
+from tests.strict_chat import Rules, refusal
+from tests.translate.cases import CASES, EXPECTED, Case
+from tests.translate.support import lawful, typed
+
+each = pytest.mark.parametrize("case", CASES, ids=str)
+
+# The strict provider knows what all take; these are what OpenAI's own takes besides.
+OPENAI = {
+    "logit_bias", "metadata", "prompt_cache_key", "safety_identifier", "service_tier", "verbosity",
+}  # fmt: skip
+# Files and audio are taken by OpenAI alone, signatures by Gemini.
+LOOSE = {"generic/input_file_and_audio", "generic/thought_signature"}
+
+
+@each
+def test_case_makes_what_its_folder_says(case: Case) -> None:
+    made = case.made()
+    there = {name for name in EXPECTED if (case.path / name).exists()}
+    assert made.keys() == there
+    for name in made:
+        assert made[name].decode() == (case.path / name).read_text(), name
+
+
+@each
+def test_case_sends_what_a_strict_provider_takes(case: Case) -> None:
+    openai = case.path.parent.name == "openai"
+    rules = Rules(
+        fields=OPENAI if openai else set(),
+        roles={"developer" if openai else "system", "user", "assistant", "tool"},
+        images=case.path.parent.name != "deepseek",
+        needs_reasoning="reasoning" in case.path.name and case.path.parent.name == "deepseek",
+    )
+    if str(case) not in LOOSE:
+        assert refusal(case.upstream, rules) is None
+
+
+@each
+def test_case_answers_lawfully(case: Case) -> None:
+    if (stream := case.path / "client.sse").exists():
+        lawful(stream.read_bytes())
+    if (whole := case.path / "client.http").exists():
+        body = json.loads(whole.read_text().partition("\n\n")[2])
+        if "error" in body and "object" not in body:
+            assert body["error"].keys() == {"message", "type", "param", "code"}
+        else:
+            typed({"type": "response.completed", "sequence_number": 0, "response": body})

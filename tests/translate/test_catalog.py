@@ -1,0 +1,244 @@
+import json
+
+import pytest
+from openai.types import Model
+
+from translate import catalog
+from translate.catalog import Entry
+
+OPENAI = {
+    "object": "list",
+    "data": [
+        {"id": "gpt-5.5", "object": "model", "created": 1700000000, "owned_by": "openai"},
+        {"id": "text-embedding-3-small", "object": "model", "created": 1, "owned_by": "openai"},
+    ],
+}
+
+
+def entries(value: object) -> list[Entry]:
+    return catalog.entries(json.dumps(value).encode())
+
+
+def test_openais_list() -> None:
+    assert entries(OPENAI) == [
+        Entry("gpt-5.5", "gpt-5.5", 1700000000, "openai"),
+        Entry("text-embedding-3-small", "text-embedding-3-small", 1, "openai", chat=False),
+    ]
+
+
+# Abridged to what is read; as the providers' own documentation has them.
+FORMS = {
+    "openrouter": (
+        {
+            "data": [
+                {
+                    "id": "anthropic/claude",
+                    "name": "Anthropic: Claude",
+                    "created": 1,
+                    "context_length": 1000000,
+                    "architecture": {
+                        "input_modalities": ["text", "image", "file"],
+                        "output_modalities": ["text"],
+                    },
+                    "top_provider": {"context_length": 200000},
+                }
+            ]
+        },
+        Entry("anthropic/claude", "Anthropic: Claude", 1, "", 200000, True),
+    ),
+    "openrouter without an image": (
+        {"data": [{"id": "x/y", "architecture": {"input_modalities": ["text"]}}]},
+        Entry("x/y", "x/y", images=False),
+    ),
+    "vllm": (
+        {"data": [{"id": "qwen3", "owned_by": "vllm", "max_model_len": 40960}]},
+        Entry("qwen3", "qwen3", 0, "vllm", 40960),
+    ),
+    "groq": (
+        {"data": [{"id": "llama", "owned_by": "Meta", "context_window": 131072}]},
+        Entry("llama", "llama", 0, "Meta", 131072),
+    ),
+    "mistral": (
+        {
+            "data": [
+                {
+                    "id": "mistral-large",
+                    "capabilities": {"completion_chat": True, "vision": True},
+                    "max_context_length": 262144,
+                }
+            ]
+        },
+        Entry("mistral-large", "mistral-large", 0, "", 262144, True),
+    ),
+    "moonshot": (
+        {"data": [{"id": "kimi", "context_length": 262144, "supports_image_in": False}]},
+        Entry("kimi", "kimi", 0, "", 262144, False),
+    ),
+    "llama.cpp": (
+        {"object": "list", "data": [{"id": "m.gguf", "meta": {"n_ctx_train": 32768}}]},
+        Entry("m.gguf", "m.gguf", 0, "", 32768),
+    ),
+    "ollama's own": (
+        {"models": [{"name": "qwen3:32b", "model": "qwen3:32b"}]},
+        Entry("qwen3:32b", "qwen3:32b"),
+    ),
+    "gemini's own": (
+        {"models": [{"name": "models/g", "displayName": "G", "inputTokenLimit": 1048576}]},
+        Entry("models/g", "G", 0, "", 1048576),
+    ),
+    "together": (
+        [{"id": "a/b", "type": "chat", "display_name": "B", "context_length": 8192}],
+        Entry("a/b", "B", 0, "", 8192),
+    ),
+    "names only": (["m"], Entry("m", "m")),
+    "wrapped twice": ({"result": {"models": [{"id": "m"}]}}, Entry("m", "m")),
+    "wrong types": (
+        {"data": [{"id": "m", "created": "now", "context_length": True, "name": 5, "meta": [1]}]},
+        Entry("m", "m"),
+    ),
+    "no length": ({"data": [{"id": "m", "context_length": 0}]}, Entry("m", "m")),
+    "what is no model": ({"data": [None, 5, {}, {"id": ""}, {"id": "m"}, "m"]}, Entry("m", "m")),
+}
+
+
+@pytest.mark.parametrize(("form", "expected"), FORMS.values(), ids=FORMS)
+def test_forms_of_providers(form: object, expected: Entry) -> None:
+    assert entries(form) == [expected]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"5", b"null", b'{"error": {"message": "x"}}'])
+def test_what_is_no_list_is_an_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match="."):
+        catalog.entries(body)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "text-embedding-ada-002",
+        "nomic-embed-text:latest",
+        "BAAI/bge-m3",
+        "whisper-1",
+        "gpt-4o-mini-tts",
+        "gpt-4o-transcribe",
+        "gpt-realtime",
+        "gpt-audio",
+        "omni-moderation-latest",
+        "dall-e-3",
+        "gpt-image-1",
+        "sora-2",
+        "davinci-002",
+        "qwen3-reranker-8b",
+        "mistral-ocr-latest",
+    ],
+)
+def test_models_that_do_not_chat_by_their_names(name: str) -> None:
+    [one] = entries([name])
+    assert not one.chat
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpt-5.5",
+        "deepseek-chat",
+        "claude-sonnet-4.5",
+        "qwen3-coder:30b",
+        "gemini-2.5-pro",
+        "kimi-k2-thinking",
+        "devstral-medium",
+        "glm-4.6v",
+        "llama-guardian-sorath",
+        "demo",
+    ],
+)
+def test_models_that_chat_by_their_names(name: str) -> None:
+    [one] = entries([name])
+    assert one.chat
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"type": "embedding"},
+        {"type": "image"},
+        {"architecture": {"output_modalities": ["image"]}},
+        {"capabilities": {"completion_chat": False}},
+    ],
+)
+def test_models_that_do_not_chat_by_what_their_list_says(more: dict[str, object]) -> None:
+    [one] = entries([{"id": "m", **more}])
+    assert not one.chat
+
+
+def test_configured_names_come_first_and_need_not_be_listed() -> None:
+    listed = [Entry("a"), Entry("b", "Bee", context=5, images=True), Entry("c")]
+    renames = [("x", "b"), ("y*", "c"), ("x", "a"), ("z", "away")]
+    offered = catalog.offered(listed, model="c", renames=renames)
+    assert [one.id for one in offered] == ["c", "x", "z", "a", "b"]
+    assert offered[1] == Entry("x", "x", context=5, images=True)  # as its target
+    assert offered[2] == Entry("z", "z")
+
+
+def test_a_configured_model_is_offered_whatever_its_name_suggests() -> None:
+    [one] = catalog.offered([Entry("my-image-chat", chat=False)], model="my-image-chat", renames=())
+    assert one.chat
+
+
+def test_nothing_configured_is_what_upstream_lists() -> None:
+    assert catalog.offered([Entry("a")], model="", renames=()) == [Entry("a")]
+
+
+def test_openais_form() -> None:
+    form = catalog.to_openai(entries(OPENAI))
+    assert form["object"] == "list"
+    for one, sent in zip(form["data"], OPENAI["data"], strict=True):
+        assert one == sent
+        Model.model_validate(one, strict=True)
+
+
+BASE = catalog.TEMPLATE | {"base_instructions": "You are Codex."}
+
+
+def test_codexs_form() -> None:
+    listed = [Entry("a", "A", context=1000, images=False), Entry("e", chat=False), Entry("b")]
+    models = catalog.to_codex(listed, BASE, owner="P", context=7, images=True)["models"]
+    assert [(m["slug"], m["display_name"], m["priority"]) for m in models] == [
+        ("a", "A", 0),
+        ("b", "b", 1),
+    ]
+    assert [m["context_window"] for m in models] == [1000, 7]
+    assert [m["input_modalities"] for m in models] == [["text"], ["text", "image"]]
+    for model in models:
+        assert model["base_instructions"] == "You are Codex."
+        assert (model["tool_mode"], model["use_responses_lite"]) == (None, False)
+        assert not model["supports_search_tool"]
+        assert model["apply_patch_tool_type"] == "freeform"
+
+
+def bundled(**more: object) -> dict[str, object]:
+    text = "You are Codex, a coding agent based on GPT-5.1. You share a workspace."
+    return {"slug": "x", "visibility": "list", "base_instructions": text, **more}
+
+
+def test_the_template_is_the_classic_entry_of_codexs_catalog() -> None:
+    models = [
+        bundled(slug="code", tool_mode="code_mode_only"),
+        bundled(slug="lite", use_responses_lite=True),
+        bundled(slug="hidden", visibility="hide"),
+        bundled(slug="empty", base_instructions=""),
+        bundled(slug="classic", some_new_field=5),
+        bundled(slug="later"),
+    ]
+    base = catalog.template(json.dumps({"models": models}).encode())
+    assert base is not None
+    assert base["slug"] == "classic"
+    text = base["base_instructions"]
+    assert text == "You are Codex, a coding agent. You share a workspace."
+    [made] = catalog.to_codex([Entry("m")], base, owner="P", context=7, images=True)["models"]
+    assert (made["slug"], made["some_new_field"]) == ("m", 5)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"models": 5}', b'{"models": [5, {}]}'])
+def test_a_catalog_without_a_classic_entry_gives_no_template(body: bytes) -> None:
+    assert catalog.template(body) is None

@@ -1,0 +1,283 @@
+"""The laws of the house that hold for every case and machine, whatever the input."""
+
+import json
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.translate.cases import CASES, Case
+from tests.translate.support import (
+    OBJECTS,
+    TEXTS,
+    VALUES,
+    Json,
+    carry,
+    events_of,
+    feed_every_way,
+    lawful,
+    newlines,
+    pieces,
+    stream,
+    well_formed,
+)
+from translate import sse
+from translate.kinds import BY_CALL, KINDS, NAMED, Kind
+from translate.tools import ToolMap
+
+REPLIES = [case for case in CASES if case.reply]
+each = pytest.mark.parametrize("case", REPLIES, ids=str)
+
+
+def run(case: Case, parts: Iterable[bytes]) -> bytes:
+    crossing = case.carry()
+    return b"".join(crossing.feed(part) for part in parts) + crossing.feed(b"")
+
+
+# 1. every split
+
+
+@each
+def test_every_split_gives_the_same_data(case: Case) -> None:
+    def read(parts: Iterable[bytes]) -> list[bytes]:
+        reader = sse.Reader()
+        return [piece for part in parts for piece in reader.feed(part)] + reader.flush()
+
+    if case.reply.startswith(b"data"):
+        feed_every_way(read, case.reply, every=2_000)
+    else:  # one JSON body: its newlines are its own
+        assert read(case.reply[at : at + 1] for at in range(len(case.reply))) == read([case.reply])
+
+
+@each
+def test_every_split_gives_the_same_events(case: Case) -> None:
+    feed_every_way(lambda parts: run(case, parts), case.reply, every=0)
+
+
+@each
+@settings(max_examples=10)
+@given(st.data())
+def test_any_cuts_give_the_same_events(case: Case, data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(newlines(case.reply)))
+    assert run(case, data.draw(pieces(form))) == run(case, [case.reply])
+
+
+def test_every_split_of_every_kind_of_text_gives_the_same_events() -> None:
+    deltas = ["<think>é", "🍞</thi", "nk>\n", "naïve", "日本"]
+    chunks = [{"choices": [{"delta": {"content": text}}]} for text in deltas]
+    wire = (
+        b": hi\n\n"
+        + "".join(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks).encode()
+    )
+
+    def events(parts: Iterable[bytes]) -> bytes:
+        crossing = carry()
+        return b"".join(crossing.feed(part) for part in parts) + crossing.feed(stream())
+
+    lawful(feed_every_way(events, wire))
+
+
+# 2. kind round trip
+
+PAYLOADS = {
+    "function": st.fixed_dictionaries({"arguments": OBJECTS.map(json.dumps)}),
+    "custom": st.fixed_dictionaries({"input": st.text()}),
+    "tool_search": st.fixed_dictionaries({"execution": st.just("client"), "arguments": OBJECTS}),
+    "local_shell": st.fixed_dictionaries(
+        {
+            "action": st.fixed_dictionaries(
+                {
+                    "type": st.just("exec"),
+                    "command": st.lists(TEXTS),
+                    "env": st.dictionaries(TEXTS, TEXTS, max_size=2),
+                },
+                optional={"timeout_ms": st.integers(0), "working_directory": TEXTS},
+            )
+        }
+    ),
+}
+
+
+def items(kind: Kind) -> st.SearchStrategy[Json]:
+    fields: dict[str, st.SearchStrategy[object]] = {
+        "type": st.just(kind.call_type),
+        "call_id": st.text(min_size=1),
+    }
+    optional: dict[str, st.SearchStrategy[object]] = {}
+    if kind.tool_type in NAMED:
+        fields["name"] = st.text(min_size=1)
+        optional["namespace"] = st.text(min_size=1)
+    item = st.fixed_dictionaries(fields, optional=optional)
+    return st.builds(lambda one, payload: one | payload, item, PAYLOADS[kind.tool_type])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tool_type)
+@given(st.data())
+def test_call_survives_the_round_trip(kind: Kind, data: st.DataObject) -> None:
+    item = data.draw(items(kind))
+    tools = ToolMap([])
+    call = json.loads(json.dumps(tools.to_chat(item)))
+    assert isinstance(json.loads(call["function"]["arguments"]), dict)
+    assert tools.to_responses(call) == item
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tool_type)
+@settings(max_examples=30)
+@given(st.data())
+def test_call_survives_the_stream(kind: Kind, data: st.DataObject) -> None:
+    item = data.draw(items(kind))
+    call = ToolMap([]).to_chat(item)
+    tool: Json = {"type": kind.tool_type, "parameters": {}, "strict": None}
+    if kind.tool_type in NAMED:
+        tool["name"] = item["name"]
+    if "namespace" in item:
+        tool = {
+            "type": "namespace", "name": item["namespace"], "description": "", "tools": [tool],
+        }  # fmt: skip
+    crossing = carry(tools=[tool])
+    text = call["function"]["arguments"]
+    cut = data.draw(st.integers(0, len(text)))
+    name = call["function"]["name"]
+    deltas = [
+        {"index": 0, "id": item["call_id"], "function": {"name": name, "arguments": text[:cut]}},
+        {"index": 0, "function": {"arguments": text[cut:]}},
+    ]
+    chunks = [{"choices": [{"delta": {"tool_calls": [delta]}}]} for delta in deltas]
+    [made] = lawful(crossing.feed(stream(*chunks)))[-1]["response"]["output"]
+    assert {key: made[key] for key in item} == item
+
+
+def test_every_kind_is_in_the_round_trip() -> None:
+    assert PAYLOADS.keys() == {kind.tool_type for kind in KINDS}
+    assert len(BY_CALL) == len(KINDS)
+
+
+# 4. well-formed, also where a reply breaks off
+
+
+@each
+def test_reply_that_breaks_off_anywhere_ends_once_and_failed(case: Case) -> None:
+    blocks = case.reply.split(b"\n\n")
+    for count in range(len(blocks)):
+        crossing = case.carry()
+        crossing.streaming = True
+        wire = crossing.feed(b"\n\n".join(blocks[:count]) + b"\n\n") if count else b""
+        wire += crossing.heartbeat() + crossing.cut("connection reset")
+        events = lawful(wire)
+        sent = b"".join(blocks[:count])
+        finished = b'"finish_reason": "' in sent or b"[DONE]" in sent
+        assert finished or events[-1]["type"] == "response.failed"
+        assert crossing.feed(case.reply) == crossing.cut("again") == crossing.heartbeat() == b""
+
+
+@each
+def test_heartbeats_anywhere_change_no_other_event(case: Case) -> None:
+    crossing = case.carry()
+    crossing.streaming = True
+    wire = b"".join(
+        crossing.heartbeat() + crossing.feed(block + b"\n\n")
+        for block in case.reply.split(b"\n\n")
+        if block
+    )
+    events = events_of(wire + crossing.feed(b""))
+    well_formed(events)
+
+    def others(stream: list[Json]) -> list[Json]:
+        kept = [event for event in stream if event["type"] != "response.in_progress"]
+        return [{**event, "sequence_number": 0} for event in kept]
+
+    assert others(events) == others(events_of(run(case, [case.reply])))
+
+
+# 5. total
+
+CHUNKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": VALUES
+        | st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "index": VALUES,
+                    "finish_reason": st.sampled_from(["stop", "length", "error", "", None])
+                    | VALUES,
+                    "delta": VALUES
+                    | st.fixed_dictionaries(
+                        {},
+                        optional={
+                            "content": VALUES,
+                            "reasoning": VALUES,
+                            "reasoning_details": VALUES | st.lists(OBJECTS, max_size=2),
+                            "refusal": VALUES,
+                            "tool_calls": VALUES
+                            | st.lists(
+                                st.fixed_dictionaries(
+                                    {},
+                                    optional={
+                                        "index": st.sampled_from([0, 1]) | VALUES,
+                                        "id": st.sampled_from(["a", "b", ""]) | VALUES,
+                                        "function": VALUES
+                                        | st.fixed_dictionaries(
+                                            {},
+                                            optional={
+                                                "name": st.sampled_from(["f", "p", "tool_search"])
+                                                | VALUES,
+                                                "arguments": VALUES
+                                                | st.sampled_from(['{"input":"', '\\n"}', "{}"]),
+                                            },
+                                        ),
+                                    },
+                                ),
+                                max_size=3,
+                            ),
+                        },
+                    ),
+                },
+            ),
+            max_size=2,
+        ),
+        "usage": VALUES | OBJECTS,
+        "error": VALUES,
+    },
+)
+TOOLS = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"}]
+
+
+@settings(max_examples=300)
+@given(st.lists(CHUNKS, max_size=6), st.booleans())
+def test_any_chunks_make_a_well_formed_reply(chunks: list[Json], done: bool) -> None:
+    crossing = carry(tools=TOOLS)
+    wire = crossing.feed(stream(*chunks, done=done))
+    well_formed(events_of(wire + crossing.feed(b"")))
+
+
+@given(st.lists(st.binary(max_size=60), max_size=5))
+def test_any_bytes_make_a_well_formed_reply(parts: list[bytes]) -> None:
+    crossing = carry()
+    wire = b"".join(crossing.feed(part) for part in parts if part)
+    well_formed(events_of(wire + crossing.feed(b"")))
+
+
+@each
+@settings(max_examples=8)
+@given(st.data())
+def test_damaged_reply_ends_well_formed(case: Case, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(case.reply)))
+    damage = data.draw(st.binary(max_size=4) | st.sampled_from([b'"', b"{", b"\n\n", b"data:"]))
+    crossing = case.carry()
+    wire = crossing.feed(case.reply[:at] + damage + case.reply[at + len(damage) :])
+    well_formed(events_of(wire + crossing.feed(b"")))
+
+
+@given(st.integers(100, 599), st.binary() | st.sampled_from([b"[" * 5_000 + b"]" * 5_000, b"[]"]))
+def test_any_error_body_becomes_an_error(status: int, body: bytes) -> None:
+    reply = carry().fail(status, body, None)
+    assert json.loads(reply.body)["error"]["message"]
+    lawful(reply.event)
+
+
+@given(st.binary())
+def test_any_whole_body_becomes_a_reply(body: bytes) -> None:
+    assert json.loads(carry(stream=False).whole(body).body)

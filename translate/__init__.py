@@ -1,0 +1,17 @@
+"""Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
+
+from translate.errors import BadRequest, error_body
+from translate.exchange import Exchange, Reply, decode, exchange
+from translate.provider import Dialect, Provider, providers
+
+__all__ = [
+    "BadRequest",
+    "Dialect",
+    "Exchange",
+    "Provider",
+    "Reply",
+    "decode",
+    "error_body",
+    "exchange",
+    "providers",
+]

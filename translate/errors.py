@@ -1,0 +1,148 @@
+"""Two exceptions, and an upstream's error in the client's words.
+
+What a Codex client does with each status and code was measured: a 400 is shown and ends the
+turn, a 401 starts a token refresh, 429 and 5xx are tried again, `context_length_exceeded` and
+`insufficient_quota` are understood. So an upstream's own 401 must never reach it as a 401.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from translate import codec
+
+
+class BadRequest(ValueError):
+    """The client's request cannot be carried over; nothing was sent upstream."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class BadReply(ValueError):
+    """The upstream's reply is not what its dialect allows."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An upstream's failure in Responses terms: an HTTP status, or `response.failed`."""
+
+    status: int
+    code: str
+    message: str
+    retry_after: str | None = None
+
+    @property
+    def body(self) -> bytes:
+        return error_body(self.status, self.message, code=self.code)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {"content-type": "application/json"}
+        return headers | ({"retry-after": self.retry_after} if self.retry_after else {})
+
+
+def error_body(
+    status: int, message: str, *, code: str | None = None, param: str | None = None
+) -> bytes:
+    """An error in OpenAI's form (https://platform.openai.com/docs/guides/error-codes)."""
+    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return codec.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+# Providers say it in many words and few codes; the words are stable. First match wins.
+OVERFLOW = re.compile(
+    r"context_length_exceeded|context (length|window|size)|maximum context|too many (input )?tokens"
+    r"|(prompt|input) (is )?too long|exceeds? the (available |model'?s )?(max\w* )?context"
+    r"|(input|prompt) tokens? .{0,40}exceed|reduce the length",
+    re.I,
+)
+QUOTA = re.compile(
+    r"insufficient[_ ](quota|balance|credit|funds)|exceeded your current quota|billing"
+    r"|credit balance|payment required|out of credits|arrear",
+    re.I,
+)
+REFUSED = {
+    401: "check the API key",
+    403: "check that the key may use this model",
+    404: "check the upstream URL and the model's name",
+    405: "check the upstream URL",
+    413: "the request is larger than the provider takes",
+}
+
+
+def failure(title: str, status: int, body: bytes, retry_after: str | None = None) -> Failure:
+    """An error reply of the provider called `title` (200: an error inside the stream)."""
+    said = said_by(body)
+    status = _named(body) if status == 200 else status
+    where = f"{title} answered {status}: {said}" if status != 200 else f"{title} failed: {said}"
+    if status == 402 or (status in (200, 400, 403, 429) and QUOTA.search(said)):
+        return Failure(429, "insufficient_quota", where)
+    if status in (200, 400, 413, 422, 500) and OVERFLOW.search(said):
+        return Failure(400, "context_length_exceeded", where)
+    if status == 429:
+        wait = f" Please try again in {retry_after}s." if _seconds(retry_after) else ""
+        return Failure(429, "rate_limit_exceeded", where + wait, retry_after)
+    if status == 200:
+        return Failure(502, "server_error", where)
+    if status >= 500:
+        return Failure(503, "server_is_overloaded", where, retry_after)
+    advice = REFUSED.get(status)
+    return Failure(400, "invalid_prompt", f"{where} ({advice})" if advice else where)
+
+
+def _named(body: bytes) -> int:
+    """The status that an error inside a stream names, if it blames the request (OpenRouter)."""
+    match codec.loads(body):
+        case {"error": {"code": int(code)}} | {"code": int(code)} if 400 <= code < 500:
+            return code
+    return 200
+
+
+def _seconds(retry_after: str | None) -> bool:
+    return bool(retry_after and re.fullmatch(r"\d+(\.\d+)?", retry_after))
+
+
+def said_by(body: bytes) -> str:
+    """The human part of an error body, whatever its form; at most 2,000 characters."""
+    try:
+        found = _message(codec.loads(body))
+    except (ValueError, RecursionError):
+        found = ""
+    if not found:
+        plain = re.sub(rb"(?s)<(script|style).*?</\1>|<[^>]*>", b" ", body)
+        found = " ".join(plain.decode("utf-8", "replace").split())
+    return found[:2000] or "no message"
+
+
+def _message(body: Any) -> str:
+    """Look where providers put it: error.message, error, message, detail, a list around it."""
+    match body:
+        case str():
+            return body
+        case [first, *_]:
+            return _message(first)
+        case {"error": dict() | str() | list() as inner} if inner:
+            return _with_code(inner)
+        case {"message": str()}:
+            return _with_code(body)
+        case {"detail": str() | list() as inner}:
+            return _message(inner)
+        case {"msg": str(inner)} | {"error_msg": str(inner)}:
+            return inner
+    return ""
+
+
+def _with_code(error: Any) -> str:
+    """`message [code]`, since some codes say what their message does not."""
+    if not isinstance(error, dict):
+        return _message(error)
+    message, code = error.get("message"), error.get("code")
+    if not isinstance(message, str):
+        return ""
+    return f"{message} [{code}]" if isinstance(code, str) and code else message

@@ -1,0 +1,129 @@
+"""The exchange: one request and its reply, whichever dialects meet."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from translate import codec, request, responses, sse
+from translate.chat_to_responses import ChatToResponses
+from translate.errors import BadRequest, Failure, failure
+from translate.events import Event
+from translate.provider import Dialect, Provider
+from translate.tools import ToolMap
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer: as an HTTP response, and as stream events when the head is out already."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    event: bytes
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """A request body. Raises BadRequest unless it is a JSON object."""
+    try:
+        decoded = codec.loads(body)
+    except ValueError as error:
+        raise BadRequest(f"The request body is not JSON: {error}") from None
+    if not isinstance(decoded, dict):
+        raise BadRequest("The request body must be a JSON object")
+    return decoded
+
+
+def exchange(
+    body: dict[str, Any], *, client: Dialect, provider: Provider, model: str, id: str, now: int
+) -> "Exchange":
+    """Carry a decoded request over to `provider`, which knows the model as `model`.
+
+    `id` names the response (`resp_…`), `now` is in Unix seconds. Raises BadRequest, with the
+    field's place, for what cannot be carried over.
+    """
+    if (client, provider.dialect) != ("responses", "chat"):
+        raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
+    try:
+        return Exchange(responses.read(body), provider, model, id, now)
+    except RecursionError:
+        raise BadRequest("The request is nested too deeply") from None
+
+
+class Exchange:
+    """A Responses client and a Chat upstream."""
+
+    def __init__(
+        self, asked: responses.ResponsesRequest, provider: Provider, model: str, id: str, now: int
+    ) -> None:
+        if asked.previous_response_id:
+            raise BadRequest(
+                f"Previous response with id {asked.previous_response_id!r} not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        self.provider = provider
+        self.model = model
+        self.asked = asked.model
+        self.streaming = bool(asked.stream)
+        self.dropped: list[str] = []
+        tools = ToolMap(self.dropped)
+        self.body = codec.dumps(request.to_chat(asked, provider, model, tools))
+        self._machine = ChatToResponses(
+            responses.skeleton(asked, id, now), tools=tools, provider=provider, model=model
+        )
+        self._reader = sse.Reader()
+
+    def feed(self, data: bytes) -> bytes:
+        """Upstream bytes in, client bytes out; b"" in means that the upstream ended. Total."""
+        return _wire(self._events(data))
+
+    def whole(self, data: bytes) -> Reply:
+        """The reply for a client that asked for no stream, from the upstream's whole body."""
+        self._events(data)
+        self._events(b"")
+        if why := self._machine.failure:
+            return Reply(why.status, why.headers, why.body, b"")
+        headers = {"content-type": "application/json"}
+        return Reply(200, headers, codec.dumps(self._machine.response), b"")
+
+    def heartbeat(self) -> bytes:
+        """An event that keeps a streaming client from giving up; b"" for any other."""
+        return _wire(self._machine.heartbeat()) if self.streaming else b""
+
+    def fail(self, status: int, body: bytes, retry_after: str | None) -> Reply:
+        """The upstream's error reply in the client's dialect."""
+        return self._failed(failure(self.provider.title, status, body, retry_after))
+
+    def cut(self, reason: str) -> bytes:
+        """The events that end a stream whose upstream died; b"" if it had ended."""
+        return _wire(self._machine.lost(self._lost(reason)))
+
+    def unreachable(self, reason: str) -> Reply:
+        """The upstream could not be reached at all."""
+        return self._failed(self._lost(reason))
+
+    def _lost(self, reason: str) -> Failure:
+        return Failure(502, "server_error", f"{self.provider.title} was lost: {reason}")
+
+    def _failed(self, why: Failure) -> Reply:
+        return Reply(why.status, why.headers, why.body, _wire(self._machine.fail(why)))
+
+    def _events(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for piece in self._reader.feed(data) if data else self._reader.flush():
+                events += self._read(piece)
+            events += [] if data else self._machine.close()
+        except Exception as error:  # a bug, or a reply beyond sense: the turn must end all the same
+            what = f"{self.provider.title} sent what cannot be understood: {error}"
+            events += self._machine.fail(Failure(502, "server_error", what))
+        return events
+
+    def _read(self, piece: bytes) -> list[Event]:
+        if piece.strip() == sse.DONE:
+            return self._machine.done()
+        chunk = codec.loads(piece) if piece.strip() else None
+        return self._machine.feed(chunk) if isinstance(chunk, dict) else []
+
+
+def _wire(events: list[Event]) -> bytes:
+    return b"".join(map(sse.event, events))

@@ -1,0 +1,127 @@
+"""Wire model of a Responses request: only the fields that we read.
+
+Source: https://developers.openai.com/api/reference/resources/responses (create). Items and tools
+stay plain dicts; the tables in request.py and tools.py read them.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from translate.errors import BadRequest
+
+Types = dict[str, type | tuple[type, ...]]
+
+# Items, tools and parts are open-ended: what we read of them, wherever it stands.
+ITEM: Types = {
+    "type": str, "role": str, "id": str, "call_id": str, "name": str, "namespace": str,
+    "content": (str, list), "summary": list, "encrypted_content": str,
+    "input": str, "arguments": (str, dict), "action": dict, "tools": list,
+}  # fmt: skip
+TOOL: Types = {
+    "type": str, "name": str, "description": str, "namespace": str,
+    "parameters": dict, "format": dict, "tools": list,
+}  # fmt: skip
+PART: Types = {"type": str, "text": str, "detail": str}
+WORDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
+
+
+def check(value: object, types: Types, place: str) -> None:
+    """Raises BadRequest unless `value` is an object whose fields, where there, have these types."""
+    if not isinstance(value, dict):
+        raise BadRequest(f"{place}: must be an object", param=place)
+    for name, wanted in types.items():
+        if value.get(name) is not None and not isinstance(value[name], wanted):
+            either = wanted if isinstance(wanted, tuple) else (wanted,)
+            what = " or ".join(WORDS[one] for one in either)
+            raise BadRequest(f"{place}.{name}: must be {what}", param=f"{place}.{name}")
+
+
+class Reasoning(BaseModel):
+    effort: str | None = None
+    summary: str | None = None
+
+
+class Text(BaseModel):
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class ResponsesRequest(BaseModel):
+    """Unknown fields are kept (`model_extra`): they are forwarded or reported, never ignored."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str
+    input: str | list[dict[str, Any]]
+    instructions: str | list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: Reasoning | None = None
+    text: Text | None = None
+    max_output_tokens: int | None = None
+    include: list[str] | None = None
+    stream: bool | None = None
+    store: bool | None = None
+    background: bool | None = None
+    previous_response_id: str | None = None
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        if isinstance(self.input, str):
+            return [{"type": "message", "role": "user", "content": self.input}]
+        return self.input
+
+
+def skeleton(request: ResponsesRequest, id: str, now: int) -> dict[str, Any]:
+    """The response object before anything has come: the request's settings, as OpenAI echoes."""
+    extra = request.model_extra or {}
+    return {
+        "id": id,
+        "object": "response",
+        "created_at": now,
+        "status": "in_progress",
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": request.instructions,
+        "max_output_tokens": request.max_output_tokens,
+        "metadata": extra.get("metadata") or {},
+        "model": request.model,
+        "output": [],
+        "parallel_tool_calls": request.parallel_tool_calls is not False,
+        "previous_response_id": request.previous_response_id,
+        "reasoning": request.reasoning.model_dump() if request.reasoning else None,
+        "store": False,
+        "temperature": extra.get("temperature"),
+        "text": (request.text or Text()).model_dump(exclude_none=True)
+        | {"format": (request.text and request.text.format) or {"type": "text"}},
+        "tool_choice": request.tool_choice or "auto",
+        "tools": request.tools or [],
+        "top_p": extra.get("top_p"),
+        "truncation": "disabled",
+        "usage": None,
+    }
+
+
+def read(body: dict[str, Any]) -> ResponsesRequest:
+    """Raises BadRequest naming the first field that is missing or of the wrong type."""
+    try:
+        request = ResponsesRequest.model_validate(body)
+    except ValidationError as error:
+        # a union reports one error a member: the deepest tells most; a member's name is no place
+        deepest = max(error.errors(), key=lambda one: len(one["loc"]))
+        param = _path(part for part in deepest["loc"] if part != "str" and "[" not in str(part))
+        raise BadRequest(f"{param}: {deepest['msg']}", param=param) from None
+    for name, items in (("instructions", request.instructions), ("input", request.input)):
+        for position, item in enumerate(items if isinstance(items, list) else []):
+            check(item, ITEM, f"{name}[{position}]")
+    return request
+
+
+def _path(loc: Any) -> str:
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path

@@ -1,0 +1,163 @@
+"""The ToolMap of one exchange: tools, calls and choices, both ways.
+
+A call is restored by its function's name, which is looked up here and never parsed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2s
+from typing import Any
+
+from translate.errors import BadRequest
+from translate.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
+from translate.responses import TOOL, check
+
+NAME_LIMIT = 64  # https://platform.openai.com/docs/api-reference/chat/create: tools.function.name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a chat function's name leads back to."""
+
+    kind: Kind
+    name: str
+    namespace: str = ""
+
+
+class ToolMap:
+    """Built once from a request; serves declaration, history, tool_choice and reply."""
+
+    def __init__(self, dropped: list[str]) -> None:
+        self.declared: list[Json] = []  # what goes into Chat's `tools`
+        self.dropped = dropped
+        self.ids: set[str] = set()  # call ids in use, so that a reply brings new ones
+        self._entries: dict[str, Entry] = {}  # chat name → entry
+        self._names: dict[Entry, str] = {}
+        self._loose: dict[str, str | None] = {}  # letters and digits only → chat name, if unique
+        self._bare: dict[str, str | None] = {}  # the same, without the namespace
+
+    def declare(self, tools: list[Tool], place: str = "tools", namespace: str = "") -> None:
+        """Add tools in order. A tool declared again, as searches do, is taken once."""
+        for number, tool in enumerate(tools):
+            here = f"{place}[{number}]"
+            check(tool, TOOL, here)
+            kind = BY_TOOL.get(str(tool.get("type")))
+            if tool.get("type") == "namespace":
+                self.declare(tool.get("tools") or [], f"{here}.tools", tool.get("name") or "")
+            elif kind is None:
+                self.dropped.append(f"tools[{tool.get('type')}]")
+            elif kind.tool_type in NAMED and not tool.get("name"):
+                raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
+            else:
+                self._declare(_entry(kind, tool, namespace), tool)
+
+    def _declare(self, entry: Entry, tool: Tool) -> None:
+        if entry in self._names:
+            return
+        function: Json = {
+            "name": self.name(entry),
+            "description": entry.kind.description(tool),
+            "parameters": entry.kind.parameters(tool),
+        }
+        if tool.get("strict"):
+            function["strict"] = True
+        self.declared.append({"type": "function", "function": function})
+
+    def name(self, entry: Entry) -> str:
+        """The entry's chat name: legal, at most 64 characters, its own."""
+        if known := self._names.get(entry):
+            return known
+        whole = f"{entry.namespace}__{entry.name}" if entry.namespace else entry.name
+        name = re.sub(r"[^a-zA-Z0-9_-]", "_", whole)
+        if len(name) > NAME_LIMIT or name in self._entries:
+            identity = f"{entry.kind.tool_type}\0{entry.namespace}\0{entry.name}"
+            tail = blake2s(identity.encode("utf-8", "replace"), digest_size=4).hexdigest()
+            name = f"{name[: NAME_LIMIT - 9]}_{tail}"
+        self._names[entry] = name
+        self._entries[name] = entry
+        for table, key in ((self._loose, _loosely(name)), (self._bare, _loosely(entry.name))):
+            table[key] = None if key in table or not key else name
+        return name
+
+    def names(self, tools: list[Tool], namespace: str = "") -> list[str]:
+        """The chat names of tools that are declared."""
+        found: list[str] = []
+        for tool in tools:
+            if tool.get("type") == "namespace":
+                found += self.names(tool.get("tools") or [], str(tool.get("name") or ""))
+            elif kind := BY_TOOL.get(str(tool.get("type"))):
+                found.append(self.name(_entry(kind, tool, namespace)))
+        return found
+
+    def to_chat(self, item: Item) -> Json:
+        """A call item of the history as a Chat tool call."""
+        kind = BY_CALL[item["type"]]
+        name = str(item.get("name") or "") if kind.tool_type in NAMED else kind.tool_type
+        entry = Entry(kind, name or "unknown", str(item.get("namespace") or ""))
+        function = {"name": self.name(entry), "arguments": kind.arguments(item)}
+        self.ids.add(call_id(item))
+        return {"id": call_id(item), "type": "function", "function": function}
+
+    def find(self, name: str) -> Entry:
+        """The entry that a model means, with any joiner, `functions.` prefix, case, or no scope."""
+        if found := self._entries.get(name):
+            return found
+        key, bare = _loosely(name), _loosely(name.removeprefix("functions."))
+        near = self._loose.get(key) or self._loose.get(bare) or self._bare.get(bare)
+        return self._entries[near] if near else Entry(FUNCTION, name)
+
+    def to_responses(self, call: Mapping[str, Any]) -> Item:
+        """A whole Chat tool call as the Responses call item (without id and status)."""
+        function = call["function"]
+        entry = self.find(function["name"])
+        return skeleton(entry, call["id"]) | entry.kind.payload(function["arguments"])
+
+    def choice(self, choice: str | Json) -> str | Json:
+        """Chat's tool_choice; `auto` where nothing is to be said."""
+        if not self.declared:
+            return "auto"
+        if isinstance(choice, str):
+            return choice
+        check(choice, TOOL, "tool_choice")
+        if choice.get("type") == "allowed_tools":
+            return self._allowed(choice)
+        if name := self._chosen(choice):
+            return {"type": "function", "function": {"name": name}}
+        self.dropped.append(f"tool_choice[{choice.get('type')}]")
+        return "auto"
+
+    def _allowed(self, choice: Json) -> str:
+        names = {self._chosen(tool) for tool in choice.get("tools") or []}
+        self.declared[:] = [t for t in self.declared if t["function"]["name"] in names]
+        return "required" if choice.get("mode") == "required" and self.declared else "auto"
+
+    def _chosen(self, choice: Json) -> str | None:
+        check(choice, TOOL, "tool_choice")
+        kind = BY_TOOL.get(str(choice.get("type")))
+        if kind is None:
+            return None
+        return self._names.get(_entry(kind, choice, str(choice.get("namespace") or "")))
+
+
+def _entry(kind: Kind, tool: Tool, namespace: str) -> Entry:
+    return Entry(kind, str(tool.get("name") or kind.tool_type), namespace)
+
+
+def _loosely(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def call_id(item: Item) -> str:
+    """The id that joins a call and its output; local shells use the item's own."""
+    return str(item.get("call_id") or item.get("id") or "")
+
+
+def skeleton(entry: Entry, call: str) -> Item:
+    """A call item before its payload."""
+    item: Item = {"type": entry.kind.call_type, "call_id": call}
+    if entry.kind.tool_type in NAMED:
+        item["name"] = entry.name
+    if entry.namespace:
+        item["namespace"] = entry.namespace
+    return item
