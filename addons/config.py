@@ -32,10 +32,7 @@ class Config:
 
     def load(self, loader: Loader) -> None:
         given, faults = take(ctx.options)
-        for name, field in OPTIONS.items():
-            text = FIELDS[field].description or ""
-            # None: not set. All are text, as a bad value of another type is lost without a word.
-            loader.add_option(name, Optional[str], None, text)  # type: ignore[arg-type]  # noqa: UP045 - mitmproxy compares it with this
+        declare(loader)
         change(**given, **{k: v for k, v in DEFAULTS.items() if not chosen(k)})
         for line in unknown((name for name in os.environ if name.startswith(ENV)), VARIABLES):
             logging.warning(line)
@@ -61,6 +58,13 @@ class Config:
     def running(self) -> None:
         self.active = True
         listen()
+
+
+def declare(loader: Loader) -> None:
+    """None is "not set". All are text, as a bad value of another type is lost without a word."""
+    optional: Any = Optional[str]  # noqa: UP045 - mitmproxy compares it with this very form
+    for name, field in OPTIONS.items():
+        loader.add_option(name, optional, None, FIELDS[field].description or "")
 
 
 def refresh() -> None:

@@ -42,14 +42,13 @@ async def fetch(url: str, key: str | None) -> tuple[Listed, float]:
         f"{url}/models",
         headers=headers | ({"authorization": f"Bearer {key}"} if key else {}),
         connect_timeout=PATIENCE,
-        request_timeout=PATIENCE,
+        request_timeout=PATIENCE,  # from the beginning, the connecting included
         follow_redirects=False,  # the key is for this host
         **trust(),
     )
     try:
-        async with asyncio.timeout(PATIENCE):  # tornado's two timeouts are one after the other
-            # Not through HTTP_PROXY, unlike other clients: that proxy may be we.
-            reply = await AsyncHTTPClient().fetch(request)
+        # Unlike other clients it knows nothing of HTTP_PROXY, and that proxy may be we.
+        reply = await AsyncHTTPClient().fetch(request)
         found = catalog.entries(reply.body)
     except (HTTPError, OSError, ValueError):
         return None, time.monotonic() + MISS
@@ -102,8 +101,6 @@ def own_instructions() -> str:
 
 
 def forget() -> None:
-    """Before the event loop goes."""
-    for task in [*_lists.values(), *_bundled]:
-        task.cancel()
+    """What is under way ends by itself: a tornado fetch that is cancelled logs an error."""
     _lists.clear()
     _bundled.clear()

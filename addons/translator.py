@@ -1,9 +1,11 @@
 """The exchange on a flow: the request goes up translated, the reply comes down translated."""
 
+import logging
 import time
 import uuid
 import zlib
 from collections.abc import Callable
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -27,28 +29,19 @@ class Translator:
             return
         try:
             self._exchanges[flow] = made = await begin(flow)
+            transport.attach(flow, line(made))
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
-            return
-        settings = config.settings()
-        flow.comment = story(made)
-        transport.attach(
-            flow,
-            transport.Line(
-                exchange=made,
-                heartbeat=settings.heartbeat,
-                silence=settings.timeout,
-                retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
-                head=lambda: head(flow, made),
-            ),
-        )
+        except Exception:  # without an answer here the flow would go on to where it was addressed
+            logging.exception("codex-relay failed at a request")
+            refuse(flow, 500, "codex-relay failed at this request; its log says how.")
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         made = self._exchanges.get(flow)
         if made and made.streaming and flow.response and flow.response.status_code == 200:
             encoding = flow.response.headers.get("content-encoding", "")
-            flow.response.headers = head(flow, made).headers
-            flow.response.stream = stream(made.feed, encoding)
+            flow.response.headers = head(made).headers
+            flow.response.stream = stream(made, encoding)
 
     def response(self, flow: http.HTTPFlow) -> None:
         made = self._exchanges.get(flow)
@@ -77,32 +70,46 @@ async def begin(flow: http.HTTPFlow) -> Exchange:
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
     )
+    flow.comment = story(made)
     request = flow.request
     request.url = target.url + PATH[target.provider.dialect]
-    fields = {"host": request.host_header or "", **upstream.headers(target)}
-    request.headers = http.Headers([(k.encode(), v.encode()) for k, v in fields.items()])
+    request.headers = http.Headers()
+    request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers(target)})
     request.trailers = None
     request.content = made.body
     request.headers["content-length"] = str(len(made.body))
     return made
 
 
-def stream(feed: Callable[[bytes], bytes], encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
+def line(made: Exchange) -> transport.Line:
+    settings = config.settings()
+    return transport.Line(
+        exchange=made,
+        heartbeat=settings.heartbeat,
+        silence=settings.timeout,
+        retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
+        head=lambda: head(made),
+    )
+
+
+def stream(made: Exchange, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
     """`feed` as mitmproxy calls it: encoded bytes in, and [] for nothing, as b"" would end it."""
-    if encoding not in ("gzip", "deflate"):  # we ask for identity; some servers compress anyway
-        return lambda data: feed(data) or []
+    if encoding.lower() not in ("gzip", "deflate"):  # we ask for identity; some compress anyway
+        return lambda data: made.feed(data) or []
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def unpacked(data: bytes) -> bytes | list[bytes]:
-        if not data:
-            return feed(unpack.flush()) + feed(b"") or []
-        plain = unpack.decompress(data)
-        return plain and feed(plain) or []
+        try:
+            plain = unpack.decompress(data) if data else unpack.flush()
+        except zlib.error as error:
+            return made.cut(f"its {encoding} is broken: {error}") or []
+        events = made.feed(plain) if plain else b""
+        return (events if data else events + made.feed(b"")) or []
 
     return unpacked
 
 
-def head(flow: http.HTTPFlow, made: Exchange) -> http.Response:
+def head(made: Exchange) -> http.Response:
     """The head of a streamed reply."""
     response = transport.sse_head()
     response.headers.update(report(made))

@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
@@ -15,6 +16,7 @@ from translate import Provider
 
 # OpenAI's own: they must never reach another host, whatever the client was set up with.
 OPENAI_KEYS = ("sk-proj-", "sk-svcacct-", "sk-admin-")
+MARK = "T3BlbkFJ"  # base64 of its name, in keys of every age, also those that are just `sk-…`
 USER_AGENT = "codex-relay"
 
 
@@ -58,21 +60,30 @@ def brought(flow: HTTPFlow, url: str) -> str | None:
         return None
     scheme, _, token = headers.get("authorization", "").partition(" ")
     token = token.strip()
-    theirs = token.startswith(OPENAI_KEYS) or chatgpt_account(token) is not None
-    if scheme.lower() != "bearer" or (theirs and urlsplit(url).hostname not in OPENAI):
+    if scheme.lower() != "bearer" or (openais(token) and urlsplit(url).hostname not in OPENAI):
         return None
     return token or None
 
 
+def openais(token: str) -> bool:
+    return token.startswith(OPENAI_KEYS) or MARK in token or bool(openai_claims(token))
+
+
 def chatgpt_account(token: str) -> str | None:
-    """The account in a ChatGPT token's own claims. Nothing depends on its being genuine."""
+    """The account in a ChatGPT token's own claims."""
+    found = openai_claims(token).get("chatgpt_account_id")
+    return found if isinstance(found, str) else None
+
+
+def openai_claims(token: str) -> dict[str, Any]:
+    """What OpenAI says in its tokens. Nothing depends on their being genuine."""
     try:
         claims = token.split(".")[1]
         parsed = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-        found = parsed["https://api.openai.com/auth"]["chatgpt_account_id"]
+        found = parsed["https://api.openai.com/auth"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return found if isinstance(found, str) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 async def model(asked: str, to: Target) -> str:

@@ -57,6 +57,9 @@ OTHER_NAMES = re.compile(
 )
 
 
+PATTERN = re.compile(r"[*?\[]")  # as fnmatch has it
+
+
 def entries(body: bytes) -> list[Entry]:
     """The models of a list reply, in its order, each once. ValueError: it is not a model list."""
     found = codec.loads(body)
@@ -125,7 +128,7 @@ def offered(
     chosen = [(model, model), *renames] if model else list(renames)
     first_ones: dict[str, Entry] = {}
     for name, target in chosen:
-        if "*" not in name and name not in first_ones:
+        if not PATTERN.search(name) and name not in first_ones:
             source = known.get(target, Entry(target))
             title = source.title if name == target else name
             first_ones[name] = replace(source, id=name, title=title or name, chat=True)

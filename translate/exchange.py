@@ -5,7 +5,7 @@ from typing import Any
 
 from translate import codec, request, responses, sse
 from translate.chat_to_responses import ChatToResponses
-from translate.errors import BadRequest, Failure, failure
+from translate.errors import IN_STREAM, BadRequest, Failure, failure
 from translate.events import Event
 from translate.provider import Dialect, Provider
 from translate.tools import ToolMap
@@ -105,7 +105,10 @@ class Exchange:
         return Failure(502, "server_error", f"{self.provider.title} was lost: {reason}")
 
     def _failed(self, why: Failure) -> Reply:
-        return Reply(why.status, why.headers, why.body, _wire(self._machine.fail(why)))
+        event = _wire(self._machine.fail(why))
+        if self.streaming and why.code in IN_STREAM:
+            return Reply(200, {"content-type": "text/event-stream"}, event, event)
+        return Reply(why.status, why.headers, why.body, event)
 
     def _events(self, data: bytes) -> list[Event]:
         events: list[Event] = []

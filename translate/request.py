@@ -9,7 +9,7 @@ from translate.kinds import BY_CALL, OUTPUTS
 from translate.provider import Provider
 from translate.responses import ResponsesRequest
 from translate.tools import ToolMap
-from translate.turns import Conversation, Item, Message, paired
+from translate.turns import Conversation, Item, paired
 
 # Addressed to us or to Codex's own bookkeeping: nothing that a model should have seen.
 OURS = frozenset({"client_metadata", "type", "generate", "stream_options"})
@@ -94,10 +94,10 @@ class _Messages:
         if role == "assistant":
             self.talk.say(parts)
         elif role == "user":
-            self._add(position, {"role": "user", "content": plain(parts)})
+            self.talk.add({"role": "user", "content": plain(parts)})
         elif self.talk.begun:
             late = self.provider.late_system_role
-            self._add(position, {"role": late, "content": plain(parts)})
+            self.talk.add({"role": late, "content": plain(parts)})
         else:
             self.leading += [part["text"] for part in parts]
 
@@ -105,7 +105,7 @@ class _Messages:
         """Word from another agent: the model reads it as a user's, with its sender named."""
         text = self._text(item.get("content"), f"input[{position}].content")
         head = f"[from {item.get('author')} to {item.get('recipient')}]"
-        self._add(position, {"role": "user", "content": f"{head}\n{text}"})
+        self.talk.add({"role": "user", "content": f"{head}\n{text}"})
 
     def _reasoning(self, position: int, item: Item) -> None:
         fields = reasoning.to_chat(item, self.provider)
@@ -126,11 +126,11 @@ class _Messages:
 
     def _heard(self, position: int, item: Item) -> None:
         if position in self._answered:
-            self.talk.hear(position)
+            self.talk.hear()
             return
         head = f"[output of a call that is not in this conversation: {item.get('call_id')}]"
         parts = [{"type": "text", "text": head}, *self._output(position)]
-        self._add(position, {"role": "user", "content": plain(parts)})
+        self.talk.add({"role": "user", "content": plain(parts)})
 
     def _output(self, position: int) -> list[Item]:
         item, place = self.items[position], f"input[{position}].output"
@@ -154,9 +154,6 @@ class _Messages:
     def _text(self, content: Any, place: str) -> str:
         parts = self._words(parts_to_chat(content, place, self.tools.dropped), place)
         return "".join(part["text"] for part in parts)
-
-    def _add(self, position: int, message: Message) -> None:
-        self.talk.add(message, position)
 
 
 def _parameters(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> dict[str, Any]:

@@ -58,8 +58,7 @@ class Conversation:
         self._said: list[Part] = []
         self._thought: dict[str, Any] = {}
         self._calls: dict[int, Message] = {}  # position → tool call
-        self._behind: list[Message] = []  # came before the calls' outputs did
-        self._heard = -1  # position of the last output seen
+        self._heard = False  # whether an output came
 
     @property
     def begun(self) -> bool:
@@ -79,20 +78,17 @@ class Conversation:
         call["id"] = self._unique(call["id"])
         self._calls[position] = call
 
-    def hear(self, position: int) -> None:
-        """An output came; it was taken already with its call."""
-        self._heard = position
+    def hear(self) -> None:
+        """An output came; it is taken with its call, wherever it stands."""
+        self._heard = True
 
-    def add(self, message: Message, position: int) -> None:
-        """A message that is not the assistant's; waits until open calls are answered."""
-        if any(self._answers.get(call, -1) > position for call in self._calls):
-            self._behind.append(message)
-        else:
-            self.close()
-            self.messages.append(message)
+    def add(self, message: Message) -> None:
+        """A message that is not the assistant's; comes behind the outputs of open calls."""
+        self.close()
+        self.messages.append(message)
 
     def close(self) -> list[Message]:
-        """End the assistant's turn: its message, the outputs, and what waited behind them."""
+        """End the assistant's turn: its message and the outputs of its calls."""
         if self._said or self._calls:
             self.messages.append(self._assistant())
         elif self._thought:  # alone it makes no message: providers want text or calls
@@ -109,12 +105,11 @@ class Conversation:
             self.messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
         if media:  # tool messages hold text only, so images follow as the user's
             self.messages.append({"role": "user", "content": media})
-        self.messages += self._behind
         self._open()
         return self.messages
 
     def _turn(self) -> None:
-        if self._heard >= 0 or self._behind:
+        if self._heard:
             self.close()
 
     def _assistant(self) -> Message:

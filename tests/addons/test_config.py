@@ -223,10 +223,10 @@ def free_port() -> int:
 
 
 def mitmdump(
-    folder: Path, *arguments: str, yaml: str = "", **environment: str
+    folder: Path, *arguments: str, yaml: str = "", root: Path = ROOT, **environment: str
 ) -> subprocess.Popen[str]:
     (folder / "config.yaml").write_text(yaml)
-    command = [MITMDUMP, "-s", ROOT / "addons" / "relay.py", "--set", f"confdir={folder}"]
+    command = [MITMDUMP, "-s", root / "addons" / "relay.py", "--set", f"confdir={folder}"]
     return subprocess.Popen(
         [*command, "--listen-host", "127.0.0.1", "--listen-port", str(free_port()), *arguments],
         env={"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1", "HOME": str(folder)} | environment,

@@ -73,7 +73,9 @@ CASES = [Case(note.parent) for note in sorted(FOLDER.glob("*/*/note.md"))]
 
 def _http(reply: Reply) -> bytes:
     head = [str(reply.status), *(f"{name}: {value}" for name, value in reply.headers.items())]
-    return "\n".join([*head, "", ""]).encode() + _pretty(json.loads(reply.body))
+    is_json = reply.headers["content-type"] == "application/json"
+    body = _pretty(json.loads(reply.body)) if is_json else reply.body
+    return "\n".join([*head, "", ""]).encode() + body
 
 
 def _pretty(value: object) -> bytes:

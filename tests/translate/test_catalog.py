@@ -173,7 +173,7 @@ def test_models_that_do_not_chat_by_what_their_list_says(more: dict[str, object]
 
 def test_configured_names_come_first_and_need_not_be_listed() -> None:
     listed = [Entry("a"), Entry("b", "Bee", context=5, images=True), Entry("c")]
-    renames = [("x", "b"), ("y*", "c"), ("x", "a"), ("z", "away")]
+    renames = [("x", "b"), ("y*", "c"), ("y?", "c"), ("[y]", "c"), ("x", "a"), ("z", "away")]
     offered = catalog.offered(listed, model="c", renames=renames)
     assert [one.id for one in offered] == ["c", "x", "z", "a", "b"]
     assert offered[1] == Entry("x", "x", context=5, images=True)  # as its target
