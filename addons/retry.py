@@ -1,18 +1,15 @@
 """Whether and when a failed attempt is worth another: a pure function of the failure."""
 
 import math
-import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 from mitmproxy.http import HTTPFlow, Response
 
+from translate import out_of_quota
+
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-# By code, not by message: Gemini's passing 429 mentions quota and billing in its text as well.
-QUOTA = re.compile(
-    rb'"(?:code|type)"\s*:\s*"(?:insufficient_(?:quota|balance)|exceeded_current_quota|billing)'
-)
 FIRST, LONGEST = 0.5, 8.0  # s of backoff; a provider's own Retry-After may be longer
 
 
@@ -42,7 +39,7 @@ def retry_policy(
 
 def passing(reply: Response) -> bool:
     """Whether the same request may well succeed later."""
-    if reply.status_code == 429 and QUOTA.search(reply.get_content(strict=False) or b""):
+    if reply.status_code == 429 and out_of_quota(reply.get_content(strict=False) or b""):
         return False
     says = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
     return reply.status_code in TRANSIENT if says is None else says

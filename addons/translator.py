@@ -29,7 +29,7 @@ class Translator:
             return
         try:
             self._exchanges[flow] = made = await begin(flow)
-            transport.attach(flow, line(made))
+            transport.attach(flow, line(flow, made))
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
         except Exception:  # without an answer here the flow would go on to where it was addressed
@@ -40,12 +40,16 @@ class Translator:
         made = self._exchanges.get(flow)
         if made and made.streaming and flow.response and flow.response.status_code == 200:
             encoding = flow.response.headers.get("content-encoding", "")
-            flow.response.headers = head(made).headers
+            flow.response.http_version, flow.response.headers = "HTTP/1.1", head(flow, made).headers
             flow.response.stream = stream(made, encoding)
 
     def response(self, flow: http.HTTPFlow) -> None:
         made = self._exchanges.get(flow)
-        if made is None or flow.response is None or flow.response.stream:
+        if made is None or flow.response is None:
+            return
+        if flow.response.stream:
+            if ending := made.feed(b""):  # mitmproxy streams no reply that its head calls empty
+                flow.response.raw_content = ending
             return
         body = flow.response.get_content(strict=False) or b""
         if flow.response.status_code == 200:
@@ -81,14 +85,14 @@ async def begin(flow: http.HTTPFlow) -> Exchange:
     return made
 
 
-def line(made: Exchange) -> transport.Line:
+def line(flow: http.HTTPFlow, made: Exchange) -> transport.Line:
     settings = config.settings()
     return transport.Line(
         exchange=made,
         heartbeat=settings.heartbeat,
         silence=settings.timeout,
         retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
-        head=lambda: head(made),
+        head=lambda: head(flow, made),
     )
 
 
@@ -109,10 +113,12 @@ def stream(made: Exchange, encoding: str) -> Callable[[bytes], bytes | list[byte
     return unpacked
 
 
-def head(made: Exchange) -> http.Response:
+def head(flow: http.HTTPFlow, made: Exchange) -> http.Response:
     """The head of a streamed reply."""
     response = transport.sse_head()
     response.headers.update(report(made))
+    if flow.request.is_http10:  # knows no chunks; the connection's end is the reply's
+        del response.headers["transfer-encoding"]
     return response
 
 

@@ -1,6 +1,6 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
-from translate.errors import BadRequest, error_body
+from translate.errors import BadRequest, error_body, out_of_quota
 from translate.exchange import Exchange, Reply, decode, exchange
 from translate.provider import Dialect, Provider, providers
 
@@ -13,5 +13,6 @@ __all__ = [
     "decode",
     "error_body",
     "exchange",
+    "out_of_quota",
     "providers",
 ]

@@ -62,9 +62,10 @@ OVERFLOW = re.compile(
     r"|(input|prompt) tokens? .{0,40}exceed|reduce the length",
     re.I,
 )
+# Not by "quota" and "billing" alone: Gemini's passing 429 has both in its text.
 QUOTA = re.compile(
-    r"insufficient[_ ](quota|balance|credit|funds)|exceeded your current quota|billing"
-    r"|credit balance|payment required|out of credits|arrear",
+    rb"insufficient[_ ](quota|balance|credit|funds)|exceeded_current_quota|billing_(hard|not)"
+    rb"|credit balance|payment required|out of credits|arrear",
     re.I,
 )
 REFUSED = {
@@ -85,7 +86,7 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
     said = said_by(body)
     status = _named(body) if status == 200 else status
     where = f"{title} answered {status}: {said}" if status != 200 else f"{title} failed: {said}"
-    if status == 402 or (status in (200, 400, 403, 429) and QUOTA.search(said)):
+    if status == 402 or (status in (200, 400, 403, 429) and out_of_quota(body)):
         return Failure(429, "insufficient_quota", where)
     if status in (200, 400, 413, 422, 500) and OVERFLOW.search(said):
         return Failure(400, "context_length_exceeded", where)
@@ -100,9 +101,14 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
     return Failure(400, "invalid_prompt", f"{where} ({advice})" if advice else where)
 
 
+def out_of_quota(body: bytes) -> bool:
+    """Whether an error body says that the account is empty, so that waiting is of no use."""
+    return bool(QUOTA.search(body[:20_000]))
+
+
 def _named(body: bytes) -> int:
     """The status that an error inside a stream names, if it blames the request (OpenRouter)."""
-    match codec.loads(body):
+    match _parsed(body):
         case {"error": {"code": int(code)}} | {"code": int(code)} if 400 <= code < 500:
             return code
     return 200
@@ -115,13 +121,20 @@ def _seconds(retry_after: str | None) -> bool:
 def said_by(body: bytes) -> str:
     """The human part of an error body, whatever its form; at most 2,000 characters."""
     try:
-        found = _message(codec.loads(body))
-    except (ValueError, RecursionError):
+        found = _message(_parsed(body))
+    except RecursionError:
         found = ""
     if not found:
         plain = re.sub(rb"(?s)<(script|style).*?</\1>|<[^>]*>", b" ", body)
         found = " ".join(plain.decode("utf-8", "replace").split())
     return found[:2000] or "no message"
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return codec.loads(body)
+    except ValueError:
+        return None
 
 
 def _message(body: Any) -> str:

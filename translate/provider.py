@@ -33,13 +33,15 @@ class Provider(BaseModel):
     name: str
     title: str = Field(description="How errors and pages call it.")
     base_urls: tuple[str, ...] = Field((), description="Where it lives; recognised by host.")
-    key_env: str = Field("", description="The environment variable its users keep the key in.")
     dialect: Dialect = "chat"
     system_role: Literal["system", "developer"] = Field(
         "system", description="Role of the first message, which joins all leading instructions."
     )
     late_system_role: Literal["system", "developer", "user"] = Field(
-        "system", description="Role of instructions that come later; they stay in their place."
+        "user",
+        description="Role of instructions that come later; they stay in their place. As a user's "
+        "they are marked: chat templates of local servers refuse a later system message "
+        "(vllm#42407).",
     )
     parameters: frozenset[str] = Field(
         COMMON, description="Responses parameters taken; any other is dropped and reported."

@@ -96,8 +96,9 @@ class _Messages:
         elif role == "user":
             self.talk.add({"role": "user", "content": plain(parts)})
         elif self.talk.begun:
-            late = self.provider.late_system_role
-            self.talk.add({"role": late, "content": plain(parts)})
+            late, text = self.provider.late_system_role, str(plain(parts))
+            content = f"<system>\n{text}\n</system>" if late == "user" else text
+            self.talk.add({"role": late, "content": content})
         else:
             self.leading += [part["text"] for part in parts]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TURNS, CHUNKS, ROUNDS = 200, 5000, 5
-PASS = "def responseheaders(flow): flow.response.stream = True\n"
+PASSING = "def responseheaders(flow): flow.response.stream = True\n"
 
 
 def chunk(**delta: str) -> bytes:
@@ -120,7 +120,7 @@ async def main() -> None:
     server = await asyncio.start_server(upstream, "127.0.0.1", 0, limit=4 << 20)
     there = server.sockets[0].getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        (passing := Path(folder, "passing.py")).write_text(PASS)
+        (passing := Path(folder, "passing.py")).write_text(PASSING)
         chat = f"http://127.0.0.1:{there}/v1"
         settings = "--set", f"relay_upstream={chat}"
         async with (

@@ -67,12 +67,19 @@ OVERFLOWS = [
     "too many tokens",
 ]
 QUOTAS = [
-    "You exceeded your current quota, please check your plan and billing details.",
+    "exceeded_current_quota_error",
     "Insufficient Balance",
     "Your credit balance is too low",
     "insufficient_quota",
     "Access denied, please make sure your account is in good standing: Arrearage",
 ]
+
+
+def test_a_passing_429_that_speaks_of_billing_is_no_empty_account() -> None:
+    """Gemini's, word for word as OpenAI's final one but for the code."""
+    said = "You exceeded your current quota, please check your plan and billing details."
+    error = {"message": said, "code": 429, "status": "RESOURCE_EXHAUSTED"}
+    assert failure("X", 429, json.dumps({"error": error}).encode()).code == "rate_limit_exceeded"
 
 
 @pytest.mark.parametrize("said", OVERFLOWS)

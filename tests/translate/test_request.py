@@ -125,7 +125,7 @@ def test_leading_instructions_join_in_order() -> None:
     ]
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "user"])
+@pytest.mark.parametrize("role", ["system", "developer"])
 def test_late_instructions_stay_in_their_place(role: str) -> None:
     made = messages(
         {"role": "user", "content": "A"},
@@ -133,6 +133,12 @@ def test_late_instructions_stay_in_their_place(role: str) -> None:
         to=provider(late_system_role=role),
     )
     assert made == [{"role": "user", "content": "A"}, {"role": role, "content": "B"}]
+
+
+def test_late_instructions_are_marked_where_only_users_may_speak() -> None:
+    late = {"role": "developer", "content": "B"}
+    made = messages({"role": "user", "content": "A"}, late, to=provider(late_system_role="user"))
+    assert made[1] == {"role": "user", "content": "<system>\nB\n</system>"}
 
 
 def test_system_role_is_the_providers() -> None:
@@ -219,7 +225,7 @@ def test_media_where_only_text_may_stand_become_words(part: Json, words: str) ->
     content = [{"type": "input_text", "text": "See:"}, part]
     user = {"role": "user", "content": "A"}
     for message, made in [
-        ({"role": "developer", "content": content}, f"See:\n{words}"),
+        ({"role": "developer", "content": content}, f"<system>\nSee:\n{words}\n</system>"),
         ({"role": "assistant", "content": content}, f"See:\n{words}"),
         ({"type": "agent_message", "author": "a", "recipient": "b", "content": content},
          f"[from a to b]\nSee:{words}"),
