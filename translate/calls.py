@@ -23,14 +23,19 @@ class Call:
     given: str  # the provider's id, perhaps empty
     id: str  # the one that the client sees
     name: str = ""
-    arguments: str = ""
+    pieces: list[str] = field(default_factory=list)  # of the arguments
     entry: Entry | None = None
     index: int = -1
     item: Item = field(default_factory=dict)
     live: Verbatim | InputText | None = None
     event: str = ""
-    sent: str = ""
+    sent: list[str] = field(default_factory=list)  # what the client has seen
     extra: Any = None  # `extra_content`, which must come back with the call (Gemini)
+
+    @property
+    def arguments(self) -> str:
+        """What has come so far; joined anew each time, so not for every delta."""
+        return "".join(self.pieces)
 
 
 class Calls:
@@ -47,15 +52,14 @@ class Calls:
         call = self._call(delta, function)
         call.extra = delta.get("extra_content") or call.extra
         unseen = _arguments(function.get("arguments"))
-        if unseen and unseen == call.arguments and codec.is_object(unseen):
+        if codec.is_object(unseen) and unseen == call.arguments:
             return  # the whole call said again, as some do at the end
-        if call.entry is None:
-            call.name = call.name or str(function.get("name") or "")
+        if call.entry is None and (name := function.get("name")):
+            call.name = str(name)
+            self._begin(call)
             unseen = call.arguments + unseen  # what came before the name
-            call.arguments = ""
-            if call.name:
-                self._begin(call)
-        call.arguments += unseen
+            call.pieces = []
+        call.pieces.append(unseen)
         if call.live and (text := call.live.feed(unseen)):
             self._grow(call, text)
 
@@ -103,7 +107,7 @@ class Calls:
         return entry
 
     def _grow(self, call: Call, text: str) -> None:
-        call.sent += text
+        call.sent.append(text)
         self._tell(call, "delta", delta=text)
 
     def _tell(self, call: Call, step: str, **text: str) -> None:
@@ -115,10 +119,10 @@ class Calls:
         kind = (call.entry or self._begin(call)).kind
         payload = kind.payload(call.arguments)
         if live := kind.live:
-            whole = payload[live]
-            if not whole.startswith(call.sent):  # not JSON: what was read, and the rest as it is
-                whole = payload[live] = call.sent + (call.live.rest if call.live else "")
-            if rest := whole[len(call.sent) :]:
+            whole, sent = payload[live], "".join(call.sent)
+            if not whole.startswith(sent):  # not JSON: what was read, and the rest as it is
+                whole = payload[live] = sent + (call.live.rest if call.live else "")
+            if rest := whole[len(sent) :]:
                 self._grow(call, rest)
             self._tell(call, "done", **{live: whole})
         self._events.finish(call.index, {**call.item, **payload, "status": "completed"})
@@ -135,12 +139,12 @@ def _follows(call: Call, given: str, function: Delta) -> bool:
         return False
     if name != call.name:
         return codec.is_object(call.arguments or "{}")
-    if not codec.is_object(call.arguments):
-        return False
     more = _arguments(function.get("arguments"))
-    if given and given == call.given:
-        return more != call.arguments and codec.is_object(more)
-    return given != "" or codec.is_object(more)
+    if given in ("", call.given) and not more.lstrip().startswith("{"):
+        return False  # nothing tells it apart, and no arguments begin here
+    if given and given == call.given and more == call.arguments:
+        return False
+    return codec.is_object(call.arguments)
 
 
 def _arguments(arguments: object) -> str:

@@ -5,6 +5,7 @@ three have been seen in real traffic, and the standard library takes them.
 """
 
 import json
+import re
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -39,9 +40,19 @@ def text(value: Any) -> str:
     return dumps(value).decode()
 
 
+ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
+
+
 def unquoted(inside: str) -> str:
-    """The text of a JSON string without its quotes; newlines and the like may stand in it."""
-    return str(json.loads(f'"{inside}"', strict=False))
+    """The text of a JSON string without its quotes.
+
+    Newlines and the like may stand in it; a backslash that escapes nothing is one.
+    """
+    try:
+        return str(json.loads(f'"{inside}"', strict=False))
+    except ValueError:
+        escaped = ESCAPE.sub(lambda found: found[0] if found[1] else r"\\", inside)
+        return str(json.loads(f'"{escaped}"', strict=False))
 
 
 def is_object(data: str) -> bool:

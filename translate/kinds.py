@@ -31,7 +31,7 @@ class Kind:
     event: str = ""
 
 
-def _no_description(tool: Tool) -> str:
+def _description(tool: Tool) -> str:
     return str(tool.get("description") or "")
 
 
@@ -45,15 +45,25 @@ def _schema(tool: Tool) -> Json:
     return {"type": "object", **unmarked(schema)}
 
 
+BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+DATA = frozenset({"default", "const", "enum", "examples"})
+
+
 def unmarked(schema: Json) -> Json:
     """Without Codex's `encrypted: true` marks, which ask OpenAI's servers to seal the value."""
-    return {k: _inner(v) for k, v in schema.items() if not (k == "encrypted" and v is True)}
+    return {k: _inner(k, v) for k, v in schema.items() if not (k == "encrypted" and v is True)}
 
 
-def _inner(value: Any) -> Any:
-    if isinstance(value, dict):
-        return unmarked(value)
-    return [_inner(one) for one in value] if isinstance(value, list) else value
+def _inner(keyword: str, value: Any) -> Any:
+    if keyword in DATA:
+        return value
+    if isinstance(value, list):
+        return [_inner("", one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if keyword in BY_NAME:  # a tool may well call a parameter `encrypted`
+        return {name: _inner("", one) for name, one in value.items()}
+    return unmarked(value)
 
 
 def _function_arguments(item: Item) -> str:
@@ -79,7 +89,7 @@ def _custom_schema(_: Tool) -> Json:
 
 def _custom_description(tool: Tool) -> str:
     form = tool.get("format") or {}
-    told = _no_description(tool)
+    told = _description(tool)
     if form.get("type") != "grammar":
         return told
     grammar = f"`input` must match this {form.get('syntax', '')} grammar:\n{form.get('definition')}"
@@ -155,7 +165,7 @@ FUNCTION = Kind(
     output_type="function_call_output",
     id_prefix="fc",
     parameters=_schema,
-    description=_no_description,
+    description=_description,
     arguments=_function_arguments,
     payload=lambda arguments: {"arguments": arguments or "{}"},
     live="arguments",
@@ -179,7 +189,7 @@ TOOL_SEARCH = Kind(
     output_type="tool_search_output",
     id_prefix="tsc",
     parameters=_search_schema,
-    description=_no_description,
+    description=_description,
     arguments=_function_arguments,
     payload=_search_payload,
 )

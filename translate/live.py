@@ -7,12 +7,13 @@ from translate import codec
 HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 # whole characters of a JSON string: a surrogate pair counts as one, a lone high one must wait
 WHOLE = re.compile(
-    r'(?:[^"\\]|\\["\\/bfnrt]'
+    r'(?:[^"\\]|\\[^u]'
+    r"|\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*"
 )
 
-TAIL = re.compile(r'("\s*}?)?\s*')
+TAIL = re.compile(r'("\s*}*)?\s*')
 
 
 class Verbatim:
@@ -27,7 +28,8 @@ class Verbatim:
 class InputText:
     """Freeform input: the decoded value of `{"input": "…"}`. Anything else stays silent.
 
-    Models leave newlines in it as they are, which is no JSON but has one meaning only.
+    Models leave newlines and backslashes (`\\d`) in it as they are, or put a brace too many behind
+    it: no JSON, but with one meaning only.
     """
 
     def __init__(self) -> None:

@@ -55,7 +55,7 @@ class Provider(BaseModel):
     reasoning_back: Literal["echo", "reasoning_content", "reasoning", "never"] = Field(
         "echo",
         description="How earlier thinking goes back: in the fields in which this provider sent "
-        "it, always in a named field, or not at all.",
+        "it, always in a named field (a blank one for a message without thinking), or not at all.",
     )
     images: bool = Field(True, description="Whether messages may hold images.")
     context_window: int = Field(

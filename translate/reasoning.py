@@ -99,6 +99,16 @@ def _thinking(item: Fields, fields: Fields, own: bool, provider: Provider) -> Fi
             return {name: text} if text else {}
 
 
+def blank(provider: Provider) -> Fields:
+    """What an assistant message without thinking says where the provider demands the field.
+
+    Turns of another model, and those without a thought, have none: DeepSeek refuses them
+    (opencode#17523, continue#11290), and Kimi takes "" for missing (earendil-works/pi#4178).
+    """
+    name = provider.reasoning_back
+    return {} if name in ("echo", "never") else {name: " "}
+
+
 def summary(item: Fields) -> str:
     """What a reasoning item says in plain words."""
     parts = [*(item.get("content") or []), *(item.get("summary") or [])]

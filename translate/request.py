@@ -47,7 +47,8 @@ class _Messages:
         self.tools = tools
         self.leading: list[str] = []
         answers = paired(self.items)
-        self.talk = Conversation(self._output, answers, tools.dropped)
+        unthought = reasoning.blank(provider)
+        self.talk = Conversation(self._output, answers, tools.dropped, unthought)
         self._answered = frozenset(answers.values())
         if request.instructions:
             self._instructions(request.instructions)

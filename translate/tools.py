@@ -4,7 +4,7 @@ A call is restored by its function's name, which is looked up here and never par
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any
@@ -37,15 +37,11 @@ class ToolMap:
         self._loose: dict[str, str | None] = {}  # letters and digits only → chat name, if unique
         self._bare: dict[str, str | None] = {}  # the same, without the namespace
 
-    def declare(self, tools: list[Tool], place: str = "tools", namespace: str = "") -> None:
+    def declare(self, tools: list[Tool], place: str = "tools") -> None:
         """Add tools in order. A tool declared again, as searches do, is taken once."""
-        for number, tool in enumerate(tools):
-            here = f"{place}[{number}]"
-            check(tool, TOOL, here)
+        for here, tool, namespace in _each(tools, place):
             kind = BY_TOOL.get(str(tool.get("type")))
-            if tool.get("type") == "namespace":
-                self.declare(tool.get("tools") or [], f"{here}.tools", tool.get("name") or "")
-            elif kind is None:
+            if kind is None:
                 self.dropped.append(f"tools[{tool.get('type')}]")
             elif kind.tool_type in NAMED and not tool.get("name"):
                 raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
@@ -80,15 +76,13 @@ class ToolMap:
             table[key] = None if key in table or not key else name
         return name
 
-    def names(self, tools: list[Tool], namespace: str = "") -> list[str]:
+    def names(self, tools: list[Tool]) -> list[str]:
         """The chat names of tools that are declared."""
-        found: list[str] = []
-        for tool in tools:
-            if tool.get("type") == "namespace":
-                found += self.names(tool.get("tools") or [], str(tool.get("name") or ""))
-            elif kind := BY_TOOL.get(str(tool.get("type"))):
-                found.append(self.name(_entry(kind, tool, namespace)))
-        return found
+        return [
+            self.name(_entry(kind, tool, namespace))
+            for _, tool, namespace in _each(tools, "tools")
+            if (kind := BY_TOOL.get(str(tool.get("type"))))
+        ]
 
     def to_chat(self, item: Item) -> Json:
         """A call item of the history as a Chat tool call."""
@@ -138,6 +132,17 @@ class ToolMap:
         if kind is None:
             return None
         return self._names.get(_entry(kind, choice, str(choice.get("namespace") or "")))
+
+
+def _each(tools: list[Tool], place: str, namespace: str = "") -> Iterator[tuple[str, Tool, str]]:
+    """(place, tool, namespace) of every tool, in order. Raises BadRequest for what is none."""
+    for number, tool in enumerate(tools):
+        here = f"{place}[{number}]"
+        check(tool, TOOL, here)
+        if tool.get("type") == "namespace":
+            yield from _each(tool.get("tools") or [], f"{here}.tools", tool.get("name") or "")
+        else:
+            yield here, tool, namespace
 
 
 def _entry(kind: Kind, tool: Tool, namespace: str) -> Entry:

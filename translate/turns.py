@@ -45,12 +45,17 @@ class Conversation:
     """Builds Chat messages; what the assistant says up to the next output is one message."""
 
     def __init__(
-        self, output: Callable[[int], list[Part]], answers: dict[int, int], dropped: list[str]
+        self,
+        output: Callable[[int], list[Part]],
+        answers: dict[int, int],
+        dropped: list[str],
+        unthought: dict[str, Any],
     ) -> None:
         self.messages: list[Message] = []
         self._dropped = dropped
         self._output = output  # position of an output item → its parts
         self._answers = answers
+        self._unthought = unthought  # fields of a message without thinking
         self._ids: set[str] = set()
         self._open()
 
@@ -118,7 +123,7 @@ class Conversation:
         # null beside calls: some servers refuse an empty string there, others a missing field
         message: Message = {"role": "assistant", "content": text or None}
         extra = self._thought.pop(reasoning.CALLS, {})
-        message |= self._thought
+        message |= self._unthought | self._thought
         for call in self._calls.values():
             call |= {"extra_content": extra[call["id"]]} if call["id"] in extra else {}
         if self._calls:

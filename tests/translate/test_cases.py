@@ -34,7 +34,7 @@ def test_case_sends_what_a_strict_provider_takes(case: Case) -> None:
         fields=OPENAI if openai else set(),
         roles={"developer" if openai else "system", "user", "assistant", "tool"},
         images=case.path.parent.name != "deepseek",
-        needs_reasoning="reasoning" in case.path.name and case.path.parent.name == "deepseek",
+        needs_reasoning=case.path.parent.name == "deepseek",
     )
     if str(case) not in LOOSE:
         assert refusal(case.upstream, rules) is None

@@ -61,6 +61,12 @@ A = '{"a":1}'
         ([delta(0, "x", "f", A), delta(0, "x", "f", "")], [("x", "f", A)]),
         ([delta(0, "x", "f", A), delta(0, "x", "f", '{"a":2}')],
          [("x", "f", A), ("x_1_1_1", "f", '{"a":2}')]),
+        # in pieces that neither index nor id tell apart
+        ([delta(0, "x", "f", A), delta(0, None, "f", '{"a"'), delta(0, None, None, ":1}")],
+         [("x", "f", A), ("call_1_1", "f", A)]),
+        ([delta(None, "x", "f", A), delta(None, "x", "f", ' {"a"'), delta(None, "x", "f", ":2}")],
+         [("x", "f", A), ("x_1_1_1", "f", ' {"a":2}')]),
+        ([delta(0, "x", "f", A), delta(0, "x", "f", " ")], [("x", "f", A + " ")]),
         # arguments of any form
         ([delta(0, "x", "f", {"a": 1})], [("x", "f", A)]),
         ([delta(0, "x", "f", [1])], [("x", "f", "[1]")]),
@@ -69,6 +75,7 @@ A = '{"a":1}'
         ([delta(0, "x", "p", "")], [("x", "p", "")]),
         ([delta(0, "x", "p", '{"input":"a"'), delta(0, None, None, ',"b":1}')], [("x", "p", "a")]),
         ([delta(0, "x", "p", '{"input":"a","input":"b"}')], [("x", "p", 'a","input":"b"}')]),
+        ([delta(0, "x", "p", r'{"input":"grep \d a\nls"}')], [("x", "p", "grep \\d a\nls")]),
     ],
 )  # fmt: skip
 def test_deltas_make_calls(deltas: list[Json], calls: list[tuple[str, str, str]]) -> None:

@@ -68,5 +68,9 @@ def test_inside_of_a_string_may_hold_newlines() -> None:
     assert codec.unquoted('a\\n\n\\"\\u00e9\x00') == 'a\n\n"é\x00'
 
 
+def test_backslash_that_escapes_nothing_stands_for_itself() -> None:
+    assert codec.unquoted(r"\\d\d\u00e9\u00g\n\'") == "\\d\\dé\\u00g\n\\'"
+
+
 def test_escapes_agree_with_the_standard_library() -> None:
     assert codec.loads(r'"\ud83c\udf5e\u00e9\/"') == json.loads(r'"\ud83c\udf5e\u00e9\/"')

@@ -66,7 +66,8 @@ def test_anything_else_stays_silent(wire: str) -> None:
         ('{"input":"a"', "a", ""),
         ('{"input":"a', "a", ""),
         ('{"input":"say "hi" now"}', "say ", '"hi" now"}'),
-        ('{"input":"a\\d"}', "a", '\\d"}'),
+        ('{"input":"\\ud83cx"}', "", '\\ud83cx"}'),
+        ('{"input":"a"}}', "a", ""),
         ('{"input":"a","input":"b"}', "a", '","input":"b"}'),
     ],
 )
@@ -74,6 +75,15 @@ def test_rest_is_what_was_not_understood(wire: str, text: str, rest: str) -> Non
     live = InputText()
     assert "".join(map(live.feed, wire)) == text
     assert live.rest == rest
+
+
+@pytest.mark.parametrize("text", [r"\d+\.", r"it\'s", "a \\\n b", r"C:\users", r"\u00é"])
+def test_backslash_that_escapes_nothing_is_one(text: str) -> None:
+    wire = '{"input":"' + text + '\\n\\\\d"}'
+    for cut in range(len(wire) + 1):
+        live = InputText()
+        assert live.feed(wire[:cut]) + live.feed(wire[cut:]) == text + "\n\\d"
+        assert live.rest == ""
 
 
 def test_arguments_are_shown_as_they_are() -> None:

@@ -67,6 +67,19 @@ def test_thinking_is_part_of_the_message_that_follows() -> None:
     assert message["reasoning"] == "AB" and len(message["tool_calls"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("to", "fields"),
+    [(NAMED, {"reasoning_content": " "}), (PLAIN, {"reasoning": " "}), (ECHO, {}), (NEVER, {})],
+)
+def test_message_without_thinking_has_the_field_all_the_same(to: Provider, fields: Json) -> None:
+    said = {"role": "assistant", "content": "Text."}
+    asked = {"role": "user", "content": "Go."}
+    call = {"type": "function_call", "call_id": "a", "name": "run", "arguments": "{}"}
+    spoken, heard, called, _ = messages(said, asked, call, to=to)
+    assert (spoken, heard) == ({**said, **fields}, asked)
+    assert called.keys() == {"role", "content", "tool_calls", *fields}
+
+
 def test_tagged_thinking_goes_back_between_tags() -> None:
     said = {"role": "assistant", "content": "Text."}
     [message] = messages(item({"think": "T"}), said, to=ECHO)

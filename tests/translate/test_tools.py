@@ -128,6 +128,20 @@ def test_search_without_parameters_gets_those_of_codex() -> None:
             {"type": "object", "anyOf": [{"encrypted": True}, {"encrypted": False}]},
             {"type": "object", "anyOf": [{}, {"encrypted": False}]},
         ),
+        (
+            {"properties": {"encrypted": True, "properties": {"properties": {"encrypted": True}}}},
+            {
+                "type": "object",
+                "properties": {
+                    "encrypted": True,
+                    "properties": {"properties": {"encrypted": True}},
+                },
+            },
+        ),
+        (
+            {"properties": {"const": {"encrypted": True}}, "default": {"encrypted": True}},
+            {"type": "object", "properties": {"const": {}}, "default": {"encrypted": True}},
+        ),
     ],
 )
 def test_schema_is_an_objects_without_marks(parameters: Json | None, declares: Json) -> None:
