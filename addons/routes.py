@@ -10,6 +10,7 @@ from addons import config, transport
 
 class Route(StrEnum):
     RELAY = "relay"  # to the provider, translated
+    COMPACT = "compact"  # the same, for a summary of the conversation
     UPGRADE = "upgrade"  # to WebSocket: declined, so that the client uses RELAY
     MODELS = "models"
     ACCOUNT = "account"
@@ -25,13 +26,19 @@ OURS = None  # stands for our own port in the table
 WEBSOCKET = "websocket"  # stands for the method of an upgrade
 
 RESPONSES = {"POST": Route.RELAY, WEBSOCKET: Route.UPGRADE}
+COMPACT = {"POST": Route.COMPACT}
 MODELS = {"GET": Route.MODELS}
 ACCOUNT = {"GET": Route.ACCOUNT}
 
 TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
-    "api.openai.com": {"/v1/responses": RESPONSES, "/v1/models": MODELS},
+    "api.openai.com": {
+        "/v1/responses": RESPONSES,
+        "/v1/responses/compact": COMPACT,
+        "/v1/models": MODELS,
+    },
     "chatgpt.com": {
         "/backend-api/codex/responses": RESPONSES,
+        "/backend-api/codex/responses/compact": COMPACT,
         "/backend-api/codex/models": MODELS,
         "/backend-api/wham/accounts/check": ACCOUNT,
     },
@@ -41,6 +48,9 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/responses": RESPONSES,
         "/v1/responses": RESPONSES,
         "/backend-api/codex/responses": RESPONSES,
+        "/responses/compact": COMPACT,
+        "/v1/responses/compact": COMPACT,
+        "/backend-api/codex/responses/compact": COMPACT,
         "/models": MODELS,
         "/v1/models": MODELS,
         "/backend-api/codex/models": MODELS,
@@ -50,7 +60,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
 OPENAI = frozenset(host for host in TABLE if host)
 
 # On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.
-ANYBODY = frozenset({Route.RELAY, Route.UPGRADE})
+ANYBODY = frozenset({Route.RELAY, Route.COMPACT, Route.UPGRADE})
 
 
 def decide(

@@ -13,8 +13,9 @@ from mitmproxy import http
 from addons import config, routes, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
-from translate import BadRequest, Exchange, Reply, decode, exchange
+from translate import BadRequest, Exchange, Reply, compact, compaction, decode, exchange
 
+RELAYED = frozenset({Route.RELAY, Route.COMPACT})
 PATH = {"chat": "/chat/completions", "responses": "/responses"}
 
 
@@ -25,7 +26,7 @@ class Translator:
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        if flow.response or routes.route_of(flow) is not Route.RELAY:
+        if flow.response or routes.route_of(flow) not in RELAYED:
             return
         try:
             self._exchanges[flow] = made = await begin(flow)
@@ -66,11 +67,14 @@ async def begin(flow: http.HTTPFlow) -> Exchange:
     except ValueError as error:  # of the content encoding, or of the JSON in it
         raise BadRequest(str(error)) from None
     target = upstream.target(flow)
-    made = exchange(
+    crossing = compact if routes.route_of(flow) is Route.COMPACT else exchange
+    model = await upstream.model(str(body.get("model")), target)
+    fits = crossing is compact or compaction.triggered(body.get("input"))
+    made = crossing(
         body,
         client="responses",
-        provider=target.provider,
-        model=await upstream.model(str(body.get("model")), target),
+        provider=await upstream.fitted(target, model) if fits else target.provider,
+        model=model,
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
     )

@@ -98,6 +98,13 @@ async def model(asked: str, to: Target) -> str:
     return asked if any(entry.id == asked for entry in listed) else settings.model
 
 
+async def fitted(to: Target, name: str) -> Provider:
+    """The provider with this model's own context window, where its list tells of one."""
+    listed = await models.listed(to.url, to.key) or []
+    known = [entry.context for entry in listed if entry.id == name and entry.context]
+    return to.provider.model_copy(update={"context_window": known[0]}) if known else to.provider
+
+
 def headers(to: Target) -> dict[str, str]:
     """All that goes up beside the body: built from nothing, so nothing of the client's does."""
     made = {

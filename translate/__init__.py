@@ -1,7 +1,7 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
 from translate.errors import BadRequest, error_body, out_of_quota
-from translate.exchange import Exchange, Reply, decode, exchange
+from translate.exchange import Exchange, Reply, compact, decode, exchange
 from translate.provider import Dialect, Provider, providers
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Exchange",
     "Provider",
     "Reply",
+    "compact",
     "decode",
     "error_body",
     "exchange",

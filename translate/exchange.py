@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from translate import codec, request, responses, sse
+from translate import codec, compaction, request, responses, sse
 from translate.chat_to_responses import ChatToResponses
+from translate.compaction import ChatToCompaction
 from translate.errors import IN_STREAM, BadRequest, Failure, failure
 from translate.events import Event
 from translate.provider import Dialect, Provider
@@ -40,10 +41,25 @@ def exchange(
     `id` names the response (`resp_…`), `now` is in Unix seconds. Raises BadRequest, with the
     field's place, for what cannot be carried over.
     """
+    return _made(Exchange, body, client, provider, model, id, now)
+
+
+def compact(
+    body: dict[str, Any], *, client: Dialect, provider: Provider, model: str, id: str, now: int
+) -> "Exchange":
+    """The same for `POST …/responses/compact`: a long input in, a shorter one out; no stream."""
+    whole = {**body, "input": body.get("input") or []}
+    return _made(Compact, whole, client, provider, model, id, now)
+
+
+def _made(
+    form: type["Exchange"], body: dict[str, Any], client: Dialect, provider: Provider,
+    model: str, id: str, now: int,
+) -> "Exchange":  # fmt: skip
     if (client, provider.dialect) != ("responses", "chat"):
         raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
     try:
-        return Exchange(responses.read(body), provider, model, id, now)
+        return form(responses.read(body), provider, model, id, now)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
@@ -66,8 +82,13 @@ class Exchange:
         self.streaming = bool(asked.stream)
         self.dropped: list[str] = []
         tools = ToolMap(self.dropped)
-        self.body = codec.dumps(request.to_chat(asked, provider, model, tools))
-        self._machine = ChatToResponses(
+        body = request.to_chat(asked, provider, model, tools)
+        machine: type[ChatToResponses | ChatToCompaction] = ChatToResponses
+        if compaction.triggered(asked.items):
+            body = compaction.to_summary(body, provider, self.dropped)
+            machine = ChatToCompaction
+        self.body = codec.dumps(body)
+        self._machine = machine(
             responses.skeleton(asked, id, now), tools=tools, provider=provider, model=model
         )
         self._reader = sse.Reader()
@@ -83,7 +104,11 @@ class Exchange:
         if why := self._machine.failure:
             return Reply(why.status, why.headers, why.body, b"")
         headers = {"content-type": "application/json"}
-        return Reply(200, headers, codec.dumps(self._machine.response), b"")
+        return Reply(200, headers, codec.dumps(self._answer()), b"")
+
+    def _answer(self) -> dict[str, Any]:
+        """What a client that asked for no stream gets."""
+        return self._machine.response
 
     def heartbeat(self) -> bytes:
         """An event that keeps a streaming client from giving up; b"" for any other."""
@@ -126,6 +151,22 @@ class Exchange:
             return self._machine.done()
         chunk = codec.loads(piece) if piece.strip() else None
         return self._machine.feed(chunk) if isinstance(chunk, dict) else []
+
+
+class Compact(Exchange):
+    """`POST …/responses/compact`: an exchange whose input ends with a trigger, in another form."""
+
+    def __init__(
+        self, asked: responses.ResponsesRequest, provider: Provider, model: str, id: str, now: int
+    ) -> None:
+        self._items = asked.items
+        trigger = [] if compaction.triggered(asked.items) else [{"type": compaction.TRIGGER}]
+        more = {"input": [*asked.items, *trigger], "stream": False}
+        super().__init__(asked.model_copy(update=more), provider, model, id, now)
+
+    def _answer(self) -> dict[str, Any]:
+        made = self._machine.response
+        return compaction.to_compacted(made, self._items, self.provider, self.dropped)
 
 
 def _wire(events: list[Event]) -> bytes:

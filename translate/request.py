@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from translate import reasoning
+from translate import compaction, reasoning
 from translate.content import output_to_chat, parts_to_chat, plain, words
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, OUTPUTS
@@ -46,6 +46,7 @@ class _Messages:
         self.provider = provider
         self.tools = tools
         self.leading: list[str] = []
+        self._compacted: set[str] = set()
         answers = paired(self.items)
         unthought = reasoning.blank(provider)
         self.talk = Conversation(self._output, answers, tools.dropped, unthought)
@@ -116,6 +117,23 @@ class _Messages:
         elif item.get("encrypted_content") or reasoning.summary(item):
             self.tools.dropped.append(f"input[{position}] (reasoning)")
 
+    def _compaction(self, position: int, item: Item) -> None:
+        """Its summary, once: after a resume Codex sends the same item twice (0.169)."""
+        sealed = str(item.get("encrypted_content"))
+        if sealed in self._compacted:
+            return
+        self._compacted.add(sealed)
+        text = compaction.to_text(item)
+        if text is None:
+            self.tools.dropped.append(f"input[{position}] ({item['type']})")
+        self.talk.add({"role": "user", "content": text or compaction.UNREADABLE})
+
+    def _trigger(self, position: int, item: Item) -> None:
+        """Asks for compaction, which is the exchange's affair; behind it nothing may come."""
+        if position + 1 < len(self.items):
+            place = f"input[{position}]"
+            raise BadRequest(f"{place}: a compaction_trigger must be the last item", param=place)
+
     def _nothing(self, position: int, item: Item) -> None:
         """`additional_tools`: declared already."""
 
@@ -124,6 +142,8 @@ class _Messages:
         "agent_message": _agent_message,
         "reasoning": _reasoning,
         "additional_tools": _nothing,
+        compaction.TRIGGER: _trigger,
+        **dict.fromkeys(compaction.COMPACTED, _compaction),
     }
 
     def _heard(self, position: int, item: Item) -> None:

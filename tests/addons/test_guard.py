@@ -110,8 +110,10 @@ async def test_with_a_client_key_relayed_requests_want_it_too() -> None:
     ):
         answer = await client.ask("/v1/responses", HELLO, **host)
         assert answer.status == 400  # at a 401 Codex would refresh its login
+        assert (await client.ask("/v1/responses/compact", HELLO, **host)).status == 400
         sent = {**host, "authorization": f"Bearer {KEY}"}
         assert (await client.ask("/v1/responses", HELLO, **sent)).status == 200
+        assert (await client.ask("/v1/responses/compact", HELLO, **sent)).status == 200
         assert await get(client, "/v1/models", **host, **CODEX) == 400
         assert await get(client, "/v1/nothing", **host, **CODEX) == 404
 

@@ -45,7 +45,11 @@ def to(
         ("GET /?x", Route.INDEX),
         ("GET /responses", Route.METHOD),
         ("PUT /v1/models", Route.METHOD),
-        ("POST /v1/responses/compact", Route.MISSING),
+        ("POST /v1/responses/cancel", Route.MISSING),
+        ("POST /v1/responses/compact", Route.COMPACT),
+        ("POST /responses/compact", Route.COMPACT),
+        ("POST /backend-api/codex/responses/compact/", Route.COMPACT),
+        ("GET /v1/responses/compact", Route.METHOD),
         ("POST /v1/chat/completions", Route.MISSING),
         ("GET /v1/models/gpt-5.5", Route.MISSING),
         ("OPTIONS *", Route.MISSING),
@@ -72,6 +76,7 @@ def test_responses_of_every_program_are_relayed(
     host: str, path: str, headers: dict[str, str]
 ) -> None:
     assert to(host, f"POST {path}", headers) is Route.RELAY
+    assert to(host, f"POST {path}/compact", headers) is Route.COMPACT
     assert to(host, f"GET {path}", {**headers, **SOCKET}) is Route.UPGRADE
 
 
@@ -96,7 +101,8 @@ def test_side_calls_are_answered_for_codex_alone(host: str, call: str, route: Ro
         ("chatgpt.com", "POST /backend-api/ps/mcp"),
         ("chatgpt.com", "POST /v1/responses"),
         ("chatgpt.com", "GET /backend-api/codex/responses"),
-        ("api.openai.com", "POST /v1/responses/compact"),
+        ("api.openai.com", "POST /v1/responses/cancel"),
+        ("chatgpt.com", "GET /backend-api/codex/responses/compact"),
         ("api.openai.com", "GET /"),
     ],
 )

@@ -178,9 +178,14 @@ class Codex:
         return self._run([*options, "-m", model, "--", prompt], timeout)
 
     def resume(
-        self, thread: str, prompt: str, model: str = "fake-model", timeout: float = 40
+        self,
+        thread: str,
+        prompt: str,
+        *options: str,
+        model: str = "fake-model",
+        timeout: float = 40,
     ) -> Run:
-        return self._run(["resume", "-m", model, thread, prompt], timeout)
+        return self._run(["resume", *options, "-m", model, thread, prompt], timeout)
 
     def _run(self, arguments: list[str], timeout: float) -> Run:
         command = [str(CODEX), "exec", "--json", "--skip-git-repo-check"]

@@ -23,6 +23,7 @@ from tests.translate.support import (
     well_formed,
 )
 from translate import sse
+from translate.compaction import TRIGGER
 from translate.kinds import BY_CALL, KINDS, NAMED, Kind
 from translate.tools import ToolMap
 
@@ -242,13 +243,16 @@ CHUNKS = st.fixed_dictionaries(
         "error": VALUES,
     },
 )
+INPUTS = [[{"role": "user", "content": "A"}, *more] for more in ([], [{"type": TRIGGER}])]
 TOOLS = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"}]
 
 
 @settings(max_examples=300)
-@given(st.lists(CHUNKS, max_size=6), st.booleans())
-def test_any_chunks_make_a_well_formed_reply(chunks: list[Json], done: bool) -> None:
-    crossing = carry(tools=TOOLS)
+@given(st.lists(CHUNKS, max_size=6), st.booleans(), st.sampled_from(INPUTS))
+def test_any_chunks_make_a_well_formed_reply(
+    chunks: list[Json], done: bool, input: list[Json]
+) -> None:
+    crossing = carry(tools=TOOLS, input=input)
     wire = crossing.feed(stream(*chunks, done=done))
     well_formed(events_of(wire + crossing.feed(b"")))
 

@@ -10,7 +10,7 @@ from tests.translate.support import ROOT
 ROWS = [
     {"codec", "sse", "responses", "provider", "errors", "envelope"},
     {"kinds", "live", "events", "outcome", "content", "reasoning", "tools", "catalog"},
-    {"calls", "turns", "request", "chat_to_responses"},
+    {"calls", "turns", "request", "compaction", "chat_to_responses"},
     {"exchange"},
     {"__init__"},
 ]

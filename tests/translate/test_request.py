@@ -263,8 +263,8 @@ def test_output_of_any_form_is_kept(output: Any, carried: str) -> None:
 
 
 def test_unknown_item_is_reported_and_never_a_message() -> None:
-    crossing = carry(input=[{"role": "user", "content": "A"}, {"type": "compaction"}])
-    assert crossing.dropped == ["input[1] (compaction)"]
+    crossing = carry(input=[{"role": "user", "content": "A"}, {"type": "item_reference"}])
+    assert crossing.dropped == ["input[1] (item_reference)"]
     assert len(json.loads(crossing.body)["messages"]) == 1
 
 

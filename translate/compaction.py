@@ -1,0 +1,277 @@
+"""Compaction: a trigger → a summary request; its reply → a compaction item; the item → text again.
+
+Source: https://developers.openai.com/api/docs/guides/compaction. What Codex asks of it was
+measured: a reply that completes, with exactly one `compaction` item.
+"""
+
+from typing import Any
+
+from translate import codec
+from translate.chat_to_responses import ChatToResponses
+from translate.envelope import Envelope, seal, unseal
+from translate.errors import BadRequest, Failure
+from translate.events import Event, Events
+from translate.kinds import BY_CALL
+from translate.outcome import COMPLETED, FAILED, Outcome, usage_to_responses
+from translate.provider import Provider
+from translate.tools import ToolMap
+
+Item = dict[str, Any]
+Message = dict[str, Any]
+
+TRIGGER = "compaction_trigger"
+# `context_compaction` and `compaction_summary` were its names for some months of 2026.
+COMPACTED = frozenset({"compaction", "context_compaction", "compaction_summary"})
+
+HEAD = (
+    "[A summary of the conversation so far, in place of the messages that are no longer shown. "
+    "You wrote it, or a model before you did. Take it as what has happened and go on from there.]"
+)
+UNREADABLE = (
+    "[Here stood a summary of the earlier conversation. Another service has sealed it, so that it "
+    "cannot be read any more.]"
+)
+GAP = "[The {} oldest messages are not shown, as they would not fit.]"
+PROMPT = """\
+This conversation has grown too long to be carried on. Stop the work here and write the summary \
+that will take its place: whoever continues, you or another model, will see your summary and none \
+of the messages above. Call no tools and do not go on with the task. Answer with the summary \
+alone, under these headings:
+
+## Goal
+What the user wants to reach in the end, and the request that is being worked on. Quote the \
+wording where it matters.
+
+## What the user asked for and ruled out
+Every requirement, limit, preference, correction and standing instruction of the user's.
+
+## Decisions
+What was decided and why; what was tried and given up, so that nobody tries it again.
+
+## Files
+Each file that matters, by its full path: what is in it, and what was read, made or changed.
+
+## State
+What is done and how it was checked; what does not work yet, with its exact error; what is still \
+running or half finished.
+
+## Next steps
+In their order. The first must be so exact that it can be taken at once.
+
+## Open questions
+What nobody knows yet, and what the user still has to answer.
+
+Keep names, paths, commands, numbers, identifiers and error texts as they are. What an earlier \
+summary says and still holds belongs in yours. Write "none" where there is nothing to say, and \
+add nothing that did not happen."""
+
+# A token is taken to be four bytes of JSON, as in English prose and in code, and a picture to be
+# so many tokens, whatever its size (https://platform.openai.com/docs/guides/images-vision).
+BYTES = 4
+PICTURE = 1_500
+PICTURES = ("image_url", "input_image")
+ROOM = 16_000  # tokens that the summary may take, at most a quarter of the window
+TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+KEPT = ("user", "developer", "system")
+
+
+def triggered(items: object) -> bool:
+    """Whether an input asks for compaction: the trigger is its last item."""
+    last = items[-1] if isinstance(items, list) and items else None
+    return isinstance(last, dict) and last.get("type") == TRIGGER
+
+
+def to_text(item: Item) -> str | None:
+    """The words that stand for a compaction item; None for one that we did not seal.
+
+    Whose provider's it is does not matter: a summary is plain text, which any model reads.
+    """
+    envelope = unseal(item.get("encrypted_content"))
+    summary = envelope.state.get("summary") if envelope else None
+    return f"{HEAD}\n\n{summary}" if isinstance(summary, str) and summary else None
+
+
+def to_summary(body: Message, provider: Provider, dropped: list[str]) -> Message:
+    """The Chat body of an ordinary turn, made into one that asks for a summary.
+
+    Messages and tools stay as they are, to the byte, as the provider has them in its cache; only
+    where they exceed its window the oldest turns go. Raises BadRequest if there is nothing.
+    """
+    lead, talk = _led(body["messages"], provider)
+    if not talk:
+        raise BadRequest("input: holds nothing to compact", param="input")
+    without = {"response_format"} | (set() if "tool_choice" in provider.parameters else TOOLS)
+    made = {name: value for name, value in body.items() if name not in without}
+    if "tools" in made:
+        made["tool_choice"] = "none"
+    window = provider.context_window
+    fixed = sum(map(tokens, [*lead, *made.get("tools", ()), {"content": PROMPT}]))
+    units = fitting(_units(talk), window - min(ROOM, window // 4) - fixed)
+    shown = [message for unit in units for message in unit]
+    prompt = PROMPT
+    if cut := len(talk) - len(shown):
+        gap = GAP.format(cut)
+        lead = [*lead, {"role": "user", "content": gap}]  # some want a user to speak first
+        prompt = f"{PROMPT}\n\n{gap}"
+        dropped.append(f"input (the {cut} oldest messages)")
+    return made | {"messages": [*lead, *shown, {"role": "user", "content": prompt}]}
+
+
+def _led(messages: list[Message], provider: Provider) -> tuple[list[Message], list[Message]]:
+    """The leading instructions, and the conversation behind them."""
+    lead = 1 if messages[0]["role"] == provider.system_role else 0
+    return messages[:lead], messages[lead:]
+
+
+def _units(messages: list[Message]) -> list[list[Message]]:
+    """What must stay together: calls, their outputs, and the pictures that follow as a user's."""
+    units: list[list[Message]] = []
+    for message in messages:
+        behind = bool(units) and units[-1][-1]["role"] == "tool"
+        media = behind and isinstance(message["content"], list)
+        if message["role"] == "tool" or media:
+            units[-1].append(message)
+        else:
+            units.append([message])
+    return units
+
+
+def fitting(units: list[list[Message]], room: int) -> list[list[Message]]:
+    """The units that fit in `room` tokens, by estimate: the oldest go first.
+
+    The newest stays in any case, and so do instructions and earlier summaries, which stand for
+    all that was before them.
+    """
+    sizes = [sum(map(tokens, unit)) for unit in units]
+    over, kept = sum(sizes) - room, []
+    for unit, size in zip(units[:-1], sizes, strict=False):
+        if over > 0 and not _lasting(unit[0]):
+            over -= size
+        else:
+            kept.append(unit)
+    return kept + units[-1:]
+
+
+def _lasting(message: Message) -> bool:
+    return message["role"] in ("system", "developer") or str(message["content"]).startswith(HEAD)
+
+
+def tokens(message: Message) -> int:
+    """An estimate of what a message, an item or a tool costs."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    pictures = [part for part in parts if part.get("type") in PICTURES]
+    size = len(codec.dumps(message)) - sum(len(codec.dumps(picture)) for picture in pictures)
+    return size // BYTES + len(pictures) * PICTURE
+
+
+def to_compacted(response: Item, items: list[Item], provider: Provider, dropped: list[str]) -> Item:
+    """What `/responses/compact` answers; its output is the next input.
+
+    The messages that nobody can write again come first, as far as they fit in half the window.
+    """
+    seed = str(response["id"]).removeprefix("resp_")
+    said = [
+        {**item, "id": item.get("id") or f"msg_{seed}_{number}", "type": "message",
+         "status": "completed", "content": _parts(item.get("content"))}
+        for number, item in enumerate(items)
+        if item.get("type", "message") == "message" and item.get("role") in KEPT
+    ]  # fmt: skip
+    kept = [unit[0] for unit in fitting([[item] for item in said], provider.context_window // 2)]
+    if cut := len(said) - len(kept):
+        dropped.append(f"output (the {cut} oldest messages)")
+    return {
+        "id": response["id"],
+        "object": "response.compaction",
+        "created_at": response["created_at"],
+        "output": [*kept, *response["output"]],
+        "usage": response["usage"] or usage_to_responses({}),
+    }
+
+
+def _parts(content: Any) -> list[Item]:
+    if isinstance(content, str):
+        return [{"type": "input_text", "text": content}]
+    return content or []
+
+
+class ChatToCompaction:
+    """The reply machine of a summary request: Chat chunks in, one compaction item out.
+
+    An ordinary machine listens to the model; of its events the client sees none.
+    """
+
+    def __init__(self, response: Item, *, tools: ToolMap, provider: Provider, model: str) -> None:
+        self.ended: Outcome | None = None
+        self.failure: Failure | None = None
+        self._provider = provider
+        self._model = model
+        self._heard = ChatToResponses(response, tools=tools, provider=provider, model=model)
+        self._events = Events(response)
+
+    @property
+    def response(self) -> Item:
+        return self._events.response
+
+    def feed(self, chunk: dict[str, Any]) -> list[Event]:
+        self._heard.feed(chunk)
+        return self._told()
+
+    def done(self) -> list[Event]:
+        self._heard.done()
+        return self._told()
+
+    def lost(self, why: Failure) -> list[Event]:
+        self._heard.lost(why)
+        return self._told()
+
+    def close(self) -> list[Event]:
+        self._heard.close()
+        return self._told()
+
+    def fail(self, why: Failure) -> list[Event]:
+        self._heard.fail(why)
+        return self._told()
+
+    def heartbeat(self) -> list[Event]:
+        if not self.ended and not self._events.begin():
+            self._events.progress()
+        return self._events.drain()
+
+    def _told(self) -> list[Event]:
+        if self.ended:
+            return []
+        self._events.begin()
+        if self._heard.ended:
+            self._end(self._result(self._heard.ended))
+        return self._events.drain()
+
+    def _end(self, result: str | Failure) -> None:
+        usage = self._heard.response["usage"]
+        if isinstance(result, Failure):
+            self.ended, self.failure = FAILED, result
+            error = {"code": result.code, "message": result.message}
+            self._events.end(FAILED.status, usage=usage, error=error)
+            return
+        self.ended = COMPLETED
+        sealed = seal(Envelope(self._provider.name, self._model, {"summary": result}))
+        index, item = self._events.open("cmp", {"type": "compaction", "encrypted_content": sealed})
+        self._events.finish(index, item)
+        self._events.end(COMPLETED.status, usage=usage)
+
+    def _result(self, end: Outcome) -> str | Failure:
+        """The summary, or why there is none. `invalid_prompt` is for what would happen again."""
+        title = self._provider.title
+        if self._heard.failure:
+            return self._heard.failure
+        if end is not COMPLETED:
+            why = f"{title} did not finish the summary: {end.reason}"
+            return Failure(400, "invalid_prompt", why)
+        output = self._heard.response["output"]
+        if any(item["type"] in BY_CALL for item in output):
+            return Failure(502, "server_error", f"{title} called a tool instead of summarising")
+        said = [part for item in output for part in item.get("content", ())]
+        if refused := "".join(part.get("refusal", "") for part in said):
+            return Failure(400, "invalid_prompt", f"{title} refused to summarise: {refused}")
+        summary = "".join(part.get("text", "") for part in said).strip()
+        return summary or Failure(502, "server_error", f"{title} sent an empty summary")
