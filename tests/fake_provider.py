@@ -190,6 +190,7 @@ def running() -> Iterator[FakeProvider]:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # bursts of connections must not be refused
     provider: FakeProvider
 
     def __init__(self, *args: Any) -> None:

@@ -147,9 +147,8 @@ WAYS = [
 def test_every_way_in_leads_to_the_same_request(host: str, target: str) -> None:
     async def run() -> None:
         tunnel = host if host != "localhost" and target.startswith("/") else ""
-        async with relay(says()) as (above, port):
-            async with Client.connect(port, tunnel=tunnel) as client:
-                assert said(await ask(client, target, host)) == "Hi."
+        async with relay(says()) as (above, port), Client.connect(port, tunnel=tunnel) as client:
+            assert said(await ask(client, target, host)) == "Hi."
         [call] = above.seen
         assert call.line == "POST /v1/chat/completions HTTP/1.1"
         assert call.headers["host"] == f"127.0.0.1:{above.port}"
@@ -195,69 +194,62 @@ def begun(url: str) -> tuple[HTTPFlow, Exchange]:
     return asyncio.run(begin())
 
 
-@pytest.mark.parametrize("coding", ["zstd", "gzip", "br", "deflate", "identity"])
-def test_compressed_requests_are_read(coding: str) -> None:
-    async def run() -> None:
-        packed = encoding.encode(json.dumps(HELLO).encode(), coding)
-        assert isinstance(packed, bytes)
-        async with relay(says()) as (above, port), Client.connect(port) as client:
+@bounded
+async def test_compressed_requests_are_read() -> None:
+    async with relay(says()) as (above, port), Client.connect(port) as client:
+        for coding in ("zstd", "gzip", "br", "deflate", "identity"):
+            packed = encoding.encode(json.dumps(HELLO).encode(), coding)
+            assert isinstance(packed, bytes)
             path = "/backend-api/codex/responses"
             assert said(await client.ask(path, packed, content_encoding=coding)) == "Hi."
-        assert "content-encoding" not in above.seen[0].headers
-        assert json.loads(above.seen[0].body)["model"] == "gpt-5.5"
-
-    bounded(run)()
+            assert "content-encoding" not in above.seen[-1].headers
+            assert json.loads(above.seen[-1].body)["model"] == "gpt-5.5"
 
 
-@pytest.mark.parametrize("coding", ["zstd", "gzip", "br", "nonsense"])
-def test_broken_compression_is_refused(coding: str) -> None:
-    async def run() -> None:
-        async with relay(says()) as (above, port), Client.connect(port) as client:
+@bounded
+async def test_broken_compression_is_refused() -> None:
+    async with relay(says()) as (above, port), Client.connect(port) as client:
+        for coding in ("zstd", "gzip", "br", "nonsense"):
             body = b"\x28\xb5\x2f\xfd nothing of the kind"
             answer = await client.ask("/v1/responses", body, content_encoding=coding)
             assert answer.status == 400
             assert coding in error_of(answer)["message"].lower()
-            assert said(await ask(client)) == "Hi."  # and the connection lives
-        assert len(above.seen) == 1
-
-    bounded(run)()
+        assert above.seen == []
+        assert said(await ask(client)) == "Hi."  # and the connection lives
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
-        (b"", None),
-        (b"{", None),
-        (b"[]", None),
-        (b"\xff\xfe", None),
-        (b"[" * 100_000, None),
-        (b'{"input": "x"}', "model"),
-        (b'{"model": "m"}', "input"),
-        (b'{"model": "m", "input": 5}', "input"),
-        (b'{"model": "m", "input": "x", "stream": "maybe"}', "stream"),
-        (b'{"model": "m", "input": "x", "previous_response_id": "r"}', "previous_response_id"),
-    ],
-)
-def test_a_bad_request_goes_nowhere(body: bytes, param: str | None) -> None:
-    async def run() -> None:
-        async with relay(says()) as (above, port), Client.connect(port) as client:
+BAD = [
+    (b"", None),
+    (b"{", None),
+    (b"[]", None),
+    (b"\xff\xfe", None),
+    (b"[" * 100_000, None),
+    (b'{"input": "x"}', "model"),
+    (b'{"model": "m"}', "input"),
+    (b'{"model": "m", "input": 5}', "input"),
+    (b'{"model": "m", "input": "x", "stream": "maybe"}', "stream"),
+    (b'{"model": "m", "input": "x", "previous_response_id": "r"}', "previous_response_id"),
+]
+
+
+@bounded
+async def test_a_bad_request_goes_nowhere() -> None:
+    async with relay(says()) as (above, port), Client.connect(port) as client:
+        for body, param in BAD:
             answer = await client.ask("/v1/responses", body)
             assert answer.status == 400
             assert error_of(answer)["param"] == param
-        assert above.seen == []
-
-    bounded(run)()
+    assert above.seen == []
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-def test_nothing_but_post_is_translated(method: str) -> None:
-    async def run() -> None:
-        async with relay(says()) as (above, port), Client.connect(port) as client:
-            client.send("/v1/responses", json.dumps(HELLO).encode(), method=method)
-            assert (await client.head()).status == 405
-        assert above.seen == []
-
-    bounded(run)()
+@bounded
+async def test_nothing_but_post_is_translated() -> None:
+    async with relay(says()) as (above, port):
+        for method in ("GET", "HEAD", "PUT", "DELETE"):
+            async with Client.connect(port) as client:
+                client.send("/v1/responses", json.dumps(HELLO).encode(), method=method)
+                assert (await client.head()).status == 405
+    assert above.seen == []
 
 
 @bounded
@@ -417,7 +409,8 @@ async def test_a_failure_tells_who_answered_too() -> None:
 
 @bounded
 async def test_failures_before_the_reply_stay_in_the_house() -> None:
-    handlers = [refuses(503), refuses(429, retry_after="0.05"), Call.cut, says()]
+    soon = {"retry_after": "0.01"}
+    handlers = [Call.cut, refuses(503, **soon), refuses(429, **soon), says()]
     async with relay(*handlers) as (above, port):
         assert said(await answered(port)) == "Hi."
     assert len(above.seen) == 4
@@ -449,8 +442,8 @@ async def test_heartbeats_are_events_of_the_same_stream() -> None:
     kinds = [event["type"] for event in events]
     assert kinds[:3] == ["response.created", "response.in_progress", "response.in_progress"]
     delta = kinds.index("response.output_text.delta")
-    assert 2 <= kinds[:delta].count("response.in_progress") <= 4
-    assert 2 <= kinds[delta:].count("response.in_progress") <= 4
+    assert 2 <= kinds[:delta].count("response.in_progress") <= 12
+    assert 2 <= kinds[delta:].count("response.in_progress") <= 12
     assert answer.headers["x-relay-provider"] == "generic"
 
 
@@ -496,28 +489,28 @@ def test_an_upstream_that_dies_in_mid_stream(death: str, stream: bool) -> None:
             else:
                 getattr(call, death)()
 
-        async with relay(handler, says(), relay_retries="0") as (_, port):
-            async with Client.connect(port) as client:
-                answer = await ask(client, stream=stream)
-                if stream:
-                    assert b"Half a sen" in answer.body
-                    assert failed(answer)["code"] == "server_error"
-                else:
-                    assert answer.status == 502
-                    assert error_of(answer)["code"] == "server_error"
-                assert said(await ask(client)) == "Hi."  # a clean end: the connection lives
+        start = relay(handler, says(), relay_retries="0")
+        async with start as (_, port), Client.connect(port) as client:
+            answer = await ask(client, stream=stream)
+            if stream:
+                assert b"Half a sen" in answer.body
+                assert failed(answer)["code"] == "server_error"
+            else:
+                assert answer.status == 502
+                assert error_of(answer)["code"] == "server_error"
+            assert said(await ask(client)) == "Hi."  # a clean end: the connection lives
 
     bounded(run)()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Welcome</html>", b"data: {\n\n", b"null", b"\0" * 9])
-def test_a_reply_that_is_none_ends_as_failed(body: bytes) -> None:
-    async def run() -> None:
-        async with relay(lambda call: call.reply(200, body)) as (_, port):
+@bounded
+async def test_a_reply_that_is_none_ends_as_failed() -> None:
+    bodies = [b"", b"<html>Welcome</html>", b"data: {\n\n", b"null", b"\0" * 9]
+    pending = iter([body for body in bodies for _ in range(2)])
+    async with relay(lambda call: call.reply(200, next(pending))) as (_, port):
+        for _ in bodies:
             assert failed(await answered(port))["code"] == "server_error"
             assert (await answered(port, stream=False)).status == 502
-
-    bounded(run)()
 
 
 @bounded
