@@ -11,7 +11,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, models, upstream
+from addons import config, keys, models, upstream
 from addons.answer import answer, answer_json, refuse
 from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
 from addons.settings import known
@@ -77,9 +77,9 @@ def source(flow: HTTPFlow) -> tuple[Provider, str, str | None]:
 
 async def account(flow: HTTPFlow) -> None:
     """Codex asks where its workspace lives, and does not begin without an answer."""
-    header = flow.request.headers.get("authorization", "")
-    token = header.removeprefix("Bearer ").strip()
-    found = upstream.chatgpt_account(token) or flow.request.headers.get("chatgpt-account-id")
+    found = keys.chatgpt_account(keys.bearer(flow.request)) or flow.request.headers.get(
+        "chatgpt-account-id"
+    )
     if not found:
         refuse(flow, 404, "There is no ChatGPT account in this request.")
         return

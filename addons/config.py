@@ -16,6 +16,9 @@ from addons.settings import ENV, FIELDS, OPTION, OPTIONS, VARIABLES, Settings, W
 # Interception without contact to OpenAI, and one upstream connection for each exchange.
 DEFAULTS = {"http2": False, "connection_strategy": "lazy", "upstream_cert": False}
 
+# A body that mitmproxy streams has gone to where the client sent it before anybody could read it.
+UNREAD = "stream_large_bodies is set: the relay must read requests before they go on; remove it"
+
 _current = Settings.model_validate({})
 
 
@@ -29,6 +32,7 @@ class Config:
 
     failed = False  # at the start; mitmproxy is about to exit
     active = False  # listeners may be added
+    mode = ""  # the listener that was added
 
     def load(self, loader: Loader) -> None:
         given, faults = take(ctx.options)
@@ -40,24 +44,44 @@ class Config:
             refresh()
         except Wrong as wrong:
             faults.extend(wrong.args)
+        if ctx.options.stream_large_bodies:
+            faults.append(UNREAD)
         self.failed = bool(faults)
         for line in faults:
             logging.error(line)  # mitmproxy exits after a start with errors
 
     def configure(self, updated: set[str]) -> None:
-        if self.failed or updated.isdisjoint(OPTIONS):
+        if self.failed:
+            return
+        refused: Any = OptionsError  # untyped in mitmproxy
+        if "stream_large_bodies" in updated and ctx.options.stream_large_bodies:
+            raise refused(UNREAD)
+        if updated.isdisjoint(OPTIONS):
             return
         try:
             refresh()
         except Wrong as wrong:
-            refused: Any = OptionsError  # untyped in mitmproxy
             raise refused("; ".join(wrong.args)) from None
         if self.active and f"{OPTION}port" in updated:
-            asyncio.get_running_loop().call_soon(listen)
+            asyncio.get_running_loop().call_soon(self.listen)
 
     def running(self) -> None:
         self.active = True
-        listen()
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen on `relay_port` too, unless mitmproxy does; and no more on the last one."""
+        addons: Any = ctx.master.addons
+        port, modes = _current.port, [mode for mode in ctx.options.mode if mode != self.mode]
+        mode = f"regular@127.0.0.1:{port}" if port else ""
+        if mode == self.mode:
+            return
+        if any(address[1] == port for address in addons.get("proxyserver").listen_addrs()):
+            mode = ""
+        elif port and not free(port):
+            return
+        self.mode = mode
+        change(mode=[*modes, mode] if mode else modes)
 
 
 def declare(loader: Loader) -> None:
@@ -109,12 +133,7 @@ def chosen(name: str) -> bool:
     return ctx.options._options[name].value is not optmanager.unset
 
 
-def listen() -> None:
-    """Listen on `relay_port` too, unless mitmproxy does already."""
-    addons: Any = ctx.master.addons
-    port, server = _current.port, addons.get("proxyserver")
-    if not port or any(address[1] == port for address in server.listen_addrs()):
-        return
+def free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -122,5 +141,5 @@ def listen() -> None:
         except OSError as error:
             where = f"127.0.0.1:{port} ({error.strerror})"
             logging.error(f"{OPTION}port: cannot listen on {where}; free it or choose another")
-            return
-    change(mode=[*ctx.options.mode, f"regular@127.0.0.1:{port}"])
+            return False
+    return True

@@ -5,9 +5,11 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from mitmproxy import connection, http, tls
+from mitmproxy.proxy import server_hooks
 
 from addons import config, routes, transport
 from addons.answer import refuse
+from addons.keys import bearer
 from addons.line import OWN
 from addons.routes import OPENAI, Route
 
@@ -24,6 +26,11 @@ class Guard:
         if not flow.response and astray(flow):
             refuse(flow, 403, f"No tunnel to {flow.request.host} for clients on other machines.")
 
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        # A tunnel to ourselves would come from this machine, and be trusted as such.
+        if data.server.address and at_us(data.client, *data.server.address[:2]):
+            data.server.error = "codex-relay does not connect to itself"
+
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         if address := data.context.server.address:  # else it is TLS to our own port
             name = data.client_hello.sni or address[0]
@@ -35,7 +42,9 @@ class Guard:
             return
         if at_us(flow.client_conn, flow.request.host, flow.request.port):
             flow.metadata[OWN] = True  # HTTP_PROXY is often applied to loopback as well
-        if astray(flow):
+        if remote(flow.client_conn) and not config.settings().client_key:
+            refuse(flow, 403, "relay_client_key is not set any more.")
+        elif astray(flow):
             refuse(flow, 403, f"No way to {flow.request.host} for clients on other machines.")
         elif transport.own(flow):
             check_address(flow)
@@ -110,7 +119,5 @@ def admitted(flow: http.HTTPFlow) -> bool:
     needed = route is not Route.HEALTH if transport.own(flow) else route in KEYED
     if not keys or not needed:
         return True
-    scheme, _, token = flow.request.headers.get("authorization", "").partition(" ")
-    sent = token.strip().encode("utf-8", "surrogateescape")
-    fits = [hmac.compare_digest(sent, key.get_secret_value().encode()) for key in keys]
-    return scheme.lower() == "bearer" and any(fits)
+    sent = bearer(flow.request).encode("utf-8", "surrogateescape")
+    return any([hmac.compare_digest(sent, key.get_secret_value().encode()) for key in keys])

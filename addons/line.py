@@ -1,7 +1,7 @@
 """What an addon says about a flow that `transport` is to carry: its `Line`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mitmproxy.http import HTTPFlow, Response
@@ -27,6 +27,7 @@ class Line:
     retry: Callable[[HTTPFlow, str | None, int], float | None]  # s to wait, None: give up
     heartbeat: float = 0.0  # s without a byte to the client until a heartbeat is sent; 0: never
     head: Callable[[], Response] = sse_head  # for a heartbeat that precedes the reply
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # headers for upstream
 
 
 def attach(flow: HTTPFlow, line: Line) -> None:

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if (root := str(Path(__file__).resolve().parents[1])) not in sys.path:
+    sys.path.insert(0, root)
 for name in [name for name in sys.modules if name.partition(".")[0] in ("addons", "translate")]:
     del sys.modules[name]
 

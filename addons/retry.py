@@ -18,19 +18,15 @@ def retry_policy(
     budget: float,
     *,
     now: Callable[[], float] = time.time,
-    jitter: Callable[[], float] = lambda: 0.0,
 ) -> Callable[[HTTPFlow, str | None, int], float | None]:
-    """At most `attempts` in all, the last one begun within `budget` s of the whole request.
-
-    `jitter` gives the share of a wait that is added to it.
-    """
+    """At most `attempts` in all, the last one begun within `budget` s of the whole request."""
 
     def policy(flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
         reply = None if error else flow.response
         if attempt >= attempts or (reply and not passing(reply)):
             return None
         asked = retry_after(reply, now()) if reply else None
-        wait = (asked or min(FIRST * 2 ** (attempt - 1), LONGEST)) * (1 + jitter())
+        wait = asked or min(FIRST * 2 ** (attempt - 1), LONGEST)
         spent = now() - (flow.request.timestamp_end or flow.request.timestamp_start)
         return wait if spent + wait <= budget else None
 
@@ -56,7 +52,7 @@ def retry_after(reply: Response, now: float) -> float | None:
     for name, read in readings:
         try:
             wait = read(headers[name])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):  # the last: dates far away
             continue
         if math.isfinite(wait):
             return max(wait, 0.0)

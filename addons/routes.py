@@ -101,7 +101,7 @@ def route_of(flow: http.HTTPFlow) -> Route:
         request = flow.request
         flow.metadata["relay.route"] = decide(
             own=transport.own(flow),
-            host=request.pretty_host,
+            host=request.host if request.host in OPENAI else request.pretty_host,
             method=request.method,
             path=request.path,
             headers=request.headers,

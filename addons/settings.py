@@ -112,7 +112,7 @@ class Settings(BaseModel):
     )
     isolate: bool = Field(
         True,
-        description="Answer Codex's other calls to OpenAI here, so that nothing leaves.",
+        description="Answer Codex's other calls to api.openai.com and chatgpt.com here.",
         examples=["off"],
     )
     client_key: Keys = Field(

@@ -26,11 +26,15 @@ class Translator:
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        if flow.response or routes.route_of(flow) not in RELAYED:
+        # A flow that is read or replayed has been translated once.
+        if flow.response or flow.is_replay or not flow.live:
+            return
+        if routes.route_of(flow) not in RELAYED:
             return
         try:
-            self._exchanges[flow] = made = await begin(flow)
-            transport.attach(flow, line(flow, made))
+            target = upstream.target(flow)
+            self._exchanges[flow] = made = await begin(flow, target)
+            transport.attach(flow, line(flow, made, upstream.secrets(target)))
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
         except Exception:  # without an answer here the flow would go on to where it was addressed
@@ -60,13 +64,12 @@ class Translator:
             deliver(flow, made, made.fail(flow.response.status_code, body, wait))
 
 
-async def begin(flow: http.HTTPFlow) -> Exchange:
+async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
     """Translate the request and point the flow at the upstream. Raises BadRequest."""
     try:
         body = decode(flow.request.get_content() or b"")
     except ValueError as error:  # of the content encoding, or of the JSON in it
         raise BadRequest(str(error)) from None
-    target = upstream.target(flow)
     crossing = compact if routes.route_of(flow) is Route.COMPACT else exchange
     model = await upstream.model(str(body.get("model")), target)
     fits = crossing is compact or compaction.triggered(body.get("input"))
@@ -82,14 +85,14 @@ async def begin(flow: http.HTTPFlow) -> Exchange:
     request = flow.request
     request.url = target.url + PATH[target.provider.dialect]
     request.headers = http.Headers()
-    request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers(target)})
+    request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers()})
     request.trailers = None
     request.content = made.body
     request.headers["content-length"] = str(len(made.body))
     return made
 
 
-def line(flow: http.HTTPFlow, made: Exchange) -> transport.Line:
+def line(flow: http.HTTPFlow, made: Exchange, secrets: dict[str, str]) -> transport.Line:
     settings = config.settings()
     return transport.Line(
         exchange=made,
@@ -97,6 +100,7 @@ def line(flow: http.HTTPFlow, made: Exchange) -> transport.Line:
         silence=settings.timeout,
         retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
         head=lambda: head(flow, made),
+        secrets=secrets,
     )
 
 
@@ -141,4 +145,5 @@ def report(made: Exchange) -> dict[str, str]:
 
 def story(made: Exchange) -> str:
     dropped = f" · dropped {', '.join(made.dropped)}" if made.dropped else ""
-    return f"{made.asked} → {made.provider.name}/{made.model}{dropped}"
+    told = f"{made.asked} → {made.provider.name}/{made.model}{dropped}"
+    return told.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved

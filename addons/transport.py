@@ -45,6 +45,11 @@ class RelayStream(Attempts):
                 event.replay_flow.metadata[OWN] = True
         yield from super().state_wait_for_request_headers(event)
 
+    def state_consume_request_body(self, event: events.Event) -> Steps:
+        if isinstance(event, wire.RequestData) and self.flow.response:
+            return  # refused by its head: who may not come in may not fill our memory
+        yield from super().state_consume_request_body(event)
+
     # Every event enters and every command leaves here, whatever the stream is waiting for.
 
     def handle_event(self, event: events.Event) -> Steps:
@@ -62,8 +67,18 @@ class RelayStream(Attempts):
                 for event in self.to_client(self.line, step.event):
                     self.sent = time.monotonic()
                     yield SendHttp(event, step.connection)
+            elif isinstance(step, SendHttp) and isinstance(step.event, wire.RequestHeaders):
+                yield SendHttp(self.with_secrets(step.event), step.connection)
             else:
                 yield step
+
+    def with_secrets(self, event: wire.RequestHeaders) -> wire.RequestHeaders:
+        """The head as it goes up: the flow, which is shown and saved, stays without the key."""
+        if not self.line or not self.line.secrets:
+            return event
+        request = event.request.copy()
+        request.headers.update(self.line.secrets)
+        return wire.RequestHeaders(event.stream_id, request, event.end_stream)
 
     def to_client(self, line: Line, event: wire.HttpEvent) -> Iterator[wire.HttpEvent]:
         match event:

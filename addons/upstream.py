@@ -1,22 +1,16 @@
 """Which provider answers, where it lives, whose key it gets and what it calls the model."""
 
-import base64
-import json
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, demo, models, transport
+from addons import config, demo, keys, models, transport
 from addons.routes import OPENAI
 from addons.settings import Settings, known
 from translate import Provider
 
-# OpenAI's own: they must never reach another host, whatever the client was set up with.
-OPENAI_KEYS = ("sk-proj-", "sk-svcacct-", "sk-admin-")
-MARK = "T3BlbkFJ"  # base64 of its name, in keys of every age, also those that are just `sk-…`
 USER_AGENT = "codex-relay"
 
 
@@ -58,32 +52,10 @@ def brought(flow: HTTPFlow, url: str) -> str | None:
     headers = flow.request.headers
     if not transport.own(flow) or "chatgpt-account-id" in headers or config.settings().client_key:
         return None
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or (openais(token) and urlsplit(url).hostname not in OPENAI):
+    token = keys.bearer(flow.request)
+    if keys.is_openais(token) and urlsplit(url).hostname not in OPENAI:
         return None
     return token or None
-
-
-def openais(token: str) -> bool:
-    return token.startswith(OPENAI_KEYS) or MARK in token or bool(openai_claims(token))
-
-
-def chatgpt_account(token: str) -> str | None:
-    """The account in a ChatGPT token's own claims."""
-    found = openai_claims(token).get("chatgpt_account_id")
-    return found if isinstance(found, str) else None
-
-
-def openai_claims(token: str) -> dict[str, Any]:
-    """What OpenAI says in its tokens. Nothing depends on their being genuine."""
-    try:
-        claims = token.split(".")[1]
-        parsed = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-        found = parsed["https://api.openai.com/auth"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 async def model(asked: str, to: Target) -> str:
@@ -105,12 +77,16 @@ async def fitted(to: Target, name: str) -> Provider:
     return to.provider.model_copy(update={"context_window": known[0]}) if known else to.provider
 
 
-def headers(to: Target) -> dict[str, str]:
-    """All that goes up beside the body: built from nothing, so nothing of the client's does."""
-    made = {
+def secrets(to: Target) -> dict[str, str]:
+    """The header with the key; kept off the flow, and so out of pages, dumps and logs."""
+    return {"authorization": f"Bearer {to.key}"} if to.key else {}
+
+
+def headers() -> dict[str, str]:
+    """All else that goes up beside the body: built from nothing, so none is the client's."""
+    return {
         "accept": "text/event-stream",
         "accept-encoding": "identity",  # what is compressed cannot be translated as it comes
         "content-type": "application/json",
         "user-agent": USER_AGENT,
     }
-    return made | ({"authorization": f"Bearer {to.key}"} if to.key else {})

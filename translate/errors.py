@@ -81,6 +81,9 @@ REFUSED = {
 IN_STREAM = frozenset({"context_length_exceeded"})
 
 
+PATIENCE = 60  # s; a longer Retry-After is told in words only, as Codex would sit through it
+
+
 def failure(title: str, status: int, body: bytes, retry_after: str | None = None) -> Failure:
     """An error reply of the provider called `title` (200: an error inside the stream)."""
     said = said_by(body)
@@ -90,6 +93,8 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
         return Failure(429, "insufficient_quota", where)
     if status in (200, 400, 413, 422, 500) and OVERFLOW.search(said):
         return Failure(400, "context_length_exceeded", where)
+    if status == 429 and retry_after and _seconds(retry_after) > PATIENCE:
+        return Failure(429, "rate_limit_exceeded", f"{where} (it asks to wait {retry_after} s)")
     if status == 429:
         wait = f" Please try again in {retry_after}s." if _seconds(retry_after) else ""
         return Failure(429, "rate_limit_exceeded", where + wait, retry_after)
@@ -114,8 +119,9 @@ def _named(body: bytes) -> int:
     return 200
 
 
-def _seconds(retry_after: str | None) -> bool:
-    return bool(retry_after and re.fullmatch(r"\d+(\.\d+)?", retry_after))
+def _seconds(retry_after: str | None) -> float:
+    found = re.fullmatch(r"\d+(\.\d+)?", retry_after or "")
+    return float(found[0]) if found else 0.0
 
 
 def said_by(body: bytes) -> str:

@@ -13,10 +13,10 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.keys import chatgpt_account
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
-from addons.upstream import chatgpt_account
 from tests.addons.proxy import Answer, Call, Client, Handler, bounded, proxy, upstream
 from tests.codex.driver import ACCOUNT, CODEX, base_environment, jwt
 

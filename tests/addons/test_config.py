@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -202,10 +203,19 @@ async def test_one_more_port() -> None:
         server = master.addons.get("proxyserver")
         await until(lambda: ("127.0.0.1", first) in server.listen_addrs())
         master.options.update(relay_port=str(port))  # mitmproxy listens there already
-        await asyncio.sleep(0.01)
-        assert len(master.options.mode) == 2
+        await until(lambda: ("127.0.0.1", first) not in server.listen_addrs())
+        assert master.options.mode == ["regular"]
         master.options.update(relay_port=str(second))
         await until(lambda: ("127.0.0.1", second) in server.listen_addrs())
+        master.options.update(relay_port=None)
+        await until(lambda: ("127.0.0.1", second) not in server.listen_addrs())
+
+
+@bounded
+async def test_requests_cannot_be_streamed_past_us() -> None:
+    async with proxy(Config()) as (master, _):
+        with pytest.raises(exceptions.CommandError, match="stream_large_bodies"):
+            master.commands.execute("set stream_large_bodies 1k")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -241,6 +251,7 @@ def mitmdump(
     ("arguments", "environment", "yaml", "line"),
     [
         (["--set", "relay_port=abc"], {}, "", "relay_port is 'abc': should be a valid integer"),
+        (["--set", "stream_large_bodies=1k"], {}, "", "stream_large_bodies is set: the relay"),
         (["--set", "relay_prot=1"], {}, "", "relay_prot is unknown: did you mean relay_port?"),
         ([], {"CODEX_RELAY_UPSTREAM": "x"}, "", "CODEX_RELAY_UPSTREAM is 'x': not an http"),
         ([], {}, "relay_retries: [1, 2]", "relay_retries is '1,2': should be a valid integer"),
@@ -260,7 +271,7 @@ def test_a_wrong_start_ends_with_one_line(
     assert running.returncode == 1
     assert "Traceback" not in output
     assert "hush" not in output
-    [told] = [one for one in output.splitlines() if "relay_" in one.lower()]
+    [told] = [one for one in output.splitlines() if re.search("relay_|stream_large", one, re.I)]
     assert line in told
 
 

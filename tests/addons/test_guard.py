@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -219,6 +220,44 @@ async def test_other_machines_with_a_key_reach_us_and_openai_alone() -> None:
         assert await connect(here, port, f"{here}:{port}") == 200
         writer.close()
     assert other.seen == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::ffff:127.0.0.1]"])
+@bounded
+async def test_no_tunnel_to_ourselves_makes_a_client_local(host: str) -> None:
+    """Fewer than three bytes, and mitmproxy takes what follows for raw TCP."""
+    here = address()
+    options = {"relay_client_key": KEY, "relay_hosts": here, "mode": ["regular@0.0.0.0:0"]}
+    async with upstream(lambda call: call.reply(200)) as other, relay(**options) as port:
+        reader, writer = await asyncio.open_connection(here, port)
+        writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GE")
+        await asyncio.sleep(0.3)
+        writer.write(f"T http://127.0.0.1:{other.port}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+    assert other.seen == []
+
+
+@bounded
+async def test_a_refused_body_is_not_kept() -> None:
+    here = address()
+    options = {"relay_client_key": KEY, "relay_hosts": here, "mode": ["regular@0.0.0.0:0"]}
+    async with relay(**options) as port:
+        reader, writer = await asyncio.open_connection(here, port)
+        head = f"POST /v1/responses HTTP/1.1\r\nHost: {here}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head.encode())
+        tracemalloc.start()
+        for _ in range(50):
+            writer.write(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
+            await writer.drain()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        writer.write(b"0\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] == b"401"
+        writer.close()
+    assert kept < 20e6
 
 
 async def connect(here: str, port: int, target: str) -> int:

@@ -18,6 +18,7 @@ from addons.guard import Guard
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
+from addons.upstream import target
 from tests.addons.proxy import (
     Answer,
     Call,
@@ -189,7 +190,7 @@ def begun(url: str) -> tuple[HTTPFlow, Exchange]:
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
-            return flow, await translator.begin(flow)
+            return flow, await translator.begin(flow, target(flow))
 
     return asyncio.run(begin())
 
@@ -635,3 +636,50 @@ def test_nothing_is_never_the_end(coding: str) -> None:
     assert step(head) == []
     assert step(b"") != b""  # the end makes events
     assert step(b"") == []  # once
+
+
+@bounded
+async def test_the_key_goes_up_but_is_nowhere_on_the_flow() -> None:
+    """Flows are shown in mitmweb, saved with -w and printed."""
+    seen: list[HTTPFlow] = []
+
+    class Watch:
+        def response(self, flow: HTTPFlow) -> None:
+            seen.append(flow)
+
+    async with upstream(refuses(500), says()) as above:
+        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        url = f"http://127.0.0.1:{above.port}/v1"
+        async with proxy(*chain, relay_upstream=url, relay_api_key="k-secret") as (_, port):
+            assert said(await answered(port)) == "Hi."
+    assert [call.headers["authorization"] for call in above.seen] == ["Bearer k-secret"] * 2
+    [flow] = seen
+    assert "k-secret" not in repr(flow.get_state())
+
+
+@bounded
+async def test_a_flow_that_is_read_again_is_left_alone() -> None:
+    flow = tflow.tflow(resp=False)
+    flow.live = False
+    flow.metadata["relay.route"] = "relay"
+    before = flow.request.copy()
+    async with proxy(Config(), relay_upstream="http://127.0.0.1:9/v1"):
+        await Translator().request(flow)
+    assert flow.response is None
+    assert flow.request.get_state() == before.get_state()
+
+
+@bounded
+async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
+    seen: list[str] = []
+
+    class Watch:
+        def response(self, flow: HTTPFlow) -> None:
+            seen.append(flow.comment)
+
+    async with upstream(says()) as above:
+        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        url = f"http://127.0.0.1:{above.port}/v1"
+        async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
+            await client.ask("/v1/responses", b'{"model": "\\ud800x", "input": "Hello."}')
+    assert seen and seen[0].encode()

@@ -32,7 +32,16 @@ OPENAIS = {
     "admin": "sk-admin-abc123",
     "of the first kind": "sk-abcdefghijklmnopqrstT3BlbkFJabcdefghijklmnopqrst",
     "ChatGPT's": jwt({CLAIM: {"chatgpt_account_id": ACCOUNT}}),
+    "a session's": "sess-abc123",
+    "the login's profile": jwt({"https://api.openai.com/profile": {"email": "me@example.com"}}),
+    "the login's own": jwt({"iss": "https://auth.openai.com", "sub": "me"}),
     "ChatGPT's without an account": jwt({CLAIM: {"user_id": "user-x"}}),
+}
+MANGLED = {
+    "quoted": '"sk-proj-abc123"',
+    "one of two": "aaa, Bearer sk-proj-abc123",
+    "said twice": "Bearer sk-proj-abc123",
+    "behind a space of another kind": "\u00a0sk-proj-abc123",
 }
 PROVIDERS = {
     "plain": "sk-abc123",
@@ -97,7 +106,7 @@ def test_a_client_may_bring_the_providers_key(token: str) -> None:
     bounded(run)()
 
 
-@pytest.mark.parametrize("token", OPENAIS.values(), ids=OPENAIS)
+@pytest.mark.parametrize("token", [*OPENAIS.values(), *MANGLED.values()], ids=[*OPENAIS, *MANGLED])
 @pytest.mark.parametrize("by_proxy", [False, True])
 def test_openais_keys_never_leave(by_proxy: bool, token: str) -> None:
     async def run() -> None:
