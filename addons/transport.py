@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client
 from addons.attempts import Attempts, RelayClient, RelayClient2, Steps
 from addons.line import OWN, Line, attach, own, sse_head
 from addons.retry import retry_policy
+from translate import error_body
 
 __all__ = ["Line", "Transport", "attach", "own", "retry_policy", "sse_head"]
 
@@ -69,8 +70,23 @@ class RelayStream(Attempts):
                     yield SendHttp(event, step.connection)
             elif isinstance(step, SendHttp) and isinstance(step.event, wire.RequestHeaders):
                 yield SendHttp(self.with_secrets(step.event), step.connection)
+            elif isinstance(step, SendHttp) and isinstance(step.event, wire.ResponseProtocolError):
+                for event in self.placed(step.event):
+                    yield SendHttp(event, step.connection)
             else:
                 yield step
+
+    def placed(self, event: wire.ResponseProtocolError) -> list[wire.HttpEvent]:
+        """A request without a Host was for us; mitmproxy would answer it in HTML."""
+        if event.code is not wire.ErrorCode.DESTINATION_UNKNOWN:
+            return [event]
+        body = error_body(400, "The request has no Host header.", param="host")
+        head = http.Response.make(400, body, {"content-type": "application/json"})
+        return [
+            wire.ResponseHeaders(self.stream_id, head),
+            wire.ResponseData(self.stream_id, body),
+            wire.ResponseEndOfMessage(self.stream_id),
+        ]
 
     def with_secrets(self, event: wire.RequestHeaders) -> wire.RequestHeaders:
         """The head as it goes up: the flow, which is shown and saved, stays without the key."""

@@ -288,3 +288,16 @@ def test_who_is_on_this_machine(peer: str, mode: str, remote: bool) -> None:
     client.peername = (peer, 5000)
     client.proxy_mode = ProxyMode.parse(mode)
     assert guard.remote(client) is remote
+
+
+@pytest.mark.parametrize("head", ["GET / HTTP/1.1\r\n\r\n", "GET /v1/models HTTP/1.0\r\n\r\n"])
+@bounded
+async def test_a_request_without_host_is_told_so_in_json(head: str) -> None:
+    async with relay() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+        assert answer.split()[1] == b"400"
+        assert b"application/json" in answer
+        assert b"no Host header" in answer and b"unknown" not in answer
+        writer.close()
