@@ -21,6 +21,7 @@ This is codex-relay's demonstration provider: no model is behind it. To use a re
 relay with CODEX_RELAY_UPSTREAM=https://api.example.com/v1 and CODEX_RELAY_API_KEY=… set. Until \
 then I can show you tools at work: ask me to `call NAME {"argument": "value"}`."""
 MENTION = re.compile(r"\bcall\s+`?([A-Za-z0-9_-]+)`?\s*")
+SCRIPT = "functions__exec"  # with Codex's newest models, the others are called inside it
 EMPTY: Json = {"array": [], "boolean": False, "integer": 0, "number": 0, "object": {}, "null": None}
 
 _bases: list[str] = []
@@ -48,7 +49,6 @@ class Demo:
     def done(self) -> None:
         if self.server:
             self.server.stop()
-            self.server = None
             _bases.clear()
 
 
@@ -140,12 +140,15 @@ def answer(messages: list[Json], tools: list[Json]) -> Iterator[Json]:
 def mentioned(prompt: str, tools: dict[str, Json]) -> Iterator[tuple[str, Json]]:
     """Each `call NAME {…}` whose NAME is a tool; without JSON, the least that its schema wants."""
     for mention in MENTION.finditer(prompt):
-        if tool := tools.get(mention[1]):
-            arguments: Any = None
-            with contextlib.suppress(ValueError):
-                arguments, _ = json.JSONDecoder().raw_decode(prompt, mention.end())
-            given = isinstance(arguments, dict)
-            yield mention[1], arguments if given else least(tool.get("parameters") or {})
+        name, arguments = mention[1], None
+        with contextlib.suppress(ValueError):
+            arguments, _ = json.JSONDecoder().raw_decode(prompt, mention.end())
+        given = arguments if isinstance(arguments, dict) else None
+        if tool := tools.get(name):
+            yield name, least(tool.get("parameters") or {}) if given is None else given
+        elif SCRIPT in tools:
+            script = f"text(await tools.{name}({json.dumps(given or {})}));"
+            yield SCRIPT, {"input": script}
 
 
 def least(schema: Json) -> Json:
@@ -154,7 +157,6 @@ def least(schema: Json) -> Json:
 
 
 def blank(schema: Json) -> Any:
-    """The emptiest value of a schema."""
     if schema.get("enum"):
         return schema["enum"][0]
     kind = schema.get("type")

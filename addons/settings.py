@@ -180,5 +180,5 @@ def unknown(names: Iterable[str], valid: Iterable[str]) -> Iterator[str]:
     """A line for each name that looks like a setting's and is none."""
     valid = sorted(valid)
     for name in sorted(set(names).difference(valid)):
-        near = difflib.get_close_matches(name, valid, 1)
+        near = difflib.get_close_matches(name, valid, 1, 0.75)
         yield f"{name} is unknown: " + (f"did you mean {near[0]}?" if near else "remove it")

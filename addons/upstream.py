@@ -44,7 +44,7 @@ def recognised(url: str) -> Provider:
     for provider in known().values():
         if any(urlsplit(base).hostname == host for base in provider.base_urls):
             return provider
-    return known()["generic"]
+    return known()["generic"].model_copy(update={"title": f"The upstream {host}"})
 
 
 def brought(flow: HTTPFlow, url: str) -> str | None:

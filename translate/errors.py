@@ -74,6 +74,7 @@ REFUSED = {
     404: "check the upstream URL and the model's name",
     405: "check the upstream URL",
     413: "the request is larger than the provider takes",
+    422: "check that the provider takes what its message names",
 }
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import shlex
 import subprocess
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -172,7 +173,8 @@ async def test_each_key_has_its_own_list() -> None:
 
 def install(folder: Path, *command: str | Path) -> None:
     program = folder / "codex"
-    program.write_text("#!/bin/sh\n" + " ".join(map(str, command)))
+    words = [shlex.quote(str(w)) if isinstance(w, Path) else w for w in command]
+    program.write_text("#!/bin/sh\n" + " ".join(words))
     program.chmod(0o755)
 
 

@@ -184,3 +184,14 @@ def test_it_has_an_address_only_while_it_runs() -> None:
     addon.done()
     with pytest.raises(RuntimeError):
         demo.url()
+
+
+def test_a_tool_inside_a_script_tool_is_called_there() -> None:
+    """As with Codex's newest models, whose one tool runs JavaScript."""
+    script = {"type": "function", "function": {"name": "functions__exec"}}
+    prompt = {"role": "user", "content": 'Please call exec_command {"cmd": "ls"} now.'}
+    *_, last = demo.answer([prompt], [script])
+    [call] = last["tool_calls"]
+    assert call["function"]["name"] == "functions__exec"
+    sent = json.loads(call["function"]["arguments"])["input"]
+    assert sent == 'text(await tools.exec_command({"cmd": "ls"}));'

@@ -25,7 +25,7 @@ def test_a_refusal_is_told_at_once(
     assert len(provider.chats) == 1
     told = " ".join(run.errors)
     assert "Your key has expired" in told
-    assert str(status) in told
+    assert str(status) in told and "127.0.0.1" in told and "check" in told
     assert run.elapsed < 5
 
 

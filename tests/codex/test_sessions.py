@@ -52,6 +52,9 @@ def test_a_turn_through_the_demonstration(codex: NewCodex, tmp_path: Path) -> No
         )
         assert run.files == {"hi.txt": "hi\n"}
         assert "hi" in run.text
+        scripted = codex(Mode.BASE_URL, relay=relay)  # a model that has tools in scripts alone
+        run = scripted.exec('call exec_command {"cmd": "echo ho > ho.txt"}', model="gpt-6-astra")
+        assert run.files == {"ho.txt": "ho\n"}
     finally:
         relay.stop()
 

@@ -122,9 +122,17 @@ def test_401_never_stays_401(status: int) -> None:
     assert carry().fail(status, b"", None).status in (400, 429, 503)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
 def test_advice_says_what_to_check(status: int) -> None:
-    assert "check" in failure("X", status, b"no").message
+    message = failure("Example AI", status, b"no").message
+    assert "check" in message and "Example AI" in message and str(status) in message
+
+
+def test_a_wait_beyond_patience_is_told_in_words_alone() -> None:
+    """With the header, Codex sits still for as long."""
+    why = failure("X", 429, b"slow down", "3600")
+    assert (why.status, why.retry_after) == (429, None)
+    assert "wait 3600 s" in why.message and "try again in" not in why.message
 
 
 @pytest.mark.parametrize(
