@@ -18,6 +18,7 @@ from translate import Provider
 OPENAI_KEYS = ("sk-proj-", "sk-svcacct-", "sk-admin-")
 MARK = "T3BlbkFJ"  # base64 of its name, in keys of every age, also those that are just `sk-…`
 USER_AGENT = "codex-relay"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ def target(flow: HTTPFlow) -> Target:
     """The upstream of a request, as the settings and the client's own key have it."""
     settings = config.settings()
     provider, url = place(settings)
-    return Target(provider, url, settings.api_key.get_secret_value() or brought(flow, url))
+    provider = provider.without(settings.quirks_off)
+    key = settings.api_key.get_secret_value()
+    return Target(provider, url, key or usual_key(provider, url) or brought(flow, url))
 
 
 def place(settings: Settings) -> tuple[Provider, str]:
@@ -46,11 +49,29 @@ def place(settings: Settings) -> tuple[Provider, str]:
 
 def recognised(url: str) -> Provider:
     """By its host, as paths and ports differ from version to version."""
-    host = urlsplit(url).hostname
-    for provider in known().values():
-        if any(urlsplit(base).hostname == host for base in provider.base_urls):
-            return provider
-    return known()["generic"]
+    return next((one for one in known().values() if lives(one, url)), known()["generic"])
+
+
+def lives(provider: Provider, url: str) -> bool:
+    """Whether a provider is at home at this URL."""
+    here = home(url)
+    return any(home(base) == here for base in provider.base_urls) or any(
+        fnmatchcase(here, pattern) for pattern in provider.hosts
+    )
+
+
+def home(url: str) -> str:
+    """A URL's host; on this machine, where many servers live, with the port."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"localhost:{parts.port}" if host in LOOPBACK else host
+
+
+def usual_key(provider: Provider, url: str) -> str | None:
+    """The key in the provider's own variable, which is for its own hosts alone."""
+    if not lives(provider, url):
+        return None
+    return next((key for name in provider.key_env if (key := config.variable(name))), None)
 
 
 def brought(flow: HTTPFlow, url: str) -> str | None:
@@ -94,7 +115,7 @@ async def model(asked: str, to: Target) -> str:
             return name
     if not settings.model:
         return asked
-    listed = await models.listed(to.url, to.key) or []
+    listed = await models.listed(to.url, to.provider.credentials(to.key)) or []
     return asked if any(entry.id == asked for entry in listed) else settings.model
 
 
@@ -106,4 +127,4 @@ def headers(to: Target) -> dict[str, str]:
         "content-type": "application/json",
         "user-agent": USER_AGENT,
     }
-    return made | ({"authorization": f"Bearer {to.key}"} if to.key else {})
+    return made | to.provider.credentials(to.key)

@@ -43,7 +43,7 @@ def exchange(
     if (client, provider.dialect) != ("responses", "chat"):
         raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
     try:
-        return Exchange(responses.read(body), provider, model, id, now)
+        return Exchange(responses.read(body), provider.of(model), model, id, now)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
@@ -65,7 +65,7 @@ class Exchange:
         self.asked = asked.model
         self.streaming = bool(asked.stream)
         self.dropped: list[str] = []
-        tools = ToolMap(self.dropped)
+        tools = ToolMap(self.dropped, provider)
         self.body = codec.dumps(request.to_chat(asked, provider, model, tools))
         self._machine = ChatToResponses(
             responses.skeleton(asked, id, now), tools=tools, provider=provider, model=model
