@@ -132,9 +132,10 @@ class _Original:
             if isinstance(ref := made.get("$ref"), str):
                 beside = {key: value for key, value in made.items() if key != "$ref"}
                 made = merged(resolve(ref, self._root), beside)
-        for part in a_list(made, "allOf"):
-            made = merged(made, self._plain(part)[0])
         options = a_list(made, "anyOf") or a_list(made, "oneOf")
+        for part in a_list(made, "allOf"):
+            inner, more = self._plain(part)
+            made, options = merged(made, inner), options or more
         plain = {key: value for key, value in made.items() if key not in ALTERNATIVES}
         whole = [merged(plain, option) for option in options if isinstance(option, dict)]
         return plain, whole

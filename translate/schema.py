@@ -109,10 +109,11 @@ class _Normal:
         for key, value in schema.items():
             if not self._takes(key):
                 continue
-            if key in MAPS and isinstance(value, dict):
-                made[key] = {k: self.at(v, refs) for k, v in value.items() if v is not False}
-            elif key in LISTS and isinstance(value, list):
-                made[key] = [self.at(one, refs) for one in value]
+            if key in MAPS:
+                inner = a_map(schema, key).items()
+                made[key] = {name: self.at(one, refs) for name, one in inner if one is not False}
+            elif key in LISTS:
+                made[key] = [self.at(one, refs) for one in a_list(schema, key)]
             elif key in SCHEMAS and isinstance(value, dict):
                 made[key] = self.at(value, refs)
             else:
