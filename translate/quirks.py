@@ -67,9 +67,9 @@ PARAMETER = re.compile(
     rf"(.*?)</{BAR}DSML{BAR}parameter>"
 )
 INVOKE = re.compile(rf'(?s)<{BAR}DSML{BAR}invoke name="([^"]*)">(.*?)</{BAR}DSML{BAR}invoke>')
-BLOCK = re.compile(
-    rf"(?s)\s*<{BAR}DSML{BAR}(\w*calls)>.*?</{BAR}DSML{BAR}\1>\s*"
-    rf"|\s*<{BAR}DSML{BAR}invoke .*?</{BAR}DSML{BAR}invoke>\s*"
+BLOCK = re.compile(  # one invoke; the tags around all of them may be missing
+    rf"(?s)\s*(?:<{BAR}DSML{BAR}\w*calls>\s*)?<{BAR}DSML{BAR}invoke .*?</{BAR}DSML{BAR}invoke>\s*"
+    rf"(?:</{BAR}DSML{BAR}\w*calls>\s*)?"
 )
 
 

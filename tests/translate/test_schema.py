@@ -83,25 +83,24 @@ def instances(draw: st.DrawFn, schema: Json, root: Json) -> Any:
         return None
     if options := schema.get("anyOf"):
         return draw(instances(draw(st.sampled_from(options)), root))
-    if "const" in schema:
-        return schema["const"]
-    if values := schema.get("enum"):
+    if values := schema.get("enum", [schema["const"]] if "const" in schema else None):
         return draw(st.sampled_from(values))
-    kind = schema["type"]
-    if isinstance(kind, list):
-        return draw(instances({**schema, "type": draw(st.sampled_from(kind))}, root))
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    kind = draw(st.sampled_from(kinds))
     if kind == "array":
-        items = schema.get("prefixItems") or [schema["items"]] * draw(st.integers(0, 2))
-        return [draw(instances(one, root)) for one in items]
-    if kind == "object":
-        made = {}
-        for name, one in schema.get("properties", {}).items():
-            if name in schema.get("required", ()) or draw(st.booleans()):
-                made[name] = draw(instances(one, root))
-        if schema.get("additionalProperties") is not False and draw(st.booleans()):
-            made["z"] = draw(st.integers())
-        return made
-    return draw(PLAIN[kind])
+        return [draw(instances(one, root)) for one in [schema["items"]] * draw(st.integers(0, 2))]
+    return draw(structures(schema, root) if kind == "object" else PLAIN[kind])
+
+
+@st.composite
+def structures(draw: st.DrawFn, schema: Json, root: Json) -> Json:
+    made: Json = {}
+    for name, one in schema.get("properties", {}).items():
+        if name in schema.get("required", ()) or draw(st.booleans()):
+            made[name] = draw(instances(one, root))
+    if schema.get("additionalProperties") is not False and draw(st.booleans()):
+        made["z"] = draw(st.integers())
+    return made
 
 
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
@@ -265,6 +264,36 @@ def test_property_in_geminis_form(schema: Json, made: Json) -> None:
     assert normalised(whole, GEMINI) == {"type": "object", "properties": {"p": made}}
 
 
+NULL = {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "made"),
+    [
+        ({"anyOf": [{"type": "string"}, NULL]}, {"anyOf": [{"type": "string"}, NULL]}),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "D"},
+         {"anyOf": [{"type": "string"}, {"type": "integer"}, NULL], "description": "D"}),
+        ({"$ref": "#/$defs/leaf"}, {"anyOf": [{"$ref": "#/$defs/leaf"}, NULL]}),
+        ({"oneOf": [{"const": 1}]}, {"anyOf": [{"const": 1}, NULL]}),
+        ({"type": "object"}, {"anyOf": [
+            {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+            NULL,
+        ]}),
+    ],
+)  # fmt: skip
+def test_property_in_strict_form(schema: Json, made: Json) -> None:
+    whole = {"type": "object", "properties": {"p": schema}, "$defs": DEFS}
+    assert normalised(whole, STRICT)["properties"]["p"] == made
+
+
+def test_subset_of_all_keywords_leaves_them() -> None:
+    schema = {
+        "type": "array", "prefixItems": [{"const": 1}], "allOf": [{"oneOf": [{"$ref": "#"}]}],
+        "not": {"items": {"type": "string"}},
+    }  # fmt: skip
+    assert normalised(schema, Subset.model_validate({"closed": True})) == schema
+
+
 def test_alternatives_at_the_root_become_one_object() -> None:
     """kimi-code#2661: Notion's tool; the root must be an object (MiqroForge-Desktop#1165)."""
     name, text = {"type": "string"}, {"type": "string", "minLength": 1}
@@ -338,6 +367,8 @@ def test_schema_that_is_taken_as_it_is_passes_untouched() -> None:
             {"type": "object", "properties": {"x": {}}, "additionalProperties": False},
             {"type": "object", "properties": {"x": {}, "y": {}}, "additionalProperties": False},
         ]}, {"x": 1, "y": 2}, {"x": 1, "y": 2}),
+        ({"anyOf": [{"properties": {"x": {"type": "string"}}, "additionalProperties": False}]},
+         {"x": "a", "y": 2}, {"x": "a"}),
         ({"allOf": [{"properties": {"a": {"type": "string"}}}]}, {"a": None}, {}),
         ({"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"a": None}, {"a": None}),
         ({"properties": {"a": {"enum": [1]}}}, {"a": None}, {}),
@@ -420,6 +451,18 @@ def test_strict_is_not_sent_where_it_is_unknown() -> None:
     exchange = carry(to=PROVIDERS["glm"], tools=[TOOL])
     assert "strict" not in json.loads(exchange.body)["tools"][0]["function"]
     assert exchange.dropped == ["tools[read].strict"]
+
+
+def test_format_without_a_schema_passes() -> None:
+    made = sent(to=PROVIDERS["kimi"], text={"format": {"type": "json_schema", "name": "n"}})
+    assert made["response_format"]["json_schema"] == {"name": "n"}
+    made = sent(to=PROVIDERS["deepseek"], text={"format": {"type": "json_schema", "name": "n"}})
+    assert made["response_format"] == {"type": "json_object"} and len(made["messages"]) == 1
+
+
+def test_format_that_is_not_taken_is_told() -> None:
+    exchange = carry(to=PROVIDERS["lmstudio"], text={"format": {"type": "json_object"}})
+    assert exchange.dropped == ["text.format"]
 
 
 def test_format_is_normal_too() -> None:
