@@ -9,7 +9,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
-DEPTH = 60  # schemas inside each other, beyond which nothing is looked at: references may loop
+# Beyond these nothing is looked at, as references may loop and multiply.
+DEPTH = 60  # schemas inside each other
+BUDGET = 20_000  # schemas looked at
 
 
 def number(value: Any) -> bool:
@@ -37,13 +39,16 @@ def a_list(schema: Any, key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def required(schema: Any) -> list[str]:
+    return [name for name in a_list(schema, "required") if isinstance(name, str)]
+
+
 def merged(one: Json, other: Json) -> Json:
     """Both at once, roughly: where they say different things, the second counts."""
     made = {**one, **other}
     if a_map(one, "properties") and a_map(other, "properties"):
         made["properties"] = {**one["properties"], **other["properties"]}
-    required = [*a_list(one, "required"), *a_list(other, "required")]
-    names = dict.fromkeys(name for name in required if isinstance(name, str))
+    names = dict.fromkeys([*required(one), *required(other)])
     return made | ({"required": list(names)} if names else {})
 
 
@@ -68,11 +73,12 @@ def restored(value: Any, schema: Json) -> Any:
 class _Original:
     def __init__(self, root: Json) -> None:
         self._root = root
+        self._left = BUDGET
 
     def restored(self, value: Any, schema: Any, depth: int) -> Any:
         if depth > DEPTH or not isinstance(value, dict | list):
             return value
-        plain, options = self._plain(schema)
+        plain, options = self._plain(schema, depth)
         for option in options:
             if self.fits(value, option, depth):
                 return self._inside(value, option, depth)
@@ -83,7 +89,7 @@ class _Original:
         return self._inside(value, plain, depth)
 
     def _inside(self, value: Any, schema: Json, depth: int) -> Any:
-        schema, _ = self._plain(schema)
+        schema, _ = self._plain(schema, depth)
         if isinstance(value, list):
             return [
                 self.restored(one, _member(schema, place), depth + 1)
@@ -92,7 +98,7 @@ class _Original:
         made = {}
         for name, one in value.items():
             inner = _property(schema, name)
-            unasked = one is None and name not in a_list(schema, "required")
+            unasked = one is None and name not in required(schema)
             if inner is False or (unasked and not self.fits(None, inner, depth)):
                 continue
             made[name] = self.restored(one, inner, depth + 1)
@@ -102,7 +108,7 @@ class _Original:
         """Whether a value is of a schema's shape; lengths, ranges and patterns are not read."""
         if isinstance(schema, bool) or depth > DEPTH:
             return schema is not False
-        schema, options = self._plain(schema)
+        schema, options = self._plain(schema, depth)
         if options:
             return any(self.fits(value, option, depth + 1) for option in options)
         kinds = a_list(schema, "type") or [schema.get("type")]
@@ -119,14 +125,17 @@ class _Original:
         return not isinstance(value, dict) or self._fits_object(value, schema, depth)
 
     def _fits_object(self, value: Json, schema: Json, depth: int) -> bool:
-        if any(name not in value for name in a_list(schema, "required")):
+        if any(name not in value for name in required(schema)):
             return False
         return all(
             self.fits(one, _property(schema, name), depth + 1) for name, one in value.items()
         )
 
-    def _plain(self, schema: Any) -> tuple[Json, list[Json]]:
+    def _plain(self, schema: Any, depth: int) -> tuple[Json, list[Json]]:
         """The schema without references and `allOf`, and its alternatives, each whole."""
+        self._left -= 1
+        if depth > DEPTH or self._left < 0:
+            return {}, []
         made = schema if isinstance(schema, dict) else {}
         for _ in range(DEPTH):
             if isinstance(ref := made.get("$ref"), str):
@@ -134,7 +143,7 @@ class _Original:
                 made = merged(resolve(ref, self._root), beside)
         options = a_list(made, "anyOf") or a_list(made, "oneOf")
         for part in a_list(made, "allOf"):
-            inner, more = self._plain(part)
+            inner, more = self._plain(part, depth + 1)
             made, options = merged(made, inner), options or more
         plain = {key: value for key, value in made.items() if key not in ALTERNATIVES}
         whole = [merged(plain, option) for option in options if isinstance(option, dict)]

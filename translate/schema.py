@@ -9,7 +9,7 @@ leads into itself is followed twice.
 from typing import Any
 
 from translate.provider import ALL, Subset
-from translate.restore import TYPES, a_list, a_map, merged, resolve
+from translate.restore import TYPES, a_list, a_map, merged, required, resolve
 
 Json = dict[str, Any]
 Refs = tuple[str, ...]
@@ -56,10 +56,10 @@ def _joined(root: Json) -> Json:
             known = properties.setdefault(name, value)
             if known != value:
                 properties[name] = {"anyOf": [*_options(known), *_options(value)]}
-    required = [x for x in properties if all(x in one.get("required", ()) for one in objects)]
+    asked = [x for x in properties if all(x in required(one) for one in objects)]
     notes = {key: root[key] for key in NOTES if key in root}
     made = {"type": "object", **notes, "properties": properties}
-    return made | ({"required": required} if required else {})
+    return made | ({"required": asked} if asked else {})
 
 
 def _options(schema: Json) -> list[Json]:
@@ -126,7 +126,7 @@ class _Normal:
 
     def _describe(self, made: Json, refs: Refs) -> None:
         """What is required must be among the properties."""
-        names = [name for name in a_list(made, "required") if isinstance(name, str)]
+        names = required(made)
         known = a_map(made, "properties")
         made["properties"] = {**{x: self.at({}, refs) for x in names if x not in known}, **known}
         made["required"] = names
@@ -213,9 +213,9 @@ TUPLE = ("prefixItems", "items", "additionalItems")
 
 def _close(schema: Json) -> None:
     properties = a_map(schema, "properties")
-    required = a_list(schema, "required")
+    asked = required(schema)
     schema["properties"] = {
-        name: value if name in required else _or_null(value) for name, value in properties.items()
+        name: value if name in asked else _or_null(value) for name, value in properties.items()
     }
     schema["required"] = list(properties)
     schema["additionalProperties"] = False

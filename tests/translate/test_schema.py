@@ -397,6 +397,7 @@ def test_references_that_lead_nowhere_end() -> None:
         deep = {"a": deep}
     assert restored({"x": 1}, schema) == {"x": 1}
     assert restored(deep, {"additionalProperties": {"$ref": "#"}}) == deep
+    assert restored({"x": None}, {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}) == {"x": None}
 
 
 # on the exchange
