@@ -43,7 +43,8 @@ async def catalog_of(flow: HTTPFlow) -> None:
     settings, (provider, url, key) = config.settings(), source(flow)
     for_codex = "client_version" in flow.request.query
     listed, base = await asyncio.gather(
-        models.listed(url, key) if url else nothing(), models.base() if for_codex else nothing()
+        models.listed(url, provider.credentials(key)) if url else nothing(),
+        models.base() if for_codex else nothing(),
     )
     offered = catalog.offered(listed or [], model=settings.model, renames=settings.model_map)
     if not for_codex:

@@ -4,6 +4,7 @@ them; the listener of `relay_port`."""
 import asyncio
 import logging
 import os
+import re
 import socket
 from typing import Any, Optional
 
@@ -25,6 +26,15 @@ _current = Settings.model_validate({})
 def settings() -> Settings:
     """The settings in force."""
     return _current
+
+
+def variable(name: str) -> str | None:
+    """A provider's own variable, if it holds what can be a key."""
+    text = os.environ.get(name, "").strip()
+    if text and not re.fullmatch(r"[!-~]+", text):
+        logging.warning(f"{name} has characters that no HTTP header can carry: it is not used")
+        return None
+    return text or None
 
 
 class Config:

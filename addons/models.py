@@ -20,27 +20,29 @@ KEPT = 32  # lists; where clients bring their own keys, each has its own
 
 type Listed = list[catalog.Entry] | None
 
-# By URL and key; the result has the (monotonic) time at which it is to be asked for again.
-_lists: dict[tuple[str, str | None], asyncio.Task[tuple[Listed, float]]] = {}
+# By URL and the key's header; the result has the (monotonic) time at which it is asked for again.
+_lists: dict[tuple[str, frozenset[tuple[str, str]]], asyncio.Task[tuple[Listed, float]]] = {}
 _bundled: list[asyncio.Task[dict[str, Any] | None]] = []
 
 
-async def listed(url: str, key: str | None) -> Listed:
-    """What the upstream at this base URL lists; None: it does not tell. Never raises."""
-    task = _lists.pop((url, key), None)
+async def listed(url: str, credentials: dict[str, str]) -> Listed:
+    """What the upstream at this base URL lists to whom has these headers; None: it does not tell.
+    Never raises."""
+    whose = (url, frozenset(credentials.items()))
+    task = _lists.pop(whose, None)
     if task is None or (task.done() and task.result()[1] <= time.monotonic()):
-        task = asyncio.create_task(fetch(url, key))
-    _lists[url, key] = task  # the last one now, as the first one goes
+        task = asyncio.create_task(fetch(url, credentials))
+    _lists[whose] = task  # the last one now, as the first one goes
     while len(_lists) > KEPT:
         del _lists[next(iter(_lists))]
     return (await asyncio.shield(task))[0]
 
 
-async def fetch(url: str, key: str | None) -> tuple[Listed, float]:
-    headers = {"accept": "application/json", "user-agent": "codex-relay"}
+async def fetch(url: str, credentials: dict[str, str]) -> tuple[Listed, float]:
+    headers = {"accept": "application/json", "user-agent": "codex-relay", **credentials}
     request = HTTPRequest(
         f"{url}/models",
-        headers=headers | ({"authorization": f"Bearer {key}"} if key else {}),
+        headers=headers,
         connect_timeout=PATIENCE,
         request_timeout=PATIENCE,  # from the beginning, the connecting included
         follow_redirects=False,  # the key is for this host

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic import ValidationError as Invalid
 
-from translate import Provider, providers
+from translate import QUIRKS, Provider, providers
 
 ENV, OPTION = "CODEX_RELAY_", "relay_"
 
@@ -39,6 +39,12 @@ def base_url(text: str) -> str:
 def provider_name(text: str) -> str:
     if text not in known():
         raise ValueError(f"unknown provider; known: {', '.join(sorted(known()))}")
+    return text
+
+
+def quirk_name(text: str) -> str:
+    if text not in QUIRKS:
+        raise ValueError(f"{text!r} is no quirk; known: {', '.join(sorted(QUIRKS))}")
     return text
 
 
@@ -77,6 +83,7 @@ Secret = Annotated[SecretStr, AfterValidator(header_value)]
 Name = Annotated[str, AfterValidator(provider_name)]
 Keys = Annotated[tuple[Secret, ...], BeforeValidator(listed), AfterValidator(some)]
 Host = Annotated[str, AfterValidator(host_name)]
+Quirk = Annotated[str, AfterValidator(quirk_name)]
 Renames = Annotated[tuple[tuple[str, str], ...], BeforeValidator(renames)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
@@ -91,7 +98,11 @@ class Settings(BaseModel):
         description="Base URL of the Chat Completions provider, as its SDKs take it.",
         examples=["https://api.deepseek.com/v1"],
     )
-    api_key: Secret = Field(SecretStr(""), description="The provider's key.", examples=["sk-…"])
+    api_key: Secret = Field(
+        SecretStr(""),
+        description="The provider's key; else its usual variable is read.",
+        examples=["sk-…"],
+    )
     provider: Name = Field(
         "",
         description="The provider's table in providers.toml, where the URL does not tell.",
@@ -125,6 +136,11 @@ class Settings(BaseModel):
         (),
         description="Host names beside the loopback ones under which our port answers.",
         examples=["relay.lan,192.168.1.5"],
+    )
+    quirks_off: Annotated[tuple[Quirk, ...], BeforeValidator(listed)] = Field(
+        (),
+        description="Quirks not to be used with any provider.",
+        examples=["dsml_calls,tagged_calls"],
     )
     heartbeat: Seconds = Field(
         5.0, description="Seconds of silence until a client gets a sign of life.", examples=["5"]

@@ -12,6 +12,7 @@ from addons.settings import Settings, known
 from translate import Provider
 
 USER_AGENT = "codex-relay"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ def target(flow: HTTPFlow) -> Target:
     """The upstream of a request, as the settings and the client's own key have it."""
     settings = config.settings()
     provider, url = place(settings)
-    return Target(provider, url, settings.api_key.get_secret_value() or brought(flow, url))
+    provider = provider.without(settings.quirks_off)
+    key = settings.api_key.get_secret_value()
+    return Target(provider, url, key or usual_key(provider, url) or brought(flow, url))
 
 
 def place(settings: Settings) -> tuple[Provider, str]:
@@ -40,11 +43,31 @@ def place(settings: Settings) -> tuple[Provider, str]:
 
 def recognised(url: str) -> Provider:
     """By its host, as paths and ports differ from version to version."""
-    host = urlsplit(url).hostname
-    for provider in known().values():
-        if any(urlsplit(base).hostname == host for base in provider.base_urls):
-            return provider
-    return known()["generic"].model_copy(update={"title": f"The upstream {host}"})
+    unknown = {"title": f"The upstream {urlsplit(url).hostname}"}
+    found = (one for one in known().values() if lives(one, url))
+    return next(found, known()["generic"].model_copy(update=unknown))
+
+
+def lives(provider: Provider, url: str) -> bool:
+    """Whether a provider is at home at this URL."""
+    here = home(url)
+    return any(home(base) == here for base in provider.base_urls) or any(
+        fnmatchcase(here, pattern) for pattern in provider.hosts
+    )
+
+
+def home(url: str) -> str:
+    """A URL's host; on this machine, where many servers live, with the port."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"localhost:{parts.port}" if host in LOOPBACK else host
+
+
+def usual_key(provider: Provider, url: str) -> str | None:
+    """The key in the provider's own variable, which is for its own hosts alone."""
+    if not lives(provider, url):
+        return None
+    return next((key for name in provider.key_env if (key := config.variable(name))), None)
 
 
 def brought(flow: HTTPFlow, url: str) -> str | None:
@@ -66,20 +89,20 @@ async def model(asked: str, to: Target) -> str:
             return name
     if not settings.model:
         return asked
-    listed = await models.listed(to.url, to.key) or []
+    listed = await models.listed(to.url, to.provider.credentials(to.key)) or []
     return asked if any(entry.id == asked for entry in listed) else settings.model
 
 
 async def fitted(to: Target, name: str) -> Provider:
     """The provider with this model's own context window, where its list tells of one."""
-    listed = await models.listed(to.url, to.key) or []
+    listed = await models.listed(to.url, to.provider.credentials(to.key)) or []
     known = [entry.context for entry in listed if entry.id == name and entry.context]
     return to.provider.model_copy(update={"context_window": known[0]}) if known else to.provider
 
 
 def secrets(to: Target) -> dict[str, str]:
     """The header with the key; kept off the flow, and so out of pages, dumps and logs."""
-    return {"authorization": f"Bearer {to.key}"} if to.key else {}
+    return to.provider.credentials(to.key)
 
 
 def headers() -> dict[str, str]:

@@ -71,7 +71,14 @@ class Rules:
     system_first: bool = False  # llama.cpp, MiniMax: one system message, at the head
     images: bool = True
     image_in_tool: bool = False
-    include_usage: bool = True  # a stream must ask for its usage
+    include_usage: bool | None = True  # a stream must ask for its usage; None: must not
+    refused: set[str] = field(default_factory=set)  # fields that others take
+    choices: set[str] = field(default_factory=lambda: {"none", "required", "function"})
+    strict: bool = True  # tools may have it
+    keywords: set[str] | None = None  # of JSON Schema, where not all are taken
+    call_id: str = r"(?s).+"
+    call_fields: set[str] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)  # of an assistant's content, beside text
 
 
 def refusal(body: Any, rules: Rules) -> str | None:
@@ -95,7 +102,7 @@ def _faults(body: Any, rules: Rules) -> Iterator[str]:
         yield "body: not a JSON object"
         return
     for name, value in body.items():
-        if name not in FIELDS and name not in rules.fields:
+        if (name not in FIELDS and name not in rules.fields) or name in rules.refused:
             yield f"{name}: property is unsupported"
         elif name in FIELDS and not isinstance(value, FIELDS[name]):
             yield f"{name}: wrong type {type(value).__name__}"
@@ -103,7 +110,7 @@ def _faults(body: Any, rules: Rules) -> Iterator[str]:
         if not body.get(name):
             yield f"{name}: missing or empty"
     yield from _stream(body, rules)
-    yield from _tools(body)
+    yield from _tools(body, rules)
     yield from _format(body)
     yield from _messages(body.get("messages", []), rules)
 
@@ -113,13 +120,16 @@ def _stream(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     if not body.get("stream"):
         if "stream_options" in body:
             yield "stream_options: only allowed when stream is true"
+    elif rules.include_usage is None:
+        if "stream_options" in body:
+            yield "stream_options: property is unsupported"
     elif unknown := options.keys() - {"include_usage"}:
         yield f"stream_options.{sorted(unknown)[0]}: property is unsupported"
     elif rules.include_usage and options.get("include_usage") is not True:
         yield "stream_options.include_usage: not asked for, so the client never learns its usage"
 
 
-def _tools(body: dict[str, Any]) -> Iterator[str]:
+def _tools(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     names: set[str] = set()
     for i, tool in enumerate(body.get("tools", [])):
         at = f"tools[{i}]"
@@ -128,22 +138,23 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
             continue
         if tool.keys() != {"type", "function"}:
             yield f"{at}: unknown fields {sorted(tool.keys() - {'type', 'function'})}"
-        yield from _function(f"{at}.function", tool.get("function"), names)
+        yield from _function(f"{at}.function", tool.get("function"), names, rules)
     if "tools" in body:
         if not body["tools"]:
             yield "tools: empty"
-        yield from _choice(body.get("tool_choice", "auto"), names)
+        yield from _choice(body.get("tool_choice", "auto"), names, rules)
     else:
         for name in ("tool_choice", "parallel_tool_calls"):
             if name in body:
                 yield f"{name}: only allowed when tools are given"
 
 
-def _function(at: str, function: Any, names: set[str]) -> Iterator[str]:
+def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator[str]:
     if not isinstance(function, dict):
         yield f"{at}: not an object"
         return
-    if unknown := function.keys() - {"name", "description", "parameters", "strict"}:
+    known = {"name", "description", "parameters"} | ({"strict"} if rules.strict else set())
+    if unknown := function.keys() - known:
         yield f"{at}.{sorted(unknown)[0]}: property is unsupported"
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
@@ -161,9 +172,30 @@ def _function(at: str, function: Any, names: set[str]) -> Iterator[str]:
         yield f"{at}.parameters: not a schema of an object: {schema!r:.200}"
     elif not isinstance(schema.get("properties", {}), dict):
         yield f"{at}.parameters.properties: not an object"
+    elif rules.keywords is not None:
+        yield from _schema(f"{at}.parameters", schema, rules.keywords)
 
 
-def _choice(choice: Any, names: set[str]) -> Iterator[str]:
+def _schema(at: str, schema: Any, keywords: set[str]) -> Iterator[str]:
+    """As providers with a subset want it: known keywords, one type each, none beside `anyOf`."""
+    if not isinstance(schema, dict):
+        return
+    if unknown := schema.keys() - keywords:
+        yield f"{at}.{sorted(unknown)[0]}: Cannot find field"
+    if isinstance(schema.get("type"), str) == ("anyOf" in schema):
+        yield f"{at}: type and anyOf: exactly one of them is wanted"
+    for name, inner in schema.get("properties", {}).items():
+        yield from _schema(f"{at}.properties.{name}", inner, keywords)
+    for number, inner in enumerate(schema.get("anyOf", ())):
+        yield from _schema(f"{at}.anyOf[{number}]", inner, keywords)
+    for name in ("items", "additionalProperties"):
+        yield from _schema(f"{at}.{name}", schema.get(name), keywords)
+
+
+def _choice(choice: Any, names: set[str], rules: Rules) -> Iterator[str]:
+    form = choice if isinstance(choice, str) else "function"
+    if form not in {"auto", *rules.choices}:
+        yield f"tool_choice: {form} is not supported"
     match choice:
         case "auto" | "none" | "required":
             pass
@@ -207,7 +239,7 @@ def _messages(messages: list[Any], rules: Rules) -> Iterator[str]:
         yield from _content(f"{at}.content", role, message, rules)
         if role == "assistant":
             yield from _reasoning(at, message, rules, in_turn=i > turn)
-            yield from _calls(f"{at}.tool_calls", message, waiting, seen)
+            yield from _calls(f"{at}.tool_calls", message, waiting, seen, rules)
     if waiting:
         yield f"messages: tool calls {waiting} were not answered"
 
@@ -233,7 +265,9 @@ def _reasoning(at: str, message: dict[str, Any], rules: Rules, in_turn: bool) ->
         yield f"{at}.reasoning_content: must be passed back to the API in thinking mode"
 
 
-def _calls(at: str, message: dict[str, Any], waiting: list[str], seen: set[str]) -> Iterator[str]:
+def _calls(
+    at: str, message: dict[str, Any], waiting: list[str], seen: set[str], rules: Rules
+) -> Iterator[str]:
     calls = message.get("tool_calls")
     if "tool_calls" in message and (not isinstance(calls, list) or not calls):
         yield f"{at}: not a list with a call in it"
@@ -243,13 +277,15 @@ def _calls(at: str, message: dict[str, Any], waiting: list[str], seen: set[str])
             case {"id": str(id_), "type": "function", "function": dict(function)} if id_:
                 if id_ in seen:
                     yield f"{at}[{i}].id: {id_!r} is there twice"
+                if not re.fullmatch(rules.call_id, id_):
+                    yield f"{at}[{i}].id: {id_!r} does not match {rules.call_id}"
                 seen.add(id_)
                 waiting.append(id_)
                 yield from _called(f"{at}[{i}].function", function)
             case _:
                 yield f"{at}[{i}]: wrong shape: {call!r:.200}"
                 continue
-        if unknown := call.keys() - {"id", "type", "function"}:
+        if unknown := call.keys() - {"id", "type", "function"} - rules.call_fields:
             yield f"{at}[{i}].{sorted(unknown)[0]}: property is unsupported"
 
 
@@ -302,6 +338,8 @@ def _part(at: str, role: str, part: Any, rules: Rules) -> Iterator[str]:
                 yield f"{at}.image_url: wrong fields {more!r}"
             if not _is_image(url):
                 yield f"{at}.image_url.url: neither an http URL nor a base64 image: {url:.80}"
+        case {"type": str(kind)} if role == "assistant" and kind in rules.parts:
+            pass
         case _:
             yield f"{at}: unknown part {part!r:.200}"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from addons.settings import FIELDS, SECRETS
+from tests.readme import table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -35,3 +36,7 @@ def test_every_file_stands_there() -> None:
     for folder in ("translate", "addons"):
         for file in (ROOT / folder).glob("[a-z]*.*"):
             assert file.name in README, file
+
+
+def test_every_provider_stands_there() -> None:
+    assert f"-->\n{table()}<!--" in README

@@ -3,12 +3,14 @@
 from translate.errors import BadRequest, error_body, out_of_quota
 from translate.exchange import Exchange, Reply, compact, decode, exchange
 from translate.provider import Dialect, Provider, providers
+from translate.quirks import QUIRKS
 
 __all__ = [
     "BadRequest",
     "Dialect",
     "Exchange",
     "Provider",
+    "QUIRKS",
     "Reply",
     "compact",
     "decode",

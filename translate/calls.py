@@ -103,7 +103,8 @@ class Calls:
         empty = {kind.live: ""} if kind.live else kind.payload("{}")
         opening = {**skeleton(entry, call.id), **empty, "status": "in_progress"}
         call.index, call.item = self._events.open(kind.id_prefix, opening)
-        call.event, call.live = kind.event, LIVE[kind.live]() if kind.live else None
+        streams = kind.live and self._tools.as_declared(entry)
+        call.event, call.live = kind.event, LIVE[str(kind.live)]() if streams else None
         return entry
 
     def _grow(self, call: Call, text: str) -> None:
@@ -116,8 +117,9 @@ class Calls:
 
     def _finish(self, call: Call) -> None:
         # a call that was never named is passed on: Codex answers that there is no such tool
-        kind = (call.entry or self._begin(call)).kind
-        payload = kind.payload(call.arguments)
+        entry = call.entry or self._begin(call)
+        kind = entry.kind
+        payload = kind.payload(self._tools.arguments(entry, call.arguments))
         if live := kind.live:
             whole, sent = payload[live], "".join(call.sent)
             if not whole.startswith(sent):  # not JSON: what was read, and the rest as it is

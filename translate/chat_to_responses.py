@@ -14,6 +14,7 @@ from translate.errors import Failure, failure
 from translate.events import Event, Events, Item
 from translate.outcome import COMPLETED, FAILED, Outcome, outcome, usage_in, usage_to_responses
 from translate.provider import Provider
+from translate.quirks import Leaks
 from translate.tools import ToolMap
 
 
@@ -77,6 +78,7 @@ class ChatToResponses:
         self._calls = Calls(tools, self._events)
         self._speech: Speech | None = None
         self._tags = reasoning.ThinkTags()
+        self._leaks = Leaks(provider, tools.knows)
         self._finish: str | None = None
 
     @property
@@ -152,14 +154,22 @@ class ChatToResponses:
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else []:
             if isinstance(call, dict):
-                self._tagged(self._tags.close())
-                self._close_speech(COMPLETED)
+                self._close_text()
                 self._calls.feed(call)
 
     def _tagged(self, split: tuple[str, str]) -> None:
         thinking, text = split
         self._think({reasoning.THINK: thinking} if thinking else {})
+        self._say(TEXT, self._leaks.feed(text))
+
+    def _close_text(self, end: Outcome = COMPLETED) -> None:
+        """The text has ended, whatever follows; calls that were written in it are calls."""
+        self._tagged(self._tags.close())
+        text, calls = self._leaks.close()
         self._say(TEXT, text)
+        self._close_speech(end)
+        for name, arguments in calls:
+            self._calls.feed({"function": {"name": name, "arguments": arguments}})
 
     def _think(self, fields: dict[str, Any]) -> None:
         if fields:
@@ -212,8 +222,7 @@ class ChatToResponses:
 
     def _close_items(self, end: Outcome) -> None:
         if end is not FAILED:
-            self._tagged(self._tags.close())
-            self._close_speech(end)
+            self._close_text(end)
             extra = self._calls.close(end)
             self._think({reasoning.CALLS: extra} if extra else {})
             self._close_speech(end)

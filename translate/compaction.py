@@ -100,7 +100,7 @@ def to_summary(body: Message, provider: Provider, dropped: list[str]) -> Message
     lead, talk = _led(body["messages"], provider)
     if not talk:
         raise BadRequest("input: holds nothing to compact", param="input")
-    without = {"response_format"} | (set() if "tool_choice" in provider.parameters else TOOLS)
+    without = {"response_format"} | (set() if "none" in provider.tool_choices else TOOLS)
     made = {name: value for name, value in body.items() if name not in without}
     if "tools" in made:
         made["tool_choice"] = "none"

@@ -155,8 +155,10 @@ def _message(body: Any) -> str:
             return _with_code(inner)
         case {"message": str()}:
             return _with_code(body)
-        case {"detail": str() | list() as inner}:
+        case {"detail": str() | list() as inner} | {"message": dict() | list() as inner}:
             return _message(inner)
+        case {"msg": str(inner), "loc": [*place]}:  # pydantic's: Mistral, vLLM
+            return f"{'.'.join(map(str, place))}: {inner}"
         case {"msg": str(inner)} | {"error_msg": str(inner)}:
             return inner
     return ""

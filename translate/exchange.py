@@ -59,7 +59,7 @@ def _made(
     if (client, provider.dialect) != ("responses", "chat"):
         raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
     try:
-        return form(responses.read(body), provider, model, id, now)
+        return form(responses.read(body), provider.of(model), model, id, now)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
@@ -81,7 +81,7 @@ class Exchange:
         self.asked = asked.model
         self.streaming = bool(asked.stream)
         self.dropped: list[str] = []
-        tools = ToolMap(self.dropped)
+        tools = ToolMap(self.dropped, provider)
         body = request.to_chat(asked, provider, model, tools)
         machine: type[ChatToResponses | ChatToCompaction] = ChatToResponses
         if compaction.triggered(asked.items):

@@ -1,11 +1,15 @@
 """What is different about an upstream, as data: one table a provider in providers.toml."""
 
 import tomllib
-from typing import Literal
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 Dialect = Literal["chat", "responses"]
+Form = Literal["none", "required", "function"]
+Format = Literal["json_object", "json_schema"]
 
 COMMON = frozenset(
     {
@@ -25,15 +29,59 @@ COMMON = frozenset(
 )
 
 
-class Provider(BaseModel):
-    """Defaults describe a plain Chat Completions server of which nothing more is known."""
-
+class Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Subset(Data):
+    """What is taken of JSON Schema. Defaults: all of it, and it goes up as it came."""
+
+    keywords: frozenset[str] | None = Field(
+        None,
+        description="The keywords taken. Others are said with these where that can be (`$ref`, "
+        "`const`, `oneOf`, `allOf`, tuples), else left out.",
+    )
+    one_type: bool = Field(
+        False,
+        description="Each schema has one type: no list of types, none beside `anyOf`, none "
+        "missing; the root is an object.",
+    )
+    nullable: bool = Field(False, description="Null is said with `nullable`, not with a type.")
+    string_enums: bool = Field(False, description="Only strings may be enumerated.")
+    closed: bool = Field(
+        False,
+        description="Objects name all their properties and require each of them; one that may be "
+        "left out may be null instead.",
+    )
+
+
+ALL = Subset.model_validate({})
+
+
+class Provider(Data):
+    """Defaults describe a plain Chat Completions server of which nothing more is known."""
 
     name: str
     title: str = Field(description="How errors and pages call it.")
-    base_urls: tuple[str, ...] = Field((), description="Where it lives; recognised by host.")
     dialect: Dialect = "chat"
+
+    # where it is, and the key
+    base_urls: tuple[str, ...] = Field(
+        (),
+        description="Where it lives, the usual one first; recognised by host, on this machine by "
+        "port too.",
+    )
+    hosts: tuple[str, ...] = Field((), description="More hosts; `*` stands for any text.")
+    key_env: tuple[str, ...] = Field(
+        (),
+        description="Variables with its key, where the relay was given none; the first that is "
+        "set counts. Used for its own hosts only.",
+    )
+    key_header: Literal["authorization", "api-key"] = Field(
+        "authorization", description="The header for the key; `authorization` has it as Bearer."
+    )
+
+    # messages
     system_role: Literal["system", "developer"] = Field(
         "system", description="Role of the first message, which joins all leading instructions."
     )
@@ -43,24 +91,114 @@ class Provider(BaseModel):
         "they are marked: chat templates of local servers refuse a later system message "
         "(vllm#42407).",
     )
-    parameters: frozenset[str] = Field(
-        COMMON, description="Responses parameters taken; any other is dropped and reported."
+    images: bool = Field(True, description="Whether messages may hold images.")
+    reasoning_back: Literal["echo", "reasoning_content", "reasoning", "think", "parts", "never"] = (
+        Field(
+            "echo",
+            description="How earlier thinking goes back: in the fields in which this provider sent "
+            "it, always in a named field (a blank one for a message without "
+            "thinking), in `<think>` tags, in parts of the content, or never.",
+        )
+    )
+
+    # parameters
+    takes: frozenset[str] = Field(
+        frozenset(), description="Responses parameters taken beside the common ones."
+    )
+    refuses: frozenset[str] = Field(
+        frozenset(), description="Common ones not taken: dropped and reported."
     )
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="The field for `max_output_tokens`."
     )
-    efforts: dict[str, str] = Field(
-        {}, description="Codex's reasoning effort → the provider's; others pass unchanged."
+    efforts: dict[str, str | dict[str, JsonValue]] = Field(
+        {},
+        description="Codex's reasoning effort (`*`: any other) → the provider's word for it, or "
+        "the fields to send instead; none at all: it is dropped. Others pass unchanged.",
     )
-    reasoning_back: Literal["echo", "reasoning_content", "reasoning", "never"] = Field(
-        "echo",
-        description="How earlier thinking goes back: in the fields in which this provider sent "
-        "it, always in a named field (a blank one for a message without thinking), or not at all.",
+    effort_field: str = Field(
+        "reasoning_effort", description="Where that word goes; a dot leads into an object."
     )
-    images: bool = Field(True, description="Whether messages may hold images.")
+    formats: frozenset[Format] = Field(
+        frozenset({"json_object", "json_schema"}),
+        description="Forms of `response_format`. Without `json_schema` the schema is told in the "
+        "instructions.",
+    )
+    stream_options: bool = Field(
+        True, description="Whether a stream's usage is asked for; else it comes unasked."
+    )
+    extra: dict[str, JsonValue] = Field({}, description="Fields that every request has.")
+
+    # tools
+    tool_choices: frozenset[Form] = Field(
+        frozenset({"none", "required", "function"}),
+        description="Forms of `tool_choice` beside `auto`. One function is else required by "
+        "declaring it alone, none by declaring none.",
+    )
+    forced: dict[str, JsonValue] = Field(
+        {},
+        description="Fields to send with a tool choice that forces a call, in place of the "
+        "effort, where thinking excludes that.",
+    )
+    subset: Subset = Field(ALL, description="What it takes of the schemas of tools.")
+    strict: Subset | Literal[False] = Field(
+        ALL, description="The same for tools with `strict`; false: the field is not sent."
+    )
+
+    quirks: tuple[str, ...] = Field(
+        (), description="Oddities that data cannot say, by their names in quirks.py."
+    )
     context_window: int = Field(
         128_000, description="Tokens, for models of which the provider's list tells nothing."
     )
+    models: dict[str, "Provider"] = Field(
+        {},
+        description="Pattern of model names → what is different about them, on top of this table. "
+        "The first that fits counts.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layered(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or not isinstance(fields.get("models"), dict):
+            return fields
+        base = {name: value for name, value in fields.items() if name != "models"}
+        models = {
+            pattern: {**base, **over} if isinstance(over, dict) else over
+            for pattern, over in fields["models"].items()
+        }
+        return {**fields, "models": models}
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Responses parameters taken; any other is dropped and reported."""
+        return (COMMON | self.takes) - self.refuses
+
+    def of(self, model: str) -> "Provider":
+        """The provider as it is for one model, whose name may have a path before it."""
+        name = model.lower()
+        for pattern, different in self.models.items():
+            if fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern):
+                return different
+        return self
+
+    def without(self, quirks: Iterable[str]) -> "Provider":
+        """The same with these quirks switched off."""
+        if not (off := frozenset(quirks)):
+            return self
+        rest = tuple(quirk for quirk in self.quirks if quirk not in off)
+        models = {pattern: one.without(off) for pattern, one in self.models.items()}
+        return self.model_copy(update={"quirks": rest, "models": models})
+
+    def credentials(self, key: str | None) -> dict[str, str]:
+        """The header that carries the key."""
+        if not key:
+            return {}
+        bearer = self.key_header == "authorization"
+        return {self.key_header: f"Bearer {key}" if bearer else key}
+
+
+PLAIN = Provider.model_validate({"name": "plain", "title": "The upstream"})
 
 
 def providers(toml: str) -> dict[str, Provider]:

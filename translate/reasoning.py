@@ -16,6 +16,7 @@ Fields = dict[str, Any]
 STRINGS = ("reasoning_content", "reasoning")
 DETAILS = "reasoning_details"
 THINK = "think"  # text between the tags; not a wire field
+PARTS = "parts"  # text that goes back as a part of the content; not a wire field either
 CALLS = "calls"  # call id → its `extra_content`, a signature that Gemini wants back; ours too
 OPEN, CLOSE = "<think>", "</think>"
 
@@ -92,7 +93,7 @@ def _thinking(item: Fields, fields: Fields, own: bool, provider: Provider) -> Fi
             return {}
         case "echo":
             return fields if own else {}
-        case name if own and name in fields:
+        case "reasoning_content" | "reasoning" as name if own and name in fields:
             return fields
         case name:
             text = shown(fields) or summary(item)
@@ -106,7 +107,7 @@ def blank(provider: Provider) -> Fields:
     (opencode#17523, continue#11290), and Kimi takes "" for missing (earendil-works/pi#4178).
     """
     name = provider.reasoning_back
-    return {} if name in ("echo", "never") else {name: " "}
+    return {name: " "} if name in STRINGS else {}
 
 
 def summary(item: Fields) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from translate import compaction, reasoning
+from translate import compaction, parameters, quirks, reasoning
 from translate.content import output_to_chat, parts_to_chat, plain, words
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, OUTPUTS
@@ -11,9 +11,6 @@ from translate.responses import ResponsesRequest
 from translate.tools import ToolMap
 from translate.turns import Conversation, Item, paired
 
-# Addressed to us or to Codex's own bookkeeping: nothing that a model should have seen.
-OURS = frozenset({"client_metadata", "type", "generate", "stream_options"})
-REASONING = "reasoning.encrypted_content"  # always included, in our own envelope
 SYSTEM = ("system", "developer")
 
 
@@ -24,10 +21,14 @@ def to_chat(
     items = request.items
     _declare(request, items, tools)
     body: dict[str, Any] = {"model": model, "messages": _Messages(request, provider, tools).made}
-    body |= _parameters(request, provider, tools)
+    body |= parameters.to_chat(request, provider, tools)
     if tools.declared:
         body["tools"] = tools.declared
-    return body | {"stream": True, "stream_options": {"include_usage": True}}
+    body["stream"] = True
+    if provider.stream_options:
+        body["stream_options"] = {"include_usage": True}
+    quirks.mend(body, provider)
+    return body
 
 
 def _declare(request: ResponsesRequest, items: list[Item], tools: ToolMap) -> None:
@@ -56,6 +57,8 @@ class _Messages:
         for position, item in enumerate(self.items):
             self._item(position, item)
         self.made = self.talk.close()
+        if words_ := parameters.format_in_words(request, provider):
+            self.leading.append(words_)
         if self.leading:
             first = {"role": provider.system_role, "content": "\n\n".join(self.leading)}
             self.made.insert(0, first)
@@ -176,96 +179,3 @@ class _Messages:
     def _text(self, content: Any, place: str) -> str:
         parts = self._words(parts_to_chat(content, place, self.tools.dropped), place)
         return "".join(part["text"] for part in parts)
-
-
-def _parameters(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    for name, value in _given(request):
-        convert = PARAMETERS.get(name, _same)
-        made = convert(name, value, provider, tools) if name in provider.parameters else None
-        if made is None:
-            if not _implied(name, value, tools):
-                tools.dropped.append(name)
-        else:
-            body |= made
-    return body
-
-
-def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
-    """Every parameter that the client set, in a fixed order, nested ones by dotted name."""
-    reasoning_, text = request.reasoning, request.text
-    given: dict[str, Any] = {
-        "tool_choice": request.tool_choice,
-        "parallel_tool_calls": request.parallel_tool_calls,
-        "reasoning.effort": reasoning_ and reasoning_.effort,
-        "text.format": text and text.format,
-        "text.verbosity": text and text.verbosity,
-        "max_output_tokens": request.max_output_tokens,
-        "include": [name for name in request.include or [] if name != REASONING],
-        "store": request.store,
-        "background": request.background,
-    }
-    given |= {name: value for name, value in sorted((request.model_extra or {}).items())}
-    return [(k, v) for k, v in given.items() if v is not None and k not in OURS]
-
-
-def _implied(name: str, value: object, tools: ToolMap) -> bool:
-    """Values that say what holds anyway, so that leaving them out loses nothing."""
-    if name in ("tool_choice", "parallel_tool_calls"):
-        return not tools.declared or value in ("auto", True)
-    return (name, value) in HOLDS or value in ({}, [], "")
-
-
-HOLDS = (
-    ("store", False),
-    ("background", False),
-    ("text.format", {"type": "text"}),
-    ("truncation", "disabled"),
-    ("service_tier", "auto"),
-    ("service_tier", "default"),
-    ("top_logprobs", 0),
-)
-
-
-def _same(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any] | None:
-    return {name: value}
-
-
-def _max_tokens(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any]:
-    return {provider.max_tokens: value}
-
-
-def _effort(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any]:
-    return {"reasoning_effort": provider.efforts.get(value, value)}
-
-
-def _verbosity(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any]:
-    return {"verbosity": value}
-
-
-def _choice(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any] | None:
-    choice = tools.choice(value)
-    return {} if choice == "auto" else {name: choice}
-
-
-def _parallel(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any] | None:
-    # true is every provider's default; said only where it changes something
-    return {name: False} if value is False and tools.declared else None
-
-
-def _format(name: str, value: Any, provider: Provider, tools: ToolMap) -> dict[str, Any] | None:
-    if value.get("type") == "json_schema":
-        keys = ("name", "description", "schema", "strict")
-        schema = {key: value[key] for key in keys if value.get(key) is not None}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    return {"response_format": value} if value.get("type") == "json_object" else None
-
-
-PARAMETERS = {
-    "max_output_tokens": _max_tokens,
-    "reasoning.effort": _effort,
-    "text.format": _format,
-    "text.verbosity": _verbosity,
-    "tool_choice": _choice,
-    "parallel_tool_calls": _parallel,
-}

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any
 
+from translate import codec
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
+from translate.provider import PLAIN, Provider, Subset
 from translate.responses import TOOL, check
+from translate.restore import restored
+from translate.schema import closable, normalised
 
 NAME_LIMIT = 64  # https://platform.openai.com/docs/api-reference/chat/create: tools.function.name
 
@@ -28,8 +32,10 @@ class Entry:
 class ToolMap:
     """Built once from a request; serves declaration, history, tool_choice and reply."""
 
-    def __init__(self, dropped: list[str]) -> None:
+    def __init__(self, dropped: list[str], provider: Provider = PLAIN) -> None:
         self.declared: list[Json] = []  # what goes into Chat's `tools`
+        self._provider = provider
+        self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
         self.dropped = dropped
         self.ids: set[str] = set()  # call ids in use, so that a reply brings new ones
         self._entries: dict[str, Entry] = {}  # chat name → entry
@@ -51,14 +57,41 @@ class ToolMap:
     def _declare(self, entry: Entry, tool: Tool) -> None:
         if entry in self._names:
             return
+        schema, strict = entry.kind.parameters(tool), self._strict(tool)
+        parameters = normalised(schema, strict or self._provider.subset)
+        if parameters != schema and entry.kind.live != "input":
+            self._originals[entry] = schema
         function: Json = {
             "name": self.name(entry),
             "description": entry.kind.description(tool),
-            "parameters": entry.kind.parameters(tool),
+            "parameters": parameters,
         }
-        if tool.get("strict"):
+        if strict:
             function["strict"] = True
         self.declared.append({"type": "function", "function": function})
+
+    def _strict(self, tool: Tool) -> Subset | None:
+        """What a strict tool's schema may hold; None where it cannot be strict."""
+        if not tool.get("strict"):
+            return None
+        subset = self._provider.strict
+        if subset and (not subset.closed or closable(tool.get("parameters") or {})):
+            return subset
+        self.dropped.append(f"tools[{tool.get('name')}].strict")
+        return None
+
+    def as_declared(self, entry: Entry) -> bool:
+        """Whether arguments pass as the model writes them, so that they may stream."""
+        return entry not in self._originals
+
+    def arguments(self, entry: Entry, arguments: str) -> str:
+        """A call's whole arguments, valid again under the schema that the client gave."""
+        schema = self._originals.get(entry)
+        if schema is None or not codec.is_object(arguments):
+            return arguments
+        given = codec.loads(arguments)
+        made = restored(given, schema)
+        return arguments if made == given else codec.text(made)
 
     def name(self, entry: Entry) -> str:
         """The entry's chat name: legal, at most 64 characters, its own."""
@@ -101,16 +134,35 @@ class ToolMap:
         near = self._loose.get(key) or self._loose.get(bare) or self._bare.get(bare)
         return self._entries[near] if near else Entry(FUNCTION, name)
 
+    def knows(self, name: str) -> bool:
+        """Whether a call of this name is one of a tool that is declared."""
+        declared = {tool["function"]["name"] for tool in self.declared}
+        return self._names.get(self.find(name)) in declared
+
     def to_responses(self, call: Mapping[str, Any]) -> Item:
         """A whole Chat tool call as the Responses call item (without id and status)."""
         function = call["function"]
         entry = self.find(function["name"])
-        return skeleton(entry, call["id"]) | entry.kind.payload(function["arguments"])
+        arguments = self.arguments(entry, function["arguments"])
+        return skeleton(entry, call["id"]) | entry.kind.payload(arguments)
 
     def choice(self, choice: str | Json) -> str | Json:
-        """Chat's tool_choice; `auto` where nothing is to be said."""
-        if not self.declared:
+        """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""
+        said = self._said(choice) if self.declared else "auto"
+        form, taken = said if isinstance(said, str) else "function", self._provider.tool_choices
+        if form == "auto" or form in taken:
+            return said
+        if form == "none":
+            self.declared.clear()
             return "auto"
+        if not isinstance(said, str) and "required" in taken:
+            name = said["function"]["name"]
+            self.declared[:] = [t for t in self.declared if t["function"]["name"] == name]
+            return "required"
+        self.dropped.append(f"tool_choice[{form}]")
+        return "auto"
+
+    def _said(self, choice: str | Json) -> str | Json:
         if isinstance(choice, str):
             return choice
         check(choice, TOOL, "tool_choice")

@@ -120,8 +120,12 @@ class Conversation:
     def _assistant(self) -> Message:
         text = "\n".join(part["text"] for part in self._said)
         text = reasoning.tagged(self._thought.pop(reasoning.THINK, ""), text)
+        content: str | list[Part] = text
+        if thinking := self._thought.pop(reasoning.PARTS, ""):
+            part = {"type": "thinking", "thinking": [{"type": "text", "text": thinking}]}
+            content = [part, *([{"type": "text", "text": text}] if text else [])]
         # null beside calls: some servers refuse an empty string there, others a missing field
-        message: Message = {"role": "assistant", "content": text or None}
+        message: Message = {"role": "assistant", "content": content or None}
         extra = self._thought.pop(reasoning.CALLS, {})
         message |= self._unthought | self._thought
         for call in self._calls.values():

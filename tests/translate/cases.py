@@ -40,11 +40,17 @@ class Case:
         found = [self.path / name for name in ("reply.sse", "reply.json")]
         return next((file.read_bytes() for file in found if file.exists()), b"")
 
+    @property
+    def model(self) -> str:
+        """The upstream's name: what the client asks for, unless that is Codex's own default."""
+        asked: str = self.request["model"]
+        return f"{self.path.parent.name}-model" if asked == "gpt-5.5" else asked
+
     def carry(self) -> Exchange:
         name = self.path.parent.name
         return exchange(
             self.request, client="responses", provider=PROVIDERS[name],
-            model=f"{name}-model", id="resp_case", now=1_800_000_000,
+            model=self.model, id="resp_case", now=1_800_000_000,
         )  # fmt: skip
 
     def made(self) -> dict[str, bytes]:

@@ -1,19 +1,17 @@
 """Every golden folder: what is sent up, and what comes out. `scripts/cases` writes them anew."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from tests.provider_rules import RULES
 from tests.strict_chat import Rules, refusal
 from tests.translate.cases import CASES, EXPECTED, Case
 from tests.translate.support import lawful, typed
 
 each = pytest.mark.parametrize("case", CASES, ids=str)
 
-# The strict provider knows what all take; these are what OpenAI's own takes besides.
-OPENAI = {
-    "logit_bias", "metadata", "prompt_cache_key", "safety_identifier", "service_tier", "verbosity",
-}  # fmt: skip
 # Files and audio are taken by OpenAI alone, signatures by Gemini.
 LOOSE = {"generic/input_file_and_audio", "generic/thought_signature"}
 
@@ -29,13 +27,9 @@ def test_case_makes_what_its_folder_says(case: Case) -> None:
 
 @each
 def test_case_sends_what_a_strict_provider_takes(case: Case) -> None:
-    openai = case.path.parent.name == "openai"
-    rules = Rules(
-        fields=OPENAI if openai else set(),
-        roles={"developer" if openai else "system", "user", "assistant", "tool"},
-        images=case.path.parent.name != "deepseek",
-        needs_reasoning=case.path.parent.name == "deepseek",
-    )
+    rules = RULES.get(case.path.parent.name, Rules())
+    if '"type": "reasoning"' not in (case.path / "request.json").read_text():
+        rules = replace(rules, needs_reasoning=False)  # nothing was thought
     if str(case) not in LOOSE:
         assert refusal(case.upstream, rules) is None
 

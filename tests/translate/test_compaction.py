@@ -80,8 +80,8 @@ def test_messages_and_tools_are_those_of_the_ordinary_turn() -> None:
 
 
 def test_tools_stay_away_where_there_is_no_choice_of_none() -> None:
-    taken = PLAIN.parameters - {"tool_choice"}
-    body = body_of(asked(*TALK, to=provider(parameters=taken), parallel_tool_calls=False))
+    forms = PLAIN.tool_choices - {"none"}
+    body = body_of(asked(*TALK, to=provider(tool_choices=forms), parallel_tool_calls=False))
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & body.keys()
     assert body["messages"][-1] == user(PROMPT)
 

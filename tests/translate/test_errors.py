@@ -21,11 +21,11 @@ from translate.errors import failure, said_by
         ([{"error": {"code": 400, "message": "m", "status": "INVALID"}}], "m"),  # Gemini
         ({"error": {"message": "m"}, "request_id": "r"}, "m"),  # DashScope
         ({"object": "error", "message": "m", "type": "t", "code": 404}, "m"),  # vLLM
-        ({"object": "error", "message": {"detail": [{"msg": "m"}]}, "code": "1"}, ""),
+        ({"object": "error", "message": {"detail": [{"msg": "m"}]}, "code": "1"}, "m"),  # Mistral
         ({"message": "m", "type": "t", "param": "p", "code": "wrong_api_format"},
          "m [wrong_api_format]"),  # Cerebras
         ({"detail": "m"}, "m"),
-        ({"detail": [{"loc": ["body"], "msg": "m"}]}, "m"),
+        ({"detail": [{"loc": ["body", "messages", 0], "msg": "m"}]}, "body.messages.0: m"),
         ({"error_msg": "m", "error_code": 17}, "m"),
         ({"error": [{"message": "m"}]}, "m"),
         ({"error": {}}, ""),

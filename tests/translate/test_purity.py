@@ -9,8 +9,11 @@ from tests.translate.support import ROOT
 
 ROWS = [
     {"codec", "sse", "responses", "provider", "errors", "envelope"},
-    {"kinds", "live", "events", "outcome", "content", "reasoning", "tools", "catalog"},
-    {"calls", "turns", "request", "compaction", "chat_to_responses"},
+    {
+        *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
+        *("tools", "quirks", "catalog"),
+    },
+    {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses"},
     {"exchange"},
     {"__init__"},
 ]

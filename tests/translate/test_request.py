@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.translate.support import PLAIN, PROVIDERS, Json, carry, messages, provider, sent
+from translate.provider import COMMON
 
 SCHEMA = {"type": "json_schema", "name": "n", "schema": {"type": "object"}}
 TOOL = {"type": "function", "name": "a"}
@@ -77,7 +78,7 @@ def test_what_cannot_cross_is_reported(fields: Json, reported: str) -> None:
 
 
 def test_provider_that_takes_nothing_gets_nothing() -> None:
-    bare = provider(parameters=[])
+    bare = provider(refuses=COMMON)
     fields = {
         "tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False, "temperature": 1,
         "max_output_tokens": 5, "reasoning": {"effort": "low"},

@@ -1,0 +1,82 @@
+"""What each provider refuses that others take, for the strict provider: from their references and
+their 400s, not from providers.toml, which is what they judge."""
+
+from tests.strict_chat import Rules
+
+SYSTEM = {"system", "user", "assistant", "tool"}
+DEVELOPER = {"developer", "user", "assistant", "tool"}
+OPENAI = {
+    "logit_bias", "metadata", "prompt_cache_key", "safety_identifier", "service_tier", "verbosity",
+}  # fmt: skip
+PENALTIES = {"frequency_penalty", "presence_penalty", "logit_bias"}
+NO_REASONING: set[str] = set()
+# https://github.com/MoonshotAI/walle/blob/main/docs/mfjs-walle-vs-draft-2020-12.md
+MOONSHOT = {
+    "type", "properties", "required", "additionalProperties", "anyOf", "items", "enum", "minLength",
+    "maxLength", "minimum", "maximum", "minItems", "maxItems", "title", "description", "default",
+    "$id", "$ref", "$defs",
+}  # fmt: skip
+# https://ai.google.dev/api/caching#Schema
+OPENAPI = {
+    "type", "format", "title", "description", "nullable", "enum", "maxItems", "minItems",
+    "properties", "required", "minProperties", "maxProperties", "minLength", "maxLength", "pattern",
+    "example", "anyOf", "propertyOrdering", "default", "items", "minimum", "maximum",
+}  # fmt: skip
+
+RULES = {
+    "openai": Rules(
+        fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING, refused={"max_tokens"}
+    ),
+    "azure": Rules(
+        fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING,
+        refused={"max_tokens", "reasoning_effort"},  # beside tools
+    ),
+    "deepseek": Rules(
+        fields={"thinking"}, images=False, needs_reasoning=True,
+        reasoning_fields={"reasoning_content"}, strict=False,
+    ),
+    "kimi": Rules(
+        fields={"thinking", "prompt_cache_key"}, needs_reasoning=True, keywords=MOONSHOT,
+        reasoning_fields={"reasoning_content"}, refused={"temperature", "top_p", *PENALTIES},
+    ),
+    "qwen": Rules(
+        fields={"enable_thinking", "preserve_thinking"}, refused={"reasoning_effort"},
+        reasoning_fields={"reasoning_content"},
+    ),
+    "mistral": Rules(
+        include_usage=None, reasoning_fields=NO_REASONING, parts={"thinking"},
+        call_id=r"[a-zA-Z0-9]{9}", refused={"max_completion_tokens", "seed", "user"},
+    ),
+    "groq": Rules(
+        fields={"service_tier"}, reasoning_fields={"reasoning"}, refused=PENALTIES
+    ),
+    "xai": Rules(
+        reasoning_fields={"reasoning_content"}, refused={"stop", *PENALTIES}
+    ),
+    "openrouter": Rules(
+        fields={"reasoning", "verbosity"}, refused={"reasoning_effort"},
+        reasoning_fields={"reasoning", "reasoning_details"},
+    ),
+    "glm": Rules(
+        fields={"thinking", "tool_stream"}, images=False, choices=set(), strict=False,
+        reasoning_fields={"reasoning_content"},
+        refused={"max_completion_tokens", "parallel_tool_calls", "seed", *PENALTIES},
+    ),
+    "minimax": Rules(
+        fields={"thinking", "reasoning_split"}, system_first=True, strict=False,
+        refused={"reasoning_effort", "max_tokens", "seed", "stop", *PENALTIES},
+    ),
+    "gemini": Rules(
+        keywords=OPENAPI, call_fields={"extra_content"}, reasoning_fields=NO_REASONING,
+        refused={"parallel_tool_calls", "seed", *PENALTIES}, strict=False,
+    ),
+    "lmstudio": Rules(choices={"none", "required"}),
+    "llamacpp": Rules(choices={"none", "required"}, system_first=True),
+    "vllm": Rules(system_first=True),
+    "together": Rules(fields={"reasoning"}),
+    "fireworks": Rules(fields={"prompt_cache_key", "service_tier"}),
+    "cerebras": Rules(
+        reasoning_fields=NO_REASONING, images=False, strict=False,
+        refused={"parallel_tool_calls", "max_tokens", *PENALTIES},
+    ),
+}  # fmt: skip

@@ -1,0 +1,143 @@
+"""A request's parameters, Responses → Chat, as the provider takes them."""
+
+from typing import Any
+
+from translate import codec
+from translate.provider import Provider
+from translate.responses import ResponsesRequest
+from translate.schema import normalised
+from translate.tools import ToolMap
+
+Json = dict[str, Any]
+
+# Addressed to us or to Codex's own bookkeeping: nothing that a model should have seen.
+OURS = frozenset({"client_metadata", "type", "generate", "stream_options"})
+REASONING = "reasoning.encrypted_content"  # always included, in our own envelope
+
+
+def to_chat(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Json:
+    """Chat's fields for the parameters that the client set; the rest is reported by `tools`."""
+    body = dict(provider.extra)
+    for name, value in _given(request):
+        made = _made(name, value, provider, tools, body)
+        if made is None:
+            if not _implied(name, value, tools):
+                tools.dropped.append(name)
+        else:
+            body |= made
+    return body
+
+
+def _made(name: str, value: Any, provider: Provider, tools: ToolMap, body: Json) -> Json | None:
+    if name not in provider.parameters:
+        return None
+    if name == "reasoning.effort" and provider.forced and _forces(body):
+        return None
+    return PARAMETERS.get(name, _same)(name, value, provider, tools)
+
+
+def _forces(body: Json) -> bool:
+    return body.get("tool_choice") not in (None, "none")
+
+
+def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
+    """Every parameter that the client set, in a fixed order, nested ones by dotted name."""
+    reasoning_, text = request.reasoning, request.text
+    given: dict[str, Any] = {
+        "tool_choice": request.tool_choice,
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "reasoning.effort": reasoning_ and reasoning_.effort,
+        "text.format": text and text.format,
+        "text.verbosity": text and text.verbosity,
+        "max_output_tokens": request.max_output_tokens,
+        "include": [name for name in request.include or [] if name != REASONING],
+        "store": request.store,
+        "background": request.background,
+    }
+    given |= {name: value for name, value in sorted((request.model_extra or {}).items())}
+    return [(k, v) for k, v in given.items() if v is not None and k not in OURS]
+
+
+def _implied(name: str, value: object, tools: ToolMap) -> bool:
+    """Values that say what holds anyway, so that leaving them out loses nothing."""
+    if name in ("tool_choice", "parallel_tool_calls"):
+        return not tools.declared or value in ("auto", True)
+    return (name, value) in HOLDS or value in ({}, [], "")
+
+
+HOLDS = (
+    ("store", False),
+    ("background", False),
+    ("text.format", {"type": "text"}),
+    ("truncation", "disabled"),
+    ("service_tier", "auto"),
+    ("service_tier", "default"),
+    ("top_logprobs", 0),
+)
+
+
+def _same(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    return {name: value}
+
+
+def _max_tokens(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return {provider.max_tokens: value}
+
+
+def _effort(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    said = provider.efforts.get(value, provider.efforts.get("*", value))
+    if isinstance(said, dict):
+        return dict(said) or None
+    *outer, field = provider.effort_field.split(".")
+    made: Json = {field: said}
+    for part in reversed(outer):
+        made = {part: made}
+    return made
+
+
+def _verbosity(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return {"verbosity": value}
+
+
+def _choice(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    choice = tools.choice(value)
+    if choice == "auto":
+        return {}
+    return {name: choice} | (provider.forced if choice != "none" else {})
+
+
+def _parallel(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    # true is every provider's default; said only where it changes something
+    return {name: False} if value is False and tools.declared else None
+
+
+def _format(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    form = value.get("type")
+    if form == "json_schema" and form in provider.formats:
+        keys = ("name", "description", "schema", "strict")
+        schema = {key: value[key] for key in keys if value.get(key) is not None}
+        if isinstance(schema.get("schema"), dict):
+            schema["schema"] = normalised(schema["schema"], provider.subset)
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    known = form in ("json_object", "json_schema") and "json_object" in provider.formats
+    return {"response_format": {"type": "json_object"}} if known else None
+
+
+def format_in_words(request: ResponsesRequest, provider: Provider) -> str:
+    """What a provider is told of a schema that it takes in no field."""
+    form = request.text and request.text.format
+    if not form or form.get("type") != "json_schema" or "text.format" not in provider.parameters:
+        return ""
+    if "json_schema" in provider.formats or not isinstance(form.get("schema"), dict):
+        return ""
+    return f"Answer with JSON alone, valid under this schema:\n{codec.text(form['schema'])}"
+
+
+PARAMETERS = {
+    "max_output_tokens": _max_tokens,
+    "reasoning.effort": _effort,
+    "text.format": _format,
+    "text.verbosity": _verbosity,
+    "tool_choice": _choice,
+    "parallel_tool_calls": _parallel,
+}
