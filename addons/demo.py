@@ -55,8 +55,7 @@ class Demo:
 class Handler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         kind = "invalid_request_error" if status_code < 500 else "server_error"
-        error = {"message": self._reason, "type": kind, "param": None, "code": None}
-        self.finish({"error": error})
+        self.finish({"error": {"message": self._reason, "type": kind, "param": None, "code": None}})
 
 
 class Other(Handler):
