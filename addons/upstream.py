@@ -43,9 +43,8 @@ def place(settings: Settings) -> tuple[Provider, str]:
 
 def recognised(url: str) -> Provider:
     """By its host, as paths and ports differ from version to version."""
-    unknown = {"title": f"The upstream {urlsplit(url).hostname}"}
     found = (one for one in known().values() if lives(one, url))
-    return next(found, known()["generic"].model_copy(update=unknown))
+    return next(found, known()["generic"].at(urlsplit(url).hostname))
 
 
 def lives(provider: Provider, url: str) -> bool:

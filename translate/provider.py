@@ -71,6 +71,7 @@ class Provider(Data):
         description="Where it lives, the usual one first; recognised by host, on this machine by "
         "port too.",
     )
+    host: str = Field("", description="Of an upstream that no table knows; set when it is met.")
     hosts: tuple[str, ...] = Field((), description="More hosts; `*` stands for any text.")
     key_env: tuple[str, ...] = Field(
         (),
@@ -189,6 +190,15 @@ class Provider(Data):
         rest = tuple(quirk for quirk in self.quirks if quirk not in off)
         models = {pattern: one.without(off) for pattern, one in self.models.items()}
         return self.model_copy(update={"quirks": rest, "models": models})
+
+    def at(self, host: str | None) -> "Provider":
+        """An unknown upstream under its host's name, as no two of them are the same provider."""
+        return self.model_copy(update={"title": f"The upstream {host}", "host": host or ""})
+
+    @property
+    def identity(self) -> str:
+        """Whose thinking an envelope holds."""
+        return f"{self.name}@{self.host}" if self.host else self.name
 
     def credentials(self, key: str | None) -> dict[str, str]:
         """The header that carries the key."""

@@ -74,14 +74,14 @@ def _continues(last: Fields, detail: Fields) -> bool:
 
 
 def sealed(fields: Fields, provider: Provider, model: str) -> str:
-    return seal(Envelope(provider.name, model, fields))
+    return seal(Envelope(provider.identity, model, fields))
 
 
 def to_chat(item: Fields, provider: Provider) -> Fields | None:
     """A reasoning item's fields for the assistant message; None if nothing of it can go back."""
     envelope = unseal(item.get("encrypted_content"))
     state = envelope.state if envelope else {}
-    own = envelope is not None and envelope.provider == provider.name
+    own = envelope is not None and envelope.provider == provider.identity
     calls = state.get(CALLS) if own else None
     signed = {CALLS: calls} if isinstance(calls, dict) else {}
     return _thinking(item, fields_of(state, (*STRINGS, THINK)), own, provider) | signed or None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.translate.support import Json, chunk, messages, output, pieces, provider, replied
 from translate import Provider
 from translate.envelope import Envelope, seal
-from translate.reasoning import ThinkTags, fields_of, merge, shown, to_chat
+from translate.reasoning import ThinkTags, fields_of, merge, sealed, shown, to_chat
 
 ECHO = provider(name="me")
 NAMED = provider(name="me", reasoning_back="reasoning_content")
@@ -230,3 +230,11 @@ def test_think_tags_are_split_off_at_every_split(text: str, both: tuple[str, str
 def test_think_tags_do_not_depend_on_the_cuts(wire: bytes, data: st.DataObject) -> None:
     parts = [part.decode() for part in data.draw(pieces(wire))]
     assert split(parts) == split([wire.decode()])
+
+
+def test_one_unknown_upstream_never_gets_the_thinking_of_another() -> None:
+    """Both are `generic`; Groq's like, behind the second, would refuse the first's fields."""
+    one, other = ECHO.at("one.example"), ECHO.at("other.example")
+    mine = {"encrypted_content": sealed({"reasoning_content": "Hm."}, one, "m")}
+    assert to_chat(mine, one) == {"reasoning_content": "Hm."}
+    assert to_chat(mine, other) is None
