@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from mitmproxy import connection
+from mitmproxy import connection, ctx
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
@@ -220,6 +220,20 @@ async def test_other_machines_with_a_key_reach_us_and_openai_alone() -> None:
         assert await connect(here, port, f"{here}:{port}") == 200
         writer.close()
     assert other.seen == []
+
+
+@bounded
+async def test_a_kept_connection_does_not_outlive_the_key() -> None:
+    here = address()
+    options = {"relay_client_key": KEY, "relay_hosts": here, "mode": ["regular@0.0.0.0:0"]}
+    async with relay(**options) as port:
+        reader, writer = await asyncio.open_connection(here, port)
+        client, key = Client(reader, writer), {"authorization": f"Bearer {KEY}"}
+        assert await get(client, "/v1/models", host=here, **key) == 200
+        ctx.options.update(relay_client_key=None)
+        assert await get(client, "/v1/models", host=here, **key) == 403
+        assert await get(client, "/health", host=here) == 403
+        writer.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "[::ffff:127.0.0.1]"])
