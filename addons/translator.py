@@ -13,7 +13,7 @@ from mitmproxy import http
 from addons import config, routes, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
-from translate import BadRequest, Exchange, Reply, compact, compaction, decode, exchange
+from translate import BadRequest, Exchange, Reply, Way, compact, compaction, decode, exchange
 
 RELAYED = frozenset({Route.RELAY, Route.COMPACT})
 PATH = {"chat": "/chat/completions", "responses": "/responses"}
@@ -70,17 +70,16 @@ async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
         body = decode(flow.request.get_content() or b"")
     except ValueError as error:  # of the content encoding, or of the JSON in it
         raise BadRequest(str(error)) from None
-    crossing = compact if routes.route_of(flow) is Route.COMPACT else exchange
+    cross = compact if routes.route_of(flow) is Route.COMPACT else exchange
     model = await upstream.model(str(body.get("model")), target)
-    fits = crossing is compact or compaction.triggered(body.get("input"))
-    made = crossing(
-        body,
-        client="responses",
+    fits = cross is compact or compaction.triggered(body.get("input"))
+    way = Way(
         provider=await upstream.fitted(target, model) if fits else target.provider,
         model=model,
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
     )
+    made = cross(body, client="responses", way=way)
     flow.comment = story(made)
     request = flow.request
     request.url = target.url + PATH[target.provider.dialect]

@@ -1,6 +1,7 @@
 """The exchange: one request and its reply, whichever dialects meet."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from translate import codec, compaction, request, responses, sse
@@ -33,33 +34,35 @@ def decode(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-def exchange(
-    body: dict[str, Any], *, client: Dialect, provider: Provider, model: str, id: str, now: int
-) -> "Exchange":
-    """Carry a decoded request over to `provider`, which knows the model as `model`.
+@dataclass(frozen=True)
+class Way:
+    """Where a request goes, and what is known beside it."""
 
-    `id` names the response (`resp_…`), `now` is in Unix seconds. Raises BadRequest, with the
-    field's place, for what cannot be carried over.
-    """
-    return _made(Exchange, body, client, provider, model, id, now)
+    provider: Provider
+    model: str  # as the provider calls it
+    id: str  # of the response: `resp_…`
+    now: int  # Unix seconds
+    lost: Sequence[str] = ()  # what was taken off the request before, to be reported with the rest
+    history: Sequence[dict[str, Any]] | None = None  # the items behind `previous_response_id`
 
 
-def compact(
-    body: dict[str, Any], *, client: Dialect, provider: Provider, model: str, id: str, now: int
-) -> "Exchange":
+def exchange(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
+    """Carry a decoded request over. Raises BadRequest, with the field's place, for what cannot be
+    carried over."""
+    return _made(Exchange, body, client, way)
+
+
+def compact(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
     """The same for `POST …/responses/compact`: a long input in, a shorter one out; no stream."""
-    whole = {**body, "input": body.get("input") or []}
-    return _made(Compact, whole, client, provider, model, id, now)
+    return _made(Compact, {**body, "input": body.get("input") or []}, client, way)
 
 
-def _made(
-    form: type["Exchange"], body: dict[str, Any], client: Dialect, provider: Provider,
-    model: str, id: str, now: int,
-) -> "Exchange":  # fmt: skip
+def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Way) -> "Exchange":
+    provider = way.provider.of(way.model)
     if (client, provider.dialect) != ("responses", "chat"):
         raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
     try:
-        return form(responses.read(body), provider.of(model), model, id, now)
+        return form(responses.read(body), replace(way, provider=provider))
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
@@ -67,10 +70,9 @@ def _made(
 class Exchange:
     """A Responses client and a Chat upstream."""
 
-    def __init__(
-        self, asked: responses.ResponsesRequest, provider: Provider, model: str, id: str, now: int
-    ) -> None:
-        if asked.previous_response_id:
+    def __init__(self, asked: responses.ResponsesRequest, way: Way) -> None:
+        provider, model = way.provider, way.model
+        if asked.previous_response_id and way.history is None:
             raise BadRequest(
                 f"Previous response with id {asked.previous_response_id!r} not found.",
                 param="previous_response_id",
@@ -80,7 +82,8 @@ class Exchange:
         self.model = model
         self.asked = asked.model
         self.streaming = bool(asked.stream)
-        self.dropped: list[str] = []
+        self.dropped = list(way.lost)
+        asked = asked.model_copy(update={"input": [*(way.history or ()), *asked.items]})
         tools = ToolMap(self.dropped, provider)
         body = request.to_chat(asked, provider, model, tools)
         machine: type[ChatToResponses | ChatToCompaction] = ChatToResponses
@@ -89,7 +92,7 @@ class Exchange:
             machine = ChatToCompaction
         self.body = codec.dumps(body)
         self._machine = machine(
-            responses.skeleton(asked, id, now), tools=tools, provider=provider, model=model
+            responses.skeleton(asked, way.id, way.now), tools=tools, provider=provider, model=model
         )
         self._reader = sse.Reader()
 
@@ -108,6 +111,11 @@ class Exchange:
 
     def _answer(self) -> dict[str, Any]:
         """What a client that asked for no stream gets."""
+        return self._machine.response
+
+    @property
+    def response(self) -> dict[str, Any]:
+        """The response so far; its `status` tells whether it has ended."""
         return self._machine.response
 
     def heartbeat(self) -> bytes:
@@ -156,13 +164,11 @@ class Exchange:
 class Compact(Exchange):
     """`POST …/responses/compact`: an exchange whose input ends with a trigger, in another form."""
 
-    def __init__(
-        self, asked: responses.ResponsesRequest, provider: Provider, model: str, id: str, now: int
-    ) -> None:
+    def __init__(self, asked: responses.ResponsesRequest, way: Way) -> None:
         self._items = asked.items
         trigger = [] if compaction.triggered(asked.items) else [{"type": compaction.TRIGGER}]
         more = {"input": [*asked.items, *trigger], "stream": False}
-        super().__init__(asked.model_copy(update=more), provider, model, id, now)
+        super().__init__(asked.model_copy(update=more), way)
 
     def _answer(self) -> dict[str, Any]:
         made = self._machine.response

@@ -29,7 +29,7 @@ from tests.addons.proxy import (
     server_tls,
     upstream,
 )
-from translate import Reply, exchange, providers
+from translate import Reply, Way, exchange, providers
 
 BEAT = 0.06
 SOON = 0.5  # s within which upstream must see that the client left
@@ -769,10 +769,7 @@ async def test_the_real_exchange() -> None:
     made = exchange(
         {"model": "m", "input": "hi", "stream": True},
         client="responses",
-        provider=providers(tables)["generic"],
-        model="m",
-        id="resp_1",
-        now=1,
+        way=Way(provider=providers(tables)["generic"], model="m", id="resp_1", now=1),
     )
     how = {"exchange": made, "stream": lambda data: made.feed(data) or []}
     async with relay(failing(429), handler, retry=every(0.1), **how) as (_, _, port):

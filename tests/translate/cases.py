@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.translate.support import PROVIDERS, Json
-from translate import Exchange, Reply, exchange
+from translate import Exchange, Reply, Way, exchange
 
 FOLDER = Path(__file__).parents[1] / "cases"
 EXPECTED = ("upstream.json", "dropped.txt", "client.sse", "client.http")
@@ -47,11 +47,9 @@ class Case:
         return f"{self.path.parent.name}-model" if asked == "gpt-5.5" else asked
 
     def carry(self) -> Exchange:
-        name = self.path.parent.name
-        return exchange(
-            self.request, client="responses", provider=PROVIDERS[name],
-            model=self.model, id="resp_case", now=1_800_000_000,
-        )  # fmt: skip
+        provider = PROVIDERS[self.path.parent.name]
+        way = Way(provider=provider, model=self.model, id="resp_case", now=1_800_000_000)
+        return exchange(self.request, client="responses", way=way)
 
     def made(self) -> dict[str, bytes]:
         """What translation makes of the case, by file name."""

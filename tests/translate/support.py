@@ -8,7 +8,7 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 from openai.types.responses import ResponseStreamEvent
 
-from translate import Exchange, Provider, exchange, providers
+from translate import Exchange, Provider, Way, exchange, providers
 
 ROOT = Path(__file__).parents[2]
 PROVIDERS = providers((ROOT / "translate/providers.toml").read_text())
@@ -37,9 +37,11 @@ def provider(**fields: Any) -> Provider:
 def carry(request: Json | None = None, to: Provider = PLAIN, **fields: Any) -> Exchange:
     """An exchange for a request of which only what matters is said."""
     body = {"model": "gpt-5.5", "input": "Hello.", "stream": True, **(request or {}), **fields}
-    return exchange(
-        body, client="responses", provider=to, model="upstream-model", id="resp_1", now=1
-    )
+    return exchange(body, client="responses", way=way(to, "upstream-model"))
+
+
+def way(to: Provider = PLAIN, model: str = "m") -> Way:
+    return Way(provider=to, model=model, id="resp_1", now=1)
 
 
 def sent(request: Json | None = None, to: Provider = PLAIN, **fields: Any) -> Json:

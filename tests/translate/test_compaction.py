@@ -20,6 +20,7 @@ from tests.translate.support import (
     provider,
     replied,
     stream,
+    way,
     well_formed,
 )
 from translate import BadRequest, Exchange, Provider, compact
@@ -56,7 +57,7 @@ def item_of(summary: str, by: str = "odd", **state: Any) -> Json:
 
 def compacted(*items: Json, to: Provider = PLAIN, **fields: Any) -> Exchange:
     body = {"model": "gpt-5.5", "input": list(items), **fields}
-    return compact(body, client="responses", provider=to, model="m", id="resp_1", now=1)
+    return compact(body, client="responses", way=way(to))
 
 
 def user(text: str) -> Json:
@@ -343,7 +344,7 @@ def test_compact_replaces_an_earlier_summary() -> None:
 
 def test_compact_takes_a_text_as_input() -> None:
     body = {"model": "m", "input": "Hello."}
-    crossing = compact(body, client="responses", provider=PLAIN, model="m", id="resp_1", now=1)
+    crossing = compact(body, client="responses", way=way())
     assert body_of(crossing)["messages"] == [user("Hello."), user(PROMPT)]
 
 
@@ -358,16 +359,14 @@ def test_compact_keeps_no_more_words_than_half_the_window() -> None:
 @pytest.mark.parametrize("fields", [{"input": None}, {"input": ""}, {"input": []}, {}])
 def test_compact_needs_an_input(fields: Json) -> None:
     with pytest.raises(BadRequest, match="nothing"):
-        compact(
-            {"model": "m", **fields}, client="responses", provider=PLAIN, model="m", id="r", now=1
-        )
+        compact({"model": "m", **fields}, client="responses", way=way())
 
 
 def test_compact_of_a_stored_response_is_refused() -> None:
     with pytest.raises(BadRequest) as refused:
         compact(
             {"model": "m", "previous_response_id": "resp_0"},
-            client="responses", provider=PLAIN, model="m", id="resp_1", now=1,
+            client="responses", way=way()
         )  # fmt: skip
     assert refused.value.code == "previous_response_not_found"
 

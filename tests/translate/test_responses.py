@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PLAIN, carry, chunk, output, replied
+from tests.translate.support import carry, chunk, output, replied, way
 from translate import BadRequest, Provider, decode, exchange
 
 
@@ -81,7 +81,7 @@ def test_missing_field_is_named(name: str) -> None:
     body = {"model": "m", "input": "a"}
     del body[name]
     with pytest.raises(BadRequest, match=f"^{name}: ") as error:
-        exchange(body, client="responses", provider=PLAIN, model="m", id="resp_1", now=1)
+        exchange(body, client="responses", way=way())
     assert error.value.param == name
 
 
