@@ -93,11 +93,13 @@ class Attempts(HttpStream):
         if error:
             self.flow.response = None
         self.attempt += 1
+        why = error or f"status {self.flow.response and self.flow.response.status_code}"
         delay = 0.0 if at_once else line.retry(self.flow, error, self.attempt)
         if delay is None:
-            return False
-        why = error or f"status {self.flow.response and self.flow.response.status_code}"
-        yield commands.Log(f"relay: attempt {self.attempt}: {why}; again in {delay:.1f} s")
+            if self.headed or not line.another(self.flow, error):
+                return False
+            self.attempt, delay = 0, 0.0
+        yield commands.Log(f"relay: {why}; again in {delay:.1f} s")
         self.flow.response = None
         self.response_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
         # Not `state_done`: a client that leaves now has nothing to cancel upstream.

@@ -5,6 +5,7 @@ import asyncio
 import time
 import tomllib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from mitmproxy.http import HTTPFlow
 from addons import config, keys, models, upstream
 from addons.answer import answer, answer_json, refuse
 from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
-from addons.settings import known
 from translate import BadRequest, Provider, catalog
 
 STARTED = time.monotonic()
@@ -42,11 +42,18 @@ async def catalog_of(flow: HTTPFlow) -> None:
     """Codex says its version when it wants its own form."""
     settings, (provider, url, key) = config.settings(), source(flow)
     for_codex = "client_version" in flow.request.query
-    listed, base = await asyncio.gather(
+    alone = upstream.at_port(flow)
+    others = [] if alone else [name for name in config.served() if name != provider.name]
+    listed, base, *more = await asyncio.gather(
         models.listed(url, provider.credentials(key)) if url else nothing(),
         models.base() if for_codex else nothing(),
+        *map(scoped, others),
     )
-    offered = catalog.offered(listed or [], model=settings.model, renames=settings.model_map)
+    offered = catalog.offered(
+        [*(listed or []), *(one for found in more for one in found)],
+        model=provider.model if alone else settings.model or provider.model,
+        renames=[] if alone else [(name, to[0]) for name, to in settings.model_map],
+    )
     if not for_codex:
         answer_json(flow, catalog.to_openai(offered))
         return
@@ -63,6 +70,16 @@ async def catalog_of(flow: HTTPFlow) -> None:
         refuse(flow, 404, f"{provider.title} lists no models; relay_model may name one.")
 
 
+async def scoped(name: str) -> list[catalog.Entry]:
+    """The models of another provider, under names by which they are found."""
+    try:
+        to = upstream.named(name)
+    except BadRequest:
+        return []
+    listed = await models.listed(to.url, to.provider.credentials(to.key)) or []
+    return [replace(entry, id=f"{name}/{entry.id}") for entry in listed]
+
+
 async def nothing() -> None:
     return None
 
@@ -72,7 +89,7 @@ def source(flow: HTTPFlow) -> tuple[Provider, str, str | None]:
     try:
         target = upstream.target(flow)
     except BadRequest:
-        return known()[config.settings().provider or "generic"], "", None
+        return config.providers()[config.settings().provider or "generic"], "", None
     return target.provider, target.url, target.key
 
 

@@ -1,31 +1,47 @@
-"""Options and environment → the `Settings` in force; mitmproxy's own options as the relay needs
-them; the listener of `relay_port`."""
+"""Options, environment and relay.toml → the `Settings` in force; mitmproxy's own options as the
+relay needs them; the listeners of `relay_port` and `relay_ports`."""
 
 import asyncio
 import logging
 import os
 import re
 import socket
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from mitmproxy import ctx, optmanager
 from mitmproxy.addonmanager import Loader
 from mitmproxy.exceptions import OptionsError
 
-from addons.settings import ENV, FIELDS, OPTION, OPTIONS, VARIABLES, Settings, Wrong, read, unknown
+from addons.file import File, Wrong, unknown
+from addons.settings import ENV, FIELDS, IN_FILE, OPTION, OPTIONS, VARIABLES, Settings, read
+from translate import Provider
 
 # Interception without contact to OpenAI, and one upstream connection for each exchange.
 DEFAULTS = {"http2": False, "connection_strategy": "lazy", "upstream_cert": False}
+
+LISTENERS = frozenset({f"{OPTION}port", f"{OPTION}ports", f"{OPTION}config"})
 
 # A body that mitmproxy streams has gone to where the client sent it before anybody could read it.
 UNREAD = "stream_large_bodies is set: the relay must read requests before they go on; remove it"
 
 _current = Settings.model_validate({})
+_file = File.none()
 
 
 def settings() -> Settings:
     """The settings in force."""
     return _current
+
+
+def providers() -> Mapping[str, Provider]:
+    """The providers that there are, those of relay.toml among them."""
+    return _file.providers
+
+
+def served() -> list[str]:
+    """The providers that the user chose to have beside the one of `relay_upstream`."""
+    return list(dict.fromkeys([*(name for name, _ in _current.ports), *_file.served]))
 
 
 def variable(name: str) -> str | None:
@@ -42,7 +58,7 @@ class Config:
 
     failed = False  # at the start; mitmproxy is about to exit
     active = False  # listeners may be added
-    mode = ""  # the listener that was added
+    modes: tuple[str, ...] = ()  # the listeners that were added
 
     def load(self, loader: Loader) -> None:
         given, faults = take(ctx.options)
@@ -72,7 +88,7 @@ class Config:
             refresh()
         except Wrong as wrong:
             raise refused("; ".join(wrong.args)) from None
-        if self.active and f"{OPTION}port" in updated:
+        if self.active and not updated.isdisjoint(LISTENERS):
             asyncio.get_running_loop().call_soon(self.listen)
 
     def running(self) -> None:
@@ -80,18 +96,19 @@ class Config:
         self.listen()
 
     def listen(self) -> None:
-        """Listen on `relay_port` too, unless mitmproxy does; and no more on the last one."""
+        """Listen on the ports of the settings too, where mitmproxy does not; on no others more."""
         addons: Any = ctx.master.addons
-        port, modes = _current.port, [mode for mode in ctx.options.mode if mode != self.mode]
-        mode = f"regular@127.0.0.1:{port}" if port else ""
-        if mode == self.mode:
-            return
-        if any(address[1] == port for address in addons.get("proxyserver").listen_addrs()):
-            mode = ""
-        elif port and not free(port):
-            return
-        self.mode = mode
-        change(mode=[*modes, mode] if mode else modes)
+        others = [mode for mode in ctx.options.mode if mode not in self.modes]
+        wanted = {f"regular@127.0.0.1:{port}": port for port in ports()}
+        bound = {address[1] for address in addons.get("proxyserver").listen_addrs()}
+        modes = tuple(
+            mode
+            for mode, port in wanted.items()
+            if mode in self.modes or (port not in bound and free(port))
+        )
+        if modes != self.modes:
+            self.modes = modes
+            change(mode=[*others, *modes])
 
 
 def declare(loader: Loader) -> None:
@@ -101,10 +118,18 @@ def declare(loader: Loader) -> None:
         loader.add_option(name, optional, None, FIELDS[field].description or "")
 
 
+def ports() -> list[int]:
+    """Where we listen beside mitmproxy's own port."""
+    return [port for port in (_current.port, *(port for _, port in _current.ports)) if port]
+
+
 def refresh() -> None:
     """Read all settings anew; on Wrong the old ones stay in force."""
-    global _current
-    _current = read({name: getattr(ctx.options, name) for name in OPTIONS}, os.environ)
+    global _current, _file
+    options = {name: getattr(ctx.options, name) for name in OPTIONS}
+    place = options[f"{OPTION}config"] or os.environ.get(f"{ENV}CONFIG", "")
+    file = File.read(place.strip(), IN_FILE)
+    _current, _file = read(options, os.environ, file), file
 
 
 def take(options: Any) -> tuple[dict[str, str], list[str]]:
@@ -150,6 +175,6 @@ def free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             where = f"127.0.0.1:{port} ({error.strerror})"
-            logging.error(f"{OPTION}port: cannot listen on {where}; free it or choose another")
+            logging.error(f"codex-relay cannot listen on {where}; free it or choose another port")
             return False
     return True

@@ -98,7 +98,7 @@ def remote(client: connection.Client) -> bool:
 
 def at_us(client: connection.Client, host: str, port: int) -> bool:
     """Whether the address is that of our own port."""
-    ports = {client.sockname[1], config.settings().port}
+    ports = {client.sockname[1], *config.ports()}
     return port in ports and familiar(host.lower())
 
 

@@ -25,6 +25,8 @@ class Line:
     exchange: "Exchange"
     silence: float  # s without a byte from upstream until the attempt counts as dead
     retry: Callable[[HTTPFlow, str | None, int], float | None]  # s to wait, None: give up
+    # puts another request, on a line of its own, in place of one that failed; whether it did
+    another: Callable[[HTTPFlow, str | None], bool] = lambda flow, error: False
     heartbeat: float = 0.0  # s without a byte to the client until a heartbeat is sent; 0: never
     head: Callable[[], Response] = sse_head  # for a heartbeat that precedes the reply
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # headers for upstream

@@ -1,91 +1,31 @@
 """Every setting of the relay. The fields of `Settings` are the only table: option names, variable
-names, messages and the README's list are made from it."""
+names, relay.toml, messages and the README's list are made from it."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Annotated
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic import ValidationError as Invalid
 
-from translate import QUIRKS, Provider, providers
+from addons.file import File, Wrong
+from addons.values import (
+    Host,
+    Keys,
+    Name,
+    Port,
+    Ports,
+    Quirk,
+    Renames,
+    Roles,
+    Seconds,
+    Secret,
+    Url,
+    Words,
+    listed,
+)
 
 ENV, OPTION = "CODEX_RELAY_", "relay_"
-
-
-@cache
-def known() -> dict[str, Provider]:
-    """The providers of providers.toml, by name."""
-    file = Path(__file__).parents[1] / "translate" / "providers.toml"
-    return providers(file.read_text("utf-8"))
-
-
-def base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if not re.fullmatch(r"https?", parts.scheme) or not parts.hostname or re.search(r"\s", text):
-        raise ValueError("not an http(s) URL")
-    if parts.username or parts.password:
-        raise ValueError("has a user name in it, which is not sent; the key goes into api_key")
-    if parts.query or parts.fragment:
-        raise ValueError("has a query or a fragment, to which no path can be added")
-    parts.port  # noqa: B018 - raises ValueError for what is no port
-    return text.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-
-
-def provider_name(text: str) -> str:
-    if text not in known():
-        raise ValueError(f"unknown provider; known: {', '.join(sorted(known()))}")
-    return text
-
-
-def quirk_name(text: str) -> str:
-    if text not in QUIRKS:
-        raise ValueError(f"{text!r} is no quirk; known: {', '.join(sorted(QUIRKS))}")
-    return text
-
-
-def header_value(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("has spaces or other characters that no HTTP header can carry")
-    return secret
-
-
-def host_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", text):
-        raise ValueError(f"{text!r} is no host name; it is given without port and brackets")
-    return text.lower()
-
-
-def listed(text: object) -> object:
-    return [x for part in text.split(",") if (x := part.strip())] if isinstance(text, str) else text
-
-
-def renames(text: object) -> object:
-    found = listed(text)
-    pairs = [tuple(x.split(":", 1)) for x in found] if isinstance(found, list) else found
-    if isinstance(pairs, list) and not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise ValueError("not a list of name:name pairs")
-    return pairs
-
-
-def some(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if not values:
-        raise ValueError("has no key in it")
-    return values
-
-
-Url = Annotated[str, AfterValidator(base_url)]
-Secret = Annotated[SecretStr, AfterValidator(header_value)]
-Name = Annotated[str, AfterValidator(provider_name)]
-Keys = Annotated[tuple[Secret, ...], BeforeValidator(listed), AfterValidator(some)]
-Host = Annotated[str, AfterValidator(host_name)]
-Quirk = Annotated[str, AfterValidator(quirk_name)]
-Renames = Annotated[tuple[tuple[str, str], ...], BeforeValidator(renames)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Settings(BaseModel):
@@ -108,6 +48,11 @@ class Settings(BaseModel):
         description="The provider's table in providers.toml, where the URL does not tell.",
         examples=["deepseek"],
     )
+    config: str = Field(
+        "",
+        description="The file with all of this and your own providers.",
+        examples=["~/relay.toml"],
+    )
     model: str = Field(
         "",
         description="Model used for names that the upstream does not list.",
@@ -115,11 +60,23 @@ class Settings(BaseModel):
     )
     model_map: Renames = Field(
         (),
-        description="Renames on the way up, first match wins; `*` stands for any text.",
-        examples=["gpt-5.5:deepseek-chat,gpt-6*:deepseek-reasoner"],
+        description="Renames on the way up, first match wins; `*` stands for any text. A target "
+        "may be `provider/model`, or several: the next one is asked where one fails.",
+        examples=["gpt-5.5:deepseek-chat,gpt-6*:kimi/kimi-k3|groq/openai/gpt-oss-120b"],
     )
-    port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+    role_map: Roles = Field(
+        (),
+        description="Models for what Codex does beside your turns: subagent, compaction, review, "
+        "title.",
+        examples=["subagent:deepseek-chat,compaction:kimi/kimi-k3"],
+    )
+    port: Port | None = Field(
         None, description="One more port to listen on, at 127.0.0.1.", examples=["4444"]
+    )
+    ports: Ports = Field(
+        (),
+        description="Providers that have a port of their own beside it, all in this process.",
+        examples=["deepseek,kimi,ollama:4460"],
     )
     isolate: bool = Field(
         True,
@@ -142,6 +99,12 @@ class Settings(BaseModel):
         description="Quirks not to be used with any provider.",
         examples=["dsml_calls,tagged_calls"],
     )
+    tools_off: Words = Field(
+        (),
+        description="Tools that no model is offered, by name or `namespace.name`; `*` stands for "
+        "any text.",
+        examples=["view_image,mcp__browser.*"],
+    )
     heartbeat: Seconds = Field(
         5.0, description="Seconds of silence until a client gets a sign of life.", examples=["5"]
     )
@@ -160,41 +123,36 @@ class Settings(BaseModel):
 
 
 FIELDS = Settings.model_fields
+IN_FILE = FIELDS.keys() - {"config"}
 OPTIONS = {OPTION + field: field for field in FIELDS}
 VARIABLES = {ENV + field.upper(): field for field in FIELDS}
 SECRETS = frozenset({"api_key", "client_key"})
 
 
-class Wrong(ValueError):
-    """Settings that cannot be: one line each in `args`."""
-
-
-def read(options: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
-    """Option before variable before default; both by their full names. Raises Wrong."""
-    texts: dict[str, str] = {}
-    origin: dict[str, str] = {}
+def read(
+    options: Mapping[str, str | None], environment: Mapping[str, str], file: File | None = None
+) -> Settings:
+    """Option before variable before file before default; all by their full names. Raises Wrong."""
+    file = file or File.none()
+    given: dict[str, Any] = dict(file.options)
+    origin = {field: f"{file.place(field)}: {field}" for field in given}
     for names, source in ((VARIABLES, environment), (OPTIONS, options)):
         for name, field in names.items():
             if (text := source.get(name)) is not None:
-                texts[field], origin[field] = text.strip(), name
+                given[field], origin[field] = text.strip(), name
     try:
-        return Settings.model_validate({field: text for field, text in texts.items() if text})
+        return Settings.model_validate(
+            {field: value for field, value in given.items() if value != ""}, context=file.providers
+        )
     except Invalid as error:
         faults = {str(fault["loc"][0]): fault["msg"] for fault in reversed(error.errors())}
         raise Wrong(
-            *(complaint(field, origin[field], texts[field], why) for field, why in faults.items())
+            *(complaint(field, origin[field], given[field], why) for field, why in faults.items())
         ) from None
 
 
-def complaint(field: str, name: str, text: str, why: str) -> str:
-    shown = "(hidden)" if field in SECRETS else repr(re.sub(r"//[^/]*@", "//(hidden)@", text))
+def complaint(field: str, name: str, value: Any, why: str) -> str:
+    shown = "(hidden)" if field in SECRETS else re.sub(r"//[^/]*@", "//(hidden)@", repr(value))
     why = re.sub(r"^(Value error, |Input )", "", why)
-    return f"{name} is {shown}: {why}; for example {name}={FIELDS[field].examples[0]}"  # type: ignore[index]  # every field has one, a test sees to it
-
-
-def unknown(names: Iterable[str], valid: Iterable[str]) -> Iterator[str]:
-    """A line for each name that looks like a setting's and is none."""
-    valid = sorted(valid)
-    for name in sorted(set(names).difference(valid)):
-        near = difflib.get_close_matches(name, valid, 1, 0.75)
-        yield f"{name} is unknown: " + (f"did you mean {near[0]}?" if near else "remove it")
+    said = name.rpartition(" ")[2]
+    return f"{name} is {shown}: {why}; for example {said}={FIELDS[field].examples[0]}"  # type: ignore[index]  # every field has one, a test sees to it

@@ -1,8 +1,6 @@
 """The exchange on a flow: the request goes up translated, the reply comes down translated."""
 
 import logging
-import time
-import uuid
 import zlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -13,7 +11,8 @@ from mitmproxy import http
 from addons import config, routes, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
-from translate import BadRequest, Exchange, Reply, Way, compact, compaction, decode, exchange
+from addons.turn import Turn, begin
+from translate import BadRequest, Exchange, Reply
 
 RELAYED = frozenset({Route.RELAY, Route.COMPACT})
 PATH = {"chat": "/chat/completions", "responses": "/responses"}
@@ -32,14 +31,27 @@ class Translator:
         if routes.route_of(flow) not in RELAYED:
             return
         try:
-            target = upstream.target(flow)
-            self._exchanges[flow] = made = await begin(flow, target)
-            transport.attach(flow, line(flow, made, upstream.secrets(target)))
+            self.send(flow, await begin(flow))
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
         except Exception:  # without an answer here the flow would go on to where it was addressed
             logging.exception("codex-relay failed at a request")
             refuse(flow, 500, "codex-relay failed at this request; its log says how.")
+
+    def send(self, flow: http.HTTPFlow, turn: Turn) -> None:
+        """Point the flow at the upstream, with the turn's body. Raises BadRequest."""
+        made = turn.exchange()
+        address(flow.request, turn.choice.target, made)
+        flow.comment = story(made, turn)
+        self._exchanges[flow] = made
+
+        def another(flow: http.HTTPFlow, error: str | None) -> bool:
+            following = turn.after(made, None if error else flow.response)
+            if following:
+                self.send(flow, following)
+            return following is not None
+
+        transport.attach(flow, line(flow, made, turn, another))
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         made = self._exchanges.get(flow)
@@ -64,42 +76,30 @@ class Translator:
             deliver(flow, made, made.fail(flow.response.status_code, body, wait))
 
 
-async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
-    """Translate the request and point the flow at the upstream. Raises BadRequest."""
-    try:
-        body = decode(flow.request.get_content() or b"")
-    except ValueError as error:  # of the content encoding, or of the JSON in it
-        raise BadRequest(str(error)) from None
-    cross = compact if routes.route_of(flow) is Route.COMPACT else exchange
-    model = await upstream.model(str(body.get("model")), target)
-    fits = cross is compact or compaction.triggered(body.get("input"))
-    way = Way(
-        provider=await upstream.fitted(target, model) if fits else target.provider,
-        model=model,
-        id=f"resp_{uuid.uuid4().hex}",
-        now=int(time.time()),
-    )
-    made = cross(body, client="responses", way=way)
-    flow.comment = story(made)
-    request = flow.request
-    request.url = target.url + PATH[target.provider.dialect]
+def address(request: http.Request, target: upstream.Target, made: Exchange) -> None:
+    request.url = target.url + PATH[made.provider.dialect]
     request.headers = http.Headers()
     request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers()})
     request.trailers = None
     request.content = made.body
     request.headers["content-length"] = str(len(made.body))
-    return made
 
 
-def line(flow: http.HTTPFlow, made: Exchange, secrets: dict[str, str]) -> transport.Line:
+def line(
+    flow: http.HTTPFlow,
+    made: Exchange,
+    turn: Turn,
+    another: Callable[[http.HTTPFlow, str | None], bool],
+) -> transport.Line:
     settings = config.settings()
     return transport.Line(
         exchange=made,
         heartbeat=settings.heartbeat,
         silence=settings.timeout,
         retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
+        another=another,
         head=lambda: head(flow, made),
-        secrets=secrets,
+        secrets=upstream.secrets(turn.choice.target),
     )
 
 
@@ -142,7 +142,7 @@ def report(made: Exchange) -> dict[str, str]:
     return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}
 
 
-def story(made: Exchange) -> str:
+def story(made: Exchange, turn: Turn) -> str:
     dropped = f" · dropped {', '.join(made.dropped)}" if made.dropped else ""
-    told = f"{made.asked} → {made.provider.name}/{made.model}{dropped}"
+    told = f"{made.asked} → {made.provider.name}/{made.model}{turn.story}{dropped}"
     return told.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved

@@ -1,6 +1,6 @@
-"""Which provider answers, where it lives, whose key it gets and what it calls the model."""
+"""Where a provider lives and whose key it gets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
@@ -8,8 +8,8 @@ from mitmproxy.http import HTTPFlow
 
 from addons import config, demo, keys, models, transport
 from addons.routes import OPENAI
-from addons.settings import Settings, known
-from translate import Provider
+from addons.settings import Settings
+from translate import BadRequest, Provider
 
 USER_AGENT = "codex-relay"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -23,28 +23,58 @@ class Target:
 
 
 def target(flow: HTTPFlow) -> Target:
-    """The upstream of a request, as the settings and the client's own key have it."""
+    """The upstream of a request, its model aside: its port's, or the configured one."""
+    if name := at_port(flow):
+        found = named(name)
+        return found if found.key else replace(found, key=brought(flow, found.url))
     settings = config.settings()
     provider, url = place(settings)
-    provider = provider.without(settings.quirks_off)
     key = settings.api_key.get_secret_value()
-    return Target(provider, url, key or usual_key(provider, url) or brought(flow, url))
+    return Target(fitting(provider), url, key or usual_key(provider, url) or brought(flow, url))
+
+
+def at_port(flow: HTTPFlow) -> str | None:
+    """The provider that has the port to itself at which this request came in."""
+    port = flow.client_conn.sockname[1]
+    return next((name for name, own in config.settings().ports if own == port), None)
+
+
+def named(name: str) -> Target:
+    """A provider at its usual place, with its usual key. Raises BadRequest without a place."""
+    provider, settings = config.providers()[name], config.settings()
+    if name == settings.provider and settings.upstream:
+        return Target(fitting(provider), settings.upstream, settings.api_key.get_secret_value())
+    if not provider.base_urls:
+        raise BadRequest(f"{provider.title} has no base_urls in its table, so it cannot be reached")
+    url = provider.base_urls[0]
+    return Target(fitting(provider), url, usual_key(provider, url))
+
+
+def ready(to: Target) -> bool:
+    """Whether it can be asked: it has its key, or is a server that may need none."""
+    return bool(to.key) or home(to.url).startswith("localhost") or not to.provider.key_env
+
+
+def fitting(provider: Provider) -> Provider:
+    settings = config.settings()
+    return provider.without(settings.quirks_off, settings.tools_off)
 
 
 def place(settings: Settings) -> tuple[Provider, str]:
     """The provider and its base URL; the demonstration where nothing is configured."""
-    named = known().get(settings.provider)
+    chosen = config.providers().get(settings.provider)
     if settings.upstream:
-        return named or recognised(settings.upstream), settings.upstream
-    if named and named.base_urls:
-        return named, named.base_urls[0]
-    return known()["demo"], demo.url()
+        return chosen or recognised(settings.upstream), settings.upstream
+    first = chosen or next((config.providers()[name] for name in config.served()), None)
+    if first and first.base_urls:
+        return first, first.base_urls[0]
+    return config.providers()["demo"], demo.url()
 
 
 def recognised(url: str) -> Provider:
     """By its host, as paths and ports differ from version to version."""
-    found = (one for one in known().values() if lives(one, url))
-    return next(found, known()["generic"].at(urlsplit(url).hostname))
+    found = (one for one in config.providers().values() if lives(one, url))
+    return next(found, config.providers()["generic"].at(urlsplit(url).hostname))
 
 
 def lives(provider: Provider, url: str) -> bool:
@@ -78,18 +108,6 @@ def brought(flow: HTTPFlow, url: str) -> str | None:
     if keys.is_openais(token) and urlsplit(url).hostname not in OPENAI:
         return None
     return token or None
-
-
-async def model(asked: str, to: Target) -> str:
-    """The upstream's name for the model that the client asked for."""
-    settings = config.settings()
-    for pattern, name in settings.model_map:
-        if fnmatchcase(asked, pattern):
-            return name
-    if not settings.model:
-        return asked
-    listed = await models.listed(to.url, to.provider.credentials(to.key)) or []
-    return asked if any(entry.id == asked for entry in listed) else settings.model
 
 
 async def fitted(to: Target, name: str) -> Provider:

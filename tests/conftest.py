@@ -12,3 +12,12 @@ def provider() -> Iterator[FakeProvider]:
     """A strict Chat Completions provider; what it refused fails the test."""
     with running() as provider:
         yield provider
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_files_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No relay.toml and no data of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        yield

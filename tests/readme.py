@@ -1,13 +1,14 @@
-"""README's table of providers, made from providers.toml; run as a program, writes it there."""
+"""README's tables, from providers.toml and settings.py; run as a program, writes them there."""
 
 import re
 from pathlib import Path
 
-from addons.settings import known
+from addons.file import known
+from addons.settings import FIELDS, SECRETS
 from translate import Provider
 
 README = Path(__file__).parents[1] / "README.md"
-MADE = re.compile(r"(?s)(<!-- made by scripts/readme -->\n).*?(<!-- end -->)")
+MADE = re.compile(r"(?s)(<!-- (\w+), made by scripts/readme -->\n).*?(<!-- end -->)")
 HEAD = ("provider", "name", "base URL", "key variable", "earlier thinking", "quirks")
 BACK = {
     "echo": "as it came",
@@ -19,9 +20,35 @@ BACK = {
 }
 
 
-def table() -> str:
-    rows = [HEAD, ("---",) * len(HEAD), *(row(one) for one in known().values() if one.key_env)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+def providers() -> str:
+    return table(HEAD, [row(one) for one in known().values() if one.key_env])
+
+
+def options() -> str:
+    head = ("option", "default", "meaning", "example")
+    return table(head, [option(name) for name in FIELDS])
+
+
+def option(name: str) -> tuple[str, ...]:
+    field = FIELDS[name]
+    default: object = field.default
+    if name in SECRETS or default in ("", (), None):
+        default = ""
+    elif isinstance(default, bool):
+        default = "on" if default else "off"
+    elif isinstance(default, int | float):
+        default = f"{default:g}"
+    assert field.description and field.examples
+    return f"`relay_{name}`", str(default), field.description, f"`{field.examples[0]}`"
+
+
+TABLES = {"options": options, "providers": providers}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in [head, *rows])
+    first, *rest = (f"| {line} |\n" for line in lines)
+    return "".join([first, f"|{' --- |' * len(head)}\n", *rest])
 
 
 def row(one: Provider) -> tuple[str, ...]:
@@ -33,8 +60,12 @@ def row(one: Provider) -> tuple[str, ...]:
 
 
 def write() -> None:
-    text = README.read_text("utf-8")
-    README.write_text(MADE.sub(lambda found: f"{found[1]}{table()}{found[2]}", text), "utf-8")
+    README.write_text(made(README.read_text("utf-8")), "utf-8")
+
+
+def made(text: str) -> str:
+    """The README as it should be."""
+    return MADE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
 
 
 if __name__ == "__main__":

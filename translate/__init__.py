@@ -1,9 +1,12 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
+from translate.compaction import triggered
 from translate.errors import BadRequest, error_body, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
-from translate.provider import Dialect, Provider, providers
+from translate.learn import learn, told
+from translate.provider import Dialect, Provider
 from translate.quirks import QUIRKS
+from translate.tables import WrongTable, providers
 
 __all__ = [
     "BadRequest",
@@ -13,10 +16,14 @@ __all__ = [
     "QUIRKS",
     "Reply",
     "Way",
+    "WrongTable",
     "compact",
     "decode",
     "error_body",
     "exchange",
+    "learn",
     "out_of_quota",
     "providers",
+    "told",
+    "triggered",
 ]

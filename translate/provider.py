@@ -1,11 +1,10 @@
 """What is different about an upstream, as data: one table a provider in providers.toml."""
 
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Dialect = Literal["chat", "responses"]
 Form = Literal["none", "required", "function"]
@@ -78,6 +77,8 @@ class Provider(Data):
         description="Variables with its key, where the relay was given none; the first that is "
         "set counts. Used for its own hosts only.",
     )
+    port: int | None = Field(None, ge=1, le=65_535, description="Where `relay_ports` serves it.")
+    model: str = Field("", description="Used for names that it does not list.")
     key_header: Literal["authorization", "api-key"] = Field(
         "authorization", description="The header for the key; `authorization` has it as Bearer."
     )
@@ -129,6 +130,11 @@ class Provider(Data):
         True, description="Whether a stream's usage is asked for; else it comes unasked."
     )
     extra: dict[str, JsonValue] = Field({}, description="Fields that every request has.")
+    omits: frozenset[str] = Field(
+        frozenset(),
+        description="Fields of a Chat body that are never sent, whatever asks for them: taken off "
+        "and reported. A dot leads into objects and into each element of a list.",
+    )
 
     # tools
     tool_choices: frozenset[Form] = Field(
@@ -146,6 +152,11 @@ class Provider(Data):
         ALL, description="The same for tools with `strict`; false: the field is not sent."
     )
 
+    tools_off: tuple[str, ...] = Field(
+        (),
+        description="Tools not offered to its models, by name or `namespace.name`; `*` stands for "
+        "any text.",
+    )
     quirks: tuple[str, ...] = Field(
         (), description="Oddities that data cannot say, by their names in quirks.py."
     )
@@ -183,13 +194,17 @@ class Provider(Data):
                 return different
         return self
 
-    def without(self, quirks: Iterable[str]) -> "Provider":
-        """The same with these quirks switched off."""
-        if not (off := frozenset(quirks)):
+    def without(self, quirks: Collection[str], tools: Collection[str] = ()) -> "Provider":
+        """The same with these quirks and tools switched off."""
+        if not quirks and not tools:
             return self
-        rest = tuple(quirk for quirk in self.quirks if quirk not in off)
-        models = {pattern: one.without(off) for pattern, one in self.models.items()}
-        return self.model_copy(update={"quirks": rest, "models": models})
+        return self.model_copy(
+            update={
+                "quirks": tuple(quirk for quirk in self.quirks if quirk not in quirks),
+                "tools_off": (*self.tools_off, *tools),
+                "models": {name: one.without(quirks, tools) for name, one in self.models.items()},
+            }
+        )
 
     def at(self, host: str | None) -> "Provider":
         """An unknown upstream under its host's name, as no two of them are the same provider."""
@@ -209,18 +224,3 @@ class Provider(Data):
 
 
 PLAIN = Provider.model_validate({"name": "plain", "title": "The upstream"})
-
-
-def providers(toml: str) -> dict[str, Provider]:
-    """Read a providers file: a table a provider. Raises ValueError naming table and field."""
-    return {name: _provider(name, table) for name, table in tomllib.loads(toml).items()}
-
-
-def _provider(name: str, table: object) -> Provider:
-    fields = {"name": name, **table} if isinstance(table, dict) else table
-    try:
-        return Provider.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, (name, *first["loc"])))
-        raise ValueError(f"{place}: {first['msg']}") from None

@@ -28,6 +28,7 @@ def to_chat(
     if provider.stream_options:
         body["stream_options"] = {"include_usage": True}
     quirks.mend(body, provider)
+    parameters.omit(body, provider, tools.dropped)
     return body
 
 

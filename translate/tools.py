@@ -6,6 +6,7 @@ A call is restored by its function's name, which is looked up here and never par
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from hashlib import blake2s
 from typing import Any
 
@@ -49,10 +50,19 @@ class ToolMap:
             kind = BY_TOOL.get(str(tool.get("type")))
             if kind is None:
                 self.dropped.append(f"tools[{tool.get('type')}]")
+            elif off := self._off(tool, namespace):
+                self.dropped.append(f"tools[{off}] (switched off)")
             elif kind.tool_type in NAMED and not tool.get("name"):
                 raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
             else:
                 self._declare(_entry(kind, tool, namespace), tool)
+
+    def _off(self, tool: Tool, namespace: str) -> str | None:
+        """The name of a tool that the user wants no model to have."""
+        name = str(tool.get("name") or tool.get("type"))
+        whole = f"{namespace}.{name}" if namespace else name
+        off = self._provider.tools_off
+        return whole if any(fnmatchcase(x, y) for x in (name, whole) for y in off) else None
 
     def _declare(self, entry: Entry, tool: Tool) -> None:
         if entry in self._names:

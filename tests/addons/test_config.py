@@ -16,7 +16,8 @@ from mitmproxy.tools.dump import DumpMaster
 
 from addons import config
 from addons.config import Config
-from addons.settings import FIELDS, OPTIONS, SECRETS, VARIABLES, Settings, Wrong, read
+from addons.file import Wrong
+from addons.settings import FIELDS, OPTIONS, SECRETS, VARIABLES, Settings, read
 from tests.addons.proxy import bounded, proxy
 
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
@@ -44,12 +45,24 @@ VALUES: list[tuple[str, str, object]] = [
     ("upstream", "https://h/v1/chat/completions", "https://h/v1"),
     ("provider", "deepseek", "deepseek"),
     ("model", "deepseek-chat", "deepseek-chat"),
-    ("model_map", "gpt-5.5:qwen3:32b, gpt-6*:r1,", (("gpt-5.5", "qwen3:32b"), ("gpt-6*", "r1"))),
+    (
+        "model_map",
+        "gpt-5.5:qwen3:32b, gpt-6*:r1,",
+        (("gpt-5.5", ("qwen3:32b",)), ("gpt-6*", ("r1",))),
+    ),
     ("port", "4444", 4444),
     ("isolate", "off", False),
     ("isolate", "On", True),
     ("hosts", "Relay.lan, 192.168.1.5,fe80::1", ("relay.lan", "192.168.1.5", "fe80::1")),
     ("quirks_off", "dsml_calls, tagged_calls", ("dsml_calls", "tagged_calls")),
+    ("model_map", "a:b | c/d", (("a", ("b", "c/d")),)),
+    (
+        "role_map",
+        "subagent:m,compaction:kimi/k",
+        (("subagent", ("m",)), ("compaction", ("kimi/k",))),
+    ),
+    ("ports", "deepseek, kimi,ollama:4460", (("deepseek", 4446), ("kimi", 4447), ("ollama", 4460))),
+    ("tools_off", "view_image, mcp__x.*", ("view_image", "mcp__x.*")),
     ("heartbeat", "0.5", 0.5),
     ("timeout", "10", 10.0),
     ("retries", "0", 0),
@@ -88,8 +101,13 @@ WRONG = [
     ("upstream", "http://h:x", "Port could not be cast"),
     ("upstream", "https://h/v1?key=1", "has a query"),
     ("provider", "deepsek", "known: azure"),
-    ("model_map", "a", "not a list of name:name pairs"),
-    ("model_map", "a:b,:c", "not a list of name:name pairs"),
+    ("model_map", "a", "not a list of name:value pairs"),
+    ("model_map", "a:b,:c", "not a list of name:value pairs"),
+    ("role_map", "subagents:m", "should be 'subagent', 'compaction', 'review' or 'title'"),
+    ("ports", "ollama", "say ollama:4460"),
+    ("ports", "nobody", "unknown provider; known: azure"),
+    ("ports", "deepseek,kimi:4446", "two providers on one port"),
+    ("ports", "ollama:x", "'x' is no port"),
     ("port", "abc", "valid integer"),
     ("port", "70000", "less than or equal to 65535"),
     ("isolate", "maybe", "valid boolean"),
@@ -169,7 +187,7 @@ async def test_options_take_effect_and_wrong_ones_leave_the_old() -> None:
 async def test_the_set_command_refuses_as_well() -> None:
     async with proxy(Config()) as (master, _):
         master.commands.execute("set relay_model_map a:b")
-        assert config.settings().model_map == (("a", "b"),)
+        assert config.settings().model_map == (("a", ("b",)),)
         with pytest.raises(exceptions.CommandError, match="relay_port is 'x'"):
             master.commands.execute("set relay_port x")
         assert config.settings().port is None
@@ -282,7 +300,7 @@ def test_a_port_in_use_ends_the_start(tmp_path: Path) -> None:
         with mitmdump(tmp_path, CODEX_RELAY_PORT=port) as running:
             output, _ = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert f"relay_port: cannot listen on 127.0.0.1:{port}" in output
+    assert f"cannot listen on 127.0.0.1:{port}" in output
 
 
 def test_yaml_may_have_numbers_and_booleans(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import pytest
 
 from addons import config, upstream
-from addons.settings import known
+from addons.file import known
 from addons.upstream import Target, lives, recognised, secrets, usual_key
+
+KNOWN = known()
 
 
 @pytest.mark.parametrize(
@@ -25,15 +27,15 @@ def test_provider_is_recognised_by_its_host(url: str, name: str) -> None:
     assert recognised(url).name == name
 
 
-@pytest.mark.parametrize("name", sorted(known().keys() - {"generic", "demo"}))
+@pytest.mark.parametrize("name", sorted(KNOWN.keys() - {"generic", "demo"}))
 def test_every_provider_is_recognised_at_home(name: str) -> None:
-    provider = known()[name]
+    provider = KNOWN[name]
     assert provider.base_urls or provider.hosts
     assert all(recognised(url) is provider for url in provider.base_urls)
 
 
 def test_usual_key_is_the_first_variable_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    kimi, url = known()["kimi"], "https://api.moonshot.cn/v1"
+    kimi, url = KNOWN["kimi"], "https://api.moonshot.cn/v1"
     for name in kimi.key_env:
         monkeypatch.delenv(name, raising=False)
     assert usual_key(kimi, url) is None
@@ -45,8 +47,8 @@ def test_usual_key_is_the_first_variable_that_is_set(monkeypatch: pytest.MonkeyP
 
 def test_usual_key_never_goes_to_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-mine")
-    assert usual_key(known()["deepseek"], "https://gateway.example/v1") is None
-    assert not lives(known()["openai"], "https://api.deepseek.com/v1")
+    assert usual_key(KNOWN["deepseek"], "https://gateway.example/v1") is None
+    assert not lives(KNOWN["openai"], "https://api.deepseek.com/v1")
 
 
 def test_variable_that_no_header_can_carry_is_told_and_not_used(
@@ -59,11 +61,11 @@ def test_variable_that_no_header_can_carry_is_told_and_not_used(
 
 
 def test_key_goes_into_the_providers_own_header() -> None:
-    plain = secrets(Target(known()["groq"], "https://h/v1", "sk-1"))
-    azure = secrets(Target(known()["azure"], "https://h/v1", "sk-1"))
+    plain = secrets(Target(KNOWN["groq"], "https://h/v1", "sk-1"))
+    azure = secrets(Target(KNOWN["azure"], "https://h/v1", "sk-1"))
     assert plain["authorization"] == "Bearer sk-1"
     assert azure["api-key"] == "sk-1" and "authorization" not in azure
-    assert "authorization" not in secrets(Target(known()["groq"], "https://h/v1", None))
+    assert "authorization" not in secrets(Target(KNOWN["groq"], "https://h/v1", None))
 
 
 def test_loopback_names_are_one_host() -> None:

@@ -10,7 +10,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
-from addons import translator
+from addons import translator, turn
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
@@ -18,7 +18,6 @@ from addons.guard import Guard
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
-from addons.upstream import target
 from tests.addons.proxy import (
     Answer,
     Call,
@@ -190,7 +189,10 @@ def begun(url: str) -> tuple[HTTPFlow, Exchange]:
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
-            return flow, await translator.begin(flow, target(flow))
+            asked = await turn.begin(flow)
+            made = asked.exchange()
+            translator.address(flow.request, asked.choice.target, made)
+            return flow, made
 
     return asyncio.run(begin())
 

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from mitmproxy.test import tflow
 
-from addons import upstream
+from addons import selection, upstream
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
+from addons.file import known
 from addons.guard import Guard
 from addons.line import OWN
 from addons.routes import Routes
-from addons.settings import known, read
+from addons.settings import read
 from addons.translator import Translator
 from addons.transport import Transport
 from tests.addons.proxy import Answer, Call, Client, bounded, proxy
@@ -22,6 +23,8 @@ from tests.codex.driver import ACCOUNT, jwt
 from tests.strict_chat import HEADERS
 from tests.translate.support import chunk
 from tests.translate.support import stream as chat
+
+KNOWN = known()
 
 HELLO = json.dumps({"model": "gpt-5.5", "input": "Hello."}).encode()
 CLAIM = "https://api.openai.com/auth"
@@ -221,10 +224,10 @@ def test_the_provider_and_its_place(settings: dict[str, str], name: str, url: st
     assert found == (url or settings["upstream"])
 
 
-@pytest.mark.parametrize("name", [name for name, one in known().items() if one.base_urls])
+@pytest.mark.parametrize("name", [name for name, one in KNOWN.items() if one.base_urls])
 def test_every_provider_is_found_by_its_name_and_by_its_places(name: str) -> None:
-    first, *others = known()[name].base_urls
-    assert upstream.place(read({"relay_provider": name}, {})) == (known()[name], first)
+    first, *others = KNOWN[name].base_urls
+    assert upstream.place(read({"relay_provider": name}, {})) == (KNOWN[name], first)
     for url in (first, *others):
         assert upstream.recognised(url).name == name
 
@@ -292,10 +295,9 @@ def test_where_nothing_is_listed_the_configured_model_is_used(models: bytes | No
 
 @bounded
 async def test_a_list_out_of_reach() -> None:
-    target = upstream.Target(known()["generic"], "http://127.0.0.1:9/v1", None)
-    async with proxy(Config(), relay_model="m", relay_model_map="x*:y"):
-        assert await upstream.model("gpt-5.5", target) == "m"
-        assert await upstream.model("x1", target) == "y"
+    target = upstream.Target(KNOWN["generic"], "http://127.0.0.1:9/v1", None)
+    async with proxy(Config(), relay_model="m"):
+        assert (await selection.wanted(target, "gpt-5.5", alone=False)).model == "m"
 
 
 # The headers

@@ -1,0 +1,116 @@
+"""One turn of a client: its request, where that may go, and what comes after a refusal."""
+
+import asyncio
+import logging
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mitmproxy.http import HTTPFlow, Response
+
+from addons import roles, routes, selection, upstream
+from addons.routes import Route
+from addons.selection import Choice
+from translate import (
+    BadRequest,
+    Exchange,
+    Provider,
+    Way,
+    compact,
+    decode,
+    exchange,
+    learn,
+    told,
+    triggered,
+)
+
+# A provider that says so does not serve this model or this person; another one may.
+ELSEWHERE = frozenset({401, 402, 403, 404, 408, 429})
+KEPT = 256  # lessons
+
+# By URL and model: the profile that it was learned from, and the better one.
+_learned: dict[tuple[str, str], tuple[Provider, Provider]] = {}
+
+
+@dataclass(frozen=True)
+class Turn:
+    body: dict[str, Any]
+    compact: bool
+    way: Way
+    choices: tuple[Choice, ...]  # the first one now, the others if it fails
+    mended: bool = False  # once, and no more: a later lesson is for the next turn
+    story: str = ""  # what the flow's comment says of earlier attempts
+
+    @property
+    def choice(self) -> Choice:
+        return self.choices[0]
+
+    def exchange(self) -> Exchange:
+        """Raises BadRequest."""
+        choice = self.choice
+        way = replace(self.way, provider=profile(choice), model=choice.model)
+        return (compact if self.compact else exchange)(self.body, client="responses", way=way)
+
+    def after(self, made: Exchange, reply: Response | None) -> "Turn | None":
+        """What to send after this reply, or after none came; None: it must be told as it is."""
+        title = self.choice.target.provider.title
+        if reply and (lesson := lesson_of(made, reply, self.choice)):
+            story = f"{self.story} · learned: {lesson}"
+            return None if self.mended else replace(self, mended=True, story=story)
+        if not self.choices[1:] or (reply and not fails_here(reply.status_code)):
+            return None
+        why = reply.status_code if reply else "no answer"
+        return replace(
+            self, choices=self.choices[1:], story=f"{self.story} · after {title} ({why})"
+        )
+
+
+async def begin(flow: HTTPFlow) -> Turn:
+    """Raises BadRequest."""
+    try:
+        body = decode(flow.request.get_content() or b"")
+    except ValueError as error:  # of the content encoding, or of the JSON in it
+        raise BadRequest(str(error)) from None
+    whole = routes.route_of(flow) is Route.COMPACT
+    role = "compaction" if whole else roles.role_of(flow.request, body)
+    found = await selection.choices(flow, str(body.get("model")), role)
+    if whole or triggered(body.get("input")):
+        found = await asyncio.gather(*map(fitted, found))
+    way = Way(
+        provider=found[0].target.provider,
+        model=found[0].model,
+        id=f"resp_{uuid.uuid4().hex}",
+        now=int(time.time()),
+    )
+    return Turn(body, whole, way, tuple(found))
+
+
+async def fitted(choice: Choice) -> Choice:
+    provider = await upstream.fitted(choice.target, choice.model)
+    return replace(choice, target=replace(choice.target, provider=provider))
+
+
+def profile(choice: Choice) -> Provider:
+    """The provider as it is for this model, with what its refusals have taught."""
+    provider = choice.target.provider.of(choice.model)
+    before, after = _learned.get((choice.target.url, choice.model), (None, provider))
+    return after if before == provider else provider
+
+
+def lesson_of(made: Exchange, reply: Response, choice: Choice) -> str:
+    """What this reply teaches of the provider, which is remembered; "" for nothing."""
+    content = reply.get_content(strict=False) or b""
+    after = learn(made.provider, reply.status_code, content, decode(made.body))
+    if after is None:
+        return ""
+    _learned[choice.target.url, choice.model] = (choice.target.provider.of(choice.model), after)
+    while len(_learned) > KEPT:
+        del _learned[next(iter(_learned))]
+    lesson = told(made.provider, after)
+    logging.warning(f"{made.provider.title} refused a request for {choice.model}: now {lesson}")
+    return lesson
+
+
+def fails_here(status: int) -> bool:
+    return status in ELSEWHERE or status >= 500

@@ -1,0 +1,140 @@
+"""What a provider's refusal teaches: its profile, with what it did not take left out.
+
+Only of fields, roles and forms, which a request can do without; never of content. A lesson is a
+change of the profile like one that a user would write.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from translate import codec
+from translate.errors import failure, said_by
+from translate.provider import Provider
+
+Json = dict[str, Any]
+Change = dict[str, Any]
+
+REFUSED = re.compile(
+    r"unsupported|not (be )?(support|permit|allow|recogni|implement|accept|expect)|n't support"
+    r"|unknown|unrecogni|unexpected|extra_forbidden|no such|invalid|not a valid|deprecated"
+    r"|incompatible|must (be one of|not be|start with|come first)|only support|cannot be",
+    re.I,
+)
+# The value is wrong and not the field: another value would be taken, so there is nothing to learn.
+RANGE = re.compile(
+    r"out of range|(less|greater|more|higher|lower|larger|smaller) than|between|at (most|least)"
+    r"|too (large|small|high|low|long|many)|maximum|minimum|range of|exceed",
+    re.I,
+)
+NEEDED = frozenset({"model", "messages", "tools", "stream"})
+MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+FUNCTION = frozenset({"name", "description", "parameters"})
+THINKING = re.compile(r"(reasoning_content|reasoning)\W.{0,80}(missing|passed back|required)", re.I)
+
+
+def learn(provider: Provider, status: int, reply: bytes, sent: Json) -> Provider | None:
+    """The profile for asking again, after this reply to this Chat body; None: nothing to learn."""
+    if status not in (400, 422) or failure("", status, reply).code != "invalid_prompt":
+        return None
+    said = f"{said_by(reply)} {_param(reply)}"
+    for lesson in (_thinking, _role, _max_tokens, _tool_choice, _format, _field):
+        if change := lesson(said, provider, sent):
+            return provider.model_copy(update={**change, "models": {}})
+    return None
+
+
+def told(before: Provider, after: Provider) -> str:
+    """What was learned, in words."""
+    new = [f"without {path}" for path in sorted(after.omits - before.omits)]
+    for name in ("reasoning_back", "system_role", "late_system_role", "max_tokens"):
+        if (value := getattr(after, name)) != getattr(before, name):
+            new.append(f"{name} = {value}")
+    for name in ("tool_choices", "formats"):
+        gone = getattr(before, name) - getattr(after, name)
+        new += [f"without {name} {one}" for one in sorted(gone)]
+    return ", ".join(new)
+
+
+def _thinking(said: str, provider: Provider, sent: Json) -> Change | None:
+    """Kimi and DeepSeek behind a gateway that no table knows."""
+    found = THINKING.search(said)
+    if not found or (name := found[1].lower()) == provider.reasoning_back:
+        return None
+    return {"reasoning_back": name}
+
+
+def _role(said: str, provider: Provider, sent: Json) -> Change | None:
+    if not re.search(r"\brole|system message", said, re.I) or not REFUSED.search(said):
+        return None
+    if re.search(r"\bdeveloper\b", said, re.I) and _has_role(sent, "developer"):
+        return {"system_role": "system", "late_system_role": "user"}
+    late = provider.late_system_role != "user" and _has_role({"messages": sent["messages"][1:]}, "")
+    return {"late_system_role": "user"} if late and re.search(r"system", said, re.I) else None
+
+
+def _has_role(body: Json, role: str) -> bool:
+    roles = {message.get("role") for message in body["messages"]}
+    return role in roles if role else not roles.isdisjoint(("system", "developer"))
+
+
+def _max_tokens(said: str, provider: Provider, sent: Json) -> Change | None:
+    names = ("max_tokens", "max_completion_tokens")
+    for wrong, right in (names, names[::-1]):
+        if wrong in sent and re.search(rf"\b{right}\b", said) and REFUSED.search(said):
+            return {"max_tokens": right}
+    return None
+
+
+def _tool_choice(said: str, provider: Provider, sent: Json) -> Change | None:
+    choice = sent.get("tool_choice")
+    if choice is None or "tool_choice" not in said or not REFUSED.search(said):
+        return None
+    form = "function" if isinstance(choice, dict) else choice
+    return (
+        {"tool_choices": provider.tool_choices - {form}} if form in provider.tool_choices else None
+    )
+
+
+def _format(said: str, provider: Provider, sent: Json) -> Change | None:
+    form = (sent.get("response_format") or {}).get("type")
+    if not form or not re.search(r"response_format|json_schema", said) or not REFUSED.search(said):
+        return None
+    return {"formats": provider.formats - {form}} if form in provider.formats else None
+
+
+def _field(said: str, provider: Provider, sent: Json) -> Change | None:
+    """A field that we sent, that the provider names, and that is not the content itself."""
+    if not REFUSED.search(said) or RANGE.search(said):
+        return None
+    named = [(at.start(), path) for path in _paths(sent) if (at := _names(path, said))]
+    return {"omits": provider.omits | {min(named)[1]}} if named else None
+
+
+def _names(path: str, said: str) -> re.Match[str] | None:
+    """Where a field is named, in our spelling or in camelCase (xAI: `presencePenalty`)."""
+    name = path.rpartition(".")[2]
+    camel = re.sub(r"_(\w)", lambda found: found[1].upper(), name)
+    return re.search(rf"(?<![\w-])({re.escape(name)}|{re.escape(camel)})(?![\w-])", said)
+
+
+def _paths(sent: Json) -> Iterator[str]:
+    """The fields of a Chat body that it can do without, as `Provider.omits` has them."""
+    yield from sorted(sent.keys() - NEEDED)
+    for place, kept, found in (
+        ("messages", MESSAGE, sent["messages"]),
+        ("tools.function", FUNCTION, [tool["function"] for tool in sent.get("tools", ())]),
+    ):
+        names = {name for one in found for name in one} - kept
+        yield from (f"{place}.{name}" for name in sorted(names))
+
+
+def _param(reply: bytes) -> str:
+    """The field that OpenAI's form of an error names apart."""
+    try:
+        body = codec.loads(reply)
+    except ValueError:
+        return ""
+    error = body.get("error") if isinstance(body, dict) else None
+    param = error.get("param") if isinstance(error, dict) else None
+    return param if isinstance(param, str) else ""
