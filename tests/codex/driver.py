@@ -4,12 +4,8 @@ time, and no way to any host but loopback."""
 import base64
 import json
 import os
-import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,9 +13,10 @@ from typing import Any
 
 import codex_cli_bin
 
+from addons.launch import start
+
 ROOT = Path(__file__).parents[2]
 CODEX = codex_cli_bin.bundled_codex_path()
-MITMDUMP = Path(sys.executable).with_name("mitmdump")
 
 # Invented. A leak of either to the provider is refused there, and seen in the tests.
 API_KEY = "sk-proj-invented-0001"
@@ -40,58 +37,26 @@ class Mode(StrEnum):
 
 
 class Relay:
-    """`mitmdump -s addons/relay.py` on a free port, up when the constructor returns."""
+    """The relay as addons/launch.py starts it, on a free port; up when the constructor returns."""
 
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         self.ca = folder / "mitmproxy-ca-cert.pem"
-        self._log = folder / "relay.log"
-        command = [MITMDUMP, "-s", ROOT / "addons" / "relay.py", "--listen-host", "127.0.0.1"]
-        command += ["--listen-port", str(self.port), "--set", f"confdir={folder}", *options]
-        environment = base_environment(folder) | {
-            f"CODEX_RELAY_{name.upper()}": value for name, value in settings.items()
-        }
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
-
-    def _wait(self) -> None:
-        end = time.monotonic() + 20
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5):  # noqa: S310 - ours
-                    return
-            except urllib.error.HTTPError as error:
-                error.close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError(f"the relay did not start:\n{self.log}")
+        self._process = start(
+            log=folder / "relay.log",
+            arguments=["--set", f"confdir={folder}", *options],
+            environment=base_environment(folder),
+            **settings,
+        )
+        self.port = self._process.port
+        self.url = f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        return self._process.log.read_text()
 
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.stop()
 
 
 @dataclass(frozen=True)
@@ -190,7 +155,7 @@ class Codex:
     def _run(self, arguments: list[str], timeout: float) -> Run:
         command = [str(CODEX), "exec", "--json", "--skip-git-repo-check"]
         command += ["-s", "danger-full-access", *arguments]
-        start = time.monotonic()
+        begin = time.monotonic()
         done = subprocess.run(
             command,
             cwd=self.work,
@@ -200,7 +165,7 @@ class Codex:
             text=True,
             timeout=timeout,
         )
-        elapsed = time.monotonic() - start
+        elapsed = time.monotonic() - begin
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return Run(done.returncode, events, elapsed, done.stderr, self.work)
 
@@ -269,10 +234,3 @@ def base_environment(home: Path) -> dict[str, str]:
     """What a program needs to start, and nothing of the machine's own settings."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "TMPDIR") if name in os.environ}
     return kept | {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,145 @@
+"""The relay from Python, as a process of its own:
+
+from addons.launch import start
+
+with start(port=4446, upstream="https://api.deepseek.com/v1", api_key="sk-…") as relay:
+    client = OpenAI(base_url=relay.url, api_key="none")
+"""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from addons.settings import ENV, FIELDS
+
+SCRIPT = Path(__file__).with_name("relay.py")
+TAIL = 4000  # characters of the log that an error shows
+GRACE = 10.0  # s for a relay that was asked to end
+
+
+class NotStarted(RuntimeError):
+    """The relay does not answer; the message has the end of its log."""
+
+
+class Relay(subprocess.Popen[bytes]):
+    """The process: `terminate()` ends it, and so does leaving its `with`."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def stop(self) -> None:
+        """End it and wait for that, at most 10 s."""
+        self.terminate()
+        try:
+            self.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.wait()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        super().__exit__(kind, error, trace)
+
+
+def start(
+    port: int = 0,
+    *,
+    patience: float = 30.0,
+    program: str = "mitmdump",
+    arguments: Sequence[str] = (),
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Relay:
+    """Start the relay on 127.0.0.1 and wait until it answers there, at most `patience` s.
+
+    `port` 0 takes a free one. `settings` are the options without `relay_`; they travel in the
+    environment, where no list of processes shows them. Raises NotStarted with the log's tail.
+    """
+    if strange := settings.keys() - FIELDS.keys():
+        raise TypeError(f"{min(strange)} is no setting; there are: {', '.join(sorted(FIELDS))}")
+    port = bindable(port)
+    log = log or Path(tempfile.mkdtemp(prefix="codex-relay-")) / "relay.log"
+    command = [beside_python(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1"]
+    given = {f"{ENV}{name.upper()}": text(value) for name, value in settings.items()}
+    with log.open("ab") as output:
+        relay = Relay(
+            [*command, "--listen-port", str(port), *arguments],
+            env={**(os.environ if environment is None else environment), **given},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    relay.port, relay.log = port, log
+    try:
+        wait(relay, patience)
+    except BaseException:
+        relay.stop()
+        raise
+    return relay
+
+
+def text(value: Any) -> str:
+    """A setting as its variable has it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def wait(relay: Relay, patience: float) -> None:
+    end = time.monotonic() + patience
+    while relay.poll() is None and time.monotonic() < end:
+        if answers(relay.port):
+            return
+        time.sleep(0.05)
+    why = f"ended with {relay.returncode}" if relay.returncode is not None else "does not answer"
+    tail = relay.log.read_text("utf-8", "replace")[-TAIL:]
+    raise NotStarted(f"the relay on port {relay.port} {why}; its log:\n{tail}")
+
+
+def answers(port: int) -> bool:
+    # Not urllib, which would ask a proxy that the environment names.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def bindable(port: int) -> int:
+    """The port, if nobody else would answer there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NotStarted(f"port {port} cannot be had: {error.strerror}") from None
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def beside_python(program: str) -> str:
+    """The program of the environment that runs us, else that on PATH."""
+    near = Path(sys.executable).parent / program
+    return str(near) if near.exists() else program
