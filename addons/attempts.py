@@ -54,13 +54,23 @@ class Attempts(HttpStream):
         yield from ()  # between two attempts upstream has nothing to say
 
     def make_server_connection(self) -> CommandGenerator[bool]:
-        if self.line:
-            address = self.flow.request.host, self.flow.request.port
-            for server in (*self.parent.connections, self.parent.context.server):
-                # mitmproxy would answer for a connection that failed with that failure for ever.
-                if isinstance(server, Server) and server.address == address:
-                    server.error = None
-        return (yield from super().make_server_connection())
+        """As the base class does it, but to where the line leads."""
+        if not (line := self.line):
+            return (yield from super().make_server_connection())
+        address, server = (line.request.host, line.request.port), self.flow.server_conn
+        for known in (*self.parent.connections, self.parent.context.server):
+            # mitmproxy would answer for a connection that failed with that failure for ever.
+            if isinstance(known, Server) and known.address == address:
+                known.error = None
+        connection, error = yield GetHttpConnection(
+            address, line.request.scheme == "https", server.via, server.transport_protocol
+        )
+        if error:
+            died = self.stream_id, error, wire.ErrorCode.CONNECT_FAILED
+            yield from self.handle_protocol_error(wire.ResponseProtocolError(*died))
+        else:
+            self.context.server = self.flow.server_conn = connection
+        return not error
 
     def abandon(self, reason: str) -> Steps:
         """Stop waiting for a connection, and close it if nobody else waits for it."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import HTTPFlow, Request, Response
 
 if TYPE_CHECKING:
     from translate import Exchange
@@ -23,6 +23,7 @@ class Line:
     """How one exchange is carried. Its request is read whole, its streamed reply is chunked."""
 
     exchange: "Exchange"
+    request: Request  # what goes up in place of the flow's own, which stays as the client sent it
     silence: float  # s without a byte from upstream until the attempt counts as dead
     retry: Callable[[HTTPFlow, str | None, int], float | None]  # s to wait, None: give up
     # puts another request, on a line of its own, in place of one that failed; whether it did

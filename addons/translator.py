@@ -39,9 +39,8 @@ class Translator:
             refuse(flow, 500, "codex-relay failed at this request; its log says how.")
 
     def send(self, flow: http.HTTPFlow, turn: Turn) -> None:
-        """Point the flow at the upstream, with the turn's body. Raises BadRequest."""
+        """Put the flow on a line to the upstream. Raises BadRequest."""
         made = turn.exchange()
-        address(flow.request, turn.choice.target, made)
         flow.comment = story(made, turn)
         self._exchanges[flow] = made
 
@@ -51,7 +50,8 @@ class Translator:
                 self.send(flow, following)
             return following is not None
 
-        transport.attach(flow, line(flow, made, turn, another))
+        request = addressed(flow.request, turn.choice.target, made)
+        transport.attach(flow, line(flow, made, request, turn, another))
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         made = self._exchanges.get(flow)
@@ -76,24 +76,29 @@ class Translator:
             deliver(flow, made, made.fail(flow.response.status_code, body, wait))
 
 
-def address(request: http.Request, target: upstream.Target, made: Exchange) -> None:
+def addressed(asked: http.Request, target: upstream.Target, made: Exchange) -> http.Request:
+    """The request that goes up."""
+    request = asked.copy()
     request.url = target.url + PATH[made.provider.dialect]
     request.headers = http.Headers()
     request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers()})
     request.trailers = None
     request.content = made.body
     request.headers["content-length"] = str(len(made.body))
+    return request
 
 
 def line(
     flow: http.HTTPFlow,
     made: Exchange,
+    request: http.Request,
     turn: Turn,
     another: Callable[[http.HTTPFlow, str | None], bool],
 ) -> transport.Line:
     settings = config.settings()
     return transport.Line(
         exchange=made,
+        request=request,
         heartbeat=settings.heartbeat,
         silence=settings.timeout,
         retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),

@@ -25,6 +25,7 @@ from translate import error_body
 
 __all__ = ["Line", "Transport", "attach", "own", "retry_policy", "sse_head"]
 
+UPWARD = (wire.RequestHeaders, wire.RequestData, wire.RequestTrailers)
 MITMPROXY = "12.2"
 SHORTEST, LONGEST = 0.01, 5.0  # s between two ticks; a finished stream is kept for one more
 POLL = 0.5  # s until a stream looks again whether its `request` hook has attached a line
@@ -68,8 +69,9 @@ class RelayStream(Attempts):
                 for event in self.to_client(self.line, step.event):
                     self.sent = time.monotonic()
                     yield SendHttp(event, step.connection)
-            elif isinstance(step, SendHttp) and isinstance(step.event, wire.RequestHeaders):
-                yield SendHttp(self.with_secrets(step.event), step.connection)
+            elif isinstance(step, SendHttp) and self.line and isinstance(step.event, UPWARD):
+                for event in self.to_upstream(self.line, step.event):
+                    yield SendHttp(event, step.connection)
             elif isinstance(step, SendHttp) and isinstance(step.event, wire.ResponseProtocolError):
                 for event in self.placed(step.event):
                     yield SendHttp(event, step.connection)
@@ -88,13 +90,15 @@ class RelayStream(Attempts):
             wire.ResponseEndOfMessage(self.stream_id),
         ]
 
-    def with_secrets(self, event: wire.RequestHeaders) -> wire.RequestHeaders:
-        """The head as it goes up: the flow, which is shown and saved, stays without the key."""
-        if not self.line or not self.line.secrets:
-            return event
-        request = event.request.copy()
-        request.headers.update(self.line.secrets)
-        return wire.RequestHeaders(event.stream_id, request, event.end_stream)
+    def to_upstream(self, line: Line, event: wire.HttpEvent) -> Iterator[wire.HttpEvent]:
+        """The line's request for the client's, with the key, which nothing shows or saves."""
+        match event:
+            case wire.RequestHeaders(stream_id=stream):
+                request = line.request.copy()
+                request.headers.update(line.secrets)
+                yield wire.RequestHeaders(stream, request, False)
+            case wire.RequestData(stream_id=stream):
+                yield wire.RequestData(stream, line.request.raw_content or b"")
 
     def to_client(self, line: Line, event: wire.HttpEvent) -> Iterator[wire.HttpEvent]:
         match event:

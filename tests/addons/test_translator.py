@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
@@ -176,23 +176,22 @@ async def test_a_client_on_http2() -> None:
     ],
 )
 def test_the_host_header_is_the_upstreams(url: str, host: str, address: tuple[str, int]) -> None:
-    request = begun(url)[0].request
+    request, _ = begun(url)
     assert request.headers["host"] == host
     assert (request.host, request.port) == address
 
 
-def begun(url: str) -> tuple[HTTPFlow, Exchange]:
-    """A flow on its way to this upstream. Its client's HTTP/1.0 request had no Host."""
+def begun(url: str) -> tuple[Request, Exchange]:
+    """What goes to this upstream. The client's own HTTP/1.0 request had no Host."""
 
-    async def begin() -> tuple[HTTPFlow, Exchange]:
+    async def begin() -> tuple[Request, Exchange]:
         flow = tflow.tflow()
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
             asked = await turn.begin(flow)
             made = asked.exchange()
-            translator.address(flow.request, asked.choice.target, made)
-            return flow, made
+            return translator.addressed(flow.request, asked.choice.target, made), made
 
     return asyncio.run(begin())
 

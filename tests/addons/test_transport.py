@@ -78,13 +78,11 @@ class Relay:
     async def request(self, flow: http.HTTPFlow) -> None:
         flow.metadata["own"] = own(flow)
         self.flows.append(flow)
-        flow.request.scheme, flow.request.host, flow.request.port = (
-            self.scheme,
-            "127.0.0.1",
-            self.port,
-        )
+        request = flow.request.copy()
+        request.scheme, request.host, request.port = self.scheme, "127.0.0.1", self.port
         line = Line(
             exchange=self.exchange,
+            request=request,
             heartbeat=self.heartbeat,
             silence=self.silence,
             retry=self.retry,
@@ -746,7 +744,7 @@ async def test_reply_that_mitmproxy_refuses_is_answered_in_our_words() -> None:
 @bounded
 async def test_finished_flow_is_forgotten() -> None:
     def about(flow: http.HTTPFlow) -> Line:
-        return Line(Spoken(), 1.0, every(0.0), head=lambda: flow.response)
+        return Line(Spoken(), flow.request, 1.0, every(0.0), head=lambda: flow.response)
 
     async with relay(fine) as (_, addon, port):
         await raw(port, "direct")
