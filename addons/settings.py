@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -36,9 +36,11 @@ def base_url(text: str) -> str:
     return text.rstrip("/").removesuffix("/chat/completions").rstrip("/")
 
 
-def provider_name(text: str) -> str:
+def provider_name(text: str, info: Any) -> str:
     if text not in known():
         raise ValueError(f"unknown provider; known: {', '.join(sorted(known()))}")
+    if text != "demo" and not known()[text].base_urls and not info.data.get("upstream", "?"):
+        raise ValueError("lives at no place of its own: relay_upstream must say where it is")
     return text
 
 
