@@ -46,17 +46,13 @@ async def catalog_of(flow: HTTPFlow) -> None:
         models.listed(url, provider.credentials(key)) if url else nothing(),
         models.base() if for_codex else nothing(),
     )
-    offered = catalog.offered(listed or [], model=settings.model, renames=settings.model_map)
+    offered = catalog.offered(
+        listed or [], provider, model=settings.model, renames=settings.model_map
+    )
     if not for_codex:
         answer_json(flow, catalog.to_openai(offered))
         return
-    form = catalog.to_codex(
-        offered,
-        base or {},
-        owner=provider.title,
-        context=provider.context_window,
-        images=provider.images,
-    )
+    form = catalog.to_codex(offered, base or {}, owner=provider.title)
     if form["models"]:
         answer_json(flow, form)
     else:  # an empty list would replace Codex's own
