@@ -11,6 +11,7 @@ ROWS = [
     {"codec", "sse", "responses", "provider", "errors", "envelope"},
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
+        "search",
         *("tools", "quirks", "catalog"),
     },
     {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses"},
