@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from addons import config, routes, transport, upstream
+from addons import config, images, routes, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
 from translate import BadRequest, Exchange, Reply, Way, compact, compaction, decode, exchange
@@ -72,19 +72,23 @@ async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
         raise BadRequest(str(error)) from None
     cross = compact if routes.route_of(flow) is Route.COMPACT else exchange
     model = await upstream.model(str(body.get("model")), target)
+    body, lost = await images.fitted(body, target.provider.of(model))
     fits = cross is compact or compaction.triggered(body.get("input"))
     way = Way(
         provider=await upstream.fitted(target, model) if fits else target.provider,
         model=model,
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
+        lost=lost,
     )
     made = cross(body, client="responses", way=way)
     flow.comment = story(made)
     request = flow.request
     request.url = target.url + PATH[target.provider.dialect]
     request.headers = http.Headers()
-    request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers()})
+    request.headers.update(
+        {"host": urlsplit(target.url).netloc, **upstream.headers(), **made.headers}
+    )
     request.trailers = None
     request.content = made.body
     request.headers["content-length"] = str(len(made.body))
