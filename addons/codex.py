@@ -34,8 +34,8 @@ class Codex:
         if not flow.response and (reply := ANSWERS.get(route_of(flow))):
             await reply(flow)
 
-    def done(self) -> None:
-        models.forget()
+    async def done(self) -> None:
+        await models.forget()
 
 
 async def catalog_of(flow: HTTPFlow) -> None:
@@ -51,19 +51,14 @@ async def catalog_of(flow: HTTPFlow) -> None:
     )
     offered = catalog.offered(
         [*(listed or []), *(one for found in more for one in found)],
+        provider,
         model=provider.model if alone else settings.model or provider.model,
         renames=[] if alone else [(name, to[0]) for name, to in settings.model_map],
     )
     if not for_codex:
         answer_json(flow, catalog.to_openai(offered))
         return
-    form = catalog.to_codex(
-        offered,
-        base or {},
-        owner=provider.title,
-        context=provider.context_window,
-        images=provider.images,
-    )
+    form = catalog.to_codex(offered, base or {}, owner=provider.title)
     if form["models"]:
         answer_json(flow, form)
     else:  # an empty list would replace Codex's own

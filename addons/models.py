@@ -91,6 +91,7 @@ async def bundled() -> dict[str, Any] | None:
         finally:
             if running.returncode is None:
                 running.kill()
+                await running.wait()
         return catalog.template(output)
     except (OSError, ValueError):
         return None
@@ -102,7 +103,10 @@ def own_instructions() -> str:
     return file.read_text("utf-8")
 
 
-def forget() -> None:
-    """What is under way ends by itself: a tornado fetch that is cancelled logs an error."""
+async def forget() -> None:
+    """A fetch that is under way ends by itself: a cancelled one of tornado's logs an error."""
     _lists.clear()
-    _bundled.clear()
+    waiting, _bundled[:] = list(_bundled), []
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

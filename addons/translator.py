@@ -81,7 +81,9 @@ def addressed(asked: http.Request, target: upstream.Target, made: Exchange) -> h
     request = asked.copy()
     request.url = target.url + PATH[made.provider.dialect]
     request.headers = http.Headers()
-    request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers()})
+    request.headers.update(
+        {"host": urlsplit(target.url).netloc, **upstream.headers(), **made.headers}
+    )
     request.trailers = None
     request.content = made.body
     request.headers["content-length"] = str(len(made.body))

@@ -9,7 +9,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow, Response
 
-from addons import roles, routes, selection, upstream
+from addons import images, roles, routes, selection, upstream
 from addons.routes import Route
 from addons.selection import Choice
 from translate import (
@@ -34,23 +34,31 @@ _learned: dict[tuple[str, str], tuple[Provider, Provider]] = {}
 
 
 @dataclass(frozen=True)
+class Leg:
+    """One way that a turn may take."""
+
+    choice: Choice
+    body: dict[str, Any]  # with its pictures as this provider takes them
+    lost: list[str]
+
+
+@dataclass(frozen=True)
 class Turn:
-    body: dict[str, Any]
     compact: bool
     way: Way
-    choices: tuple[Choice, ...]  # the first one now, the others if it fails
+    legs: tuple[Leg, ...]  # the first one now, the others if it fails
     mended: bool = False  # once, and no more: a later lesson is for the next turn
     story: str = ""  # what the flow's comment says of earlier attempts
 
     @property
     def choice(self) -> Choice:
-        return self.choices[0]
+        return self.legs[0].choice
 
     def exchange(self) -> Exchange:
         """Raises BadRequest."""
-        choice = self.choice
-        way = replace(self.way, provider=profile(choice), model=choice.model)
-        return (compact if self.compact else exchange)(self.body, client="responses", way=way)
+        choice, leg = self.choice, self.legs[0]
+        way = replace(self.way, provider=profile(choice), model=choice.model, lost=leg.lost)
+        return (compact if self.compact else exchange)(leg.body, client="responses", way=way)
 
     def after(self, made: Exchange, reply: Response | None) -> "Turn | None":
         """What to send after this reply, or after none came; None: it must be told as it is."""
@@ -58,12 +66,10 @@ class Turn:
         if reply and (lesson := lesson_of(made, reply, self.choice)):
             story = f"{self.story} · learned: {lesson}"
             return None if self.mended else replace(self, mended=True, story=story)
-        if not self.choices[1:] or (reply and not fails_here(reply.status_code)):
+        if not self.legs[1:] or (reply and not fails_here(reply.status_code)):
             return None
         why = reply.status_code if reply else "no answer"
-        return replace(
-            self, choices=self.choices[1:], story=f"{self.story} · after {title} ({why})"
-        )
+        return replace(self, legs=self.legs[1:], story=f"{self.story} · after {title} ({why})")
 
 
 async def begin(flow: HTTPFlow) -> Turn:
@@ -83,7 +89,11 @@ async def begin(flow: HTTPFlow) -> Turn:
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
     )
-    return Turn(body, whole, way, tuple(found))
+    return Turn(whole, way, tuple([await leg(choice, body) for choice in found]))
+
+
+async def leg(choice: Choice, body: dict[str, Any]) -> Leg:
+    return Leg(choice, *await images.fitted(body, profile(choice)))
 
 
 async def fitted(choice: Choice) -> Choice:

@@ -33,6 +33,14 @@ def provider_name(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def place(text: str, info: ValidationInfo) -> str:
+    """A provider that can be reached: at its own URL, or at that of the upstream."""
+    homeless = text != "demo" and not known(info)[provider_name(text, info)].base_urls
+    if homeless and not info.data.get("upstream", "?"):
+        raise ValueError("lives at no place of its own: relay_upstream must say where it is")
+    return text
+
+
 def quirk_name(text: str) -> str:
     if text not in QUIRKS:
         raise ValueError(f"{text!r} is no quirk; known: {', '.join(sorted(QUIRKS))}")
@@ -104,7 +112,7 @@ def some(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 Role = Literal["subagent", "compaction", "review", "title"]
 Url = Annotated[str, AfterValidator(base_url)]
 Secret = Annotated[SecretStr, AfterValidator(header_value)]
-Name = Annotated[str, AfterValidator(provider_name)]
+Name = Annotated[str, AfterValidator(place)]
 Keys = Annotated[tuple[Secret, ...], BeforeValidator(listed), AfterValidator(some)]
 Host = Annotated[str, AfterValidator(host_name)]
 Quirk = Annotated[str, AfterValidator(quirk_name)]

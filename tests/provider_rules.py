@@ -30,6 +30,7 @@ RULES = {
     "azure": Rules(
         fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING,
         refused={"max_tokens", "reasoning_effort"},  # beside tools
+        description=1024,
     ),
     "deepseek": Rules(
         fields={"thinking"}, images=False, needs_reasoning=True,
@@ -37,28 +38,37 @@ RULES = {
     ),
     "kimi": Rules(
         fields={"thinking", "prompt_cache_key"}, needs_reasoning=True, keywords=MOONSHOT,
+        images=r"kimi-(k2\.[5-9]|k[3-9]).*|moonshot-.*vision.*",
         reasoning_fields={"reasoning_content"}, refused={"temperature", "top_p", *PENALTIES},
     ),
     "qwen": Rules(
         fields={"enable_thinking", "preserve_thinking"}, refused={"reasoning_effort"},
-        reasoning_fields={"reasoning_content"},
+        reasoning_fields={"reasoning_content"}, image_types="png|jpeg|webp",
+        no_json={"enable_thinking": True},
     ),
     "mistral": Rules(
-        include_usage=None, reasoning_fields=NO_REASONING, parts={"thinking"},
+        fields={"prompt_cache_key"}, include_usage=None, reasoning_fields=NO_REASONING,
+        parts={"thinking"},
         call_id=r"[a-zA-Z0-9]{9}", refused={"max_completion_tokens", "seed", "user"},
     ),
     "groq": Rules(
         fields={"service_tier"}, reasoning_fields={"reasoning"}, refused=PENALTIES
     ),
     "xai": Rules(
-        reasoning_fields={"reasoning_content"}, refused={"stop", *PENALTIES}
+        headers={"x-grok-conv-id"}, reasoning_fields={"reasoning_content"},
+        refused={"stop", *PENALTIES}, image_types="png|jpeg",
     ),
     "openrouter": Rules(
-        fields={"reasoning", "verbosity"}, refused={"reasoning_effort"},
-        reasoning_fields={"reasoning", "reasoning_details"},
+        fields={"reasoning", "verbosity", "session_id"}, refused={"reasoning_effort"},
+        reasoning_fields={"reasoning", "reasoning_details"}, hosted={"openrouter:web_search"},
+        # OpenRouterTeam/typescript-sdk: websearchservertoolconfig.ts
+        search_options={
+            "allowed_domains", "engine", "excluded_domains", "max_results", "max_total_results",
+            "search_context_size", "user_location",
+        },
     ),
     "glm": Rules(
-        fields={"thinking", "tool_stream"}, images=False, choices=set(), strict=False,
+        fields={"thinking", "tool_stream"}, images=r"glm-[\d.]+v.*", choices=set(), strict=False,
         reasoning_fields={"reasoning_content"},
         refused={"max_completion_tokens", "parallel_tool_calls", "seed", *PENALTIES},
     ),
@@ -69,9 +79,13 @@ RULES = {
     "gemini": Rules(
         keywords=OPENAPI, call_fields={"extra_content"}, reasoning_fields=NO_REASONING,
         refused={"parallel_tool_calls", "seed", *PENALTIES}, strict=False,
+        image_types="png|jpeg|webp|heic|heif",
     ),
+    "ollama": Rules(image_types="png|jpeg"),
     "lmstudio": Rules(choices={"none", "required"}),
-    "llamacpp": Rules(choices={"none", "required"}, system_first=True),
+    "llamacpp": Rules(
+        choices={"none", "required"}, system_first=True, image_types="png|jpeg|gif"
+    ),
     "vllm": Rules(system_first=True),
     "together": Rules(fields={"reasoning"}),
     "fireworks": Rules(fields={"prompt_cache_key", "service_tier"}),

@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -69,7 +69,7 @@ class Rules:
     )
     needs_reasoning: bool = False  # DeepSeek: reasoning_content with each call of this turn
     system_first: bool = False  # llama.cpp, MiniMax: one system message, at the head
-    images: bool = True
+    images: bool | str = True  # or a pattern of the models that see
     image_in_tool: bool = False
     include_usage: bool | None = True  # a stream must ask for its usage; None: must not
     refused: set[str] = field(default_factory=set)  # fields that others take
@@ -79,6 +79,11 @@ class Rules:
     call_id: str = r"(?s).+"
     call_fields: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)  # of an assistant's content, beside text
+    image_types: str = "png|jpeg|gif|webp"
+    description: int | None = None  # characters of a tool's, at most
+    hosted: set[str] = field(default_factory=set)  # types of tools that the provider runs itself
+    search_options: set[str] = field(default_factory=set)  # what their `parameters` may hold
+    no_json: dict[str, Any] = field(default_factory=dict)  # excludes a response_format; by default
 
 
 def refusal(body: Any, rules: Rules) -> str | None:
@@ -101,6 +106,9 @@ def _faults(body: Any, rules: Rules) -> Iterator[str]:
     if not isinstance(body, dict):
         yield "body: not a JSON object"
         return
+    if isinstance(rules.images, str):
+        sees = bool(re.fullmatch(rules.images, str(body.get("model"))))
+        rules = replace(rules, images=sees)
     for name, value in body.items():
         if (name not in FIELDS and name not in rules.fields) or name in rules.refused:
             yield f"{name}: property is unsupported"
@@ -111,7 +119,7 @@ def _faults(body: Any, rules: Rules) -> Iterator[str]:
             yield f"{name}: missing or empty"
     yield from _stream(body, rules)
     yield from _tools(body, rules)
-    yield from _format(body)
+    yield from _format(body, rules)
     yield from _messages(body.get("messages", []), rules)
 
 
@@ -133,6 +141,9 @@ def _tools(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     names: set[str] = set()
     for i, tool in enumerate(body.get("tools", [])):
         at = f"tools[{i}]"
+        if isinstance(tool, dict) and tool.get("type") in rules.hosted:
+            yield from _hosted(at, tool, rules)
+            continue
         if not isinstance(tool, dict) or tool.get("type") != "function":
             yield f"{at}.type: not a function: {tool!r:.200}"
             continue
@@ -149,6 +160,13 @@ def _tools(body: dict[str, Any], rules: Rules) -> Iterator[str]:
                 yield f"{name}: only allowed when tools are given"
 
 
+def _hosted(at: str, tool: dict[str, Any], rules: Rules) -> Iterator[str]:
+    if unknown := tool.keys() - {"type", "parameters"}:
+        yield f"{at}.{sorted(unknown)[0]}: property is unsupported"
+    if unknown := tool.get("parameters", {}).keys() - rules.search_options:
+        yield f"{at}.parameters.{sorted(unknown)[0]}: property is unsupported"
+
+
 def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator[str]:
     if not isinstance(function, dict):
         yield f"{at}: not an object"
@@ -163,8 +181,7 @@ def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator
         yield f"{at}.name: {name!r} is there twice"
     else:
         names.add(name)
-    if not isinstance(function.get("description", ""), str):
-        yield f"{at}.description: not a string"
+    yield from _description(f"{at}.description", function.get("description", ""), rules)
     if not isinstance(function.get("strict", False), bool):
         yield f"{at}.strict: not a boolean"
     schema = function.get("parameters", {"type": "object"})
@@ -174,6 +191,13 @@ def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator
         yield f"{at}.parameters.properties: not an object"
     elif rules.keywords is not None:
         yield from _schema(f"{at}.parameters", schema, rules.keywords)
+
+
+def _description(at: str, text: Any, rules: Rules) -> Iterator[str]:
+    if not isinstance(text, str):
+        yield f"{at}: not a string"
+    elif rules.description is not None and len(text) > rules.description:
+        yield f"{at}: string too long, {len(text)} characters"
 
 
 def _schema(at: str, schema: Any, keywords: set[str]) -> Iterator[str]:
@@ -206,7 +230,11 @@ def _choice(choice: Any, names: set[str], rules: Rules) -> Iterator[str]:
             yield f"tool_choice: wrong shape: {choice!r}"
 
 
-def _format(body: dict[str, Any]) -> Iterator[str]:
+def _format(body: dict[str, Any], rules: Rules) -> Iterator[str]:
+    if "response_format" in body and any(
+        body.get(name, value) == value for name, value in rules.no_json.items()
+    ):
+        yield f"response_format: not supported with {rules.no_json}"
     match body.get("response_format"):
         case None | {"type": "text" | "json_object"}:
             pass
@@ -336,7 +364,7 @@ def _part(at: str, role: str, part: Any, rules: Rules) -> Iterator[str]:
                 yield f"{at}: this model does not take images"
             if more and more not in [{"detail": d} for d in ("auto", "low", "high")]:
                 yield f"{at}.image_url: wrong fields {more!r}"
-            if not _is_image(url):
+            if not _is_image(url, rules.image_types):
                 yield f"{at}.image_url.url: neither an http URL nor a base64 image: {url:.80}"
         case {"type": str(kind)} if role == "assistant" and kind in rules.parts:
             pass
@@ -344,9 +372,9 @@ def _part(at: str, role: str, part: Any, rules: Rules) -> Iterator[str]:
             yield f"{at}: unknown part {part!r:.200}"
 
 
-def _is_image(url: str) -> bool:
+def _is_image(url: str, types: str) -> bool:
     head, _, data = url.partition(",")
-    if not re.fullmatch(r"data:image/(png|jpeg|gif|webp);base64", head):
+    if not re.fullmatch(rf"data:image/({types});base64", head):
         return url.startswith(("https://", "http://"))
     try:
         return bool(base64.b64decode(data, validate=True))

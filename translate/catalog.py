@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from translate import codec
+from translate.provider import Provider
 
 Json = dict[str, Any]
 
@@ -118,21 +119,27 @@ def every[T](model: Any, paths: Iterable[str], kind: type[T]) -> Iterator[T]:
 
 
 def offered(
-    listed: Iterable[Entry], *, model: str, renames: Iterable[tuple[str, str]]
+    listed: Iterable[Entry], provider: Provider, *, model: str, renames: Iterable[tuple[str, str]]
 ) -> list[Entry]:
     """What the relay offers: the configured model, the renamed ones, then what upstream lists.
 
     A configured name is offered whether upstream lists it or not, and a rename has the properties
-    of its target. Patterns are no names."""
-    known = {one.id: one for one in listed}
+    of its target. Patterns are no names. The provider's table says what its list does not."""
+    known = {one.id: whole(one, provider) for one in listed}
     chosen = [(model, model), *renames] if model else list(renames)
     first_ones: dict[str, Entry] = {}
     for name, target in chosen:
         if not PATTERN.search(name) and name not in first_ones:
-            source = known.get(target, Entry(target))
+            source = known.get(target) or whole(Entry(target), provider)
             title = source.title if name == target else name
             first_ones[name] = replace(source, id=name, title=title or name, chat=True)
     return list((first_ones | {k: v for k, v in known.items() if k not in first_ones}).values())
+
+
+def whole(one: Entry, provider: Provider) -> Entry:
+    table = provider.of(one.id)
+    images = table.images if one.images is None else one.images
+    return replace(one, images=images, context=one.context or table.context_window)
 
 
 def to_openai(listed: Iterable[Entry]) -> Json:
@@ -203,16 +210,10 @@ def template(body: bytes) -> Json | None:
     return None
 
 
-def to_codex(
-    listed: Iterable[Entry], base: Mapping[str, Any], *, owner: str, context: int, images: bool
-) -> Json:
-    """Codex's catalog. `base`: a template's entry, or TEMPLATE with `base_instructions`.
-
-    `context` and `images` hold for models of which upstream does not tell."""
+def to_codex(listed: Iterable[Entry], base: Mapping[str, Any], *, owner: str) -> Json:
+    """Codex's catalog. `base`: a template's entry, or TEMPLATE with `base_instructions`."""
     models = []
     for priority, one in enumerate(one for one in listed if one.chat):
-        window = one.context or context
-        takes_images = images if one.images is None else one.images
         models.append(
             {
                 **base,
@@ -221,9 +222,9 @@ def to_codex(
                 "display_name": one.title or one.id,
                 "description": f"{one.id}, by {owner}",
                 "priority": priority,
-                "context_window": window,
-                "max_context_window": window,
-                "input_modalities": ["text", "image"] if takes_images else ["text"],
+                "context_window": one.context,
+                "max_context_window": one.context,
+                "input_modalities": ["text", "image"] if one.images else ["text"],
             }
         )
     return {"models": models}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from translate import codec, compaction, request, responses, sse
+from translate import codec, compaction, parameters, request, responses, sse
 from translate.chat_to_responses import ChatToResponses
 from translate.compaction import ChatToCompaction
 from translate.errors import IN_STREAM, BadRequest, Failure, failure
@@ -91,6 +91,7 @@ class Exchange:
             body = compaction.to_summary(body, provider, self.dropped)
             machine = ChatToCompaction
         self.body = codec.dumps(body)
+        self.headers = parameters.headers(asked, provider)
         self._machine = machine(
             responses.skeleton(asked, way.id, way.now), tools=tools, provider=provider, model=model
         )

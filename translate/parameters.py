@@ -1,5 +1,6 @@
 """A request's parameters, Responses → Chat, as the provider takes them."""
 
+import re
 from typing import Any
 
 from translate import codec
@@ -31,13 +32,15 @@ def to_chat(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Js
 def _made(name: str, value: Any, provider: Provider, tools: ToolMap, body: Json) -> Json | None:
     if name not in provider.parameters:
         return None
-    if name == "reasoning.effort" and provider.forced and _forces(body):
+    if name == "reasoning.effort" and _excluded(provider, body):
         return None
     return PARAMETERS.get(name, _same)(name, value, provider, tools)
 
 
-def _forces(body: Json) -> bool:
-    return body.get("tool_choice") not in (None, "none")
+def _excluded(provider: Provider, body: Json) -> bool:
+    """Whether what is asked for already excludes thinking."""
+    forces = body.get("tool_choice") not in (None, "none")
+    return bool(forces and provider.forced or "response_format" in body and provider.formatted)
 
 
 def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
@@ -46,8 +49,8 @@ def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
     given: dict[str, Any] = {
         "tool_choice": request.tool_choice,
         "parallel_tool_calls": request.parallel_tool_calls,
-        "reasoning.effort": reasoning_ and reasoning_.effort,
         "text.format": text and text.format,
+        "reasoning.effort": reasoning_ and reasoning_.effort,
         "text.verbosity": text and text.verbosity,
         "max_output_tokens": request.max_output_tokens,
         "include": [name for name in request.include or [] if name != REASONING],
@@ -118,9 +121,12 @@ def _format(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json |
         schema = {key: value[key] for key in keys if value.get(key) is not None}
         if isinstance(schema.get("schema"), dict):
             schema["schema"] = normalised(schema["schema"], provider.subset)
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    known = form in ("json_object", "json_schema") and "json_object" in provider.formats
-    return {"response_format": {"type": "json_object"}} if known else None
+        made: Json = {"type": "json_schema", "json_schema": schema}
+    elif form in ("json_object", "json_schema") and "json_object" in provider.formats:
+        made = {"type": "json_object"}
+    else:
+        return None
+    return {"response_format": made} | provider.formatted
 
 
 def format_in_words(request: ResponsesRequest, provider: Provider) -> str:
@@ -133,7 +139,29 @@ def format_in_words(request: ResponsesRequest, provider: Provider) -> str:
     return f"Answer with JSON alone, valid under this schema:\n{codec.text(form['schema'])}"
 
 
+HEADER = "header:"
+
+
+def _cache_key(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    if provider.cache_key.startswith(HEADER):
+        return {} if _fits_header(value) else None
+    return {provider.cache_key: value}
+
+
+def headers(request: ResponsesRequest, provider: Provider) -> dict[str, str]:
+    """What goes up beside the body."""
+    key = (request.model_extra or {}).get("prompt_cache_key")
+    taken = "prompt_cache_key" in provider.parameters and _fits_header(key)
+    here, name = provider.cache_key.startswith(HEADER), provider.cache_key.removeprefix(HEADER)
+    return {name: str(key)} if taken and here else {}
+
+
+def _fits_header(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,256}", value))
+
+
 PARAMETERS = {
+    "prompt_cache_key": _cache_key,
     "max_output_tokens": _max_tokens,
     "reasoning.effort": _effort,
     "text.format": _format,

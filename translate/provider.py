@@ -54,6 +54,18 @@ class Subset(Data):
     )
 
 
+class Search(Data):
+    """How a provider's own web search is declared."""
+
+    tool: dict[str, JsonValue] = Field({}, description="An entry of `tools`.")
+    fields: dict[str, JsonValue] = Field({}, description="Fields of the request.")
+    options: dict[str, str] = Field(
+        {},
+        description="Options of `web_search` (a dot leads into an object) → where the entry has "
+        "them. Others are reported.",
+    )
+
+
 ALL = Subset.model_validate({})
 
 
@@ -94,6 +106,25 @@ class Provider(Data):
         "(vllm#42407).",
     )
     images: bool = Field(True, description="Whether messages may hold images.")
+    output_images: bool = Field(
+        True,
+        description="Whether images in the outputs of tools follow in a message of the user's, as "
+        "tool messages hold text only; else words tell of their type and size.",
+    )
+    image_side: int = Field(
+        2048,
+        ge=0,
+        description="Pixels of an image's longer side; larger ones are scaled down. 0: any. At "
+        "2,048 models scale images themselves "
+        "(https://developers.openai.com/api/docs/guides/images-vision).",
+    )
+    image_bytes: int = Field(
+        5_000_000, ge=0, description="Bytes of an image in base64; the same. 0: any."
+    )
+    image_types: frozenset[str] = Field(
+        frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"}),
+        description="Media types taken; other images become PNG or JPEG.",
+    )
     reasoning_back: Literal["echo", "reasoning_content", "reasoning", "think", "parts", "never"] = (
         Field(
             "echo",
@@ -118,6 +149,11 @@ class Provider(Data):
         description="Codex's reasoning effort (`*`: any other) → the provider's word for it, or "
         "the fields to send instead; none at all: it is dropped. Others pass unchanged.",
     )
+    cache_key: str = Field(
+        "prompt_cache_key",
+        description="The field for `prompt_cache_key`, where it is taken; `header:` and a name for "
+        "a header.",
+    )
     effort_field: str = Field(
         "reasoning_effort", description="Where that word goes; a dot leads into an object."
     )
@@ -125,6 +161,11 @@ class Provider(Data):
         frozenset({"json_object", "json_schema"}),
         description="Forms of `response_format`. Without `json_schema` the schema is told in the "
         "instructions.",
+    )
+    formatted: dict[str, JsonValue] = Field(
+        {},
+        description="Fields to send with a `response_format`, in place of the effort, where "
+        "thinking excludes that.",
     )
     stream_options: bool = Field(
         True, description="Whether a stream's usage is asked for; else it comes unasked."
@@ -146,6 +187,18 @@ class Provider(Data):
         {},
         description="Fields to send with a tool choice that forces a call, in place of the "
         "effort, where thinking excludes that.",
+    )
+    tools_limit: int = Field(0, ge=0, description="Tools in a request; more are refused. 0: any.")
+    description_limit: int = Field(
+        0,
+        ge=0,
+        description="Characters of a tool's description; a longer one moves to the leading "
+        "instructions. 0: any.",
+    )
+    web_search: Search | None = Field(
+        None,
+        description="Its own search, for `web_search`: only one that the model calls when it "
+        "wants to, as others would be paid for each turn.",
     )
     subset: Subset = Field(ALL, description="What it takes of the schemas of tools.")
     strict: Subset | Literal[False] = Field(

@@ -22,8 +22,7 @@ def to_chat(
     _declare(request, items, tools)
     body: dict[str, Any] = {"model": model, "messages": _Messages(request, provider, tools).made}
     body |= parameters.to_chat(request, provider, tools)
-    if tools.declared:
-        body["tools"] = tools.declared
+    body |= tools.to_chat_tools()
     body["stream"] = True
     if provider.stream_options:
         body["stream_options"] = {"include_usage": True}
@@ -58,6 +57,7 @@ class _Messages:
         for position, item in enumerate(self.items):
             self._item(position, item)
         self.made = self.talk.close()
+        self.leading += tools.manuals
         if words_ := parameters.format_in_words(request, provider):
             self.leading.append(words_)
         if self.leading:
@@ -162,15 +162,16 @@ class _Messages:
         item, place = self.items[position], f"input[{position}].output"
         if item["type"] == "tool_search_output":
             return [{"type": "text", "text": self._found(item)}]
-        return self._seen(output_to_chat(item.get("output"), place, self.tools.dropped), place)
+        parts = output_to_chat(item.get("output"), place, self.tools.dropped)
+        return self._seen(parts, place, self.provider.output_images)
 
     def _found(self, item: Item) -> str:
         """A search's result in words; the tools themselves are declared by now."""
         names = self.tools.names(item.get("tools") or [])
         return f"Tools found, ready to be called: {', '.join(names)}" if names else "None found."
 
-    def _seen(self, parts: list[Item], place: str) -> list[Item]:
-        blind = () if self.provider.images else ("image_url",)
+    def _seen(self, parts: list[Item], place: str, shown: bool = True) -> list[Item]:
+        blind = () if shown and self.provider.images else ("image_url",)
         return words(parts, place, self.tools.dropped, blind)
 
     def _words(self, parts: list[Item], place: str) -> list[Item]:

@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from hashlib import blake2s
 from typing import Any
 
-from translate import codec
+from translate import codec, search
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
-from translate.provider import PLAIN, Provider, Subset
+from translate.provider import PLAIN, Provider, Search, Subset
 from translate.responses import TOOL, check
 from translate.restore import restored
 from translate.schema import closable, normalised
@@ -35,6 +35,8 @@ class ToolMap:
 
     def __init__(self, dropped: list[str], provider: Provider = PLAIN) -> None:
         self.declared: list[Json] = []  # what goes into Chat's `tools`
+        self.search: Search | None = None  # the provider's own, where it was asked for
+        self.manuals: list[str] = []  # descriptions that are longer than the provider takes
         self._provider = provider
         self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
         self.dropped = dropped
@@ -48,10 +50,11 @@ class ToolMap:
         """Add tools in order. A tool declared again, as searches do, is taken once."""
         for here, tool, namespace in _each(tools, place):
             kind = BY_TOOL.get(str(tool.get("type")))
-            if kind is None:
-                self.dropped.append(f"tools[{tool.get('type')}]")
-            elif off := self._off(tool, namespace):
+            if off := self._off(tool, namespace):
                 self.dropped.append(f"tools[{off}] (switched off)")
+            elif kind is None:
+                found = search.to_chat(tool, self._provider.web_search, self.dropped)
+                self.search = found or self.search
             elif kind.tool_type in NAMED and not tool.get("name"):
                 raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
             else:
@@ -73,12 +76,21 @@ class ToolMap:
             self._originals[entry] = schema
         function: Json = {
             "name": self.name(entry),
-            "description": entry.kind.description(tool),
+            "description": self._described(self.name(entry), entry.kind.description(tool)),
             "parameters": parameters,
         }
         if strict:
             function["strict"] = True
         self.declared.append({"type": "function", "function": function})
+
+    def _described(self, name: str, text: str) -> str:
+        """The description, or its beginning where the whole is for the leading instructions."""
+        limit = self._provider.description_limit
+        if not 0 < limit < len(text):
+            return text
+        self.manuals.append(f"# The tool {name}\n\n{text}")
+        rest = f" … (whole in the instructions, under \u201cThe tool {name}\u201d)"
+        return text[: max(0, limit - len(rest))] + rest[-limit:]
 
     def _strict(self, tool: Tool) -> Subset | None:
         """What a strict tool's schema may hold; None where it cannot be strict."""
@@ -89,6 +101,16 @@ class ToolMap:
             return subset
         self.dropped.append(f"tools[{tool.get('name')}].strict")
         return None
+
+    def to_chat_tools(self) -> Json:
+        """The fields for all of these. Raises BadRequest for more tools than are taken."""
+        found = self.search
+        tools = self.declared + ([found.tool] if found and found.tool else [])
+        most = self._provider.tools_limit
+        if 0 < most < len(tools):
+            title = self._provider.title
+            raise BadRequest(f"tools: {len(tools)}, and {title} takes {most}", param="tools")
+        return ({"tools": tools} if tools else {}) | (found.fields if found else {})
 
     def as_declared(self, entry: Entry) -> bool:
         """Whether arguments pass as the model writes them, so that they may stream."""
@@ -158,6 +180,8 @@ class ToolMap:
 
     def choice(self, choice: str | Json) -> str | Json:
         """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""
+        if choice == "none":
+            self.search = None
         said = self._said(choice) if self.declared else "auto"
         form, taken = said if isinstance(said, str) else "function", self._provider.tool_choices
         if form == "auto" or form in taken:
@@ -186,6 +210,8 @@ class ToolMap:
     def _allowed(self, choice: Json) -> str:
         names = {self._chosen(tool) for tool in choice.get("tools") or []}
         self.declared[:] = [t for t in self.declared if t["function"]["name"] in names]
+        if not any(map(search.is_search, choice.get("tools") or [])):
+            self.search = None
         return "required" if choice.get("mode") == "required" and self.declared else "auto"
 
     def _chosen(self, choice: Json) -> str | None:

@@ -98,6 +98,24 @@ async def test_configured_names_are_listed_first() -> None:
     assert [m["priority"] for m in json.loads(answer.body)["models"]] == [0, 1, 2]
 
 
+@bounded
+async def test_each_model_takes_the_pictures_that_its_own_table_says() -> None:
+    listed = {
+        "data": [
+            {"id": "glm-5.2"},
+            {"id": "glm-4.6v"},
+            {"id": "glm-9", "input_modalities": ["image"]},
+        ]
+    }
+    options = {"relay_provider": "glm", "relay_model_map": "seer:glm-4.6v,blind:glm-5.2"}
+    async with relay(lists(json.dumps(listed).encode()), **options) as (client, _):
+        answer = await get(client, "/models?client_version=1")
+    models = json.loads(answer.body)["models"]
+    assert {one["slug"]: "image" in one["input_modalities"] for one in models} == {
+        "seer": True, "blind": False, "glm-5.2": False, "glm-4.6v": True, "glm-9": True,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("body", "status"), [(b"no", 404), (b"<html>", 200), (b"", 500), (b"", 302)]
 )

@@ -248,6 +248,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize("name", ["azure", "generic"])
+def test_provider_without_a_place_of_its_own_needs_an_upstream(name: str) -> None:
+    with pytest.raises(Wrong, match="relay_upstream must say where it is"):
+        read({"relay_provider": name}, {})
+    upstream = {"CODEX_RELAY_UPSTREAM": "https://mine.openai.azure.com/openai/v1"}
+    assert read({"relay_provider": name}, upstream).provider == name
+    with pytest.raises(Wrong) as wrong:  # one fault, told once
+        read({"relay_provider": name, "relay_upstream": "nowhere"}, {})
+    assert len(wrong.value.args) == 1
+    assert read({"relay_provider": "demo"}, {}).provider == "demo"
+
+
 # The real mitmdump
 
 
@@ -273,6 +285,7 @@ def mitmdump(
         (["--set", "stream_large_bodies=1k"], {}, "", "stream_large_bodies is set: the relay"),
         (["--set", "relay_prot=1"], {}, "", "relay_prot is unknown: did you mean relay_port?"),
         ([], {"CODEX_RELAY_UPSTREAM": "x"}, "", "CODEX_RELAY_UPSTREAM is 'x': not an http"),
+        (["--set", "relay_provider=azure"], {}, "", "relay_upstream must say where it is"),
         ([], {}, "relay_retries: [1, 2]", "relay_retries is '1,2': should be a valid integer"),
         (
             ["--set", "relay_api_key=hush", "--set", "relay_api_key=hush"],

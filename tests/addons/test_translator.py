@@ -684,3 +684,13 @@ async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             await client.ask("/v1/responses", b'{"model": "\\ud800x", "input": "Hello."}')
     assert seen and seen[0].encode()
+
+
+@bounded
+async def test_conversation_is_named_in_a_header_where_the_provider_wants_that() -> None:
+    async with relay(says(), relay_provider="xai") as (above, port):
+        answer = await answered(port, prompt_cache_key="thread-1")
+    assert said(answer) == "Hi."
+    assert above.seen[0].headers["x-grok-conv-id"] == "thread-1"
+    assert "prompt_cache_key" not in json.loads(above.seen[0].body)
+    assert "x-relay-dropped" not in answer.headers

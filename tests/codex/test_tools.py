@@ -1,9 +1,16 @@
 """Codex's special tools: MCP, code mode, tool search, sub-agents, view_image."""
 
+import base64
+import io
 import json
+from pathlib import Path
+
+import PIL.Image
 
 from tests.codex.conftest import PIXEL, NewCodex
+from tests.codex.driver import Relay
 from tests.fake_provider import FakeProvider, Request, images, texts
+from tests.provider_rules import RULES
 from tests.replies import Call, call, say
 
 CODE_MODEL, CLASSIC_MODEL = "gpt-6-sol", "gpt-5.5"  # as the installed Codex's own catalog has them
@@ -38,6 +45,49 @@ def test_view_image(codex: NewCodex, provider: FakeProvider) -> None:
     assert run.exit_code == 0
     _, second = provider.chats
     assert [url[:14] for m in second.messages for url in images(m)] == ["data:image/png"]
+
+
+def test_view_image_of_a_camera(codex: NewCodex, provider: FakeProvider) -> None:
+    """Codex (0.169) scales it down itself; it arrives as it says it is."""
+    provider.reply(call("view_image", path="oven.jpg"))
+    provider.reply(say("An oven."))
+    client = codex()
+    PIL.Image.effect_noise((6000, 4000), 60).save(client.work / "oven.jpg", quality=70)
+    run = client.exec("Look at oven.jpg.")
+    assert run.exit_code == 0 and run.text == "An oven."
+    [url] = [url for message in provider.chats[1].messages for url in images(message)]
+    assert max(opened(url).size) <= 2048
+
+
+def test_picture_in_a_format_that_is_not_taken(
+    codex: NewCodex, provider: FakeProvider, tmp_path: Path
+) -> None:
+    """Codex sends WebP as it is; llama.cpp cannot read it. Each turn has the same bytes."""
+    provider.rules = RULES["llamacpp"]
+    provider.reply(call("view_image", path="oven.webp"))
+    provider.reply(call("exec_command", cmd="true"))
+    provider.reply(say("An oven."))
+    key = provider.key or ""
+    relay = Relay(tmp_path / "relay", upstream=provider.url, api_key=key, provider="llamacpp")
+    try:
+        client = codex(relay=relay)
+        PIL.Image.new("RGB", (60, 40), "red").save(client.work / "oven.webp")
+        run = client.exec("Look at oven.webp.")
+    finally:
+        relay.stop()
+    assert run.exit_code == 0 and run.text == "An oven."
+    second, third = ([u for m in chat.messages for u in images(m)] for chat in provider.chats[1:])
+    assert second == third
+    [url] = second
+    assert opened(url).format == "PNG" and opened(url).size == (60, 40)
+
+
+def opened(url: str) -> PIL.Image.Image:
+    """A picture that is what its data: URL says."""
+    head, _, data = url.partition(",")
+    found = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
+    assert head == f"data:{found.get_format_mimetype()};base64"
+    return found
 
 
 def test_code_mode(codex: NewCodex, provider: FakeProvider) -> None:

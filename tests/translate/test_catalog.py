@@ -3,6 +3,7 @@ import json
 import pytest
 from openai.types import Model
 
+from tests.translate.support import PLAIN, provider
 from translate import catalog
 from translate.catalog import Entry
 
@@ -174,19 +175,37 @@ def test_models_that_do_not_chat_by_what_their_list_says(more: dict[str, object]
 def test_configured_names_come_first_and_need_not_be_listed() -> None:
     listed = [Entry("a"), Entry("b", "Bee", context=5, images=True), Entry("c")]
     renames = [("x", "b"), ("y*", "c"), ("y?", "c"), ("[y]", "c"), ("x", "a"), ("z", "away")]
-    offered = catalog.offered(listed, model="c", renames=renames)
+    offered = catalog.offered(listed, PLAIN, model="c", renames=renames)
     assert [one.id for one in offered] == ["c", "x", "z", "a", "b"]
     assert offered[1] == Entry("x", "x", context=5, images=True)  # as its target
-    assert offered[2] == Entry("z", "z")
+    assert offered[2] == Entry("z", "z", context=128_000, images=True)  # as the table has it
 
 
 def test_a_configured_model_is_offered_whatever_its_name_suggests() -> None:
-    [one] = catalog.offered([Entry("my-image-chat", chat=False)], model="my-image-chat", renames=())
+    [one] = catalog.offered(
+        [Entry("my-image-chat", chat=False)], PLAIN, model="my-image-chat", renames=()
+    )
     assert one.chat
 
 
 def test_nothing_configured_is_what_upstream_lists() -> None:
-    assert catalog.offered([Entry("a")], model="", renames=()) == [Entry("a")]
+    [one] = catalog.offered([Entry("a")], PLAIN, model="", renames=())
+    assert one == Entry("a", context=128_000, images=True)
+
+
+def test_a_models_own_table_says_what_the_list_does_not() -> None:
+    mine = provider(
+        images=False, context_window=7, models={"*vl*": {"images": True, "context_window": 9}}
+    )
+    listed = [Entry("q"), Entry("q-vl"), Entry("p-vl", images=False, context=5)]
+    renames = [("seer", "org/q-vl")]
+    offered = catalog.offered(listed, mine, model="", renames=renames)
+    assert [(one.id, one.images, one.context) for one in offered] == [
+        ("seer", True, 9),
+        ("q", False, 7),
+        ("q-vl", True, 9),
+        ("p-vl", False, 5),  # what the list says counts
+    ]
 
 
 def test_openais_form() -> None:
@@ -201,8 +220,9 @@ BASE = catalog.TEMPLATE | {"base_instructions": "You are Codex."}
 
 
 def test_codexs_form() -> None:
-    listed = [Entry("a", "A", context=1000, images=False), Entry("e", chat=False), Entry("b")]
-    models = catalog.to_codex(listed, BASE, owner="P", context=7, images=True)["models"]
+    b = Entry("b", context=7, images=True)
+    listed = [Entry("a", "A", context=1000, images=False), Entry("e", chat=False), b]
+    models = catalog.to_codex(listed, BASE, owner="P")["models"]
     assert [(m["slug"], m["display_name"], m["priority"]) for m in models] == [
         ("a", "A", 0),
         ("b", "b", 1),
@@ -235,7 +255,7 @@ def test_the_template_is_the_classic_entry_of_codexs_catalog() -> None:
     assert base["slug"] == "classic"
     text = base["base_instructions"]
     assert text == "You are Codex, a coding agent. You share a workspace."
-    [made] = catalog.to_codex([Entry("m")], base, owner="P", context=7, images=True)["models"]
+    [made] = catalog.to_codex([Entry("m")], base, owner="P")["models"]
     assert (made["slug"], made["some_new_field"]) == ("m", 5)
 
 

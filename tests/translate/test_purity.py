@@ -11,7 +11,7 @@ ROWS = [
     {"codec", "sse", "responses", "provider", "errors", "envelope"},
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
-        *("tools", "quirks", "catalog", "tables", "learn"),
+        *("tools", "quirks", "catalog", "tables", "learn", "search"),
     },
     {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses"},
     {"exchange"},

@@ -279,3 +279,55 @@ def test_reasoning_that_cannot_go_back_is_reported() -> None:
 def test_call_without_a_name_has_a_legal_one() -> None:
     [message, _] = messages({"type": "function_call", "call_id": "c", "arguments": "{}"})
     assert message["tool_calls"][0]["function"]["name"] == "unknown"
+
+
+def test_cache_key_goes_where_the_provider_has_it() -> None:
+    takes = {"takes": ["prompt_cache_key"]}
+    asked = {"prompt_cache_key": "thread-1"}
+    plain = carry(asked, to=provider(**takes))
+    renamed = carry(asked, to=provider(**takes, cache_key="session"))
+    header = carry(asked, to=provider(**takes, cache_key="header:x-session"))
+    assert [json.loads(one.body).get("prompt_cache_key") for one in (plain, renamed, header)] == [
+        *("thread-1", None, None),
+    ]
+    assert json.loads(renamed.body)["session"] == "thread-1"
+    assert (plain.headers, renamed.headers, header.headers) == ({}, {}, {"x-session": "thread-1"})
+    assert plain.dropped == renamed.dropped == header.dropped == []
+    refused = carry(asked, to=provider(cache_key="header:x-session"))
+    assert (refused.headers, refused.dropped) == ({}, ["prompt_cache_key"])
+
+
+@pytest.mark.parametrize("key", ["two words", "line\r\nx-evil: 1", "é", "x" * 257, 5, ["a"]])
+def test_cache_key_that_no_header_can_carry_is_reported(key: Any) -> None:
+    to = provider(takes=["prompt_cache_key"], cache_key="header:x-session")
+    made = carry({"prompt_cache_key": key}, to=to)
+    assert (made.headers, made.dropped) == ({}, ["prompt_cache_key"])
+
+
+def test_response_format_takes_the_place_of_thinking_where_they_exclude_each_other() -> None:
+    to = provider(formatted={"think": False}, efforts={"*": {"think": True}})
+    asked = {"reasoning": {"effort": "low"}}
+    made = carry({**asked, "text": {"format": SCHEMA}}, to=to)
+    body = json.loads(made.body)
+    assert body["think"] is False and "response_format" in body
+    assert made.dropped == ["reasoning.effort"]
+    assert sent(asked, to=to)["think"] is True
+    assert sent({**asked, "text": {"format": {"type": "text"}}}, to=to)["think"] is True
+
+
+def test_images_in_outputs_are_words_where_the_table_says_so() -> None:
+    url = "data:image/png;base64,AAAA"
+    image = {"type": "input_image", "image_url": url}
+    items = [
+        {"role": "user", "content": [image]},
+        {"type": "function_call", "name": "look", "arguments": "{}", "call_id": "c"},
+        {"type": "function_call_output", "call_id": "c", "output": [image]},
+    ]
+    made = messages(*items, to=provider(output_images=False))
+    assert made[0]["content"] == [{"type": "image_url", "image_url": {"url": url}}]
+    assert made[-1]["content"] == "[image: image/png, 3 bytes, not shown]"
+    assert carry(input=items, to=provider(output_images=False)).dropped == [
+        "input[2].output (image_url)"
+    ]
+    follows = messages(*items)[-1]
+    assert follows["role"] == "user" and follows["content"][1]["type"] == "image_url"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.translate.support import Json, carry, sent
+from tests.translate.support import Json, carry, provider, sent
 from translate import BadRequest
 from translate.kinds import CUSTOM, FUNCTION, LOCAL_SHELL, TOOL_SEARCH
 from translate.tools import Entry, ToolMap
@@ -307,3 +307,41 @@ def test_history_holds_objects_only(arguments: Any, carried: str) -> None:
 )
 def test_odd_arguments_make_the_best_of_it(kind: Any, arguments: str, payload: Json) -> None:
     assert kind.payload(arguments) == payload
+
+
+LONG = "Bakes bread. " * 20
+
+
+def test_long_description_moves_whole_to_the_leading_instructions() -> None:
+    tools = [function("bake", description=LONG), function("eat", description="Eats.")]
+    body = sent(to=provider(description_limit=90), instructions="Be brief.", tools=tools)
+    lead, asked = body["messages"]
+    assert lead["content"] == f"Be brief.\n\n# The tool bake\n\n{LONG}"
+    assert asked["content"] == "Hello."
+    short, untouched = (tool["function"]["description"] for tool in body["tools"])
+    assert len(short) == 90 and short.startswith("Bakes bread. Bakes")
+    assert short.endswith("(whole in the instructions, under “The tool bake”)")
+    assert untouched == "Eats."
+    assert body == sent(to=provider(description_limit=90), instructions="Be brief.", tools=tools)
+
+
+@pytest.mark.parametrize("limit", [1, 20])
+def test_no_limit_of_descriptions_is_too_small(limit: int) -> None:
+    body = sent(to=provider(description_limit=limit), tools=[function("bake", description=LONG)])
+    assert len(body["tools"][0]["function"]["description"]) == limit
+    assert body["messages"][0]["content"].endswith(LONG)
+
+
+def test_description_as_long_as_the_limit_stays() -> None:
+    body = sent(to=provider(description_limit=5), tools=[function("eat", description="Eats.")])
+    assert body["tools"][0]["function"]["description"] == "Eats."
+    assert [message["role"] for message in body["messages"]] == ["user"]
+
+
+def test_more_tools_than_the_provider_takes_are_refused_in_clear_words() -> None:
+    few = provider(tools_limit=2)
+    tools = [function(name) for name in "abc"]
+    assert len(sent(to=few, tools=tools[:2])["tools"]) == 2
+    with pytest.raises(BadRequest, match="^tools: 3, and Odd takes 2$") as refused:
+        carry(to=few, tools=tools)
+    assert refused.value.param == "tools"
