@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic import ValidationError as Invalid
 
-from translate import QUIRKS, Provider, providers
+from addons.values import Host, Keys, Place, Quirk, Renames, Seconds, Secret, Url, listed
+from translate import Provider, providers
 
 ENV, OPTION = "CODEX_RELAY_", "relay_"
 
@@ -24,68 +24,13 @@ def known() -> dict[str, Provider]:
     return providers(file.read_text("utf-8"))
 
 
-def base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if not re.fullmatch(r"https?", parts.scheme) or not parts.hostname or re.search(r"\s", text):
-        raise ValueError("not an http(s) URL")
-    if parts.username or parts.password:
-        raise ValueError("has a user name in it, which is not sent; the key goes into api_key")
-    if parts.query or parts.fragment:
-        raise ValueError("has a query or a fragment, to which no path can be added")
-    parts.port  # noqa: B018 - raises ValueError for what is no port
-    return text.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-
-
 def provider_name(text: str) -> str:
     if text not in known():
         raise ValueError(f"unknown provider; known: {', '.join(sorted(known()))}")
     return text
 
 
-def quirk_name(text: str) -> str:
-    if text not in QUIRKS:
-        raise ValueError(f"{text!r} is no quirk; known: {', '.join(sorted(QUIRKS))}")
-    return text
-
-
-def header_value(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("has spaces or other characters that no HTTP header can carry")
-    return secret
-
-
-def host_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", text):
-        raise ValueError(f"{text!r} is no host name; it is given without port and brackets")
-    return text.lower()
-
-
-def listed(text: object) -> object:
-    return [x for part in text.split(",") if (x := part.strip())] if isinstance(text, str) else text
-
-
-def renames(text: object) -> object:
-    found = listed(text)
-    pairs = [tuple(x.split(":", 1)) for x in found] if isinstance(found, list) else found
-    if isinstance(pairs, list) and not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise ValueError("not a list of name:name pairs")
-    return pairs
-
-
-def some(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if not values:
-        raise ValueError("has no key in it")
-    return values
-
-
-Url = Annotated[str, AfterValidator(base_url)]
-Secret = Annotated[SecretStr, AfterValidator(header_value)]
 Name = Annotated[str, AfterValidator(provider_name)]
-Keys = Annotated[tuple[Secret, ...], BeforeValidator(listed), AfterValidator(some)]
-Host = Annotated[str, AfterValidator(host_name)]
-Quirk = Annotated[str, AfterValidator(quirk_name)]
-Renames = Annotated[tuple[tuple[str, str], ...], BeforeValidator(renames)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Settings(BaseModel):
@@ -156,6 +101,21 @@ class Settings(BaseModel):
     )
     models_ttl: Seconds = Field(
         300.0, description="Seconds that the upstream's model list is kept.", examples=["300"]
+    )
+    store: Place = Field(
+        "",
+        description="Where responses are kept for clients that ask for it: a file (else one in "
+        "the user's data folder), `redis://…`, or `off`.",
+        examples=["redis://localhost:6379/0"],
+        repr=False,  # it may hold a password
+    )
+    store_days: Annotated[float, Field(gt=0, le=36_500)] = Field(
+        30.0, description="Days that a conversation is kept after its last use.", examples=["7"]
+    )
+    store_megabytes: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
+        256.0,
+        description="What may be kept; the conversations unused for longest go first.",
+        examples=["1024"],
     )
 
 
