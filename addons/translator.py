@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from addons import config, routes, transport, upstream
+from addons import config, routes, store, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
 from translate import BadRequest, Exchange, Reply, Way, compact, compaction, decode, exchange
@@ -37,6 +37,8 @@ class Translator:
             transport.attach(flow, line(flow, made, upstream.secrets(target)))
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
+        except store.Unavailable as error:
+            refuse(flow, 503, str(error), "store_unavailable")
         except Exception:  # without an answer here the flow would go on to where it was addressed
             logging.exception("codex-relay failed at a request")
             refuse(flow, 500, "codex-relay failed at this request; its log says how.")
@@ -78,6 +80,9 @@ async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
         model=model,
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
+        history=await store.before(body.get("previous_response_id")),
+        keep=store.keep(),
+        clock=lambda: int(time.time()),
     )
     made = cross(body, client="responses", way=way)
     flow.comment = story(made)
