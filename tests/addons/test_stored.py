@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mitmproxy import http
 
 from addons import store
 from addons.codex import Codex
@@ -211,6 +212,27 @@ async def test_codex_is_told_as_ever_of_what_is_not_ours(tmp_path: Path) -> None
             port, "GET", "/v1/responses/resp_theirs", "api.openai.com", originator="codex_exec"
         )
     assert answer.status == 404 and "relay_isolate" in error_of(answer)["message"]
+
+
+class Theirs:
+    """Stands for OpenAI behind the relay: nothing goes out of a test."""
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        if not flow.response and flow.request.host == "api.openai.com":
+            flow.response = http.Response.make(200, f"theirs: {flow.request.path}")
+
+
+@pytest.mark.parametrize("place", ["kept.db", "off"])
+@bounded
+async def test_what_another_program_kept_at_openai_it_finds_there(
+    place: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    where = place if place == "off" else str(tmp_path_factory.mktemp("store") / place)
+    chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Codex(), Translator()]
+    async with proxy(*chain, Theirs(), relay_store=where) as (_, port):
+        for method, path in (("GET", "/v1/responses/resp_1"), ("DELETE", "/v1/responses/resp_1")):
+            answer = await call(port, method, path, "api.openai.com")
+            assert answer.body == f"theirs: {path}".encode()
 
 
 @bounded
