@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import Redis as Client
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
 from addons.place import Limits, Missing
@@ -22,9 +23,10 @@ class Redis:
 
     def __init__(self, url: str, limits: Limits) -> None:
         self._limits = limits
-        # A connection that Redis closed meanwhile is made anew, once; all waits are bounded.
+        # A connection that Redis closed meanwhile is made anew, once.
+        again = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
         self._client: Any = Client.from_url(
-            url, socket_connect_timeout=2, socket_timeout=3, retry=Retry(NoBackoff(), 1)
+            url, socket_connect_timeout=2, socket_timeout=2, retry=again
         )
 
     def keep(self, id: str, previous: str | None, data: bytes, now: float) -> None:

@@ -59,14 +59,16 @@ class Keeper:
         """A response and all before it, oldest first. Raises Missing, Unavailable."""
         if not id.isascii():
             raise Missing(id)
-        found = await self._ask(lambda place: place.chain(id, time.time()))
-        return [Kept.load(data) for data in found]
+        return await self._ask(
+            lambda place: [Kept.load(data) for data in place.chain(id, time.time())]
+        )
 
     async def find(self, id: str) -> Kept | None:
         if not id.isascii():
             return None
-        data = await self._ask(lambda place: place.find(id, time.time()))
-        return Kept.load(data) if data else None
+        return await self._ask(
+            lambda place: Kept.load(data) if (data := place.find(id, time.time())) else None
+        )
 
     async def remove(self, id: str) -> bool:
         return await self._ask(lambda place: place.remove(id, time.time()))

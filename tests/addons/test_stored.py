@@ -273,6 +273,25 @@ async def test_redis_that_is_gone_is_an_answer_and_not_a_loss(
 
 
 @bounded
+async def test_redis_that_is_silent_does_not_hold_the_client() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = "redis://{}:{}".format(*server.sockets[0].getsockname())
+    async with (
+        server,
+        relay(says("Hi."), relay_store=url) as (_, port),
+        Client.connect(port) as asking,
+        Client.connect(port) as talking,
+    ):
+        asking.send("/v1/responses/resp_1", b"", method="GET", host="localhost")
+        assert (await ask(talking, stream=False)).status == 200
+        assert (await asking.head(within=15)).status == 503
+
+
+@bounded
 async def test_a_file_that_cannot_be_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
