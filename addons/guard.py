@@ -14,7 +14,7 @@ from addons.line import OWN
 from addons.routes import OPENAI, Route
 
 # What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
-KEYED = frozenset({Route.RELAY, Route.COMPACT, Route.MODELS})
+KEYED = routes.STORED | {Route.RELAY, Route.COMPACT, Route.MODELS}
 
 
 class Guard:

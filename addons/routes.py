@@ -1,5 +1,6 @@
 """Host, path and client → relay it, answer it, pass it on, refuse it. One table, one function."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -11,6 +12,10 @@ from addons import config, transport
 class Route(StrEnum):
     RELAY = "relay"  # to the provider, translated
     COMPACT = "compact"  # the same, for a summary of the conversation
+    RETRIEVE = "retrieve"  # a kept response
+    DELETE = "delete"
+    ITEMS = "items"  # of its input
+    CANCEL = "cancel"
     UPGRADE = "upgrade"  # to WebSocket: declined, so that the client uses RELAY
     MODELS = "models"
     ACCOUNT = "account"
@@ -27,6 +32,9 @@ WEBSOCKET = "websocket"  # stands for the method of an upgrade
 
 RESPONSES = {"POST": Route.RELAY, WEBSOCKET: Route.UPGRADE}
 COMPACT = {"POST": Route.COMPACT}
+KEPT = {"GET": Route.RETRIEVE, "DELETE": Route.DELETE}
+ITEMS = {"GET": Route.ITEMS}
+CANCEL = {"POST": Route.CANCEL}
 MODELS = {"GET": Route.MODELS}
 ACCOUNT = {"GET": Route.ACCOUNT}
 
@@ -34,6 +42,9 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     "api.openai.com": {
         "/v1/responses": RESPONSES,
         "/v1/responses/compact": COMPACT,
+        "/v1/responses/{id}": KEPT,
+        "/v1/responses/{id}/input_items": ITEMS,
+        "/v1/responses/{id}/cancel": CANCEL,
         "/v1/models": MODELS,
     },
     "chatgpt.com": {
@@ -51,6 +62,12 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/responses/compact": COMPACT,
         "/v1/responses/compact": COMPACT,
         "/backend-api/codex/responses/compact": COMPACT,
+        "/responses/{id}": KEPT,
+        "/v1/responses/{id}": KEPT,
+        "/responses/{id}/input_items": ITEMS,
+        "/v1/responses/{id}/input_items": ITEMS,
+        "/responses/{id}/cancel": CANCEL,
+        "/v1/responses/{id}/cancel": CANCEL,
         "/models": MODELS,
         "/v1/models": MODELS,
         "/backend-api/codex/models": MODELS,
@@ -58,9 +75,11 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     },
 }
 OPENAI = frozenset(host for host in TABLE if host)
+ID = re.compile(r"(?<=/responses/)[^/?]+")
+STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
 # On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.
-ANYBODY = frozenset({Route.RELAY, Route.COMPACT, Route.UPGRADE})
+ANYBODY = STORED | {Route.RELAY, Route.COMPACT, Route.UPGRADE}
 
 
 def decide(
@@ -78,13 +97,19 @@ def decide(
         return route or (Route.METHOD if methods else Route.MISSING)
     if route in ANYBODY or (route and from_codex(headers)):
         return route
+    return elsewhere(headers, isolate)
+
+
+def elsewhere(headers: Mapping[str, str], isolate: bool) -> Route:
+    """What is done with a call to OpenAI that is not ours to answer."""
     return Route.ISOLATED if isolate and from_codex(headers) else Route.PASS
 
 
 def methods_of(site: str | None, path: str) -> Mapping[str, Route]:
     """What is done with this path, by method; nothing where it is not ours."""
     plain = path.partition("?")[0]
-    return TABLE[site].get(plain if plain == "/" else plain.rstrip("/"), {})
+    plain = plain if plain == "/" else plain.rstrip("/")
+    return TABLE[site].get(plain) or TABLE[site].get(ID.sub("{id}", plain, 1), {})
 
 
 def from_codex(headers: Mapping[str, str]) -> bool:
@@ -108,6 +133,18 @@ def route_of(flow: http.HTTPFlow) -> Route:
             isolate=config.settings().isolate,
         ).value
     return Route(flow.metadata["relay.route"])
+
+
+def give_back(flow: http.HTTPFlow) -> None:
+    """The flow turned out to be none of ours."""
+    isolate = config.settings().isolate
+    flow.metadata["relay.route"] = elsewhere(flow.request.headers, isolate).value
+
+
+def id_of(flow: http.HTTPFlow) -> str:
+    """What stands for `{id}` in the path."""
+    found = ID.search(flow.request.path)
+    return found[0] if found else ""
 
 
 class Routes:

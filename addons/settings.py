@@ -13,6 +13,7 @@ from addons.values import (
     Host,
     Keys,
     Name,
+    Place,
     Port,
     Ports,
     Quirk,
@@ -119,6 +120,21 @@ class Settings(BaseModel):
     )
     models_ttl: Seconds = Field(
         300.0, description="Seconds that the upstream's model list is kept.", examples=["300"]
+    )
+    store: Place = Field(
+        "",
+        description="Where responses are kept for clients that ask for it: a file (else one in "
+        "the user's data folder), `redis://…`, or `off`.",
+        examples=["redis://localhost:6379/0"],
+        repr=False,  # it may hold a password
+    )
+    store_days: Annotated[float, Field(gt=0, le=36_500)] = Field(
+        30.0, description="Days that a conversation is kept after its last use.", examples=["7"]
+    )
+    store_megabytes: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
+        256.0,
+        description="What may be kept; the conversations unused for longest go first.",
+        examples=["1024"],
     )
 
 

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
-from addons import config, routes, transport, upstream
+from addons import config, routes, store, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
 from addons.turn import Turn, begin
@@ -34,6 +34,8 @@ class Translator:
             self.send(flow, await begin(flow))
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
+        except store.Unavailable as error:
+            refuse(flow, 503, str(error), "store_unavailable")
         except Exception:  # without an answer here the flow would go on to where it was addressed
             logging.exception("codex-relay failed at a request")
             refuse(flow, 500, "codex-relay failed at this request; its log says how.")

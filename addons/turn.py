@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mitmproxy.http import HTTPFlow, Response
 
-from addons import images, roles, routes, selection, upstream
+from addons import images, roles, routes, selection, store, upstream
 from addons.routes import Route
 from addons.selection import Choice
 from translate import (
@@ -29,6 +30,8 @@ from translate import (
 ELSEWHERE = frozenset({401, 402, 403, 404, 408, 429})
 KEPT = 256  # lessons
 
+type Json = dict[str, Any]
+
 # By URL and model: the profile that it was learned from, and the better one.
 _learned: dict[tuple[str, str], tuple[Provider, Provider]] = {}
 
@@ -38,8 +41,9 @@ class Leg:
     """One way that a turn may take."""
 
     choice: Choice
-    body: dict[str, Any]  # with its pictures as this provider takes them
+    body: Json  # with its pictures as this provider takes them
     lost: list[str]
+    history: Sequence[Json] | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Turn:
     def exchange(self) -> Exchange:
         """Raises BadRequest."""
         choice, leg = self.choice, self.legs[0]
-        way = replace(self.way, provider=profile(choice), model=choice.model, lost=leg.lost)
+        way = replace(self.way, provider=profile(choice), model=choice.model)
+        way = replace(way, lost=leg.lost, history=leg.history)
         return (compact if self.compact else exchange)(leg.body, client="responses", way=way)
 
     def after(self, made: Exchange, reply: Response | None) -> "Turn | None":
@@ -83,17 +88,23 @@ async def begin(flow: HTTPFlow) -> Turn:
     found = await selection.choices(flow, str(body.get("model")), role)
     if whole or triggered(body.get("input")):
         found = await asyncio.gather(*map(fitted, found))
+    before = await store.before(body.get("previous_response_id"))
     way = Way(
         provider=found[0].target.provider,
         model=found[0].model,
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
+        keep=store.keep(),
+        clock=lambda: int(time.time()),
     )
-    return Turn(whole, way, tuple([await leg(choice, body) for choice in found]))
+    return Turn(whole, way, tuple([await leg(choice, body, before) for choice in found]))
 
 
-async def leg(choice: Choice, body: dict[str, Any]) -> Leg:
-    return Leg(choice, *await images.fitted(body, profile(choice)))
+async def leg(choice: Choice, body: Json, before: Sequence[Json] | None) -> Leg:
+    provider = profile(choice)
+    body, lost = await images.fitted(body, provider)
+    history = before and (await images.fitted({"input": before}, provider))[0]["input"]
+    return Leg(choice, body, lost, history)
 
 
 async def fitted(choice: Choice) -> Choice:

@@ -33,7 +33,7 @@ def provider_name(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def place(text: str, info: ValidationInfo) -> str:
+def reachable(text: str, info: ValidationInfo) -> str:
     """A provider that can be reached: at its own URL, or at that of the upstream."""
     homeless = text != "demo" and not known(info)[provider_name(text, info)].base_urls
     if homeless and not info.data.get("upstream", "?"):
@@ -109,10 +109,32 @@ def some(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return values
 
 
+OFF = "off"
+REDIS = ("redis://", "rediss://", "unix://")
+SQLITE = "sqlite://"
+
+
+def place(text: str) -> str:
+    """`off`, a URL of Redis, or the path of a file, which may be written as a URL."""
+    if text.lower() == OFF:
+        return OFF
+    if text.startswith(REDIS):
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError for what is no port
+        if not (parts.hostname or parts.scheme == "unix" and parts.path):
+            raise ValueError("names no host")
+        return text
+    path = "/" + text.removeprefix(SQLITE).lstrip("/") if text.startswith(SQLITE) else text
+    path = re.sub(r"^/(?=[A-Za-z]:)", "", path)  # sqlite:///C:/…
+    if "://" in path or path.endswith(("/", "\\")):
+        raise ValueError("neither a file, nor redis://…, nor off")
+    return path
+
+
 Role = Literal["subagent", "compaction", "review", "title"]
 Url = Annotated[str, AfterValidator(base_url)]
 Secret = Annotated[SecretStr, AfterValidator(header_value)]
-Name = Annotated[str, AfterValidator(place)]
+Name = Annotated[str, AfterValidator(reachable)]
 Keys = Annotated[tuple[Secret, ...], BeforeValidator(listed), AfterValidator(some)]
 Host = Annotated[str, AfterValidator(host_name)]
 Quirk = Annotated[str, AfterValidator(quirk_name)]
@@ -123,3 +145,4 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Ports = Annotated[tuple[tuple[str, Port], ...], BeforeValidator(ports)]
 Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Place = Annotated[str, AfterValidator(place)]

@@ -1,8 +1,9 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
 from translate.compaction import triggered
-from translate.errors import BadRequest, error_body, out_of_quota
+from translate.errors import BadRequest, error_body, no_previous, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
+from translate.kept import Kept, history, listed
 from translate.learn import learn, told
 from translate.provider import Dialect, Provider
 from translate.quirks import QUIRKS
@@ -12,6 +13,7 @@ __all__ = [
     "BadRequest",
     "Dialect",
     "Exchange",
+    "Kept",
     "Provider",
     "QUIRKS",
     "Reply",
@@ -21,7 +23,10 @@ __all__ = [
     "decode",
     "error_body",
     "exchange",
+    "history",
     "learn",
+    "listed",
+    "no_previous",
     "out_of_quota",
     "providers",
     "told",

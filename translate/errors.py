@@ -22,6 +22,15 @@ class BadRequest(ValueError):
         self.code = code
 
 
+def no_previous(id: str) -> BadRequest:
+    """A response that nobody kept, or nobody keeps any more."""
+    return BadRequest(
+        f"Previous response with id {id!r} not found.",
+        param="previous_response_id",
+        code="previous_response_not_found",
+    )
+
+
 class BadReply(ValueError):
     """The upstream's reply is not what its dialect allows."""
 

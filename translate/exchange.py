@@ -1,14 +1,15 @@
 """The exchange: one request and its reply, whichever dialects meet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from translate import codec, compaction, parameters, request, responses, sse
 from translate.chat_to_responses import ChatToResponses
 from translate.compaction import ChatToCompaction
-from translate.errors import IN_STREAM, BadRequest, Failure, failure
+from translate.errors import IN_STREAM, BadRequest, Failure, failure, no_previous
 from translate.events import Event
+from translate.kept import ENDINGS, Kept
 from translate.provider import Dialect, Provider
 from translate.tools import ToolMap
 
@@ -44,6 +45,8 @@ class Way:
     now: int  # Unix seconds
     lost: Sequence[str] = ()  # what was taken off the request before, to be reported with the rest
     history: Sequence[dict[str, Any]] | None = None  # the items behind `previous_response_id`
+    keep: Callable[[Kept], None] | None = None  # takes the response before its end is handed out
+    clock: Callable[[], int] | None = None  # Unix seconds at the end
 
 
 def exchange(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
@@ -70,20 +73,26 @@ def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Wa
 class Exchange:
     """A Responses client and a Chat upstream."""
 
+    keeps = True  # what it answers is a response
+
     def __init__(self, asked: responses.ResponsesRequest, way: Way) -> None:
         provider, model = way.provider, way.model
         if asked.previous_response_id and way.history is None:
-            raise BadRequest(
-                f"Previous response with id {asked.previous_response_id!r} not found.",
-                param="previous_response_id",
-                code="previous_response_not_found",
-            )
+            raise no_previous(asked.previous_response_id)
+        if asked.background:
+            why = "background: the relay runs no responses in the background"
+            raise BadRequest(why, param="background")
         self.provider = provider
         self.model = model
         self.asked = asked.model
         self.streaming = bool(asked.stream)
         self.dropped = list(way.lost)
-        asked = asked.model_copy(update={"input": [*(way.history or ()), *asked.items]})
+        self._clock = way.clock
+        self._keep = way.keep if self.keeps and asked.store is not False else None
+        self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
+        stored = {"store": None} if self._keep else {}  # is done; else it may be reported as lost
+        items = [*(way.history or ()), *asked.items]
+        asked = asked.model_copy(update={"input": items, **stored})
         tools = ToolMap(self.dropped, provider)
         body = request.to_chat(asked, provider, model, tools)
         machine: type[ChatToResponses | ChatToCompaction] = ChatToResponses
@@ -92,9 +101,8 @@ class Exchange:
             machine = ChatToCompaction
         self.body = codec.dumps(body)
         self.headers = parameters.headers(asked, provider)
-        self._machine = machine(
-            responses.skeleton(asked, way.id, way.now), tools=tools, provider=provider, model=model
-        )
+        empty = responses.skeleton(asked, way.id, way.now, store=bool(self._keep))
+        self._machine = machine(empty, tools=tools, provider=provider, model=model)
         self._reader = sse.Reader()
 
     def feed(self, data: bytes) -> bytes:
@@ -129,7 +137,9 @@ class Exchange:
 
     def cut(self, reason: str) -> bytes:
         """The events that end a stream whose upstream died; b"" if it had ended."""
-        return _wire(self._machine.lost(self._lost(reason)))
+        events = self._machine.lost(self._lost(reason))
+        self._ended()
+        return _wire(events)
 
     def unreachable(self, reason: str) -> Reply:
         """The upstream could not be reached at all."""
@@ -153,7 +163,17 @@ class Exchange:
         except Exception as error:  # a bug, or a reply beyond sense: the turn must end all the same
             what = f"{self.provider.title} sent what cannot be understood: {error}"
             events += self._machine.fail(Failure(502, "server_error", what))
+        self._ended()
         return events
+
+    def _ended(self) -> None:
+        """Whoever has seen the end of a response may go on from it at once."""
+        response = self._machine.response
+        if response["status"] == "completed" and response["completed_at"] is None and self._clock:
+            response["completed_at"] = self._clock()
+        if self._keep and response["status"] in ENDINGS:
+            keep, self._keep = self._keep, None
+            keep(Kept(self._input, response))
 
     def _read(self, piece: bytes) -> list[Event]:
         if piece.strip() == sse.DONE:
@@ -165,8 +185,10 @@ class Exchange:
 class Compact(Exchange):
     """`POST …/responses/compact`: an exchange whose input ends with a trigger, in another form."""
 
+    keeps = False
+
     def __init__(self, asked: responses.ResponsesRequest, way: Way) -> None:
-        self._items = asked.items
+        self._items = [*(way.history or ()), *asked.items]
         trigger = [] if compaction.triggered(asked.items) else [{"type": compaction.TRIGGER}]
         more = {"input": [*asked.items, *trigger], "stream": False}
         super().__init__(asked.model_copy(update=more), way)

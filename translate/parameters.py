@@ -55,7 +55,6 @@ def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
         "max_output_tokens": request.max_output_tokens,
         "include": [name for name in request.include or [] if name != REASONING],
         "store": request.store,
-        "background": request.background,
     }
     given |= {name: value for name, value in sorted((request.model_extra or {}).items())}
     return [(k, v) for k, v in given.items() if v is not None and k not in OURS]
@@ -70,7 +69,6 @@ def _implied(name: str, value: object, tools: ToolMap) -> bool:
 
 HOLDS = (
     ("store", False),
-    ("background", False),
     ("text.format", {"type": "text"}),
     ("truncation", "disabled"),
     ("service_tier", "auto"),

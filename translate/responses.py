@@ -74,35 +74,69 @@ class ResponsesRequest(BaseModel):
         return self.input
 
 
-def skeleton(request: ResponsesRequest, id: str, now: int) -> dict[str, Any]:
+# What OpenAI says where the client did not; https://www.openresponses.org wants each to be there.
+ECHOED: dict[str, Any] = {
+    "frequency_penalty": 0.0,
+    "max_tool_calls": None,
+    "metadata": {},
+    "presence_penalty": 0.0,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "temperature": 1.0,
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "user": None,
+}
+FUNCTION: dict[str, Any] = {"description": None, "parameters": None, "strict": None}
+JSON_SCHEMA: dict[str, Any] = {"description": None, "strict": False}
+
+
+def skeleton(
+    request: ResponsesRequest, id: str, now: int, *, store: bool = False
+) -> dict[str, Any]:
     """The response object before anything has come: the request's settings, as OpenAI echoes."""
     extra = request.model_extra or {}
+    said = {name: value for name in ECHOED if (value := extra.get(name)) is not None}
     return {
         "id": id,
         "object": "response",
         "created_at": now,
+        "completed_at": None,
         "status": "in_progress",
         "background": False,
         "error": None,
         "incomplete_details": None,
         "instructions": request.instructions,
         "max_output_tokens": request.max_output_tokens,
-        "metadata": extra.get("metadata") or {},
         "model": request.model,
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": request.previous_response_id,
         "reasoning": request.reasoning.model_dump() if request.reasoning else None,
-        "store": False,
-        "temperature": extra.get("temperature"),
-        "text": (request.text or Text()).model_dump(exclude_none=True)
-        | {"format": (request.text and request.text.format) or {"type": "text"}},
+        "service_tier": "default",
+        "store": store,
+        "text": _text(request.text or Text()),
         "tool_choice": request.tool_choice or "auto",
-        "tools": request.tools or [],
-        "top_p": extra.get("top_p"),
+        "tools": [_tool(tool) for tool in request.tools or []],
         "truncation": "disabled",
         "usage": None,
+        **ECHOED,
+        **said,
     }
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    return _completed(tool, FUNCTION) if tool.get("type") == "function" else tool
+
+
+def _text(text: Text) -> dict[str, Any]:
+    form = text.format or {"type": "text"}
+    form = _completed(form, JSON_SCHEMA) if form.get("type") == "json_schema" else form
+    return {**text.model_dump(exclude_none=True), "format": form}
+
+
+def _completed(given: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    return given | {name: value for name, value in rest.items() if name not in given}
 
 
 def read(body: dict[str, Any]) -> ResponsesRequest:

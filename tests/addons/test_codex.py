@@ -313,11 +313,11 @@ async def test_the_front_page_says_what_this_is() -> None:
 @bounded
 async def test_what_is_not_there_is_said_in_openais_form() -> None:
     async with relay(lists()) as (client, seen):
-        answer = await client.ask("/v1/responses/cancel?token=hush")
+        answer = await client.ask("/v1/responses/none/cancelled?token=hush")
         error = json.loads(answer.body)["error"]
         assert answer.status == 404
         assert error["type"] == "invalid_request_error"
-        assert error["message"].startswith("POST /v1/responses/cancel: no such path.")
+        assert error["message"].startswith("POST /v1/responses/none/cancelled: no such path.")
         assert "POST /v1/responses" in error["message"]
         answer = await get(client, "/v1/responses", "DELETE")
         assert (answer.status, answer.headers["allow"]) == (405, "POST")

@@ -68,6 +68,15 @@ VALUES: list[tuple[str, str, object]] = [
     ("retries", "0", 0),
     ("retry_budget", "1", 1.0),
     ("models_ttl", "0", 0.0),
+    ("store", "Off", "off"),
+    ("store", "redis://:secret@[::1]:6379/0", "redis://:secret@[::1]:6379/0"),
+    ("store", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ("store", "sqlite:///var/kept.db", "/var/kept.db"),
+    ("store", "sqlite:////var/kept.db", "/var/kept.db"),
+    ("store", "sqlite:///C:/kept.db", "C:/kept.db"),
+    ("store", "~/kept.db", "~/kept.db"),
+    ("store_days", "0.5", 0.5),
+    ("store_megabytes", "10", 10.0),
 ]
 
 
@@ -86,6 +95,10 @@ def test_secrets_do_not_show() -> None:
     assert settings.api_key.get_secret_value() == "sk-hush"
     assert [key.get_secret_value() for key in settings.client_key] == ["hush1", "hush2"]
     assert "hush" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+    assert "hush" not in repr(read({"relay_store": "redis://:hush@h"}, {}))
+    with pytest.raises(Wrong, match=r"redis://\(hidden\)@h:x") as wrong:
+        read({"relay_store": "redis://:hush@h:x"}, {})
+    assert "hush" not in str(wrong.value)
 
 
 def test_an_empty_option_is_the_default_and_beats_the_variable() -> None:
@@ -117,6 +130,12 @@ WRONG = [
     ("heartbeat", "inf", "less than or equal"),
     ("heartbeat", "nan", "equal to"),
     ("timeout", "0", "greater than 0"),
+    ("store", "postgres://h/db", "neither a file"),
+    ("store", "redis://", "names no host"),
+    ("store", "redis://h:x", "Port could not be cast"),
+    ("store", "/var/", "neither a file"),
+    ("store_days", "0", "greater than 0"),
+    ("store_megabytes", "inf", "less than or equal"),
     ("retries", "1.5", "valid integer"),
 ]
 

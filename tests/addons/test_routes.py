@@ -45,7 +45,16 @@ def to(
         ("GET /?x", Route.INDEX),
         ("GET /responses", Route.METHOD),
         ("PUT /v1/models", Route.METHOD),
-        ("POST /v1/responses/cancel", Route.MISSING),
+        ("POST /v1/responses/cancel", Route.METHOD),
+        ("GET /v1/responses/resp_1", Route.RETRIEVE),
+        ("GET /responses/resp_1/?stream=true", Route.RETRIEVE),
+        ("DELETE /v1/responses/resp_1", Route.DELETE),
+        ("GET /responses/resp_1/input_items?limit=2", Route.ITEMS),
+        ("POST /v1/responses/resp_1/cancel", Route.CANCEL),
+        ("GET /v1/responses/resp_1/cancel", Route.METHOD),
+        ("GET /v1/responses/resp_1/other", Route.MISSING),
+        ("GET /v1/responses/resp_1/responses/input_items", Route.MISSING),
+        ("DELETE /v1/responses/compact", Route.METHOD),
         ("POST /v1/responses/compact", Route.COMPACT),
         ("POST /responses/compact", Route.COMPACT),
         ("POST /backend-api/codex/responses/compact/", Route.COMPACT),
@@ -78,6 +87,13 @@ def test_responses_of_every_program_are_relayed(
     assert to(host, f"POST {path}", headers) is Route.RELAY
     assert to(host, f"POST {path}/compact", headers) is Route.COMPACT
     assert to(host, f"GET {path}", {**headers, **SOCKET}) is Route.UPGRADE
+
+
+@pytest.mark.parametrize("headers", [CODEX, OTHER])
+def test_responses_by_id_are_looked_up_for_every_program(headers: dict[str, str]) -> None:
+    assert to("api.openai.com", "GET /v1/responses/resp_1", headers) is Route.RETRIEVE
+    assert to("api.openai.com", "POST /v1/responses/resp_1/cancel", headers) is Route.CANCEL
+    assert to("chatgpt.com", "GET /v1/responses/resp_1", OTHER) is Route.PASS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ ROWS = [
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
         *("tools", "quirks", "catalog", "tables", "learn", "search"),
     },
-    {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses"},
+    {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses", "kept"},
     {"exchange"},
     {"__init__"},
 ]

@@ -62,7 +62,7 @@ def test_what_says_nothing_new_is_neither_sent_nor_reported(fields: Json) -> Non
 @pytest.mark.parametrize(
     ("fields", "reported"),
     [
-        ({"store": True}, "store"), ({"background": True}, "background"),
+        ({"store": True}, "store"),
         ({"truncation": "auto"}, "truncation"), ({"service_tier": "flex"}, "service_tier"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"), ({"metadata": {"a": "b"}}, "metadata"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format"), ({"n": 2}, "n"),

@@ -67,6 +67,7 @@ def test_body_may_begin_with_a_byte_order_mark() -> None:
         ({"max_output_tokens": "many"}, "max_output_tokens"),
         ({"include": [5]}, "include[0]"),
         ({"previous_response_id": 5}, "previous_response_id"),
+        ({"background": True}, "background"),
     ],
 )  # fmt: skip
 def test_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
@@ -112,7 +113,8 @@ def test_response_echoes_the_request() -> None:
         "parallel_tool_calls": False, "temperature": 0.5, "top_p": 0.9, "tool_choice": "none",
         "reasoning": {"effort": "low", "summary": "auto"}, "text": {"verbosity": "low"},
         "tools": [
-            {"type": "function", "name": "a", "parameters": {}, "strict": True},
+            {"type": "function", "name": "a", "parameters": {}, "strict": True,
+             "description": "A."},
         ],
     }  # fmt: skip
     response = replied(chunk("stop", content="Hi."), by=carry(settings))[-1]["response"]
@@ -121,6 +123,21 @@ def test_response_echoes_the_request() -> None:
             assert response[name] == value
     assert response["text"] == {"verbosity": "low", "format": {"type": "text"}}
     assert (response["model"], response["id"], response["created_at"]) == ("gpt-5.5", "resp_1", 1)
+
+
+def test_what_the_request_left_open_is_said() -> None:
+    """As OpenAI does, and as https://www.openresponses.org asks."""
+    form = {"type": "json_schema", "name": "n", "schema": {}}
+    tools = [{"type": "function", "name": "a"}, {"type": "custom", "name": "b"}]
+    crossing = carry(text={"format": form}, tools=tools, temperature=0)
+    response = replied(chunk("stop", content="Hi."), by=crossing)[-1]["response"]
+    assert response["text"]["format"] == {**form, "description": None, "strict": False}
+    assert response["tools"][0] == {**tools[0], "description": None, "parameters": None,
+                                    "strict": None}  # fmt: skip
+    assert response["tools"][1] == tools[1]
+    assert (response["temperature"], response["top_p"], response["top_logprobs"]) == (0, 1.0, 0)
+    assert response["service_tier"] == "default" and response["max_tool_calls"] is None
+    assert response["completed_at"] is None  # nobody gave the exchange a clock
 
 
 def test_names_of_both_sides_are_kept_apart() -> None:

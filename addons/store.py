@@ -1,0 +1,180 @@
+"""Kept responses: what goes in and out, by one thread, in order, so that whoever asks for a
+response that was kept just now waits until it is written."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+
+from addons import config
+from addons.place import Limits, Missing, Place
+from addons.place_sqlite import SQLite
+from addons.settings import Settings
+from addons.values import OFF, REDIS
+from translate import Kept, history, no_previous
+
+PATIENCE = 15.0  # s that a request waits, and that the end waits for what is still being written
+BACKLOG = 500  # responses that may wait to be written
+
+
+class Unavailable(Exception):
+    """Kept responses cannot be had now; the text says why, and what to do."""
+
+
+class Keeper:
+    """One place, opened when it is needed, and the thread that may block on it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._thread = ThreadPoolExecutor(1, "relay-store")
+        self._place: Place | None = None
+        self._backlog = 0
+
+    def keep(self, kept: Kept) -> None:
+        """Never raises: the turn that is kept has gone well, whatever becomes of this."""
+        if self._backlog >= BACKLOG:
+            logging.warning(f"relay: {kept.id} is not kept: {BACKLOG} others wait to be written")
+            return
+        try:
+            self._thread.submit(self._write, kept)
+            self._backlog += 1
+        except RuntimeError:  # closed while the turn ran
+            logging.warning(f"relay: {kept.id} is not kept: relay_store has changed meanwhile")
+
+    def _write(self, kept: Kept) -> None:
+        try:
+            data = kept.dump()
+            self._on_place(lambda place: place.keep(kept.id, kept.previous, data, time.time()))
+        except Unavailable as error:
+            logging.warning(f"relay: {kept.id} is not kept: {error}")
+        finally:
+            self._backlog -= 1
+
+    async def chain(self, id: str) -> list[Kept]:
+        """A response and all before it, oldest first. Raises Missing, Unavailable."""
+        if not id.isascii():
+            raise Missing(id)
+        return await self._ask(
+            lambda place: [Kept.load(data) for data in place.chain(id, time.time())]
+        )
+
+    async def find(self, id: str) -> Kept | None:
+        if not id.isascii():
+            return None
+        return await self._ask(
+            lambda place: Kept.load(data) if (data := place.find(id, time.time())) else None
+        )
+
+    async def remove(self, id: str) -> bool:
+        return await self._ask(lambda place: place.remove(id, time.time()))
+
+    def look(self) -> None:
+        """Open the place already, to say what is wrong with it."""
+        self._thread.submit(self._look)
+
+    def _look(self) -> None:
+        try:
+            self._on_place(lambda place: place.find("", time.time()))
+        except Unavailable as error:
+            logging.warning(f"relay: {error}")
+
+    def close(self) -> None:
+        """Write what waits; it is bounded, as a place that does not answer is no reason to stay."""
+        try:
+            self._thread.submit(self._close).result(PATIENCE)
+        except TimeoutError:
+            logging.warning(f"relay: {self._backlog} responses were not kept: no answer in time")
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _close(self) -> None:
+        if self._place:
+            self._place.close()
+
+    async def _ask[T](self, work: Callable[[Place], T]) -> T:
+        waiting = self._thread.submit(self._on_place, work)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(waiting), PATIENCE)
+        except TimeoutError:
+            raise self._unavailable(f"no answer in {PATIENCE:g} s") from None
+
+    def _on_place[T](self, work: Callable[[Place], T]) -> T:
+        try:
+            self._place = self._place or opened(self._settings)
+            return work(self._place)
+        except Missing:
+            raise
+        except Exception as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, why: object) -> Unavailable:
+        cure = self._place.cure if self._place else SQLite.cure
+        return Unavailable(
+            f"Kept responses cannot be used: {why}. relay_store (CODEX_RELAY_STORE) says where"
+            f" they are: {cure}."
+        )
+
+
+def opened(settings: Settings) -> Place:
+    limits = Limits(settings.store_days * 86_400, int(settings.store_megabytes * 1_000_000))
+    if settings.store.startswith(REDIS):
+        from addons.place_redis import Redis  # only those who use it pay for the import
+
+        return Redis(settings.store, limits)
+    return SQLite(file(settings), limits)
+
+
+def file(settings: Settings) -> Path:
+    folder = user_data_path("codex-relay", appauthor=False)
+    return Path(settings.store).expanduser() if settings.store else folder / "responses.db"
+
+
+_keeper: Keeper | None = None
+
+
+def keeper() -> Keeper | None:
+    """Who keeps responses; None while nobody does."""
+    return _keeper
+
+
+def keep() -> Callable[[Kept], None] | None:
+    """What is to be done with a response that has ended."""
+    return _keeper.keep if _keeper else None
+
+
+async def before(id: object) -> list[dict[str, Any]] | None:
+    """The history that a `previous_response_id` names. Raises BadRequest, Unavailable."""
+    if _keeper is None or not isinstance(id, str) or not id:
+        return None
+    try:
+        return history(await _keeper.chain(id))
+    except Missing as missing:
+        raise no_previous(str(missing)) from None
+
+
+class Store:
+    """Has a keeper as the settings want it."""
+
+    chosen: tuple[str, float, float] | None = None
+
+    def configure(self, updated: set[str]) -> None:
+        global _keeper
+        settings = config.settings()
+        chosen = settings.store, settings.store_days, settings.store_megabytes
+        if chosen == self.chosen:
+            return
+        self.done()
+        self.chosen = chosen
+        _keeper = None if settings.store == OFF else Keeper(settings)
+        if _keeper and settings.store:  # else a file is made when a client wants it
+            _keeper.look()
+
+    def done(self) -> None:
+        global _keeper
+        if _keeper:
+            _keeper.close()
+        _keeper, self.chosen = None, None
