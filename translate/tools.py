@@ -12,6 +12,7 @@ from typing import Any
 from translate import codec
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
+from translate.patch import is_patch_tool, mended
 from translate.provider import PLAIN, Provider, Subset
 from translate.responses import TOOL, check
 from translate.restore import restored
@@ -36,6 +37,7 @@ class ToolMap:
         self.declared: list[Json] = []  # what goes into Chat's `tools`
         self._provider = provider
         self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
+        self._patches: set[Entry] = set()  # whose input must be a patch
         self.dropped = dropped
         self.ids: set[str] = set()  # call ids in use, so that a reply brings new ones
         self._entries: dict[str, Entry] = {}  # chat name → entry
@@ -61,6 +63,8 @@ class ToolMap:
         parameters = normalised(schema, strict or self._provider.subset)
         if parameters != schema and entry.kind.live != "input":
             self._originals[entry] = schema
+        if is_patch_tool(tool):
+            self._patches.add(entry)
         function: Json = {
             "name": self.name(entry),
             "description": entry.kind.description(tool),
@@ -80,12 +84,17 @@ class ToolMap:
         self.dropped.append(f"tools[{tool.get('name')}].strict")
         return None
 
-    def as_declared(self, entry: Entry) -> bool:
+    def as_written(self, entry: Entry) -> bool:
         """Whether arguments pass as the model writes them, so that they may stream."""
-        return entry not in self._originals
+        return entry not in self._originals and entry not in self._patches
 
-    def arguments(self, entry: Entry, arguments: str) -> str:
-        """A call's whole arguments, valid again under the schema that the client gave."""
+    def payload(self, entry: Entry, arguments: str) -> Item:
+        """A call's own fields, from its whole arguments."""
+        made = entry.kind.payload(self._arguments(entry, arguments))
+        return {"input": mended(made["input"])} if entry in self._patches else made
+
+    def _arguments(self, entry: Entry, arguments: str) -> str:
+        """Valid again under the schema that the client gave."""
         schema = self._originals.get(entry)
         if schema is None or not codec.is_object(arguments):
             return arguments
@@ -143,8 +152,7 @@ class ToolMap:
         """A whole Chat tool call as the Responses call item (without id and status)."""
         function = call["function"]
         entry = self.find(function["name"])
-        arguments = self.arguments(entry, function["arguments"])
-        return skeleton(entry, call["id"]) | entry.kind.payload(arguments)
+        return skeleton(entry, call["id"]) | self.payload(entry, function["arguments"])
 
     def choice(self, choice: str | Json) -> str | Json:
         """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""
