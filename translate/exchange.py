@@ -92,7 +92,11 @@ class Exchange:
             machine = ChatToCompaction
         self.body = codec.dumps(body)
         self._machine = machine(
-            responses.skeleton(asked, way.id, way.now), tools=tools, provider=provider, model=model
+            responses.skeleton(asked, way.id, way.now),
+            tools=tools,
+            provider=provider,
+            model=model,
+            sent=self.body,
         )
         self._reader = sse.Reader()
 
@@ -157,8 +161,9 @@ class Exchange:
     def _read(self, piece: bytes) -> list[Event]:
         if piece.strip() == sse.DONE:
             return self._machine.done()
-        chunk = codec.loads(piece) if piece.strip() else None
-        return self._machine.feed(chunk) if isinstance(chunk, dict) else []
+        found = codec.loads(piece) if piece.strip() else None
+        chunks = found if isinstance(found, list) else [found]  # Gemini puts errors in a list
+        return [e for one in chunks if isinstance(one, dict) for e in self._machine.feed(one)]
 
 
 class Compact(Exchange):

@@ -118,7 +118,7 @@ def test_content_of_any_form_is_read(content: Any, text: str) -> None:
 )
 def test_thinking_parts_are_thinking(thinking: Any) -> None:
     content = [{"type": "thinking", "thinking": thinking}]
-    [made] = output(replied(chunk(content=content), chunk("stop")))
+    made, _ = output(replied(chunk(content=content), chunk("stop", content="So.")))
     assert made["summary"] == [{"type": "summary_text", "text": "Hm."}]
 
 
@@ -176,10 +176,11 @@ def test_upstream_that_cannot_be_reached_is_an_error_both_ways() -> None:
 
 def test_heartbeats_begin_the_reply_once() -> None:
     crossing = carry()
-    wire = crossing.heartbeat() + crossing.heartbeat() + crossing.feed(stream(chunk("stop")))
+    wire = crossing.heartbeat() + crossing.heartbeat()
+    wire += crossing.feed(stream(chunk("length")))
     kinds = [event["type"] for event in lawful(wire)]
     assert kinds == [
-        *["response.created", "response.in_progress", "response.in_progress", "response.completed"]
+        *["response.created", "response.in_progress", "response.in_progress", "response.incomplete"]
     ]
 
 

@@ -8,12 +8,12 @@ import pytest
 from tests.translate.support import ROOT
 
 ROWS = [
-    {"codec", "sse", "responses", "provider", "errors", "envelope"},
+    {"codec", "sse", "responses", "provider", "errors", "envelope", "citations", "logprobs"},
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
-        *("tools", "quirks", "catalog"),
+        *("tools", "quirks", "catalog", "patch"),
     },
-    {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses"},
+    {"calls", "speech", "turns", "parameters", "request", "compaction", "chat_to_responses"},
     {"exchange"},
     {"__init__"},
 ]
