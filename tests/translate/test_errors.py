@@ -69,7 +69,8 @@ OVERFLOWS = {
     # MoonshotAI/kimi-cli#2011
     "kimi": "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
     # QwenLM/qwen-code#2068
-    "qwen": "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 983616]",
+    "qwen": "<400> InternalError.Algo.InvalidParameter: Range of input length should be "
+    "[1, 983616]",
     # https://docs.mistral.ai/resources/known-limitations
     "mistral": "Prompt contains 240000 tokens, too large for model with 128000 maximum context "
     "length",
@@ -98,8 +99,8 @@ OVERFLOWS = {
     # ggml-org/llama.cpp#15780
     "llamacpp": "the request exceeds the available context size. try increasing the context size",
     # stanford-crfm/helm#2079
-    "together": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: "
-    "2019 `inputs` tokens and 30 `max_new_tokens`",
+    "together": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. "
+    "Given: 2019 `inputs` tokens and 30 `max_new_tokens`",
     # fw-ai/cookbook#134
     "fireworks": "The prompt is too long: 40177, model maximum context length: 32767",
     # cline/cline#5140
@@ -114,8 +115,8 @@ OTHERS = [
     (413, "Request too large for model `llama-3.3-70b-versatile` on tokens per minute (TPM): Limit "
      "12000, Requested 14137, please reduce your message size and try again."),
     # OpenAI: vanna-ai/vanna-flask#11
-    (200, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389. The "
-     "input or output tokens must be reduced in order to run successfully."),
+    (200, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389. "
+     "The input or output tokens must be reduced in order to run successfully."),
     # Cerebras' 429, in a stream
     (200, "Tokens per minute limit exceeded - too many tokens processed."),
     # algorithmicsuperintelligence/optillm#4
@@ -128,8 +129,8 @@ OTHERS = [
     (400, "max_tokens for `llama-3.1-8b-instant` must be less than or equal to 8000"),
     # Anthropic, behind gateways
     (400, "image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes"),
-    (400, "Invalid 'tools[0].function.name': string too long. Expected a string with maximum length "
-     "64, but got a string with length 70 instead."),
+    (400, "Invalid 'tools[0].function.name': string too long. Expected a string with maximum "
+     "length 64, but got a string with length 70 instead."),
 ]  # fmt: skip
 QUOTAS = {
     # https://platform.openai.com/docs/guides/error-codes

@@ -25,7 +25,9 @@ from translate.outcome import (
         ("stop", COMPLETED), ("tool_calls", COMPLETED), ("function_call", COMPLETED),
         ("eos", COMPLETED), ("STOP", COMPLETED), ("length", TOO_LONG), ("MAX_TOKENS", TOO_LONG),
         ("model_length", TOO_LONG), ("content_filter", FILTERED), ("SAFETY", FILTERED),
-        ("sensitive", FILTERED), ("model_context_window_exceeded", FAILED), ("error", FAILED), ("network_error", FAILED), ("abort", FAILED),
+        ("sensitive", FILTERED),
+        ("model_context_window_exceeded", FAILED),
+        ("error", FAILED), ("network_error", FAILED), ("abort", FAILED),
     ],
 )  # fmt: skip
 def test_finish_reason_decides_the_outcome(reason: str, end: Outcome) -> None:
