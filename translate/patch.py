@@ -47,12 +47,21 @@ def _unwrapped(text: str) -> str:
     for _ in range(WRAPPED):
         try:
             found = [one for one in _strings(codec.loads(text)) if BEGIN in one]
-        except (ValueError, RecursionError):  # no JSON, or only nearly
-            found = [one] if (one := InputText().feed(text)) else []
+        except (ValueError, RecursionError):
+            found = _nearly(text)
         if len(found) != 1:
             break
         text = found[0]
     return text
+
+
+def _nearly(text: str) -> list[str]:
+    """`{"input": …}` that is almost JSON; nothing where it breaks off, for half a patch is none."""
+    reader = InputText()
+    inside = reader.feed(text)
+    if reader.rest and inside and "\n" in text:
+        return [""]
+    return [inside] if inside and not reader.rest else []
 
 
 def _strings(value: Any) -> list[str]:
