@@ -55,13 +55,13 @@ class Translator:
         if flow.response.stream:
             if ending := made.feed(b""):  # mitmproxy streams no reply that its head calls empty
                 flow.response.raw_content = ending
-            return
-        body = flow.response.get_content(strict=False) or b""
-        if flow.response.status_code == 200:
-            deliver(flow, made, made.whole(body))
+        elif flow.response.status_code == 200:
+            deliver(flow, made, made.whole(flow.response.get_content(strict=False) or b""))
         else:
+            body = flow.response.get_content(strict=False) or b""
             wait = flow.response.headers.get("retry-after")
             deliver(flow, made, made.fail(flow.response.status_code, body, wait))
+        flow.comment = story(made)  # some things are lost on the way down
 
 
 async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
@@ -144,5 +144,7 @@ def report(made: Exchange) -> dict[str, str]:
 
 def story(made: Exchange) -> str:
     dropped = f" · dropped {', '.join(made.dropped)}" if made.dropped else ""
-    told = f"{made.asked} → {made.provider.name}/{made.model}{dropped}"
+    usage = made.response["usage"] or {}
+    counted = " · usage estimated" if usage.get("estimated") else ""
+    told = f"{made.asked} → {made.provider.name}/{made.model}{dropped}{counted}"
     return told.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved

@@ -58,7 +58,7 @@ class ChatToResponses:
             self._events.response = {**self.response, "usage": usage_to_responses(usage)}
         if error := _error(chunk):
             return self.fail(failure(self._provider.title, 200, codec.dumps(error)))
-        self._cite(citations.found_in(chunk))
+        self._speech.cite(citations.found_in(chunk))
         for choice in _choices(chunk):
             # a whole message; at the end of a stream MiniMax says everything again in one
             message = None if self._events.items else choice.get("message")
@@ -120,14 +120,10 @@ class ChatToResponses:
             self._tagged(self._tags.feed(text), probable if text else [])
         if isinstance(refusal := delta.get("refusal"), str):
             self._speech.say(REFUSAL, refusal)
-        self._cite(citations.annotated(delta))
+        self._speech.cite(citations.annotated(delta))
         for call in _calls(delta):
             self._close_text()
             self._calls.feed(call)
-
-    def _cite(self, sources: list[Item]) -> None:
-        """Some say all of them again with every chunk."""
-        self._speech.sources += [one for one in sources if one not in self._speech.sources]
 
     def _others(self, chunk: dict[str, Any]) -> None:
         """Nobody can ask for a second answer in Responses; one that comes is not shown."""

@@ -23,11 +23,12 @@ class Part:
     index: str
     part_event: str
     text_event: str
+    beside: dict[str, Any] = field(default_factory=dict)  # what a new part has beside its text
 
 
 TEXT = Part(
     "message", "output_text", "text", "content", "content_index",
-    "response.content_part", "response.output_text",
+    "response.content_part", "response.output_text", {"annotations": []},
 )  # fmt: skip
 REFUSAL = Part(
     "message", "refusal", "refusal", "content", "content_index",
@@ -75,6 +76,7 @@ class Speech:
         self._said = 0  # characters of text in parts that are closed
         self.logprobs: list[Item] = []  # of text that is still to be said
         self.sources: list[Item] = []  # of the open text, or of one that is still to come
+        self._cited: list[Item] = []
 
     def say(self, part: Part, text: str) -> None:
         if not text:
@@ -83,7 +85,7 @@ class Speech:
         if speech.part is not part:
             self._close_part(speech)
             speech.part = part
-            self._part(speech, part, "added", {part.text: ""})
+            self._part(speech, part, "added", {part.text: "", **part.beside})
         speech.pieces.append(text)
         more = {"logprobs": self._logprobs(speech)} if part is TEXT else {}
         self._events.emit(f"{part.text_event}.delta", **speech.at, delta=text, **more)
@@ -92,6 +94,12 @@ class Speech:
         if fields:
             reasoning.merge(self._speaking("reasoning").thought, fields)
             self.say(SUMMARY, reasoning.shown(fields))
+
+    def cite(self, sources: list[Item]) -> None:
+        """Sources of what is said; some providers name all of them with every chunk."""
+        new = [one for one in sources if one not in self._cited]
+        self._cited += new
+        self.sources += new
 
     def close(self, end: Outcome = COMPLETED) -> None:
         if speech := self._open:
@@ -115,23 +123,22 @@ class Speech:
         return self._open
 
     def _part(self, speech: Open, part: Part, step: str, fields: Item) -> Item:
-        made = {"type": part.type, **fields, **({"annotations": []} if part is TEXT else {})}
-        made |= fields
+        made = {"type": part.type, **fields}
         self._events.emit(f"{part.part_event}.{step}", **speech.at, part=made)
         return made
 
     def _close_part(self, speech: Open) -> None:
         if part := speech.part:
-            text = "".join(speech.pieces)
-            done: Item = {part.text: text}
-            more: Item = {}
+            text: Item = {part.text: "".join(speech.pieces)}
+            done: Item = dict(text)
+            beside: Item = {}
             if part is TEXT:
-                more = {"annotations": self._annotations(speech, text)}
+                beside = {"annotations": self._annotations(speech, text["text"])}
                 done["logprobs"] = speech.logprobs
                 if speech.logprobs:
-                    more["logprobs"] = speech.logprobs
+                    beside["logprobs"] = speech.logprobs
             self._events.emit(f"{part.text_event}.done", **speech.at, **done)
-            made = self._part(speech, part, "done", {part.text: text, **more})
+            made = self._part(speech, part, "done", {**text, **beside})
             speech.item = {**speech.item, part.parts: [*speech.item[part.parts], made]}
             speech.part, speech.pieces, speech.logprobs = None, [], []
 

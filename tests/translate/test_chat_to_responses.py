@@ -181,10 +181,12 @@ def test_fields_that_nobody_knows_harm_nothing() -> None:
 
 def test_further_choices_are_reported_and_not_shown() -> None:
     crossing = carry()
+    assert crossing.response["status"] == "in_progress"
     both = [{"index": n, "delta": {"content": f"{n}."}} for n in range(3)]
     [made] = output(replied({"choices": both}, {"choices": both[1:]}, chunk("stop"), by=crossing))
     assert [part["text"] for part in made["content"]] == ["0."]
     assert crossing.dropped == ["choices[1]", "choices[2]"]
+    assert crossing.response["status"] == "completed"
 
 
 @pytest.mark.parametrize(

@@ -70,3 +70,12 @@ def test_source_of_no_text_is_reported() -> None:
     call = {"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}
     replied(chunk(tool_calls=[call]), chunk(annotations=[NESTED]), chunk("stop"), by=crossing)
     assert crossing.dropped == ["annotations"]
+
+
+def test_sources_that_every_chunk_repeats_are_told_once() -> None:
+    crossing = carry(tools=[{"type": "function", "name": "f"}])
+    call = {"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}
+    chunks = [TEXT, chunk(tool_calls=[call]), chunk("stop")]
+    events = replied(*[one | {"citations": [URL]} for one in chunks], by=crossing)
+    assert output(events)[0]["content"][0]["annotations"] == [source(10, 10, URL)]
+    assert crossing.dropped == []
