@@ -35,7 +35,7 @@ def retry_policy(
 
 def passing(reply: Response) -> bool:
     """Whether the same request may well succeed later."""
-    if reply.status_code == 429 and out_of_quota(reply.get_content(strict=False) or b""):
+    if reply.status_code in (429, 500) and out_of_quota(reply.get_content(strict=False) or b""):
         return False
     says = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
     return reply.status_code in TRANSIENT if says is None else says

@@ -23,6 +23,7 @@ class Translator:
 
     def __init__(self) -> None:
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[http.HTTPFlow, Turn] = WeakKeyDictionary()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         # A flow that is read or replayed has been translated once.
@@ -44,7 +45,7 @@ class Translator:
         """Put the flow on a line to the upstream. Raises BadRequest."""
         made = turn.exchange()
         flow.comment = story(made, turn)
-        self._exchanges[flow] = made
+        self._exchanges[flow], self._turns[flow] = made, turn
 
         def another(flow: http.HTTPFlow, error: str | None) -> bool:
             following = turn.after(made, None if error else flow.response)
@@ -69,13 +70,13 @@ class Translator:
         if flow.response.stream:
             if ending := made.feed(b""):  # mitmproxy streams no reply that its head calls empty
                 flow.response.raw_content = ending
-            return
-        body = flow.response.get_content(strict=False) or b""
-        if flow.response.status_code == 200:
-            deliver(flow, made, made.whole(body))
+        elif flow.response.status_code == 200:
+            deliver(flow, made, made.whole(flow.response.get_content(strict=False) or b""))
         else:
+            body = flow.response.get_content(strict=False) or b""
             wait = flow.response.headers.get("retry-after")
             deliver(flow, made, made.fail(flow.response.status_code, body, wait))
+        flow.comment = story(made, self._turns[flow])  # some things are lost on the way down
 
 
 def addressed(asked: http.Request, target: upstream.Target, made: Exchange) -> http.Request:
@@ -153,5 +154,7 @@ def report(made: Exchange) -> dict[str, str]:
 
 def story(made: Exchange, turn: Turn) -> str:
     dropped = f" · dropped {', '.join(made.dropped)}" if made.dropped else ""
-    told = f"{made.asked} → {made.provider.name}/{made.model}{turn.story}{dropped}"
+    usage = made.response["usage"] or {}
+    counted = " · usage estimated" if usage.get("estimated") else ""
+    told = f"{made.asked} → {made.provider.name}/{made.model}{turn.story}{dropped}{counted}"
     return told.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved

@@ -104,7 +104,7 @@ class Style:
     stop_with_calls: bool = False  # finish_reason "stop" though there are calls
     role_everywhere: bool = False
     list_content: bool = False  # Mistral: content is a list of parts
-    usage: str = "own"  # own chunk with empty choices, "last" one with the finish, or "choice"
+    usage: str = "own"  # own chunk with empty choices, "last" one with the finish, "choice", "none"
     done: bool = True
     newline: str = "\n"
     comments: bool = False
@@ -120,6 +120,7 @@ MINIMAX = Style(reasoning="<think>", done=False)
 KIMI = Style(interleave=True, usage="choice")
 MISTRAL = Style(reasoning="thinking", list_content=True, whole_calls=True, usage="last")
 SLOPPY = Style(ids="none", object_arguments=True, whole_calls=True, done=False)
+SILENT = Style(usage="none")
 STYLES = {
     "openai": OPENAI,
     "deepseek": DEEPSEEK,
@@ -173,6 +174,8 @@ def _ending(model: str, reply: Reply, usage: dict[str, Any]) -> Iterator[bytes]:
             yield _event(model, style, finish | usage)
         case "last":
             yield _event(model, style, finish, **usage)
+        case "none":
+            yield _event(model, style, finish)
         case _:
             yield _event(model, style, finish)
             if usage:

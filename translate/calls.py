@@ -103,7 +103,7 @@ class Calls:
         empty = {kind.live: ""} if kind.live else kind.payload("{}")
         opening = {**skeleton(entry, call.id), **empty, "status": "in_progress"}
         call.index, call.item = self._events.open(kind.id_prefix, opening)
-        streams = kind.live and self._tools.as_declared(entry)
+        streams = kind.live and self._tools.as_written(entry)
         call.event, call.live = kind.event, LIVE[str(kind.live)]() if streams else None
         return entry
 
@@ -119,7 +119,7 @@ class Calls:
         # a call that was never named is passed on: Codex answers that there is no such tool
         entry = call.entry or self._begin(call)
         kind = entry.kind
-        payload = kind.payload(self._tools.arguments(entry, call.arguments))
+        payload = self._tools.payload(entry, call.arguments)
         if live := kind.live:
             whole, sent = payload[live], "".join(call.sent)
             if not whole.startswith(sent):  # not JSON: what was read, and the rest as it is

@@ -6,14 +6,14 @@ measured: a reply that completes, with exactly one `compaction` item.
 
 from typing import Any
 
-from translate import codec
 from translate.chat_to_responses import ChatToResponses
 from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, Failure
 from translate.events import Event, Events
 from translate.kinds import BY_CALL
-from translate.outcome import COMPLETED, FAILED, Outcome, usage_to_responses
+from translate.outcome import COMPLETED, FAILED, Outcome, tokens
 from translate.provider import Provider
+from translate.reasoning import thoughts
 from translate.tools import ToolMap
 
 Item = dict[str, Any]
@@ -65,11 +65,6 @@ Keep names, paths, commands, numbers, identifiers and error texts as they are. W
 summary says and still holds belongs in yours. Write "none" where there is nothing to say, and \
 add nothing that did not happen."""
 
-# A token is taken to be four bytes of JSON, as in English prose and in code, and a picture to be
-# so many tokens, whatever its size (https://platform.openai.com/docs/guides/images-vision).
-BYTES = 4
-PICTURE = 1_500
-PICTURES = ("image_url", "input_image")
 ROOM = 16_000  # tokens that the summary may take, at most a quarter of the window
 TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 KEPT = ("user", "developer", "system")
@@ -156,15 +151,6 @@ def _lasting(message: Message) -> bool:
     return message["role"] in ("system", "developer") or str(message["content"]).startswith(HEAD)
 
 
-def tokens(message: Message) -> int:
-    """An estimate of what a message, an item or a tool costs."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    pictures = [part for part in parts if part.get("type") in PICTURES]
-    size = len(codec.dumps(message)) - sum(len(codec.dumps(picture)) for picture in pictures)
-    return size // BYTES + len(pictures) * PICTURE
-
-
 def to_compacted(response: Item, items: list[Item], provider: Provider, dropped: list[str]) -> Item:
     """What `/responses/compact` answers; its output is the next input.
 
@@ -185,7 +171,7 @@ def to_compacted(response: Item, items: list[Item], provider: Provider, dropped:
         "object": "response.compaction",
         "created_at": response["created_at"],
         "output": [*kept, *response["output"]],
-        "usage": response["usage"] or usage_to_responses({}),
+        "usage": response["usage"],
     }
 
 
@@ -201,12 +187,16 @@ class ChatToCompaction:
     An ordinary machine listens to the model; of its events the client sees none.
     """
 
-    def __init__(self, response: Item, *, tools: ToolMap, provider: Provider, model: str) -> None:
+    def __init__(
+        self, response: Item, *, tools: ToolMap, provider: Provider, model: str, sent: bytes
+    ) -> None:
         self.ended: Outcome | None = None
         self.failure: Failure | None = None
         self._provider = provider
         self._model = model
-        self._heard = ChatToResponses(response, tools=tools, provider=provider, model=model)
+        self._heard = ChatToResponses(
+            response, tools=tools, provider=provider, model=model, sent=sent
+        )
         self._events = Events(response)
 
     @property
@@ -274,4 +264,6 @@ class ChatToCompaction:
         if refused := "".join(part.get("refusal", "") for part in said):
             return Failure(400, "invalid_prompt", f"{title} refused to summarise: {refused}")
         summary = "".join(part.get("text", "") for part in said).strip()
-        return summary or Failure(502, "server_error", f"{title} sent an empty summary")
+        if summary == thoughts(output).strip():  # which was said for want of a summary
+            return Failure(502, "server_error", f"{title} sent an empty summary")
+        return summary

@@ -64,17 +64,25 @@ def error_body(
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
-# Providers say it in many words and few codes; the words are stable. First match wins.
+# Providers say it in many words and few codes; the words are stable. tests/translate/test_errors.py
+# has each provider's own.
 OVERFLOW = re.compile(
-    r"context_length_exceeded|context (length|window|size)|maximum context|too many (input )?tokens"
-    r"|(prompt|input) (is )?too long|exceeds? the (available |model'?s )?(max\w* )?context"
-    r"|(input|prompt) tokens? .{0,40}exceed|reduce the length",
+    r"context_(length|window)_exceeded|context (length|window|size)|maximum (context|prompt length)"
+    r"|too many (input )?tokens|(prompt|input) (is )?too long|model token limit|total message size"
+    r"|exceeds? the (available |model'?s )?(max\w* )?context|prompt exceeds max length"
+    r"|(input|prompt) tokens? .{0,40}exceed|reduce the length|range of input length"
+    r"|inputs` tokens \+ `max_new_tokens",
     re.I,
+)
+# What speaks of tokens and lengths, and does not become better by a shorter conversation.
+OTHER_LIMIT = re.compile(
+    r"per[ -](min|day|hour)|\bTPM\b|rate.?limit|max_\w*tokens\W.{0,40}too large", re.I
 )
 # Not by "quota" and "billing" alone: Gemini's passing 429 has both in its text.
 QUOTA = re.compile(
     rb"insufficient[_ ](quota|balance|credit|funds)|exceeded_current_quota|billing_(hard|not)"
-    rb"|credit balance|payment required|out of credits|arrear",
+    rb"|credit balance|payment required|(out of|all available) credits|credits are depleted"
+    rb"|spending limit|arrear|\"1113\"",  # GLM's code, for an account in Chinese
     re.I,
 )
 REFUSED = {
@@ -91,6 +99,9 @@ REFUSED = {
 IN_STREAM = frozenset({"context_length_exceeded"})
 
 
+# Beside 402, by what is sent with them: 412 is Fireworks', 500 MiniMax's.
+UNPAID = frozenset({200, 400, 403, 412, 429, 500})
+TOO_LONG = frozenset({200, 400, 413, 422, 500})
 PATIENCE = 60  # s; a longer Retry-After is told in words only, as Codex would sit through it
 
 
@@ -99,9 +110,9 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
     said = said_by(body)
     status = _named(body) if status == 200 else status
     where = f"{title} answered {status}: {said}" if status != 200 else f"{title} failed: {said}"
-    if status == 402 or (status in (200, 400, 403, 429) and out_of_quota(body)):
+    if status == 402 or (status in UNPAID and out_of_quota(body)):
         return Failure(429, "insufficient_quota", where)
-    if status in (200, 400, 413, 422, 500) and OVERFLOW.search(said):
+    if status in TOO_LONG and OVERFLOW.search(said) and not OTHER_LIMIT.search(said):
         return Failure(400, "context_length_exceeded", where)
     if status == 429 and retry_after and _seconds(retry_after) > PATIENCE:
         return Failure(429, "rate_limit_exceeded", f"{where} (it asks to wait {retry_after} s)")

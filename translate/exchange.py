@@ -102,7 +102,7 @@ class Exchange:
         self.body = codec.dumps(body)
         self.headers = parameters.headers(asked, provider)
         empty = responses.skeleton(asked, way.id, way.now, store=bool(self._keep))
-        self._machine = machine(empty, tools=tools, provider=provider, model=model)
+        self._machine = machine(empty, tools=tools, provider=provider, model=model, sent=self.body)
         self._reader = sse.Reader()
 
     def feed(self, data: bytes) -> bytes:
@@ -178,8 +178,9 @@ class Exchange:
     def _read(self, piece: bytes) -> list[Event]:
         if piece.strip() == sse.DONE:
             return self._machine.done()
-        chunk = codec.loads(piece) if piece.strip() else None
-        return self._machine.feed(chunk) if isinstance(chunk, dict) else []
+        found = codec.loads(piece) if piece.strip() else None
+        chunks = found if isinstance(found, list) else [found]  # Gemini puts errors in a list
+        return [e for one in chunks if isinstance(one, dict) for e in self._machine.feed(one)]
 
 
 class Compact(Exchange):

@@ -1,6 +1,9 @@
 """How a reply ended and what it cost: finish reasons ⇄ statuses, usage both ways."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from translate import codec
 
 
 class Outcome(NamedTuple):
@@ -25,6 +28,7 @@ FINISH = {
     "error": FAILED,  # OpenRouter: an error of the provider behind it
     "network_error": FAILED,  # GLM
     "insufficient_system_resource": FAILED,  # https://api-docs.deepseek.com
+    "model_context_window_exceeded": FAILED,  # GLM: no room was left for an answer
     "abort": FAILED,  # SGLang, vLLM
 }
 
@@ -39,32 +43,86 @@ def usage_to_responses(usage: dict[str, Any]) -> dict[str, Any]:
     completion = _details(usage, "completion_tokens_details")
     spent = _count(usage.get("prompt_tokens"))
     written = _count(usage.get("completion_tokens"))
+    total = _count(usage.get("total_tokens")) or spent + written
     cached = (
         prompt.get("cached_tokens")
         or usage.get("prompt_cache_hit_tokens")  # DeepSeek
-        or usage.get("cached_tokens")  # Kimi
+        or usage.get("cached_tokens")  # Kimi, Together
+        or usage.get("num_cached_tokens")  # Mistral, at times (vercel/ai#14889)
     )
-    thought = completion.get("reasoning_tokens") or usage.get("reasoning_tokens")
+    # xAI (vercel/ai#9774) and Gemini (any-llm#1290) count thinking in the total alone
+    unseen = max(0, total - spent - written)
+    thought = completion.get("reasoning_tokens") or usage.get("reasoning_tokens") or unseen
     return {
         "input_tokens": spent,
         "input_tokens_details": {
             "cached_tokens": _count(cached),
             "cache_write_tokens": _count(prompt.get("cache_write_tokens")),
         },
-        "output_tokens": written,
+        "output_tokens": written + unseen,
         "output_tokens_details": {"reasoning_tokens": _count(thought)},
-        "total_tokens": _count(usage.get("total_tokens")) or spent + written,
+        "total_tokens": total,
     }
 
 
 def usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """Where providers put it: the chunk, its first choice (Kimi), or `x_groq` (Groq)."""
+    """Where providers put it: the chunk, its first choice (Kimi), or `x_groq` (Groq).
+
+    No request costs nothing: a count of zeros is none.
+    """
     choices = chunk.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
+    timed = _timed(chunk.get("timings"))
     for place in (chunk, first, chunk.get("x_groq")):
-        if isinstance(place, dict) and isinstance(usage := place.get("usage"), dict) and usage:
-            return usage
-    return None
+        usage = place.get("usage") if isinstance(place, dict) else None
+        if isinstance(usage, dict) and _told(usage):
+            return timed | usage
+    return timed if _told(timed) else None
+
+
+def _told(usage: dict[str, Any]) -> bool:
+    return bool(_count(usage.get("prompt_tokens")) or _count(usage.get("total_tokens")))
+
+
+def _timed(timings: object) -> dict[str, Any]:
+    """llama.cpp's own count, which comes unasked and knows its cache (llama.cpp#15827)."""
+    if not isinstance(timings, dict):
+        return {}
+    cached = _count(timings.get("cache_n"))
+    return {
+        "prompt_tokens": cached + _count(timings.get("prompt_n")),
+        "completion_tokens": timings.get("predicted_n"),
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+# A token is taken to be four bytes of JSON, as in English prose and in code, and a picture to be
+# so many tokens, whatever its size (https://platform.openai.com/docs/guides/images-vision).
+BYTES = 4
+PICTURE = 1_500
+PICTURES = ("image_url", "input_image")
+
+
+def tokens(message: dict[str, Any]) -> int:
+    """An estimate of what a message, an item or a tool costs."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    pictures = [part for part in parts if part.get("type") in PICTURES]
+    size = len(codec.dumps(message)) - sum(len(codec.dumps(picture)) for picture in pictures)
+    return size // BYTES + len(pictures) * PICTURE
+
+
+def estimate(sent: bytes, came: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Usage for a reply that told none, so that Codex still sees its session grow; marked as such.
+
+    Of the Chat body that was `sent`, and the items that came.
+    """
+    body = codec.loads(sent)
+    usage = {
+        "prompt_tokens": sum(map(tokens, [*body["messages"], *body.get("tools", ())])),
+        "completion_tokens": sum(tokens({**item, "encrypted_content": None}) for item in came),
+    }
+    return {**usage_to_responses(usage), "estimated": True}
 
 
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:

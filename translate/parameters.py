@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from translate import codec
+from translate import codec, logprobs
 from translate.provider import Provider
 from translate.responses import ResponsesRequest
 from translate.schema import normalised
@@ -45,7 +45,7 @@ def _excluded(provider: Provider, body: Json) -> bool:
 
 def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
     """Every parameter that the client set, in a fixed order, nested ones by dotted name."""
-    reasoning_, text = request.reasoning, request.text
+    reasoning_, text, included = request.reasoning, request.text, request.include or []
     given: dict[str, Any] = {
         "tool_choice": request.tool_choice,
         "parallel_tool_calls": request.parallel_tool_calls,
@@ -53,7 +53,8 @@ def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
         "reasoning.effort": reasoning_ and reasoning_.effort,
         "text.verbosity": text and text.verbosity,
         "max_output_tokens": request.max_output_tokens,
-        "include": [name for name in request.include or [] if name != REASONING],
+        logprobs.ASKED: logprobs.ASKED in included or None,
+        "include": [name for name in included if name not in (REASONING, logprobs.ASKED)],
         "store": request.store,
     }
     given |= {name: value for name, value in sorted((request.model_extra or {}).items())}
@@ -127,6 +128,10 @@ def _format(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json |
     return {"response_format": made} | provider.formatted
 
 
+def _logprobs(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return logprobs.to_chat(name, value)
+
+
 def format_in_words(request: ResponsesRequest, provider: Provider) -> str:
     """What a provider is told of a schema that it takes in no field."""
     form = request.text and request.text.format
@@ -166,6 +171,8 @@ PARAMETERS = {
     "text.verbosity": _verbosity,
     "tool_choice": _choice,
     "parallel_tool_calls": _parallel,
+    "top_logprobs": _logprobs,
+    logprobs.ASKED: _logprobs,
 }
 
 

@@ -116,6 +116,12 @@ def summary(item: Fields) -> str:
     return "\n\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
 
 
+def thoughts(output: list[Fields]) -> str:
+    """What all the thinking of a reply says."""
+    texts = [summary(item) for item in output if item["type"] == "reasoning"]
+    return "\n\n".join(filter(None, texts))
+
+
 def tagged(thinking: str, text: str) -> str:
     """The text with its thinking at the head, as `ThinkTags` took it off."""
     return f"{OPEN}{thinking}{CLOSE}\n\n{text}" if thinking else text

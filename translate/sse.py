@@ -42,8 +42,10 @@ class Decoder:
         return _data(blocks)
 
     def flush(self) -> list[bytes]:
+        """An error may stand behind the events as bare JSON, as gateways append it."""
         rest, self._buffer = self._buffer, b""
-        return _data(rest)
+        bare = rest.strip().startswith((b"{", b"["))
+        return [rest] if bare else _data(rest)
 
     def _newlines(self, data: bytes) -> bytes:
         """Turn CRLF and CR into LF; a CRLF may be cut in the middle."""

@@ -13,6 +13,7 @@ from typing import Any
 from translate import codec, search
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
+from translate.patch import is_patch_tool, mended
 from translate.provider import PLAIN, Provider, Search, Subset
 from translate.responses import TOOL, check
 from translate.restore import restored
@@ -39,6 +40,7 @@ class ToolMap:
         self.manuals: list[str] = []  # descriptions that are longer than the provider takes
         self._provider = provider
         self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
+        self._patches: set[Entry] = set()  # whose input must be a patch
         self.dropped = dropped
         self.ids: set[str] = set()  # call ids in use, so that a reply brings new ones
         self._entries: dict[str, Entry] = {}  # chat name → entry
@@ -74,6 +76,8 @@ class ToolMap:
         parameters = normalised(schema, strict or self._provider.subset)
         if parameters != schema and entry.kind.live != "input":
             self._originals[entry] = schema
+        if is_patch_tool(tool):
+            self._patches.add(entry)
         function: Json = {
             "name": self.name(entry),
             "description": self._described(self.name(entry), entry.kind.description(tool)),
@@ -112,12 +116,17 @@ class ToolMap:
             raise BadRequest(f"tools: {len(tools)}, and {title} takes {most}", param="tools")
         return ({"tools": tools} if tools else {}) | (found.fields if found else {})
 
-    def as_declared(self, entry: Entry) -> bool:
+    def as_written(self, entry: Entry) -> bool:
         """Whether arguments pass as the model writes them, so that they may stream."""
-        return entry not in self._originals
+        return entry not in self._originals and entry not in self._patches
 
-    def arguments(self, entry: Entry, arguments: str) -> str:
-        """A call's whole arguments, valid again under the schema that the client gave."""
+    def payload(self, entry: Entry, arguments: str) -> Item:
+        """A call's own fields, from its whole arguments."""
+        made = entry.kind.payload(self._arguments(entry, arguments))
+        return {"input": mended(made["input"])} if entry in self._patches else made
+
+    def _arguments(self, entry: Entry, arguments: str) -> str:
+        """Valid again under the schema that the client gave."""
         schema = self._originals.get(entry)
         if schema is None or not codec.is_object(arguments):
             return arguments
@@ -175,8 +184,7 @@ class ToolMap:
         """A whole Chat tool call as the Responses call item (without id and status)."""
         function = call["function"]
         entry = self.find(function["name"])
-        arguments = self.arguments(entry, function["arguments"])
-        return skeleton(entry, call["id"]) | entry.kind.payload(arguments)
+        return skeleton(entry, call["id"]) | self.payload(entry, function["arguments"])
 
     def choice(self, choice: str | Json) -> str | Json:
         """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""

@@ -84,7 +84,7 @@ async def test_official_sdk_compacts_and_goes_on() -> None:
 @bounded
 async def test_official_sdk_hears_of_failures() -> None:
     async with relay(NO_LIST, says("")) as (_, port), sdk(port) as it:
-        with pytest.raises(InternalServerError, match="empty summary"):
+        with pytest.raises(InternalServerError, match="empty reply"):
             await it.responses.compact(model="gpt-5.5", input="Hello.")
         with pytest.raises(BadRequestError, match="holds nothing"):
             await it.responses.compact(model="gpt-5.5")

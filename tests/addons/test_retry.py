@@ -85,6 +85,11 @@ def test_empty_purse_is_not_tried_again(body: bytes) -> None:
     assert decide(failed(429, body, x_should_retry="true", retry_after="1")) is None
 
 
+def test_empty_purse_that_is_called_a_server_error_is_not_tried_again() -> None:
+    """MiniMax's: MiniMax-AI/MiniMax-M2#62."""
+    assert decide(failed(500, b'{"error":{"message":"insufficient balance (1008)"}}')) is None
+
+
 def test_rate_limit_that_talks_of_billing_is_tried_again() -> None:
     body = b'{"error":{"status":"RESOURCE_EXHAUSTED","message":"check your plan and billing"}}'
     assert decide(failed(429, body)) == 0.5

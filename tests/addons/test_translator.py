@@ -694,3 +694,27 @@ async def test_conversation_is_named_in_a_header_where_the_provider_wants_that()
     assert above.seen[0].headers["x-grok-conv-id"] == "thread-1"
     assert "prompt_cache_key" not in json.loads(above.seen[0].body)
     assert "x-relay-dropped" not in answer.headers
+
+
+@bounded
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_comment_tells_what_was_lost_on_the_way_down(stream: bool) -> None:
+    seen: list[str] = []
+
+    class Watch:
+        def response(self, flow: HTTPFlow) -> None:
+            seen.append(flow.comment)
+
+    choices = [{"index": n, "delta": {"content": "Hi."}, "finish_reason": "stop"} for n in (0, 1)]
+
+    def both(call: Call) -> None:
+        call.stream(chat({"choices": choices}))
+        call.end()
+
+    async with upstream(both) as above:
+        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        url = f"http://127.0.0.1:{above.port}/v1"
+        async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
+            asked = {"model": "m", "input": "Hello.", "stream": stream}
+            await client.ask("/v1/responses", json.dumps(asked).encode())
+    assert seen == ["m → generic/m · dropped choices[1] · usage estimated"]

@@ -8,7 +8,7 @@ import pytest
 from tests.codex.conftest import NewCodex
 from tests.codex.driver import Mode, Relay
 from tests.fake_provider import FakeProvider, Request, texts
-from tests.replies import Finish, Part, call, say, think
+from tests.replies import SILENT, Finish, Part, call, say, think
 
 LIMIT = ("-c", "model_auto_compact_token_limit=140")  # each reply of the provider costs 150
 SUMMARY = "## Goal\nPlant the apple tree.\n## Files\ntree.txt: planned."
@@ -132,3 +132,21 @@ def test_custom_provider_compacts_by_itself(codex: NewCodex, provider: FakeProvi
     assert run.exit_code == 0
     assert run.text == "Planted."
     assert provider.chats[1].tools == {}
+
+
+@pytest.mark.parametrize("mode", [Mode.PROXY_KEY, Mode.PROVIDER])
+def test_compaction_needs_no_usage_of_the_provider(
+    mode: Mode, codex: NewCodex, provider: FakeProvider
+) -> None:
+    """The relay's estimate is what Codex counts by; without one it would never compact."""
+    provider.style = SILENT
+    provider.reply(call("exec_command", cmd="echo dug"))
+    provider.reply(
+        say(SUMMARY), when=lambda request: wants_summary(request) or "COMPACTION" in request.prompt
+    )
+    provider.reply(say("Planted."), when=summaries)
+    run = codex(mode).exec("Plant the tree.", *LIMIT)
+    assert run.exit_code == 0
+    assert run.text == "Planted."
+    assert len(provider.chats) == 3
+    assert run.usage["input_tokens"] > 1000

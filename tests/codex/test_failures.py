@@ -8,7 +8,7 @@ import pytest
 from tests.codex.conftest import NewCodex
 from tests.codex.driver import Mode, Relay
 from tests.fake_provider import FakeProvider
-from tests.replies import CUT, RST, Die, Finish, call, error, pause, say
+from tests.replies import CUT, RST, Die, Finish, call, error, pause, say, think
 
 MODES = pytest.mark.parametrize("mode", list(Mode))
 
@@ -91,6 +91,29 @@ def test_a_reply_cut_at_its_length_is_no_success(codex: NewCodex, provider: Fake
     run = codex().exec("Hello.")
     assert run.exit_code != 0
     assert run.text == "So far and no"
+
+
+def test_thinking_without_an_answer_is_shown_as_one(
+    codex: NewCodex, provider: FakeProvider
+) -> None:
+    """Or Codex would end the turn without a word, or ask six times for the same."""
+    provider.reply(think("The tree is an apple tree."))
+    client = codex()
+    run = client.exec("Which tree?")
+    assert run.exit_code == 0
+    assert run.text == "The tree is an apple tree."
+    provider.reply(say("A pear tree."))
+    assert client.resume(run.thread, "Look again.").text == "A pear tree."
+    assert len(provider.chats) == 2
+
+
+def test_empty_reply_is_asked_for_again(codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply()
+    provider.reply(say("Here I am."))
+    run = codex().exec("Hello.")
+    assert run.exit_code == 0
+    assert run.text == "Here I am."
+    assert len(provider.chats) == 2
 
 
 def test_silence_does_not_end_the_turn(

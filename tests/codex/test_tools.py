@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import PIL.Image
+import pytest
 
 from tests.codex.conftest import PIXEL, NewCodex
 from tests.codex.driver import Relay
@@ -88,6 +89,51 @@ def opened(url: str) -> PIL.Image.Image:
     found = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
     assert head == f"data:{found.get_format_mimetype()};base64"
     return found
+
+
+PATCH = """*** Begin Patch
+*** Update File: tree.txt
+@@
+-an apple tree
++a pear tree
+*** Add File: new.txt
++"new"
+*** End Patch
+"""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"```diff\n{PATCH}```",
+        f"apply_patch <<'EOF'\n{PATCH}EOF\n",
+        json.dumps({"command": ["apply_patch", PATCH]}),
+        PATCH.replace("\n", "\\n"),
+        PATCH.replace(" Patch\n", " Patch ***\n"),
+        f"Here is the patch:\n\n{PATCH}\nDone.",
+        PATCH.removesuffix("*** End Patch\n"),
+        PATCH,
+    ],
+    ids=["fence", "heredoc", "command", "escaped", "stars", "prose", "open", "bare"],
+)
+def test_apply_patch_is_mended(written: str, codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(call("apply_patch", input=written))
+    provider.reply(say("Done."))
+    client = codex()
+    (client.work / "tree.txt").write_text("an apple tree\n")
+    run = client.exec("Make it a pear tree.", model=CLASSIC_MODEL)
+    assert run.exit_code == 0
+    assert run.files == {"tree.txt": "a pear tree\n", "new.txt": '"new"\n'}
+    assert [item["status"] for item in run.items("file_change")] == ["completed"]
+    assert len(provider.chats) == 2
+
+
+def test_patch_past_mending_is_refused_by_codex(codex: NewCodex, provider: FakeProvider) -> None:
+    provider.reply(call("apply_patch", input="Please change the tree."))
+    provider.reply(say("I cannot."))
+    run = codex().exec("Make it a pear tree.", model=CLASSIC_MODEL)
+    assert run.exit_code == 0 and run.files == {}
+    assert "*** Begin Patch" in provider.chats[1].outputs[0]
 
 
 def test_code_mode(codex: NewCodex, provider: FakeProvider) -> None:

@@ -122,7 +122,7 @@ def _items(events: list[Json]) -> list[Json]:
         if kind == "response.output_item.added":
             assert event["output_index"] == len(items)
             assert event["item"]["id"] not in {item["added"]["id"] for item in items}
-            items.append({"added": event["item"], "texts": {}, "parts": {}})
+            items.append({"added": event["item"], "texts": {}, "parts": {}, "sources": {}})
         elif kind == "response.output_item.done":
             item = items[event["output_index"]]
             assert "done" not in item
@@ -148,6 +148,12 @@ def _grown(item: Json, event: Json) -> None:
             assert (event["part"].get("text") or event["part"].get("refusal")) == item["texts"][
                 part
             ]["done"]
+            assert event["part"].get("annotations", []) == item["sources"].get(part, [])
+        return
+    if name.endswith(".annotation"):
+        sources = item["sources"].setdefault(part, [])
+        assert event["annotation_index"] == len(sources)
+        sources.append(event["annotation"])
         return
     assert part is None or item["parts"][part] == ["added"]
     texts = item["texts"].setdefault(part, {"sum": ""})

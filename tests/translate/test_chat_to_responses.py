@@ -118,7 +118,7 @@ def test_content_of_any_form_is_read(content: Any, text: str) -> None:
 )
 def test_thinking_parts_are_thinking(thinking: Any) -> None:
     content = [{"type": "thinking", "thinking": thinking}]
-    [made] = output(replied(chunk(content=content), chunk("stop")))
+    made, _ = output(replied(chunk(content=content), chunk("stop", content="So.")))
     assert made["summary"] == [{"type": "summary_text", "text": "Hm."}]
 
 
@@ -154,6 +154,82 @@ def test_text_comes_before_the_call_that_it_was_held_for() -> None:
     assert [item["type"] for item in made] == ["message", "function_call"]
 
 
+@pytest.mark.parametrize("form", ["delta", "message"])
+def test_function_call_of_the_old_form_is_a_call(form: str) -> None:
+    """https://platform.openai.com/docs/api-reference/chat/object: `function_call`, deprecated."""
+    whole = {"name": "f", "arguments": A}
+    pieces = [{"name": "f", "arguments": ""}, {"arguments": '{"a"'}, {"arguments": ":1}"}]
+    chunks = [chunk(function_call=piece) for piece in pieces] + [chunk("function_call")]
+    if form == "message":
+        message = {"role": "assistant", "content": None, "function_call": whole}
+        chunks = [{"choices": [{"message": message, "finish_reason": "function_call"}]}]
+    [made] = output(replied(*chunks, by=carry(tools=TOOLS)))
+    assert (made["type"], made["name"], made["arguments"]) == ("function_call", "f", A)
+
+
+@pytest.mark.parametrize("legacy", [None, {}, "x", {"name": "f", "arguments": A}])
+def test_old_form_beside_the_new_one_says_nothing_more(legacy: Any) -> None:
+    calls = chunk("stop", tool_calls=[delta(0, "x", "f", A)], function_call=legacy)
+    assert len(output(replied(calls, by=carry(tools=TOOLS)))) == 1
+
+
+def test_fields_that_nobody_knows_harm_nothing() -> None:
+    odd = chunk(content="Hi.", audio=None, refusal=None, role=None, tool_calls=None, x={"y": 1})
+    [made] = output(replied(odd, chunk("stop", audio={"id": "a", "transcript": "Hi."})))
+    assert [part["text"] for part in made["content"]] == ["Hi."]
+
+
+def test_further_choices_are_reported_and_not_shown() -> None:
+    crossing = carry()
+    assert crossing.response["status"] == "in_progress"
+    both = [{"index": n, "delta": {"content": f"{n}."}} for n in range(3)]
+    [made] = output(replied({"choices": both}, {"choices": both[1:]}, chunk("stop"), by=crossing))
+    assert [part["text"] for part in made["content"]] == ["0."]
+    assert crossing.dropped == ["choices[1]", "choices[2]"]
+    assert crossing.response["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [[chunk("stop")], [chunk("stop", content="")], [chunk("tool_calls", tool_calls=[])],
+     [chunk(reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]), chunk("stop")]],
+)  # fmt: skip
+def test_empty_reply_is_no_success(chunks: list[Json]) -> None:
+    last = replied(*chunks)[-1]
+    assert last["type"] == "response.failed"
+    assert last["response"]["error"]["message"] == "The upstream sent an empty reply"
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_empty_reply_that_was_cut_off_says_so(finish: str) -> None:
+    assert replied(chunk(finish))[-1]["type"] == "response.incomplete"
+    thought = replied(chunk(reasoning="Hm."), chunk(finish))[-1]["response"]["output"]
+    assert [item["type"] for item in thought] == ["reasoning"]
+
+
+def test_thinking_alone_is_the_answer() -> None:
+    thought, said = output(replied(chunk(reasoning="It is hot."), chunk("stop")))
+    assert thought["summary"][0]["text"] == said["content"][0]["text"] == "It is hot."
+
+
+@pytest.mark.parametrize("before", [[], [chunk(content="Hi.")], [chunk("stop", content="Hi.")]])
+@pytest.mark.parametrize("framed", [True, False])
+def test_error_in_a_list_is_told(before: list[Json], framed: bool) -> None:
+    """Gemini's form, as an event and bare behind the others."""
+    error = json.dumps([{"error": {"code": 500, "message": "Internal error"}}])
+    wire = stream(*before, done=False) + (f"data: {error}\n\n" if framed else error).encode()
+    crossing = carry()
+    last = lawful(crossing.feed(wire) + crossing.feed(b""))[-1]
+    assert last["type"] == "response.failed"
+    assert "Internal error" in last["response"]["error"]["message"]
+
+
+def test_error_behind_the_finish_leaves_calls_open() -> None:
+    call = chunk("tool_calls", tool_calls=[delta(0, "x", "f", A)])
+    events = replied(call, {"error": "late"}, by=carry(tools=TOOLS))
+    assert events[-1]["type"] == "response.failed" and output(events) == []
+
+
 def test_upstream_that_breaks_off_behind_the_finish_harms_nothing() -> None:
     crossing = carry()
     wire = crossing.feed(stream(chunk("stop", content="Hi."), done=False))
@@ -176,10 +252,11 @@ def test_upstream_that_cannot_be_reached_is_an_error_both_ways() -> None:
 
 def test_heartbeats_begin_the_reply_once() -> None:
     crossing = carry()
-    wire = crossing.heartbeat() + crossing.heartbeat() + crossing.feed(stream(chunk("stop")))
+    wire = crossing.heartbeat() + crossing.heartbeat()
+    wire += crossing.feed(stream(chunk("length")))
     kinds = [event["type"] for event in lawful(wire)]
     assert kinds == [
-        *["response.created", "response.in_progress", "response.in_progress", "response.completed"]
+        *["response.created", "response.in_progress", "response.in_progress", "response.incomplete"]
     ]
 
 

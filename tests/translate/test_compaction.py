@@ -24,8 +24,9 @@ from tests.translate.support import (
     well_formed,
 )
 from translate import BadRequest, Exchange, Provider, compact
-from translate.compaction import BYTES, HEAD, PICTURE, PROMPT, ROOM, UNREADABLE, fitting, tokens
+from translate.compaction import HEAD, PROMPT, ROOM, UNREADABLE, fitting
 from translate.envelope import Envelope, seal, unseal
+from translate.outcome import BYTES, PICTURE, tokens
 
 TRIGGER = {"type": "compaction_trigger"}
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
@@ -339,7 +340,7 @@ def test_compact_replaces_an_earlier_summary() -> None:
     body = json.loads(crossing.whole(stream(chunk("stop", content="New."))).body)
     assert [item["id"] for item in body["output"]] == ["msg_a", "msg_1_2", "cmp_1_0"]
     assert body["output"][1]["content"] == []
-    assert body["usage"]["total_tokens"] == 0
+    assert body["usage"]["estimated"] is True
 
 
 def test_compact_takes_a_text_as_input() -> None:

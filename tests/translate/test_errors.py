@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import carry, chunk, lawful, replied
+from tests.translate.support import PROVIDERS, carry, chunk, lawful, replied
 from translate import error_body
 from translate.errors import failure, said_by
 
@@ -56,23 +56,131 @@ def test_body_that_is_no_json_is_read_as_text(body: bytes, said: str) -> None:
     assert said_by(body) == said
 
 
-OVERFLOWS = [
-    "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens",
-    "the request exceeds the available context size, try increasing it",
-    "prompt is too long: 210000 tokens > 200000 maximum",
-    "Input is too long for requested model",
-    "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
-    "Please reduce the length of the messages or completion.",
-    "Requested token count exceeds the model's maximum context length",
-    "too many tokens",
-]
-QUOTAS = [
-    "exceeded_current_quota_error",
-    "Insufficient Balance",
-    "Your credit balance is too low",
-    "insufficient_quota",
-    "Access denied, please make sure your account is in good standing: Arrearage",
-]
+# Each provider's own words, and where they were seen; a bare owner/name#number is on GitHub.
+OVERFLOWS = {
+    # onyx-dot-app/onyx#6051
+    "openai": "Your input exceeds the context window of this model. Please adjust your input.",
+    # BerriAI/litellm#15968
+    "azure": "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in "
+    "509178 tokens. Please reduce the length of the messages.",
+    # evalstate/fast-agent#621
+    "deepseek": "This model's maximum context length is 131072 tokens. However, you requested "
+    "131134 tokens (122942 in the messages, 8192 in the completion).",
+    # MoonshotAI/kimi-cli#2011
+    "kimi": "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
+    # QwenLM/qwen-code#2068
+    "qwen": "<400> InternalError.Algo.InvalidParameter: Range of input length should be "
+    "[1, 983616]",
+    # https://docs.mistral.ai/resources/known-limitations
+    "mistral": "Prompt contains 240000 tokens, too large for model with 128000 maximum context "
+    "length",
+    # letta-ai/letta#1963
+    "groq": "Please reduce the length of the messages or completion.",
+    # cline/cline#3120
+    "xai": "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+    # refly-ai/refly#1177
+    "openrouter": "This endpoint's maximum context length is 32768 tokens. However, you requested "
+    "about 42832 tokens (42832 of text input).",
+    # zeroclaw-labs/zeroclaw#4124
+    "glm": "Prompt exceeds max length",
+    # MiniMax-AI/MiniMax-M2#119
+    "minimax": "invalid params, context window exceeds limit (2013)",
+    # google-gemini/gemini-cli#6678
+    "gemini": "The input token count (1200293) exceeds the maximum number of tokens allowed "
+    "(1048576).",
+    # dyad-sh/dyad#3498
+    "ollama": "prompt too long; exceeded max context length by 540451 tokens",
+    # lmstudio-ai/lmstudio-bug-tracker#546
+    "lmstudio": "Trying to keep the first 111490 tokens when context the overflows. However, the "
+    "model is loaded with context length of only 32768 tokens, which is not enough.",
+    # vllm-project/vllm#42474
+    "vllm": "This model's maximum context length is 128000 tokens. However, you requested 65535 "
+    "output tokens and your prompt contains at least 62466 input tokens.",
+    # ggml-org/llama.cpp#15780
+    "llamacpp": "the request exceeds the available context size. try increasing the context size",
+    # stanford-crfm/helm#2079
+    "together": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. "
+    "Given: 2019 `inputs` tokens and 30 `max_new_tokens`",
+    # fw-ai/cookbook#134
+    "fireworks": "The prompt is too long: 40177, model maximum context length: 32767",
+    # cline/cline#5140
+    "cerebras": "Please reduce the length of the messages or completion. Current length is 42328 "
+    "while limit is 40000",
+    # earendil-works/pi#102: Anthropic's, behind gateways
+    "generic": "prompt is too long: 219898 tokens > 200000 maximum",
+}
+# What speaks of tokens too, and is no full context.
+OTHERS = [
+    # Groq: continuedev/continue#10218
+    (413, "Request too large for model `llama-3.3-70b-versatile` on tokens per minute (TPM): Limit "
+     "12000, Requested 14137, please reduce your message size and try again."),
+    # OpenAI: vanna-ai/vanna-flask#11
+    (200, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389. "
+     "The input or output tokens must be reduced in order to run successfully."),
+    # Cerebras' 429, in a stream
+    (200, "Tokens per minute limit exceeded - too many tokens processed."),
+    # algorithmicsuperintelligence/optillm#4
+    (400, "max_tokens is too large: 8192. This model supports at most 4096 completion tokens, "
+     "whereas you provided 8192."),
+    # vLLM, of the output alone
+    (400, "'max_tokens' or 'max_completion_tokens' is too large: 65535. This model's maximum "
+     "context length is 32768 tokens"),
+    # skapadia3214/groq-moa#8
+    (400, "max_tokens for `llama-3.1-8b-instant` must be less than or equal to 8000"),
+    # Anthropic, behind gateways
+    (400, "image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes"),
+    (400, "Invalid 'tools[0].function.name': string too long. Expected a string with maximum "
+     "length 64, but got a string with length 70 instead."),
+]  # fmt: skip
+QUOTAS = {
+    # https://platform.openai.com/docs/guides/error-codes
+    "openai": (429, '{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}'),
+    # continuedev/continue#9375
+    "deepseek": (
+        402,
+        '{"error":{"message":"Insufficient Balance","code":"invalid_request_error"}}',
+    ),
+    # continuedev/continue#11443
+    "kimi": (
+        429,
+        '{"error":{"message":"Your account is suspended due to insufficient balance, please'
+        ' recharge your account","type":"exceeded_current_quota_error"}}',
+    ),
+    # https://help.aliyun.com/en/model-studio/error-code
+    "qwen": (
+        400,
+        '{"error":{"message":"Access denied, please make sure your account is in good '
+        'standing.","code":"Arrearage"}}',
+    ),
+    # continuedev/continue#10373, Anantys-oss/koan#2412
+    "xai": (
+        429,
+        '"Your team has either used all available credits or reached its monthly spending '
+        'limit. To continue making API requests, please purchase more credits."',
+    ),
+    "xai, run out": (403, '{"error":"You have run out of credits or need a Grok subscription."}'),
+    # can1357/oh-my-pi#9569
+    "openrouter": (
+        402,
+        '{"error":{"message":"This request requires more credits, or fewer '
+        'max_tokens","code":402}}',
+    ),
+    # zai-org/GLM-5#148, agentscope-ai/QwenPaw#202
+    "glm": (429, '{"error":{"code":"1113","message":"Insufficient balance or no package."}}'),
+    "glm, Chinese": (429, '{"error":{"code":"1113","message":"\u4f59\u989d\u4e0d\u8db3"}}'),
+    # MiniMax-AI/MiniMax-M2#62
+    "minimax": (500, '{"type":"error","error":{"message":"insufficient balance (1008)"}}'),
+    # dyad-sh/dyad#3626
+    "gemini": (429, '[{"error":{"code":429,"message":"Your prepayment credits are depleted."}}]'),
+    # pollinations/pollinations#12136
+    "fireworks": (
+        412,
+        '{"error":{"message":"Account x is suspended, possibly due to reaching the '
+        'monthly spending limit or failure to pay past invoices.","type":"error"}}',
+    ),
+    # earendil-works/pi#102's provider, behind gateways
+    "generic": (400, '{"error":{"message":"Your credit balance is too low"}}'),
+}
 
 
 def test_a_passing_429_that_speaks_of_billing_is_no_empty_account() -> None:
@@ -82,17 +190,32 @@ def test_a_passing_429_that_speaks_of_billing_is_no_empty_account() -> None:
     assert failure("X", 429, json.dumps({"error": error}).encode()).code == "rate_limit_exceeded"
 
 
-@pytest.mark.parametrize("said", OVERFLOWS)
-@pytest.mark.parametrize("status", [400, 413, 422, 500])
+@pytest.mark.parametrize("said", OVERFLOWS.values(), ids=OVERFLOWS)
+@pytest.mark.parametrize("status", [200, 400, 413, 422, 500])
 def test_overflow_is_told_in_codex_words(status: int, said: str) -> None:
     why = failure("X", status, json.dumps({"error": {"message": said}}).encode())
     assert (why.status, why.code) == (400, "context_length_exceeded") and said in why.message
 
 
-@pytest.mark.parametrize("said", QUOTAS)
-@pytest.mark.parametrize("status", [400, 402, 403, 429])
-def test_quota_ends_the_turn(status: int, said: str) -> None:
+def test_every_provider_is_known_to_overflow() -> None:
+    assert OVERFLOWS.keys() == PROVIDERS.keys() - {"demo"}
+
+
+@pytest.mark.parametrize(("status", "said"), OTHERS)
+def test_another_limit_is_no_overflow(status: int, said: str) -> None:
     why = failure("X", status, json.dumps({"error": {"message": said}}).encode())
+    assert why.code in ("invalid_prompt", "server_error")
+
+
+def test_overflow_of_a_finish_reason_is_told() -> None:
+    """GLM's, where the prompt left no room (https://docs.z.ai)."""
+    last = replied(chunk("model_context_window_exceeded", content="Hi."))[-1]
+    assert last["response"]["error"]["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(("status", "body"), QUOTAS.values(), ids=QUOTAS)
+def test_quota_ends_the_turn(status: int, body: str) -> None:
+    why = failure("X", status, body.encode())
     assert (why.status, why.code) == (429, "insufficient_quota")
 
 
@@ -154,8 +277,8 @@ def test_retry_after_is_kept_and_said(retry_after: str | None, words: str) -> No
         ({"message": "boom", "code": "429"}, "server_error"),
         ({"message": "slow", "code": 429}, "rate_limit_exceeded"),
         ({"message": "bad key", "code": 401}, "invalid_prompt"),
-        ({"message": OVERFLOWS[0], "code": 400}, "context_length_exceeded"),
-        ({"message": QUOTAS[0]}, "insufficient_quota"),
+        ({"message": OVERFLOWS["deepseek"], "code": 400}, "context_length_exceeded"),
+        ({"message": "Insufficient Balance"}, "insufficient_quota"),
         ("boom", "server_error"),
     ],
 )

@@ -8,12 +8,15 @@ import pytest
 from tests.translate.support import ROOT
 
 ROWS = [
-    {"codec", "sse", "responses", "provider", "errors", "envelope"},
+    {"codec", "sse", "responses", "provider", "errors", "envelope", "citations", "logprobs"},
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
-        *("tools", "quirks", "catalog", "tables", "learn", "search"),
+        *("tools", "quirks", "catalog", "tables", "learn", "search", "patch"),
     },
-    {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses", "kept"},
+    {
+        *("calls", "speech", "turns", "parameters", "request", "compaction", "chat_to_responses"),
+        "kept",
+    },
     {"exchange"},
     {"__init__"},
 ]
