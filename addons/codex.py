@@ -34,8 +34,8 @@ class Codex:
         if not flow.response and (reply := ANSWERS.get(route_of(flow))):
             await reply(flow)
 
-    async def done(self) -> None:
-        await models.forget()
+    def done(self) -> None:
+        models.forget()
 
 
 async def catalog_of(flow: HTTPFlow) -> None:

@@ -103,10 +103,9 @@ def own_instructions() -> str:
     return file.read_text("utf-8")
 
 
-async def forget() -> None:
+def forget() -> None:
     """A fetch that is under way ends by itself: a cancelled one of tornado's logs an error."""
     _lists.clear()
-    waiting, _bundled[:] = list(_bundled), []
-    for task in waiting:
+    for task in _bundled:
         task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    _bundled.clear()

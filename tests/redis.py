@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as Refused
 
-from tests.codex.driver import free_port
+from addons.launch import bindable
 
 PROGRAM = shutil.which("redis-server")
 
@@ -22,7 +22,7 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         if PROGRAM is None:
             pytest.skip("no redis-server is installed (Debian: apt-get install redis-server)")
-        self._folder, self.port = folder, free_port()
+        self._folder, self.port = folder, bindable(0)
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = Redis(port=self.port)
         self.start()

@@ -17,6 +17,7 @@ from mitmproxy.tools.dump import DumpMaster
 from addons import config
 from addons.config import Config
 from addons.file import Wrong
+from addons.launch import bindable
 from addons.settings import FIELDS, OPTIONS, SECRETS, VARIABLES, Settings, read
 from tests.addons.proxy import bounded, proxy
 
@@ -236,7 +237,7 @@ async def test_mitmproxys_own_options_are_set_unless_chosen() -> None:
 
 @bounded
 async def test_one_more_port() -> None:
-    first, second = free_port(), free_port()
+    first, second = bindable(0), bindable(0)
     async with proxy(Config(), relay_port=str(first)) as (master, port):
         server = master.addons.get("proxyserver")
         await until(lambda: ("127.0.0.1", first) in server.listen_addrs())
@@ -262,11 +263,6 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize("name", ["azure", "generic"])
 def test_provider_without_a_place_of_its_own_needs_an_upstream(name: str) -> None:
     with pytest.raises(Wrong, match="relay_upstream must say where it is"):
@@ -288,7 +284,7 @@ def mitmdump(
     (folder / "config.yaml").write_text(yaml)
     command = [MITMDUMP, "-s", root / "addons" / "relay.py", "--set", f"confdir={folder}"]
     return subprocess.Popen(
-        [*command, "--listen-host", "127.0.0.1", "--listen-port", str(free_port()), *arguments],
+        [*command, "--listen-host", "127.0.0.1", "--listen-port", str(bindable(0)), *arguments],
         env={"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1", "HOME": str(folder)} | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -336,7 +332,7 @@ def test_a_port_in_use_ends_the_start(tmp_path: Path) -> None:
 
 
 def test_yaml_may_have_numbers_and_booleans(tmp_path: Path) -> None:
-    port = free_port()
+    port = bindable(0)
     yaml = f"relay_port: {port}\nrelay_isolate: false\nrelay_hosts: [a.lan, b.lan]\n"
     with mitmdump(tmp_path, yaml=yaml) as running:
         assert running.stdout

@@ -4,14 +4,15 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.addons.test_config import ROOT, free_port, mitmdump
+from addons.launch import bindable
+from tests.addons.test_config import ROOT, mitmdump
 
 
 def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
     for name in ("addons", "translate"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    port = free_port()
+    port = bindable(0)
     options = ["--listen-port", str(port)]
     with mitmdump(tmp_path, *options, root=tmp_path, CODEX_RELAY_ISOLATE="on") as running:
         try:

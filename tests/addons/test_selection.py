@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,18 +14,13 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.launch import bindable
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
 from tests.translate.support import chunk
 from tests.translate.support import stream as chat
-
-
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serving(*models: str, status: int = 200) -> Any:
@@ -90,7 +84,7 @@ async def relay(
         upstream(one or serving("big", "shared", "two/odd")) as first,
         upstream(two or serving("small", "shared", "path/model")) as second,
     ):
-        file, own = tmp_path / "relay.toml", free()
+        file, own = tmp_path / "relay.toml", bindable(0)
         file.write_text(f"{more}\n" + FILE.format(one=first.port, two=second.port))
         chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
         chosen = {"relay_config": str(file), "relay_ports": f"two:{own}", **options}
@@ -234,7 +228,7 @@ def test_a_refused_request_goes_to_nobody_else(tmp_path: Path, status: int) -> N
 
 def test_the_next_of_a_list_is_asked_where_nobody_listens(tmp_path: Path) -> None:
     async def run() -> None:
-        more = f'{LIST}[providers.gone]\nbase_urls = ["http://127.0.0.1:{free()}/v1"]\n'
+        more = f'{LIST}[providers.gone]\nbase_urls = ["http://127.0.0.1:{bindable(0)}/v1"]\n'
         more = more.replace("one/big", "gone/x")
         async with relay(tmp_path, more, relay_retries="1", relay_retry_budget="1") as it:
             answer = await it.ask("both")
