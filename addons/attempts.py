@@ -20,7 +20,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from addons.line import Line, line_of
+from addons.line import ATTEMPTS, Line, line_of
 
 type Steps = CommandGenerator[None]
 
@@ -109,6 +109,8 @@ class Attempts(HttpStream):
             if self.headed or not line.another(self.flow, error):
                 return False
             self.attempt, delay = 0, 0.0
+        else:
+            self.flow.metadata.setdefault(ATTEMPTS, []).append(f"after {why}, {delay:.1f} s")
         yield commands.Log(f"relay: {why}; again in {delay:.1f} s")
         self.flow.response = None
         self.response_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
@@ -125,9 +127,14 @@ class Attempts(HttpStream):
             yield from self.tries_again(event.message, not self.attempt and self.was_stale(event))
         ):
             return
+        if self.line and isinstance(event, wire.ResponseProtocolError):
+            self.prepare(self.line, event)  # before the hook, so that who watches sees it, too
         yield from super().handle_protocol_error(event)
         if self.server_state == self.state_waiting:
             self.server_state = self.state_errored
+
+    def prepare(self, line: Line, event: wire.ResponseProtocolError) -> None:
+        """Find the words for the client."""
 
     def was_stale(self, event: wire.ResponseProtocolError) -> bool:
         """A kept connection that was closed just as we used it says nothing about upstream."""

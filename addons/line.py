@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from translate import Exchange
 
 OWN = "relay.own"  # in the metadata
+ATTEMPTS = "relay.attempts"  # in the metadata: why a request was sent again
 LINE = "relay_line"  # an attribute: metadata holds plain data only
 SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
@@ -28,6 +29,7 @@ class Line:
     retry: Callable[[HTTPFlow, str | None, int], float | None]  # s to wait, None: give up
     # puts another request, on a line of its own, in place of one that failed; whether it did
     another: Callable[[HTTPFlow, str | None], bool] = lambda flow, error: False
+    told: Callable[[bytes], None] = lambda data: None  # hears all that the client gets in a stream
     heartbeat: float = 0.0  # s without a byte to the client until a heartbeat is sent; 0: never
     head: Callable[[], Response] = sse_head  # for a heartbeat that precedes the reply
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # headers for upstream

@@ -1,24 +1,23 @@
 """Retries, heartbeats and clean endings for a flow with a `Line`; other flows are left alone.
 
-With `attempts`, which has upstream's side, the one place on mitmproxy's private API, that of 12.2:
-a layer is fed events and yields commands.
+With `attempts`, which has upstream's side, and `clock`, the one place on mitmproxy's private API,
+that of 12.2: a layer is fed events and yields commands.
 """
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mitmproxy import http, version
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers import http as layers
 from mitmproxy.proxy.layers.http import GetHttpConnectionCompleted, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http import _events as wire
-from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from addons.attempts import Attempts, RelayClient, RelayClient2, Steps
+from addons.attempts import RelayClient, RelayClient2, Steps
+from addons.clock import Clock
 from addons.line import OWN, Line, attach, own, sse_head
 from addons.retry import retry_policy
 from translate import error_body
@@ -27,15 +26,12 @@ __all__ = ["Line", "Transport", "attach", "own", "retry_policy", "sse_head"]
 
 UPWARD = (wire.RequestHeaders, wire.RequestData, wire.RequestTrailers)
 MITMPROXY = "12.2"
-SHORTEST, LONGEST = 0.01, 5.0  # s between two ticks; a finished stream is kept for one more
-POLL = 0.5  # s until a stream looks again whether its `request` hook has attached a line
 
 
-class RelayStream(Attempts):
+class RelayStream(Clock):
     """The client's side: it hears from us while upstream is silent, and always gets an ending."""
 
-    clock: commands.RequestWakeup | None = None  # the next tick; an older one is void
-    sent = heard = 0.0  # monotonic time of the last byte to the client, of the last from upstream
+    ending: Sequence[wire.HttpEvent] = ()  # what the client gets for an error of upstream's
 
     def state_wait_for_request_headers(self, event: wire.RequestHeaders) -> Steps:
         if event.replay_flow is None:  # else the base class makes one and runs the hook on it
@@ -108,77 +104,30 @@ class RelayStream(Attempts):
                     yield event
             case wire.ResponseData(data=b""):
                 pass  # on a chunked response it would be the end
+            case wire.ResponseData(data=data):
+                line.told(data)
+                yield event
             case wire.ResponseProtocolError(code=code) if code is not wire.ErrorCode.KILL:
-                yield from self.failure(line, event.message)
+                if not self.ending:  # it was no protocol error, but one of mitmproxy's checks
+                    self.prepare(line, event)
+                yield from self.ending
             case _:
                 yield event
 
-    def failure(self, line: Line, reason: str) -> Iterator[wire.HttpEvent]:
+    def prepare(self, line: Line, event: wire.ResponseProtocolError) -> None:
         """What the client gets in place of mitmproxy's HTML page or of a torn connection."""
+        events: list[wire.HttpEvent] = []
         if self.headed:
-            tail = line.exchange.cut(reason)
+            tail = line.exchange.cut(event.message)
         else:
-            reply = line.exchange.unreachable(reason)
+            reply = line.exchange.unreachable(event.message)
             tail = reply.body
-            head = http.Response.make(reply.status, reply.body, reply.headers)
-            yield wire.ResponseHeaders(self.stream_id, head)
+            self.flow.response = http.Response.make(reply.status, tail, reply.headers)
+            events.append(wire.ResponseHeaders(self.stream_id, self.flow.response))
         if tail:
-            yield wire.ResponseData(self.stream_id, tail)
-        yield wire.ResponseEndOfMessage(self.stream_id)
-
-    # The clock: heartbeats for the client, a limit to the silence of upstream.
-
-    def _handle_event(self, event: events.Event) -> Steps:
-        if isinstance(event, wire.RequestEndOfMessage):
-            self.sent = time.monotonic()
-            yield self.wind(POLL)
-        yield from super()._handle_event(event)
-
-    def make_server_connection(self) -> CommandGenerator[bool]:
-        if line := self.line:
-            yield self.next_tick(line)
-        return (yield from super().make_server_connection())
-
-    def wind(self, delay: float) -> commands.RequestWakeup:
-        self.clock = commands.RequestWakeup(min(max(delay, SHORTEST), LONGEST))
-        return self.clock
-
-    def next_tick(self, line: Line) -> commands.RequestWakeup:
-        beat = self.sent + (line.heartbeat or LONGEST)
-        return self.wind(min(beat, self.heard + line.silence) - time.monotonic())
-
-    def tick(self) -> Steps:
-        line, now = self.line, time.monotonic()
-        if line is None:
-            if isinstance(self.waits_for, HttpRequestHook):
-                yield self.wind(POLL)
-            return
-        if not self.flow.live:
-            return
-        if line.heartbeat and now >= self.sent + line.heartbeat:
-            self.sent = now
-            yield from self.beat(line)
-        if now >= self.heard + line.silence:
-            self.heard = now
-            yield from self.silent(f"upstream silent for {line.silence:g} s")
-        yield self.next_tick(line)
-
-    def beat(self, line: Line) -> Steps:
-        if data := line.exchange.heartbeat():
-            if not self.headed:
-                head = line.head()
-                if self.flow.request.is_http10:
-                    head.headers.pop("transfer-encoding", None)
-                yield SendHttp(wire.ResponseHeaders(self.stream_id, head), self.context.client)
-            yield SendHttp(wire.ResponseData(self.stream_id, data), self.context.client)
-
-    def silent(self, reason: str) -> Steps:
-        if self.waits_for:
-            yield from self.abandon(reason)
-        elif self.server_state != self.state_waiting:
-            died = self.stream_id, reason, wire.ErrorCode.CANCEL
-            yield SendHttp(wire.RequestProtocolError(*died), self.context.server)
-            yield from super().handle_event(wire.ResponseProtocolError(*died))
+            line.told(tail)
+            events.append(wire.ResponseData(self.stream_id, tail))
+        self.ending = [*events, wire.ResponseEndOfMessage(self.stream_id)]
 
 
 ORIGINAL = {"HttpStream": HttpStream, "Http1Client": Http1Client, "Http2Client": Http2Client}

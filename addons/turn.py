@@ -52,7 +52,7 @@ class Turn:
     way: Way
     legs: tuple[Leg, ...]  # the first one now, the others if it fails
     mended: bool = False  # once, and no more: a later lesson is for the next turn
-    story: str = ""  # what the flow's comment says of earlier attempts
+    notes: tuple[str, ...] = ()  # what the flow's comment says of earlier requests
 
     @property
     def choice(self) -> Choice:
@@ -69,12 +69,12 @@ class Turn:
         """What to send after this reply, or after none came; None: it must be told as it is."""
         title = self.choice.target.provider.title
         if reply and (lesson := lesson_of(made, reply, self.choice)):
-            story = f"{self.story} · learned: {lesson}"
-            return None if self.mended else replace(self, mended=True, story=story)
+            notes = (*self.notes, f"learned: {lesson}")
+            return None if self.mended else replace(self, mended=True, notes=notes)
         if not self.legs[1:] or (reply and not fails_here(reply.status_code)):
             return None
         why = reply.status_code if reply else "no answer"
-        return replace(self, legs=self.legs[1:], story=f"{self.story} · after {title} ({why})")
+        return replace(self, legs=self.legs[1:], notes=(*self.notes, f"after {title} ({why})"))
 
 
 async def begin(flow: HTTPFlow) -> Turn:

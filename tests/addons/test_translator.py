@@ -11,11 +11,13 @@ from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
 from addons import translator, turn
+from addons.carried import Carried, stream
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.routes import Routes
+from addons.rows import Rows
 from addons.translator import Translator
 from addons.transport import Transport
 from tests.addons.proxy import (
@@ -31,7 +33,6 @@ from tests.addons.proxy import (
 )
 from tests.translate.support import chunk, events_of, lawful
 from tests.translate.support import stream as chat
-from translate import Exchange
 
 HELLO = {"model": "gpt-5.5", "input": "Hello.", "stream": True}
 SOON = 1.0  # s within which the upstream must see that the client left
@@ -181,17 +182,18 @@ def test_the_host_header_is_the_upstreams(url: str, host: str, address: tuple[st
     assert (request.host, request.port) == address
 
 
-def begun(url: str) -> tuple[Request, Exchange]:
+def begun(url: str) -> tuple[Request, Carried]:
     """What goes to this upstream. The client's own HTTP/1.0 request had no Host."""
 
-    async def begin() -> tuple[Request, Exchange]:
+    async def begin() -> tuple[Request, Carried]:
         flow = tflow.tflow()
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
             asked = await turn.begin(flow)
             made = asked.exchange()
-            return translator.addressed(flow.request, asked.choice.target, made), made
+            request = translator.addressed(flow.request, asked.choice.target, made)
+            return request, Carried(made, asked, Rows(flow, request))
 
     return asyncio.run(begin())
 
@@ -631,8 +633,8 @@ def test_a_client_that_leaves_is_missed_at_once(when: str) -> None:
 @pytest.mark.parametrize("coding", ["", "identity", "br", "gzip"])
 def test_nothing_is_never_the_end(coding: str) -> None:
     """To mitmproxy b"" would be the end of the reply."""
-    _, made = begun("http://127.0.0.1:9/v1")
-    step: Callable[[bytes], bytes | list[bytes]] = translator.stream(made, coding)
+    _, carried = begun("http://127.0.0.1:9/v1")
+    step: Callable[[bytes], bytes | list[bytes]] = stream(carried, coding)
     head = zlib.compress(reply(), wbits=31)[:5] if coding == "gzip" else b"data: "
     assert step(head) == []
     assert step(b"") != b""  # the end makes events
@@ -717,4 +719,6 @@ async def test_the_comment_tells_what_was_lost_on_the_way_down(stream: bool) -> 
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             asked = {"model": "m", "input": "Hello.", "stream": stream}
             await client.ask("/v1/responses", json.dumps(asked).encode())
-    assert seen == ["m → generic/m · dropped choices[1] · usage estimated"]
+    [comment] = seen
+    assert comment.startswith("m · ~8 in · ~48 out")
+    assert comment.endswith(" · dropped choices[1] · usage estimated")

@@ -1,0 +1,104 @@
+"""One record of each exchange: what it cost, how long it took, how it ended; told in the flow's
+comment, its marker, its metadata and, in mitmdump, in one line."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from mitmproxy.http import HTTPFlow
+
+from addons.line import ATTEMPTS
+from addons.rows import Rows
+from translate import Exchange
+
+FACTS = "relay.facts"  # in the metadata
+
+# What the list of flows shows beside an exchange; ~marked finds them.
+MARKS = {
+    "completed": ":white_check_mark:",
+    "incomplete": ":yellow_circle:",
+    "failed": ":red_circle:",
+    "in_progress": ":hourglass_flowing_sand:",
+}
+RETRIED = ":arrows_counterclockwise:"  # complete in the end
+
+type Facts = dict[str, Any]
+
+
+def facts(made: Exchange, rows: Rows, notes: Sequence[str]) -> Facts:
+    """The record so far. Times in seconds; None for what has not come."""
+    response, now = made.response, time.time()
+    usage = response.get("usage") or {}
+    output = usage.get("output_tokens")
+    token = rows.token and rows.token - rows.sent
+    writing = now - rows.token if rows.token else 0.0
+    return {
+        "asked": made.asked,
+        "provider": made.provider.name,
+        "model": made.model,
+        "status": response["status"],
+        "error": (response.get("error") or {}).get("message"),
+        "reason": (response.get("incomplete_details") or {}).get("reason"),
+        "dropped": list(made.dropped),
+        "notes": [*rows.client.metadata.get(ATTEMPTS, ()), *notes],
+        "input_tokens": usage.get("input_tokens"),
+        "cached_tokens": (usage.get("input_tokens_details") or {}).get("cached_tokens"),
+        "output_tokens": output,
+        "reasoning_tokens": (usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
+        "estimated": bool(usage.get("estimated")),
+        "calls": sum(str(item["type"]).endswith("_call") for item in response["output"]),
+        "first_byte": round(rows.first - rows.sent, 4) if rows.first else None,
+        "first_token": round(token, 4) if token else None,
+        "seconds": round(now - rows.sent, 4),
+        "tokens_per_second": round(output / writing, 1) if output and writing > 0.05 else None,
+    }
+
+
+def comment(told: Facts) -> str:
+    """`deepseek-chat · 12.3k in (9.8k cached) · 412 out · TTFT 0.8 s · 2 calls · dropped …`"""
+    parts = [told["model"]]
+    if told["input_tokens"] is not None:
+        cached = f" ({short(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
+        about = "~" if told["estimated"] else ""
+        parts += [f"{about}{short(told['input_tokens'])} in{cached}"]
+        parts += [f"{about}{short(told['output_tokens'])} out"]
+    if told["first_token"] is not None:
+        parts.append(f"TTFT {told['first_token']:.1f} s")
+    if told["tokens_per_second"]:
+        parts.append(f"{told['tokens_per_second']:.0f} tokens/s")
+    if told["calls"]:
+        parts.append(f"{told['calls']} call{'s' * (told['calls'] > 1)}")
+    parts += [f"{told['status']}: {why}"[:200] for why in (told["error"], told["reason"]) if why]
+    parts += told["notes"]
+    parts += [f"dropped {', '.join(told['dropped'])}"] if told["dropped"] else []
+    parts += ["usage estimated"] if told["estimated"] else []
+    text = " · ".join(map(str, parts))
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved
+
+
+def short(count: int) -> str:
+    """412, 12.3k, 1.2M"""
+    if count < 1000:
+        return str(count)
+    number, unit = (count / 1000, "k") if count < 999_950 else (count / 1_000_000, "M")
+    return f"{number:.1f}{unit}"
+
+
+def mark(told: Facts) -> str:
+    if told["status"] == "completed" and told["notes"]:
+        return RETRIED
+    return MARKS.get(told["status"], MARKS["failed"])
+
+
+def write(flow: HTTPFlow, told: Facts) -> None:
+    """On the flow, for its lists, filters and files."""
+    flow.metadata[FACTS] = told
+    flow.comment, flow.marked = comment(told), mark(told)
+
+
+def timing(rows: Rows, received: float) -> str:
+    """https://www.w3.org/TR/server-timing: our own part, and the wait for the upstream, in ms."""
+    parts = [f"relay;dur={max(rows.sent - received, 0) * 1000:.1f}"]
+    if rows.first:
+        parts.append(f"upstream;dur={(rows.first - rows.sent) * 1000:.1f}")
+    return ", ".join(parts)

@@ -1,0 +1,149 @@
+"""Two flows an exchange: what the client sees, which is the flow itself, and its upstream leg.
+
+The leg is a flow of its own: the Chat request as it went up and the provider's own reply. Both grow
+while the reply streams, in mitmweb and the console; both are in files that `-w` and HAR write.
+"""
+
+import asyncio
+import time
+from typing import Any
+from weakref import WeakValueDictionary
+
+from mitmproxy import connection, ctx
+from mitmproxy.http import HTTPFlow, Request, Response
+
+LEG, OTHER = "relay.leg", "relay.other"  # in the metadata: which of the two, and the other's id
+CLIENT, UPSTREAM = "client", "upstream"
+PACE = 0.5  # s between two updates of a row that grows
+
+_known: WeakValueDictionary[str, HTTPFlow] = WeakValueDictionary()
+_writing: set[asyncio.Task[None]] = set()
+
+
+class Rows:
+    """The two rows of one request upstream. `heard` and `told` are called for every piece."""
+
+    def __init__(self, flow: HTTPFlow, request: Request) -> None:
+        self.client, self.upstream = flow, leg(flow, request)
+        self.sent = time.time()
+        self.first = 0.0  # when the upstream's first byte came
+        self.token = 0.0  # when the client had the first piece of a text or a call
+        self._open = True
+        self._heard: list[bytes] = []
+        self._told: list[bytes] = []
+        self._shown = 0.0
+        register(self.client, self.upstream)
+        if view := viewer():
+            view.add([self.upstream])
+
+    def begins(self, head: Response) -> None:
+        """The upstream's head came; a later one is of another attempt."""
+        self.first = self.first or time.time()
+        self._heard.clear()
+        self.upstream.server_conn = self.client.server_conn
+        self.upstream.response = head.copy()
+        self.upstream.response.stream = False
+
+    def heard(self, data: bytes) -> None:
+        """Bytes of the upstream's."""
+        self._heard.append(data)
+        self._grow()
+
+    def told(self, data: bytes) -> None:
+        """Bytes for the client."""
+        if self._open:
+            if not self.token and b".delta" in data:
+                self.token = time.time()
+            self._told.append(data)
+            self._grow()
+
+    def _grow(self) -> None:
+        now = time.monotonic()
+        if now - self._shown > PACE and (view := viewer()):
+            self._shown = now
+            self.show()
+            view.update([self.client, self.upstream])
+
+    def show(self) -> None:
+        """Bring both bodies up to date."""
+        for flow, pieces in ((self.client, self._told), (self.upstream, self._heard)):
+            if flow.response and pieces:
+                pieces[:] = [b"".join(pieces)]
+                flow.response.raw_content = pieces[0]
+
+    def close(self, reply: Response | None) -> None:
+        """The exchange has ended, with this reply of the upstream's where it did not stream."""
+        self._open = False
+        if reply:
+            self.begins(reply)
+        self.show()
+        if self.upstream.response is None:
+            self.upstream.error = self.client.error
+        else:
+            self.upstream.response.timestamp_end = time.time()
+        if watched():
+            task = asyncio.get_running_loop().create_task(written(self.upstream))
+            _writing.add(task)
+            task.add_done_callback(_writing.discard)
+        elif view := viewer():
+            view.update([self.upstream])
+
+
+def leg(flow: HTTPFlow, request: Request) -> HTTPFlow:
+    """The upstream's row of this flow."""
+    server = connection.Server(address=(request.host, request.port))
+    made = HTTPFlow(flow.client_conn, server)
+    made.request = request.copy()
+    made.request.timestamp_start = made.request.timestamp_end = time.time()
+    made.comment = f"upstream leg of {flow.request.pretty_url}"
+    return made
+
+
+def register(client: HTTPFlow, upstream: HTTPFlow) -> None:
+    client.metadata |= {LEG: CLIENT, OTHER: upstream.id}
+    upstream.metadata |= {LEG: UPSTREAM, OTHER: client.id}
+    remember(client)
+    remember(upstream)
+
+
+def remember(flow: HTTPFlow) -> None:
+    """So that `other` finds it; for flows that were read from a file, too."""
+    if LEG in flow.metadata:
+        _known[flow.id] = flow
+
+
+def other(flow: HTTPFlow) -> HTTPFlow | None:
+    """The second row of a flow's exchange, unless it is gone."""
+    return _known.get(str(flow.metadata.get(OTHER)))
+
+
+def viewer() -> Any:
+    """The list of flows of mitmweb and the console; mitmdump has none."""
+    addons: Any = ctx.master.addons  # untyped in mitmproxy
+    return addons.get("view")
+
+
+def watched() -> bool:
+    """Whether anything but that list takes flows in: a file is written."""
+    return bool(ctx.options.save_stream_file or ctx.options.hardump)
+
+
+async def written(flow: HTTPFlow) -> None:
+    """Through the hooks of a whole flow, as one that is read, so that `-w` and HAR have it."""
+    master: Any = ctx.master  # untyped in mitmproxy
+    await master.load_flow(flow)
+
+
+async def settled() -> None:
+    """All rows have been written."""
+    await asyncio.gather(*_writing)
+
+
+class Remember:
+    """Flows that are read from a file find each other again."""
+
+    def request(self, flow: HTTPFlow) -> None:
+        remember(flow)
+
+    def response(self, flow: HTTPFlow) -> None:
+        remember(flow)
