@@ -82,7 +82,7 @@ async def begin(flow: http.HTTPFlow, target: upstream.Target) -> Exchange:
     made = cross(body, client="responses", way=way)
     flow.comment = story(made)
     request = flow.request
-    request.url = target.url + PATH[target.provider.dialect]
+    request.url = target.url + PATH[made.provider.dialect]
     request.headers = http.Headers()
     request.headers.update({"host": urlsplit(target.url).netloc, **upstream.headers()})
     request.trailers = None

@@ -35,10 +35,18 @@ def place(settings: Settings) -> tuple[Provider, str]:
     """The provider and its base URL; the demonstration where nothing is configured."""
     named = known().get(settings.provider)
     if settings.upstream:
-        return named or recognised(settings.upstream), settings.upstream
+        return named_at(named, settings.upstream), settings.upstream
     if named and named.base_urls:
         return named, named.base_urls[0]
     return known()["demo"], demo.url()
+
+
+def named_at(named: Provider | None, url: str) -> Provider:
+    """The provider that the settings name; a table of no one's in particular is its host's."""
+    if named is None:
+        return recognised(url)
+    nobodys = not named.base_urls and not named.hosts
+    return named.at(urlsplit(url).hostname) if nobodys else named
 
 
 def recognised(url: str) -> Provider:

@@ -57,6 +57,17 @@ def usage_to_responses(usage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def usage_of_responses(usage: dict[str, Any]) -> dict[str, Any]:
+    """A Responses upstream's usage with every number that clients read.
+
+    Codex takes a usage without its total for a broken reply, and asks again.
+    """
+    named = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+    spent = {chat: usage.get(own) for chat, own in named.items()}
+    details = {f"{chat}_details": usage.get(f"{own}_details") for chat, own in named.items()}
+    return usage_to_responses({**spent, **details, "total_tokens": usage.get("total_tokens")})
+
+
 def usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     """Where providers put it: the chunk, its first choice (Kimi), or `x_groq` (Groq)."""
     choices = chunk.get("choices")

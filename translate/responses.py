@@ -38,6 +38,8 @@ def check(value: object, types: Types, place: str) -> None:
 
 
 class Reasoning(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     effort: str | None = None
     summary: str | None = None
 
@@ -74,6 +76,9 @@ class ResponsesRequest(BaseModel):
         return self.input
 
 
+ECHOED = {"effort", "summary"}  # of `reasoning`
+
+
 def skeleton(request: ResponsesRequest, id: str, now: int) -> dict[str, Any]:
     """The response object before anything has come: the request's settings, as OpenAI echoes."""
     extra = request.model_extra or {}
@@ -92,7 +97,7 @@ def skeleton(request: ResponsesRequest, id: str, now: int) -> dict[str, Any]:
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": request.previous_response_id,
-        "reasoning": request.reasoning.model_dump() if request.reasoning else None,
+        "reasoning": request.reasoning.model_dump(include=ECHOED) if request.reasoning else None,
         "store": False,
         "temperature": extra.get("temperature"),
         "text": (request.text or Text()).model_dump(exclude_none=True)

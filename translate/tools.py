@@ -34,6 +34,7 @@ class ToolMap:
 
     def __init__(self, dropped: list[str], provider: Provider = PLAIN) -> None:
         self.declared: list[Json] = []  # what goes into Chat's `tools`
+        self.native: list[Json] = []  # what a responses upstream takes as it is
         self._provider = provider
         self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
         self.dropped = dropped
@@ -45,9 +46,11 @@ class ToolMap:
 
     def declare(self, tools: list[Tool], place: str = "tools") -> None:
         """Add tools in order. A tool declared again, as searches do, is taken once."""
-        for here, tool, namespace in _each(tools, place):
+        for here, tool, namespace in _each(tools, place, self._provider):
             kind = BY_TOOL.get(str(tool.get("type")))
-            if kind is None:
+            if not namespace and self._provider.native(str(tool.get("type"))):
+                self.native += [tool] if tool not in self.native else []
+            elif kind is None:
                 self.dropped.append(f"tools[{tool.get('type')}]")
             elif kind.tool_type in NAMED and not tool.get("name"):
                 raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
@@ -113,7 +116,7 @@ class ToolMap:
         """The chat names of tools that are declared."""
         return [
             self.name(_entry(kind, tool, namespace))
-            for _, tool, namespace in _each(tools, "tools")
+            for _, tool, namespace in _each(tools, "tools", self._provider)
             if (kind := BY_TOOL.get(str(tool.get("type"))))
         ]
 
@@ -148,7 +151,7 @@ class ToolMap:
 
     def choice(self, choice: str | Json) -> str | Json:
         """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""
-        said = self._said(choice) if self.declared else "auto"
+        said = self._said(choice) if self.declared or self.native else "auto"
         form, taken = said if isinstance(said, str) else "function", self._provider.tool_choices
         if form == "auto" or form in taken:
             return said
@@ -186,13 +189,16 @@ class ToolMap:
         return self._names.get(_entry(kind, choice, str(choice.get("namespace") or "")))
 
 
-def _each(tools: list[Tool], place: str, namespace: str = "") -> Iterator[tuple[str, Tool, str]]:
+def _each(
+    tools: list[Tool], place: str, provider: Provider, namespace: str = ""
+) -> Iterator[tuple[str, Tool, str]]:
     """(place, tool, namespace) of every tool, in order. Raises BadRequest for what is none."""
     for number, tool in enumerate(tools):
         here = f"{place}[{number}]"
         check(tool, TOOL, here)
-        if tool.get("type") == "namespace":
-            yield from _each(tool.get("tools") or [], f"{here}.tools", tool.get("name") or "")
+        if tool.get("type") == "namespace" and not provider.native("namespace"):
+            inner, name = tool.get("tools") or [], tool.get("name") or ""
+            yield from _each(inner, f"{here}.tools", provider, name)
         else:
             yield here, tool, namespace
 

@@ -14,6 +14,7 @@ ROWS = [
         *("tools", "quirks", "catalog"),
     },
     {"calls", "turns", "parameters", "request", "compaction", "chat_to_responses"},
+    {"passing", "repair", "responses_to_responses"},
     {"exchange"},
     {"__init__"},
 ]
