@@ -64,11 +64,19 @@ def place(settings: Settings) -> tuple[Provider, str]:
     """The provider and its base URL; the demonstration where nothing is configured."""
     chosen = config.providers().get(settings.provider)
     if settings.upstream:
-        return chosen or recognised(settings.upstream), settings.upstream
+        return named_at(chosen, settings.upstream), settings.upstream
     first = chosen or next((config.providers()[name] for name in config.served()), None)
     if first and first.base_urls:
         return first, first.base_urls[0]
     return config.providers()["demo"], demo.url()
+
+
+def named_at(named: Provider | None, url: str) -> Provider:
+    """The provider that the settings name; a table of no one's in particular is its host's."""
+    if named is None:
+        return recognised(url)
+    nobodys = not named.base_urls and not named.hosts
+    return named.at(urlsplit(url).hostname) if nobodys else named
 
 
 def recognised(url: str) -> Provider:

@@ -1,4 +1,4 @@
-"""A strict Chat Completions provider on loopback, scripted by the test.
+"""A strict provider on loopback, of Chat Completions and of /responses, scripted by the test.
 
     provider.reply(think("Hm."), say("Hello"))                # one reply, queued
     provider.reply(call("exec_command", cmd="ls"), style=OLLAMA)
@@ -6,7 +6,7 @@
     provider.reply(say("par"), RST)                           # dies in the middle
 
 Each request takes the first queued reply whose `when` accepts it, and is recorded. What
-tests/strict_chat.py refuses is answered with 400 and kept in `refusals`."""
+tests/strict_chat.py or strict_responses.py refuses is answered with 400 and kept in `refusals`."""
 
 import contextlib
 import gzip
@@ -23,8 +23,11 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests import native_replies, strict_responses
 from tests.replies import DEEPSEEK, Die, Error, Part, Pause, Reply, Style, completion, error, stream
 from tests.strict_chat import Rules, leak, refusal
+
+NATIVE = "/v1/responses"
 
 
 @dataclass
@@ -62,6 +65,12 @@ class Request:
     def outputs(self) -> list[str]:
         """The texts of the tool messages, in order."""
         return [texts(m) for m in self.messages if m["role"] == "tool"]
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The input of a request to /responses."""
+        items: list[dict[str, Any]] = self.body["input"]
+        return items
 
     @property
     def system(self) -> str:
@@ -165,7 +174,10 @@ class FakeProvider:
             self.requests.append(request)
             fault = leak(request.headers, self.key, self.rules)
             try:
-                fault = fault or refusal(json.loads(request.raw), self.rules)
+                body = json.loads(request.raw)
+                native = request.path == NATIVE
+                found = strict_responses.refusal(body) if native else refusal(body, self.rules)
+                fault = fault or found
             except ValueError:
                 fault = "body: not JSON"
             if not fault:
@@ -246,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = self._request()
-        if self.path != "/v1/chat/completions":
+        if self.path not in ("/v1/chat/completions", NATIVE):
             self.server.provider.refusals.append(f"path: {self.path}")
             self._send(error(404, f"no such path: {self.path}"))
             return
@@ -275,7 +287,8 @@ class _Handler(BaseHTTPRequestHandler):
             for part in reply.parts:
                 if isinstance(part, Pause):
                     self._sleep(part.seconds)
-            self._json(completion(request.body["model"], reply), scripted.compress)
+            whole = native_replies.response if request.path == NATIVE else completion
+            self._json(whole(request.body["model"], reply), scripted.compress)
 
     def _request(self) -> Request:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -291,7 +304,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-encoding", "gzip")
         self.end_headers()
         wants_usage = request.body.get("stream_options", {}).get("include_usage", False)
-        for step in stream(request.body["model"], reply, wants_usage):
+        model = request.body["model"]
+        native = request.path == NATIVE
+        steps = native_replies.stream(model, reply) if native else stream(model, reply, wants_usage)
+        for step in steps:
             match step:
                 case Pause(seconds):
                     self._sleep(seconds)

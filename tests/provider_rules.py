@@ -24,12 +24,8 @@ OPENAPI = {
 }  # fmt: skip
 
 RULES = {
-    "openai": Rules(
-        fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING, refused={"max_tokens"}
-    ),
     "azure": Rules(
-        fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING,
-        refused={"max_tokens", "reasoning_effort"},  # beside tools
+        fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING, refused={"max_tokens"},
         description=1024,
     ),
     "deepseek": Rules(

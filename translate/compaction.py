@@ -4,13 +4,14 @@ Source: https://developers.openai.com/api/docs/guides/compaction. What Codex ask
 measured: a reply that completes, with exactly one `compaction` item.
 """
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
-from translate.chat_to_responses import ChatToResponses
 from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, Failure
-from translate.events import Event, Events
-from translate.kinds import BY_CALL
+from translate.events import Event, Events, Machine
+from translate.kinds import BY_CALL, OUTPUTS
 from translate.outcome import COMPLETED, FAILED, Outcome, tokens
 from translate.provider import Provider
 from translate.reasoning import thoughts
@@ -87,48 +88,61 @@ def to_text(item: Item) -> str | None:
 
 
 def to_summary(body: Message, provider: Provider, dropped: list[str]) -> Message:
-    """The Chat body of an ordinary turn, made into one that asks for a summary.
+    """The body of an ordinary turn, in either dialect, made into one that asks for a summary.
 
     Messages and tools stay as they are, to the byte, as the provider has them in its cache; only
     where they exceed its window the oldest turns go. Raises BadRequest if there is nothing.
     """
-    lead, talk = _led(body["messages"], provider)
+    field = "messages" if "messages" in body else "input"
+    form = {} if field == "messages" else {"type": "message"}
+    lead, talk = _led(body[field], provider)
     if not talk:
         raise BadRequest("input: holds nothing to compact", param="input")
-    without = {"response_format"} | (set() if "none" in provider.tool_choices else TOOLS)
+    without = {"response_format", "text"} | (set() if "none" in provider.tool_choices else TOOLS)
     made = {name: value for name, value in body.items() if name not in without}
     if "tools" in made:
         made["tool_choice"] = "none"
     window = provider.context_window
-    fixed = sum(map(tokens, [*lead, *made.get("tools", ()), {"content": PROMPT}]))
+    told = {"content": PROMPT + made.get("instructions", "")}
+    fixed = sum(map(tokens, [*lead, *made.get("tools", ()), told]))
     units = fitting(_units(talk), window - min(ROOM, window // 4) - fixed)
     shown = [message for unit in units for message in unit]
     prompt = PROMPT
     if cut := len(talk) - len(shown):
         gap = GAP.format(cut)
-        lead = [*lead, {"role": "user", "content": gap}]  # some want a user to speak first
+        lead = [*lead, {**form, "role": "user", "content": gap}]  # some want a user to speak first
         prompt = f"{PROMPT}\n\n{gap}"
         dropped.append(f"input (the {cut} oldest messages)")
-    return made | {"messages": [*lead, *shown, {"role": "user", "content": prompt}]}
+    return made | {field: [*lead, *shown, {**form, "role": "user", "content": prompt}]}
 
 
 def _led(messages: list[Message], provider: Provider) -> tuple[list[Message], list[Message]]:
     """The leading instructions, and the conversation behind them."""
-    lead = 1 if messages[0]["role"] == provider.system_role else 0
+    lead = 1 if messages[0].get("role") == provider.system_role else 0
     return messages[:lead], messages[lead:]
 
 
 def _units(messages: list[Message]) -> list[list[Message]]:
     """What must stay together: calls, their outputs, and the pictures that follow as a user's."""
-    units: list[list[Message]] = []
-    for message in messages:
-        behind = bool(units) and units[-1][-1]["role"] == "tool"
-        media = behind and isinstance(message["content"], list)
-        if message["role"] == "tool" or media:
-            units[-1].append(message)
-        else:
-            units.append([message])
-    return units
+    starts = [n for n, pair in enumerate(pairwise([{}, *messages])) if not n or not _joins(*pair)]
+    return [messages[a:b] for a, b in pairwise([*starts, len(messages)])]
+
+
+def _joins(before: Message, message: Message) -> bool:
+    if _is_output(before) and message.get("role") == "user":
+        return isinstance(message.get("content"), list)
+    return _is_output(message) or (_is_step(before) and _is_step(message))
+
+
+def _is_output(message: Message) -> bool:
+    return message.get("role") == "tool" or message.get("type") in OUTPUTS
+
+
+def _is_step(message: Message) -> bool:
+    """What the model says, thinks and calls at once, which are items of their own in Responses."""
+    kind = message.get("type")
+    said = kind == "message" and message.get("role") == "assistant"
+    return said or kind == "reasoning" or kind in BY_CALL
 
 
 def fitting(units: list[list[Message]], room: int) -> list[list[Message]]:
@@ -148,7 +162,8 @@ def fitting(units: list[list[Message]], room: int) -> list[list[Message]]:
 
 
 def _lasting(message: Message) -> bool:
-    return message["role"] in ("system", "developer") or str(message["content"]).startswith(HEAD)
+    said = str(message.get("content"))
+    return message.get("role") in ("system", "developer") or said.startswith(HEAD)
 
 
 def to_compacted(response: Item, items: list[Item], provider: Provider, dropped: list[str]) -> Item:
@@ -181,22 +196,27 @@ def _parts(content: Any) -> list[Item]:
     return content or []
 
 
-class ChatToCompaction:
-    """The reply machine of a summary request: Chat chunks in, one compaction item out.
+class ToCompaction:
+    """The reply machine of a summary request: the upstream's pieces in, one compaction item out.
 
     An ordinary machine listens to the model; of its events the client sees none.
     """
 
     def __init__(
-        self, response: Item, *, tools: ToolMap, provider: Provider, model: str, sent: bytes
+        self,
+        response: Item,
+        *,
+        hears: Callable[..., Machine],
+        tools: ToolMap,
+        provider: Provider,
+        model: str,
+        sent: bytes,
     ) -> None:
         self.ended: Outcome | None = None
         self.failure: Failure | None = None
         self._provider = provider
         self._model = model
-        self._heard = ChatToResponses(
-            response, tools=tools, provider=provider, model=model, sent=sent
-        )
+        self._heard = hears(response, tools=tools, provider=provider, model=model, sent=sent)
         self._events = Events(response)
 
     @property
@@ -260,7 +280,7 @@ class ChatToCompaction:
         output = self._heard.response["output"]
         if any(item["type"] in BY_CALL for item in output):
             return Failure(502, "server_error", f"{title} called a tool instead of summarising")
-        said = [part for item in output for part in item.get("content", ())]
+        said = [part for item in output if item["type"] == "message" for part in item["content"]]
         if refused := "".join(part.get("refusal", "") for part in said):
             return Failure(400, "invalid_prompt", f"{title} refused to summarise: {refused}")
         summary = "".join(part.get("text", "") for part in said).strip()

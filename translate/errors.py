@@ -114,6 +114,8 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
         return Failure(429, "insufficient_quota", where)
     if status in TOO_LONG and OVERFLOW.search(said) and not OTHER_LIMIT.search(said):
         return Failure(400, "context_length_exceeded", where)
+    if status == 200 and (code := _code(body)) in CODES:
+        return Failure(CODES[code], code, where)
     if status == 429 and retry_after and _seconds(retry_after) > PATIENCE:
         return Failure(429, "rate_limit_exceeded", f"{where} (it asks to wait {retry_after} s)")
     if status == 429:
@@ -138,6 +140,24 @@ def _named(body: bytes) -> int:
         case {"error": {"code": int(code)}} | {"code": int(code)} if 400 <= code < 500:
             return code
     return 200
+
+
+def _code(body: bytes) -> str:
+    """The code of an error inside a stream, where it is a word."""
+    match _parsed(body):
+        case {"error": {"code": str(code)}} | {"code": str(code)}:
+            return code
+    return ""
+
+
+# What a Responses upstream says in the client's own words, with the status that it would have.
+CODES = {
+    "cyber_policy": 400,
+    "invalid_prompt": 400,
+    "rate_limit_exceeded": 429,
+    "server_is_overloaded": 503,
+    "usage_not_included": 403,
+}
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -1,9 +1,34 @@
 """The growing response: gives its events their numbers and keeps its items in order."""
 
-from typing import Any
+from typing import Any, Protocol
+
+from translate.errors import Failure
+from translate.outcome import Outcome
 
 Event = dict[str, Any]
 Item = dict[str, Any]
+
+
+class Machine(Protocol):
+    """What carries a reply over: the upstream's pieces in, events out."""
+
+    ended: Outcome | None
+    failure: Failure | None
+
+    @property
+    def response(self) -> Item: ...
+
+    def feed(self, piece: dict[str, Any]) -> list[Event]: ...
+
+    def done(self) -> list[Event]: ...
+
+    def lost(self, why: Failure) -> list[Event]: ...
+
+    def close(self) -> list[Event]: ...
+
+    def fail(self, why: Failure) -> list[Event]: ...
+
+    def heartbeat(self) -> list[Event]: ...
 
 
 class Events:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from translate import codec, compaction, parameters, request, responses, sse
+from translate import codec, compaction, parameters, repair, request, responses, sse
 from translate.chat_to_responses import ChatToResponses
-from translate.compaction import ChatToCompaction
+from translate.compaction import ToCompaction
 from translate.errors import IN_STREAM, BadRequest, Failure, failure, no_previous
-from translate.events import Event
+from translate.events import Event, Machine
 from translate.kept import ENDINGS, Kept
 from translate.provider import Dialect, Provider
+from translate.responses_to_responses import ResponsesToResponses
 from translate.tools import ToolMap
 
 
@@ -49,6 +51,19 @@ class Way:
     clock: Callable[[], int] | None = None  # Unix seconds at the end
 
 
+class Crossing(NamedTuple):
+    """How two dialects meet: the request's body on the way up, the reply on the way down."""
+
+    body: Callable[[responses.ResponsesRequest, Provider, str, ToolMap], dict[str, Any]]
+    machine: Callable[..., Machine]
+
+
+CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
+    ("responses", "chat"): Crossing(request.to_chat, ChatToResponses),
+    ("responses", "responses"): Crossing(repair.to_responses, ResponsesToResponses),
+}
+
+
 def exchange(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
     """Carry a decoded request over. Raises BadRequest, with the field's place, for what cannot be
     carried over."""
@@ -62,20 +77,20 @@ def compact(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
 
 def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Way) -> "Exchange":
     provider = way.provider.of(way.model)
-    if (client, provider.dialect) != ("responses", "chat"):
+    if (crossing := CROSSINGS.get((client, provider.dialect))) is None:
         raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
     try:
-        return form(responses.read(body), replace(way, provider=provider))
+        return form(responses.read(body), replace(way, provider=provider), crossing)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
 
 class Exchange:
-    """A Responses client and a Chat upstream."""
+    """A Responses client and its upstream."""
 
     keeps = True  # what it answers is a response
 
-    def __init__(self, asked: responses.ResponsesRequest, way: Way) -> None:
+    def __init__(self, asked: responses.ResponsesRequest, way: Way, crossing: Crossing) -> None:
         provider, model = way.provider, way.model
         if asked.previous_response_id and way.history is None:
             raise no_previous(asked.previous_response_id)
@@ -94,11 +109,10 @@ class Exchange:
         items = [*(way.history or ()), *asked.items]
         asked = asked.model_copy(update={"input": items, **stored})
         tools = ToolMap(self.dropped, provider)
-        body = request.to_chat(asked, provider, model, tools)
-        machine: type[ChatToResponses | ChatToCompaction] = ChatToResponses
+        body, machine = crossing.body(asked, provider, model, tools), crossing.machine
         if compaction.triggered(asked.items):
             body = compaction.to_summary(body, provider, self.dropped)
-            machine = ChatToCompaction
+            machine = partial(ToCompaction, hears=machine)
         self.body = codec.dumps(body)
         self.headers = parameters.headers(asked, provider)
         empty = responses.skeleton(asked, way.id, way.now, store=bool(self._keep))
@@ -188,11 +202,11 @@ class Compact(Exchange):
 
     keeps = False
 
-    def __init__(self, asked: responses.ResponsesRequest, way: Way) -> None:
+    def __init__(self, asked: responses.ResponsesRequest, way: Way, crossing: Crossing) -> None:
         self._items = [*(way.history or ()), *asked.items]
         trigger = [] if compaction.triggered(asked.items) else [{"type": compaction.TRIGGER}]
         more = {"input": [*asked.items, *trigger], "stream": False}
-        super().__init__(asked.model_copy(update=more), way)
+        super().__init__(asked.model_copy(update=more), way, crossing)
 
     def _answer(self) -> dict[str, Any]:
         made = self._machine.response

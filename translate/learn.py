@@ -27,14 +27,15 @@ RANGE = re.compile(
     r"|too (large|small|high|low|long|many)|maximum|minimum|range of|exceed",
     re.I,
 )
-NEEDED = frozenset({"model", "messages", "tools", "stream"})
+NEEDED = frozenset({"model", "messages", "input", "tools", "stream", "store"})
 MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
-FUNCTION = frozenset({"name", "description", "parameters"})
+ITEM = frozenset({"type", "role", "content", "call_id", "name", "arguments", "input", "output"})
+FUNCTION = frozenset({"type", "name", "description", "parameters"})
 THINKING = re.compile(r"(reasoning_content|reasoning)\W.{0,80}(missing|passed back|required)", re.I)
 
 
 def learn(provider: Provider, status: int, reply: bytes, sent: Json) -> Provider | None:
-    """The profile for asking again, after this reply to this Chat body; None: nothing to learn."""
+    """The profile for asking again, after this reply to this body; None: nothing to learn."""
     if status not in (400, 422) or failure("", status, reply).code != "invalid_prompt":
         return None
     said = f"{said_by(reply)} {_param(reply)}"
@@ -69,12 +70,13 @@ def _role(said: str, provider: Provider, sent: Json) -> Change | None:
         return None
     if re.search(r"\bdeveloper\b", said, re.I) and _has_role(sent, "developer"):
         return {"system_role": "system", "late_system_role": "user"}
-    late = provider.late_system_role != "user" and _has_role({"messages": sent["messages"][1:]}, "")
+    late = provider.late_system_role != "user" and _has_role(sent, "", first=1)
     return {"late_system_role": "user"} if late and re.search(r"system", said, re.I) else None
 
 
-def _has_role(body: Json, role: str) -> bool:
-    roles = {message.get("role") for message in body["messages"]}
+def _has_role(sent: Json, role: str, first: int = 0) -> bool:
+    said = sent.get("messages") or sent.get("input") or []
+    roles = {message.get("role") for message in said[first:]}
     return role in roles if role else not roles.isdisjoint(("system", "developer"))
 
 
@@ -119,11 +121,14 @@ def _names(path: str, said: str) -> re.Match[str] | None:
 
 
 def _paths(sent: Json) -> Iterator[str]:
-    """The fields of a Chat body that it can do without, as `Provider.omits` has them."""
+    """The fields of a body that it can do without, as `Provider.omits` has them."""
     yield from sorted(sent.keys() - NEEDED)
+    tools = sent.get("tools", ())
     for place, kept, found in (
-        ("messages", MESSAGE, sent["messages"]),
-        ("tools.function", FUNCTION, [tool["function"] for tool in sent.get("tools", ())]),
+        ("messages", MESSAGE, sent.get("messages", ())),
+        ("input", ITEM, sent.get("input", ())),
+        ("tools.function", FUNCTION, [tool["function"] for tool in tools if "function" in tool]),
+        ("tools", FUNCTION, [tool for tool in tools if "function" not in tool]),
     ):
         names = {name for one in found for name in one} - kept
         yield from (f"{place}.{name}" for name in sorted(names))

@@ -65,6 +65,17 @@ def usage_to_responses(usage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def usage_of_responses(usage: dict[str, Any]) -> dict[str, Any]:
+    """A Responses upstream's usage with every number that clients read.
+
+    Codex takes a usage without its total for a broken reply, and asks again.
+    """
+    named = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+    spent = {chat: usage.get(own) for chat, own in named.items()}
+    details = {f"{chat}_details": usage.get(f"{own}_details") for chat, own in named.items()}
+    return usage_to_responses({**spent, **details, "total_tokens": usage.get("total_tokens")})
+
+
 def usage_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     """Where providers put it: the chunk, its first choice (Kimi), or `x_groq` (Groq).
 
@@ -107,7 +118,7 @@ def tokens(message: dict[str, Any]) -> int:
     """An estimate of what a message, an item or a tool costs."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
-    pictures = [part for part in parts if part.get("type") in PICTURES]
+    pictures = [one for one in parts if isinstance(one, dict) and one.get("type") in PICTURES]
     size = len(codec.dumps(message)) - sum(len(codec.dumps(picture)) for picture in pictures)
     return size // BYTES + len(pictures) * PICTURE
 
@@ -115,11 +126,12 @@ def tokens(message: dict[str, Any]) -> int:
 def estimate(sent: bytes, came: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Usage for a reply that told none, so that Codex still sees its session grow; marked as such.
 
-    Of the Chat body that was `sent`, and the items that came.
+    Of the body that was `sent`, in either dialect, and the items that came.
     """
     body = codec.loads(sent)
+    asked = [*body.get("messages", ()), *body.get("input", ()), *body.get("tools", ())]
     usage = {
-        "prompt_tokens": sum(map(tokens, [*body["messages"], *body.get("tools", ())])),
+        "prompt_tokens": sum(map(tokens, asked)),
         "completion_tokens": sum(tokens({**item, "encrypted_content": None}) for item in came),
     }
     return {**usage_to_responses(usage), "estimated": True}

@@ -1,6 +1,7 @@
-"""A request's parameters, Responses → Chat, as the provider takes them."""
+"""A request's parameters as the provider takes them, in either dialect."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from translate import codec, logprobs
@@ -10,6 +11,8 @@ from translate.schema import normalised
 from translate.tools import ToolMap
 
 Json = dict[str, Any]
+Parameter = Callable[[str, Any, Provider, ToolMap], Json | None]
+Table = dict[str, Parameter]
 
 # Addressed to us or to Codex's own bookkeeping: nothing that a model should have seen.
 OURS = frozenset({"client_metadata", "type", "generate", "stream_options"})
@@ -20,7 +23,7 @@ def to_chat(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Js
     """Chat's fields for the parameters that the client set; the rest is reported by `tools`."""
     body = dict(provider.extra)
     for name, value in _given(request):
-        made = _made(name, value, provider, tools, body)
+        made = _made(name, value, provider, tools, body, PARAMETERS)
         if made is None:
             if not _implied(name, value, tools):
                 tools.dropped.append(name)
@@ -29,12 +32,31 @@ def to_chat(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Js
     return body
 
 
-def _made(name: str, value: Any, provider: Provider, tools: ToolMap, body: Json) -> Json | None:
+def to_responses(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Json:
+    """The same for an upstream of the client's own dialect."""
+    body = dict(provider.extra)
+    more = request.reasoning.model_dump(exclude_none=True) if request.reasoning else {}
+    shown = {f"reasoning.{name}": value for name, value in more.items() if name != "effort"}
+    for name, value in [*_given(request), *shown.items()]:
+        made = _made(name, value, provider, tools, body, RESPONSES)
+        if made is None:
+            if not _implied(name, value, tools):
+                tools.dropped.append(name)
+            continue
+        for field, said in made.items():
+            inner = body.get(field, {}) if field in OBJECTS else {}
+            body[field] = inner | said if field in OBJECTS else said
+    return body
+
+
+def _made(
+    name: str, value: Any, provider: Provider, tools: ToolMap, body: Json, table: Table
+) -> Json | None:
     if name not in provider.parameters:
         return None
     if name == "reasoning.effort" and _excluded(provider, body):
         return None
-    return PARAMETERS.get(name, _same)(name, value, provider, tools)
+    return table.get(name, _same)(name, value, provider, tools)
 
 
 def _excluded(provider: Provider, body: Json) -> bool:
@@ -87,10 +109,14 @@ def _max_tokens(name: str, value: Any, provider: Provider, tools: ToolMap) -> Js
 
 
 def _effort(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    return _depth(value, provider, provider.effort_field)
+
+
+def _depth(value: str, provider: Provider, place: str) -> Json | None:
     said = provider.efforts.get(value, provider.efforts.get("*", value))
     if isinstance(said, dict):
         return dict(said) or None
-    *outer, field = provider.effort_field.split(".")
+    *outer, field = place.split(".")
     made: Json = {field: said}
     for part in reversed(outer):
         made = {part: made}
@@ -163,7 +189,7 @@ def _fits_header(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,256}", value))
 
 
-PARAMETERS = {
+PARAMETERS: Table = {
     "prompt_cache_key": _cache_key,
     "max_output_tokens": _max_tokens,
     "reasoning.effort": _effort,
@@ -176,20 +202,53 @@ PARAMETERS = {
 }
 
 
-def omit(body: Json, provider: Provider, dropped: list[str]) -> None:
-    """Take off what this provider is never sent."""
-    for path in sorted(provider.omits):
-        if _taken(body, path.split(".")):
-            dropped.append(path)
+# An upstream of the same dialect: what Chat spells `{type, <type>: {…}}` is one object here.
 
 
-def _taken(value: Any, path: list[str]) -> bool:
-    """Whether anything stood at that path, in any element of the lists on the way."""
-    if isinstance(value, list):
-        return any([_taken(one, path) for one in value])
-    if not isinstance(value, dict) or path[0] not in value:
-        return False
-    if len(path) > 1:
-        return _taken(value[path[0]], path[1:])
-    del value[path[0]]
-    return True
+def flat(said: Json) -> Json:
+    kind = said["type"]
+    return {"type": kind, **said.get(kind, {})}
+
+
+def _inner(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    outer, _, field = name.partition(".")
+    return {outer: {field: value}}
+
+
+def _effort_inside(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    return _depth(value, provider, name)
+
+
+def _choice_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    kind = value.get("type") if isinstance(value, dict) else "*"
+    if provider.native(str(kind)):
+        return {name: value}
+    made = _choice(name, value, provider, tools) or {}
+    return made | {name: flat(made[name])} if isinstance(made.get(name), dict) else made
+
+
+def _parallel_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    return {name: value} if tools.native else _parallel(name, value, provider, tools)
+
+
+def _format_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    made = _format(name, value, provider, tools)
+    return made and {"text": {"format": flat(made["response_format"])}}
+
+
+def _include(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return {name: [REASONING, *value]}
+
+
+OBJECTS = frozenset({"reasoning", "text"})
+RESPONSES: Table = {
+    "prompt_cache_key": _cache_key,
+    "include": _include,
+    "reasoning.context": _inner,
+    "reasoning.effort": _effort_inside,
+    "reasoning.summary": _inner,
+    "text.format": _format_flat,
+    "text.verbosity": _inner,
+    "tool_choice": _choice_flat,
+    "parallel_tool_calls": _parallel_flat,
+}

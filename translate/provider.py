@@ -70,7 +70,7 @@ ALL = Subset.model_validate({})
 
 
 class Provider(Data):
-    """Defaults describe a plain Chat Completions server of which nothing more is known."""
+    """Defaults describe a plain server of its dialect of which nothing more is known."""
 
     name: str
     title: str = Field(description="How errors and pages call it.")
@@ -178,6 +178,11 @@ class Provider(Data):
     )
 
     # tools
+    tool_types: frozenset[str] = Field(
+        frozenset(),
+        description="Types of tools that a responses upstream takes beside plain functions; they, "
+        "their calls and outputs pass as they are. `*`: all, and so does the order of the input.",
+    )
     tool_choices: frozenset[Form] = Field(
         frozenset({"none", "required", "function"}),
         description="Forms of `tool_choice` beside `auto`. One function is else required by "
@@ -238,6 +243,10 @@ class Provider(Data):
     def parameters(self) -> frozenset[str]:
         """Responses parameters taken; any other is dropped and reported."""
         return (COMMON | self.takes) - self.refuses
+
+    def native(self, type: str) -> bool:
+        """Whether tools of a type, or `*`: whether all of the dialect, pass as they are."""
+        return self.dialect == "responses" and not self.tool_types.isdisjoint((type, "*"))
 
     def of(self, model: str) -> "Provider":
         """The provider as it is for one model, whose name may have a path before it."""

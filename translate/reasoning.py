@@ -100,6 +100,33 @@ def _thinking(item: Fields, fields: Fields, own: bool, provider: Provider) -> Fi
             return {name: text} if text else {}
 
 
+# of a Responses upstream: the item itself, to be given back verbatim
+ITEM = "item"
+
+
+def sealed_item(item: Fields, provider: Provider, model: str) -> str:
+    return sealed({ITEM: item}, provider, model)
+
+
+def to_responses(item: Fields, provider: Provider) -> Fields | None:
+    """A reasoning item as an upstream of its own dialect may have it; None for nothing.
+
+    Its own comes back as it made it, as some check what they sealed against the item's id.
+    """
+    foreign, envelope = item.get("encrypted_content"), unseal(item.get("encrypted_content"))
+    if foreign and envelope is None and provider.native("*"):
+        return item  # OpenAI sealed it and may well be here
+    own = envelope is not None and envelope.provider == provider.identity
+    state = envelope.state if envelope else {}
+    if own and isinstance(made := state.get(ITEM), dict):
+        return made
+    fields = _thinking(item, fields_of(state, (*STRINGS, THINK)), own, provider)
+    text = shown(fields) or fields.get(PARTS)
+    content = [{"type": "reasoning_text", "text": text}]
+    made = {"type": "reasoning", "id": item.get("id") or "rs_0", "summary": [], "content": content}
+    return made if text else None
+
+
 def blank(provider: Provider) -> Fields:
     """What an assistant message without thinking says where the provider demands the field.
 

@@ -1,46 +1,54 @@
 """A request body, Responses → Chat."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from translate import compaction, parameters, quirks, reasoning
 from translate.content import output_to_chat, parts_to_chat, plain, words
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, OUTPUTS
+from translate.omit import omit
 from translate.provider import Provider
 from translate.responses import ResponsesRequest
 from translate.tools import ToolMap
 from translate.turns import Conversation, Item, paired
 
 SYSTEM = ("system", "developer")
+NOTHING = "input: holds nothing to answer"
 
 
 def to_chat(
     request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap
 ) -> dict[str, Any]:
     """The Chat body. Fills `tools` and its list of what was dropped. Raises BadRequest."""
-    items = request.items
-    _declare(request, items, tools)
-    body: dict[str, Any] = {"model": model, "messages": _Messages(request, provider, tools).made}
+    declare(request, tools)
+    walk = Messages(request, provider, tools)
+    messages = [*walk.head, *walk.made]
+    if not messages:
+        raise BadRequest(NOTHING, param="input")
+    body: dict[str, Any] = {"model": model, "messages": messages}
     body |= parameters.to_chat(request, provider, tools)
     body |= tools.to_chat_tools()
     body["stream"] = True
     if provider.stream_options:
         body["stream_options"] = {"include_usage": True}
     quirks.mend(body, provider)
-    parameters.omit(body, provider, tools.dropped)
+    omit(body, provider, tools.dropped)
     return body
 
 
-def _declare(request: ResponsesRequest, items: list[Item], tools: ToolMap) -> None:
+def declare(request: ResponsesRequest, tools: ToolMap) -> None:
     """Tools come in three places; all are declared before a name is used."""
     tools.declare(request.tools or [])
-    for position, item in enumerate(items):
+    for position, item in enumerate(request.items):
         if item.get("type") in ("additional_tools", "tool_search_output"):
             tools.declare(item.get("tools") or [], f"input[{position}].tools")
 
 
-class _Messages:
+class Messages:
     """Walks the input once; HANDLERS says what each item type does."""
+
+    form: type[Conversation] = Conversation
 
     def __init__(self, request: ResponsesRequest, provider: Provider, tools: ToolMap) -> None:
         self.items = request.items
@@ -48,9 +56,9 @@ class _Messages:
         self.tools = tools
         self.leading: list[str] = []
         self._compacted: set[str] = set()
-        answers = paired(self.items)
+        self._answers = answers = paired(self.items)
         unthought = reasoning.blank(provider)
-        self.talk = Conversation(self._output, answers, tools.dropped, unthought)
+        self.talk = self.form(self._output, answers, tools.dropped, unthought)
         self._answered = frozenset(answers.values())
         if request.instructions:
             self._instructions(request.instructions)
@@ -60,11 +68,12 @@ class _Messages:
         self.leading += tools.manuals
         if words_ := parameters.format_in_words(request, provider):
             self.leading.append(words_)
-        if self.leading:
-            first = {"role": provider.system_role, "content": "\n\n".join(self.leading)}
-            self.made.insert(0, first)
-        if not self.made:
-            raise BadRequest("input: holds nothing to answer", param="input")
+
+    @property
+    def head(self) -> list[Item]:
+        """The message that joins all leading instructions."""
+        joined = "\n\n".join(self.leading)
+        return [{"role": self.provider.system_role, "content": joined}] if self.leading else []
 
     def _instructions(self, instructions: str | list[Item]) -> None:
         if isinstance(instructions, str):
@@ -141,7 +150,7 @@ class _Messages:
     def _nothing(self, position: int, item: Item) -> None:
         """`additional_tools`: declared already."""
 
-    HANDLERS = {
+    HANDLERS: ClassVar[dict[str, Callable[..., None]]] = {
         "message": _message,
         "agent_message": _agent_message,
         "reasoning": _reasoning,

@@ -38,6 +38,8 @@ def check(value: object, types: Types, place: str) -> None:
 
 
 class Reasoning(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     effort: str | None = None
     summary: str | None = None
 
@@ -74,6 +76,7 @@ class ResponsesRequest(BaseModel):
         return self.input
 
 
+SAID = {"effort", "summary"}  # of `reasoning`
 # What OpenAI says where the client did not; https://www.openresponses.org wants each to be there.
 ECHOED: dict[str, Any] = {
     "frequency_penalty": 0.0,
@@ -112,7 +115,7 @@ def skeleton(
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": request.previous_response_id,
-        "reasoning": request.reasoning.model_dump() if request.reasoning else None,
+        "reasoning": request.reasoning.model_dump(include=SAID) if request.reasoning else None,
         "service_tier": "default",
         "store": store,
         "text": _text(request.text or Text()),

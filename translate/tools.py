@@ -38,6 +38,7 @@ class ToolMap:
         self.declared: list[Json] = []  # what goes into Chat's `tools`
         self.search: Search | None = None  # the provider's own, where it was asked for
         self.manuals: list[str] = []  # descriptions that are longer than the provider takes
+        self.native: list[Json] = []  # what a responses upstream takes as it is
         self._provider = provider
         self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
         self._patches: set[Entry] = set()  # whose input must be a patch
@@ -50,12 +51,15 @@ class ToolMap:
 
     def declare(self, tools: list[Tool], place: str = "tools") -> None:
         """Add tools in order. A tool declared again, as searches do, is taken once."""
-        for here, tool, namespace in _each(tools, place):
+        for here, tool, namespace in _each(tools, place, self._provider):
             kind = BY_TOOL.get(str(tool.get("type")))
             if off := self._off(tool, namespace):
                 self.dropped.append(f"tools[{off}] (switched off)")
+            elif not namespace and self._provider.native(str(tool.get("type"))):
+                self.native += [tool] if tool not in self.native else []
             elif kind is None:
-                found = search.to_chat(tool, self._provider.web_search, self.dropped)
+                own = self._provider.web_search if self._provider.dialect == "chat" else None
+                found = search.to_chat(tool, own, self.dropped)
                 self.search = found or self.search
             elif kind.tool_type in NAMED and not tool.get("name"):
                 raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
@@ -110,11 +114,15 @@ class ToolMap:
         """The fields for all of these. Raises BadRequest for more tools than are taken."""
         found = self.search
         tools = self.declared + ([found.tool] if found and found.tool else [])
+        self.limited(tools)
+        return ({"tools": tools} if tools else {}) | (found.fields if found else {})
+
+    def limited(self, tools: list[Json]) -> None:
+        """Raises BadRequest for more tools than are taken."""
         most = self._provider.tools_limit
         if 0 < most < len(tools):
             title = self._provider.title
             raise BadRequest(f"tools: {len(tools)}, and {title} takes {most}", param="tools")
-        return ({"tools": tools} if tools else {}) | (found.fields if found else {})
 
     def as_written(self, entry: Entry) -> bool:
         """Whether arguments pass as the model writes them, so that they may stream."""
@@ -154,7 +162,7 @@ class ToolMap:
         """The chat names of tools that are declared."""
         return [
             self.name(_entry(kind, tool, namespace))
-            for _, tool, namespace in _each(tools, "tools")
+            for _, tool, namespace in _each(tools, "tools", self._provider)
             if (kind := BY_TOOL.get(str(tool.get("type"))))
         ]
 
@@ -190,7 +198,7 @@ class ToolMap:
         """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""
         if choice == "none":
             self.search = None
-        said = self._said(choice) if self.declared else "auto"
+        said = self._said(choice) if self.declared or self.native else "auto"
         form, taken = said if isinstance(said, str) else "function", self._provider.tool_choices
         if form == "auto" or form in taken:
             return said
@@ -230,13 +238,16 @@ class ToolMap:
         return self._names.get(_entry(kind, choice, str(choice.get("namespace") or "")))
 
 
-def _each(tools: list[Tool], place: str, namespace: str = "") -> Iterator[tuple[str, Tool, str]]:
+def _each(
+    tools: list[Tool], place: str, provider: Provider, namespace: str = ""
+) -> Iterator[tuple[str, Tool, str]]:
     """(place, tool, namespace) of every tool, in order. Raises BadRequest for what is none."""
     for number, tool in enumerate(tools):
         here = f"{place}[{number}]"
         check(tool, TOOL, here)
-        if tool.get("type") == "namespace":
-            yield from _each(tool.get("tools") or [], f"{here}.tools", tool.get("name") or "")
+        if tool.get("type") == "namespace" and not provider.native("namespace"):
+            inner, name = tool.get("tools") or [], tool.get("name") or ""
+            yield from _each(inner, f"{here}.tools", provider, name)
         else:
             yield here, tool, namespace
 

@@ -90,14 +90,11 @@ class Conversation:
     def add(self, message: Message) -> None:
         """A message that is not the assistant's; comes behind the outputs of open calls."""
         self.close()
-        self.messages.append(message)
+        self.messages.append(self._message(message))
 
     def close(self) -> list[Message]:
         """End the assistant's turn: its message and the outputs of its calls."""
-        if self._said or self._calls:
-            self.messages.append(self._assistant())
-        elif self._thought:  # alone it makes no message: providers want text or calls
-            self._dropped.append("reasoning without a reply")
+        self._tell()
         media: list[Part] = []
         for position, call in self._calls.items():
             answer = self._answers.get(position)
@@ -107,11 +104,23 @@ class Conversation:
                 text = text or "[see the next message]"
                 media += [{"type": "text", "text": f"[output of {call['id']}]"}, *lifted]
             content = NO_OUTPUT if answer is None else text
-            self.messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
+            self.messages.append(self._answer(position, call["id"], content))
         if media:  # tool messages hold text only, so images follow as the user's
-            self.messages.append({"role": "user", "content": media})
+            self.messages.append(self._message({"role": "user", "content": media}))
         self._open()
         return self.messages
+
+    def _tell(self) -> None:
+        if self._said or self._calls:
+            self.messages.append(self._assistant())
+        elif self._thought:  # alone it makes no message: providers want text or calls
+            self._dropped.append("reasoning without a reply")
+
+    def _answer(self, position: int, call: str, content: str) -> Message:
+        return {"role": "tool", "tool_call_id": call, "content": content}
+
+    def _message(self, message: Message) -> Message:
+        return message
 
     def _turn(self) -> None:
         if self._heard:

@@ -1,6 +1,7 @@
 """The golden folders of tests/cases/<provider>/<case>; run as a program, writes what they expect.
 
-`request.json` is what the client sends; `upstream.json` what must be sent for it. The provider's
+`request.json` is what the client sends; `upstream.json` what must be sent for it. The
+provider is the folder's name in providers.toml, or in a `provider.toml` of the folder's own. Its
 answer is `reply.sse`, `reply.json` (a whole body) or `reply.http` (an error: status, headers,
 body); `client.sse` and `client.http` are what must come out, `dropped.txt` what is reported lost.
 """
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.translate.support import PROVIDERS, Json
-from translate import Exchange, Reply, Way, exchange
+from translate import Exchange, Provider, Reply, Way, exchange, providers
 
 FOLDER = Path(__file__).parents[1] / "cases"
 EXPECTED = ("upstream.json", "dropped.txt", "client.sse", "client.http")
@@ -46,9 +47,15 @@ class Case:
         asked: str = self.request["model"]
         return f"{self.path.parent.name}-model" if asked == "gpt-5.5" else asked
 
+    @cached_property
+    def provider(self) -> Provider:
+        """As shipped, or as a `provider.toml` beside the cases has it."""
+        own, name = self.path.parent / "provider.toml", self.path.parent.name
+        known = providers(own.read_text()) if own.exists() else PROVIDERS
+        return known[name].of(self.model)
+
     def carry(self) -> Exchange:
-        provider = PROVIDERS[self.path.parent.name]
-        way = Way(provider=provider, model=self.model, id="resp_case", now=1_800_000_000)
+        way = Way(provider=self.provider, model=self.model, id="resp_case", now=1_800_000_000)
         return exchange(self.request, client="responses", way=way)
 
     def made(self) -> dict[str, bytes]:

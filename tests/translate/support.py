@@ -17,6 +17,9 @@ TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 CALLS = {"function_call", "custom_tool_call", "tool_search_call", "local_shell_call"}
 
 Json = dict[str, Any]
+LIVE = {"function_call": "arguments", "custom_tool_call": "input"}
+SPEECH = {"message", "reasoning"}
+INDEXES = ("content_index", "summary_index")
 EVENTS = {  # the official SDK's model of each event, by its type
     get_args(model.model_fields["type"].annotation)[0]: model
     for model in get_args(get_args(ResponseStreamEvent)[0])
@@ -137,13 +140,17 @@ def _items(events: list[Json]) -> list[Json]:
 
 def _grown(item: Json, event: Json) -> None:
     name, _, step = event["type"].rpartition(".")
-    part = event.get("content_index", event.get("summary_index"))
+    part: Any = next(((k, event[k]) for k in INDEXES if k in event), None)
+    hosted = item["added"]["type"] not in (*SPEECH, *LIVE)
+    if hosted or step not in ("added", "delta", "done"):
+        return
     if name.endswith("_part"):
         steps = item["parts"].setdefault(part, [])
         steps.append(step)
         assert steps == ["added", "done"][: len(steps)]
         if step == "added":
-            assert part == len(item["parts"]) - 1 and not event["part"].get("text")
+            assert part[1] == sum(known[0] == part[0] for known in item["parts"]) - 1
+            assert not event["part"].get("text")
         else:
             assert (event["part"].get("text") or event["part"].get("refusal")) == item["texts"][
                 part
@@ -171,15 +178,15 @@ def _finished(item: Json) -> None:
     added, done, texts = item["added"], item["done"], item["texts"]
     for field in ("id", "type", "call_id", "name", "namespace", "role"):
         assert added.get(field) == done.get(field)
-    for field in ("arguments", "input"):
-        if isinstance(done.get(field), str):
-            assert texts[None]["done"] == done[field]
-    parts = done.get("content") or done.get("summary") or []
-    assert [part.get("text", part.get("refusal")) for part in parts] == [
-        texts[number]["done"] for number in range(len(parts))
-    ]
+    if field := LIVE.get(done["type"]):
+        assert texts[None]["done"] == done[field]
+    for field, index in (("content", "content_index"), ("summary", "summary_index")):
+        parts = done.get(field) or [] if done["type"] in SPEECH else []
+        assert [part.get("text", part.get("refusal")) for part in parts] == [
+            texts[index, number]["done"] for number in range(len(parts))
+        ]
+        assert len([part for part in item["parts"] if part[0] == index]) == len(parts)
     assert all(steps == ["added", "done"] for steps in item["parts"].values())
-    assert len(item["parts"]) == len(parts)
 
 
 def typed(event: Json) -> None:

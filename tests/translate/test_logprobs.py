@@ -7,7 +7,7 @@ import pytest
 from tests.translate.support import PROVIDERS, Json, carry, chunk, output, replied, sent
 
 ASKED = {"include": ["message.output_text.logprobs"]}
-TAKES = PROVIDERS["openai"]
+TAKES = PROVIDERS["openrouter"]
 
 
 @pytest.mark.parametrize(

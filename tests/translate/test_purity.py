@@ -11,12 +11,13 @@ ROWS = [
     {"codec", "sse", "responses", "provider", "errors", "envelope", "citations", "logprobs"},
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
-        *("tools", "quirks", "catalog", "tables", "learn", "search", "patch"),
+        *("tools", "quirks", "catalog", "tables", "learn", "search", "patch", "omit"),
     },
     {
         *("calls", "speech", "turns", "parameters", "request", "compaction", "chat_to_responses"),
         "kept",
     },
+    {"passing", "repair", "responses_to_responses"},
     {"exchange"},
     {"__init__"},
 ]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import carry, chunk, output, replied, way
-from translate import BadRequest, Provider, decode, exchange
+from tests.translate.support import PROVIDERS, carry, chunk, output, replied, way
+from translate import BadRequest, decode, exchange
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,8 @@ def test_request_beyond_all_depth_is_refused() -> None:
 
 
 def test_dialects_that_do_not_meet_are_refused() -> None:
-    native = Provider(name="x", title="X", dialect="responses")
-    with pytest.raises(BadRequest, match="X speaks responses"):
-        carry(to=native)
+    with pytest.raises(BadRequest, match="The upstream speaks responses, the client chat"):
+        exchange({"model": "m"}, client="chat", way=way(PROVIDERS["responses"]))
 
 
 def test_response_echoes_the_request() -> None:

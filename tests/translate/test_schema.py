@@ -16,6 +16,7 @@ from translate.schema import BUDGET, closable, normalised
 
 KIMI, GEMINI = PROVIDERS["kimi"].subset, PROVIDERS["gemini"].subset
 STRICT = PROVIDERS["openai"].strict
+CHAT = PROVIDERS["openai"].model_copy(update={"dialect": "chat"})
 assert STRICT
 SUBSETS = {"kimi": KIMI, "gemini": GEMINI, "strict": STRICT}
 each = pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
@@ -412,7 +413,7 @@ TOOL = {"type": "function", "name": "read", "parameters": CLOSED, "strict": True
 
 
 def test_strict_tool_is_declared_closed_and_its_call_comes_back_open() -> None:
-    exchange = carry(to=PROVIDERS["openai"], tools=[TOOL])
+    exchange = carry(to=CHAT, tools=[TOOL])
     [tool] = json.loads(exchange.body)["tools"]
     limit = tool["function"]["parameters"]["properties"]["limit"]
     assert tool["function"]["strict"] and limit == {
@@ -426,7 +427,7 @@ def test_strict_tool_is_declared_closed_and_its_call_comes_back_open() -> None:
 
 def test_arguments_that_need_nothing_come_as_they_are_written() -> None:
     for arguments in ('{"path": "a"}', "no JSON"):
-        exchange = carry(to=PROVIDERS["openai"], tools=[TOOL])
+        exchange = carry(to=CHAT, tools=[TOOL])
         call = {"index": 0, "id": "c", "function": {"name": "read", "arguments": arguments}}
         [item] = output(replied(chunk("tool_calls", tool_calls=[call]), by=exchange))
         assert item["arguments"] == arguments
@@ -442,7 +443,7 @@ def test_arguments_that_need_nothing_come_as_they_are_written() -> None:
 )
 def test_tool_that_cannot_be_closed_is_not_strict(parameters: Json) -> None:
     tool = {**TOOL, "parameters": {"type": "object", **parameters}}
-    exchange = carry(to=PROVIDERS["openai"], tools=[tool])
+    exchange = carry(to=CHAT, tools=[tool])
     [made] = json.loads(exchange.body)["tools"]
     assert "strict" not in made["function"]
     assert exchange.dropped == ["tools[read].strict"]

@@ -1,0 +1,187 @@
+"""A request body for an upstream of the client's own dialect that knows only a part of it.
+
+The same walk as for Chat, in Responses' own form. What real servers refuse: tools that are no
+functions (ggml-org/llama.cpp#20156, lmstudio-ai/lmstudio-bug-tracker#1810, ollama/ollama#17618),
+items that they do not know, pictures in outputs, and what another provider has sealed.
+"""
+
+from typing import Any
+
+from translate import compaction, parameters, reasoning
+from translate.content import Part
+from translate.errors import BadRequest
+from translate.kinds import BY_CALL, KINDS, OUTPUTS
+from translate.omit import omit
+from translate.provider import Provider
+from translate.request import NOTHING, Messages, declare
+from translate.responses import ResponsesRequest
+from translate.tools import ToolMap, call_id
+from translate.turns import NO_OUTPUT, Conversation, Item, Message
+
+# Codex's own bookkeeping on items, which no model should see.
+PRIVATE = "internal_chat_message_metadata_passthrough"
+BY_OUTPUT = {kind.output_type: kind for kind in KINDS}
+
+
+def to_responses(
+    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap
+) -> dict[str, Any]:
+    """The Responses body. Fills `tools` and its list of what was dropped. Raises BadRequest."""
+    if provider.native("*"):
+        tools.declare(request.tools or [])
+    else:
+        declare(request, tools)
+    walk = Items(request, provider, tools)
+    body: dict[str, Any] = {"model": model}
+    head = walk.head
+    if request.instructions and walk.made:
+        [joined] = walk.head
+        body["instructions"], head = joined["content"], []
+    body["input"] = [*map(to_item, head), *walk.made]
+    if not body["input"]:
+        raise BadRequest(NOTHING, param="input")
+    body |= parameters.to_responses(request, provider, tools)
+    if declared := [*(_function(tool, provider) for tool in tools.declared), *tools.native]:
+        tools.limited(declared)
+        body["tools"] = declared
+    body |= {"store": False, "stream": True}
+    omit(body, provider, tools.dropped)
+    return body
+
+
+def _function(tool: Item, provider: Provider) -> Item:
+    # said in either case, as its absence means true here (llama.cpp too)
+    flat = parameters.flat(tool)
+    return flat if provider.strict is False else {"strict": False} | flat
+
+
+def to_item(message: Message) -> Item:
+    """A Chat message that is not the assistant's."""
+    content = message["content"]
+    parts = content if isinstance(content, str) else [_part(part) for part in content]
+    return {"type": "message", "role": message["role"], "content": parts}
+
+
+def _part(part: Part) -> Part:
+    match part["type"]:
+        case "text":
+            return {"type": "input_text", "text": part["text"]}
+        case "image_url":
+            image = part["image_url"]
+            detail = image.get("detail", "auto")
+            return {"type": "input_image", "image_url": image["url"], "detail": detail}
+        case "file":
+            return {"type": "input_file", **part["file"]}
+    return part
+
+
+def _said(text: str, number: int) -> Item:
+    """A message of the assistant's, with every field that some server misses otherwise."""
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {
+        "type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed",
+        "content": [part],
+    }  # fmt: skip
+
+
+class Flat(Conversation):
+    """Builds items; what the assistant says up to the next output stays in its order."""
+
+    def _open(self) -> None:
+        super()._open()
+        self._kept: dict[int, Item] = {}  # position of a call that passed as it is → its output
+
+    def say(self, parts: list[Part]) -> None:
+        """Text comes before the calls of its turn, so that nothing parts these and outputs."""
+        self._turn()
+        calls = (n for n, item in enumerate(self._said) if item["type"] in BY_CALL)
+        text = "\n".join(part["text"] for part in parts)
+        item = _said(text, len(self.messages) + len(self._said))
+        self._said.insert(next(calls, len(self._said)), item)
+
+    def keep(self, item: Item) -> None:
+        """An item as it is."""
+        self._turn()
+        self._said.append(item)
+
+    def call(self, position: int, call: Message) -> None:
+        super().call(position, call)
+        self._said.append({"type": "function_call", "call_id": call["id"], **call["function"]})
+
+    def keep_call(self, position: int, item: Item, output: Item | None) -> None:
+        """A call that passes as it is, and so does its output."""
+        call = {"id": call_id(item)}
+        super().call(position, call)
+        self._said.append({**item, "call_id": call["id"]})
+        kind = BY_CALL[item["type"]]
+        self._kept[position] = output or {"type": kind.output_type, "output": NO_OUTPUT}
+
+    def _tell(self) -> None:
+        if all(item.get("type") == "reasoning" for item in self._said):
+            self._dropped += ["reasoning without a reply"] * bool(self._said)
+        else:
+            self.messages += self._said
+
+    def _answer(self, position: int, call: str, content: str) -> Item:
+        made = {"type": "function_call_output", "output": content}
+        return {**self._kept.get(position, made), "call_id": call}
+
+    def _message(self, message: Message) -> Item:
+        return to_item(message)
+
+
+class Items(Messages):
+    """The walk of request.py, with what the upstream takes as it is left so."""
+
+    form = Flat
+    talk: Flat
+
+    def _item(self, position: int, item: Item) -> None:
+        if item.get("type") in MENDED or not self._native(item):
+            super()._item(position, item)
+        elif self.provider.native("*"):
+            self._keep({name: value for name, value in item.items() if name != PRIVATE})
+        elif item["type"] in BY_CALL:
+            answer = self._answers.get(position)
+            self.tools.ids.add(call_id(item))
+            output = None if answer is None else self.items[answer]
+            self.talk.keep_call(position, item, output)
+        elif item["type"] in OUTPUTS:
+            self._heard(position, item)
+        else:
+            self._keep(item)
+
+    def _native(self, item: Item) -> bool:
+        kind = str(item.get("type"))
+        known = BY_CALL.get(kind) or BY_OUTPUT.get(kind)
+        if item.get("namespace") and self.provider.native("namespace"):
+            return True
+        return self.provider.native(known.tool_type if known else kind.removesuffix("_call"))
+
+    def _keep(self, item: Item) -> None:
+        self.tools.ids.add(call_id(item))
+        self.talk.keep(item)
+
+    def _output(self, position: int) -> list[Item]:
+        return [] if self._native(self.items[position]) else super()._output(position)
+
+    def _reasoning(self, position: int, item: Item) -> None:
+        if made := reasoning.to_responses(item, self.provider):
+            self.talk.keep(made)
+        elif item.get("encrypted_content") or reasoning.summary(item):
+            self.tools.dropped.append(f"input[{position}] (reasoning)")
+
+    def _compaction(self, position: int, item: Item) -> None:
+        if self.provider.native("*") and compaction.to_text(item) is None:
+            self.talk.keep(item)  # OpenAI sealed it and may well be here
+        else:
+            super()._compaction(position, item)
+
+    HANDLERS = {
+        **Messages.HANDLERS,
+        "reasoning": _reasoning,
+        **dict.fromkeys(compaction.COMPACTED, _compaction),
+    }
+
+
+MENDED = frozenset({"reasoning", compaction.TRIGGER, *compaction.COMPACTED})
