@@ -14,11 +14,13 @@ from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.routes import Routes
+from addons.rows import Remember
 from addons.store import Store
 from addons.stored import Stored
 from addons.translator import Translator
 from addons.transport import Transport
 
 addons = [
-    *(Config(), Transport(), Guard(), Routes(), Store(), Stored(), Codex(), Translator(), Demo())
+    *(Config(), Transport(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
+    *(Translator(), Demo()),
 ]

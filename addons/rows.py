@@ -14,23 +14,52 @@ from mitmproxy.http import HTTPFlow, Request, Response
 
 LEG, OTHER = "relay.leg", "relay.other"  # in the metadata: which of the two, and the other's id
 CLIENT, UPSTREAM = "client", "upstream"
+TIMES = "relay.times"  # in the metadata: pairs of ms since the request went up, and bytes by then
 PACE = 0.5  # s between two updates of a row that grows
+STEP, MANY = 5, 2000  # ms between two times that are kept; more where there are many
 
 _known: WeakValueDictionary[str, HTTPFlow] = WeakValueDictionary()
 _writing: set[asyncio.Task[None]] = set()
+
+
+class Growing:
+    """A body that streams, and when its pieces came."""
+
+    def __init__(self, flow: HTTPFlow, begin: float) -> None:
+        self.flow, self._begin = flow, begin
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._times: list[list[int]] = []
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(data)
+        at = int((time.time() - self._begin) * 1000)
+        if not self._times or at - self._times[-1][0] >= STEP * (1 + len(self._times) // MANY):
+            self._times.append([at, self._size])
+        self._size += len(data)
+
+    def clear(self) -> None:
+        self._pieces, self._size, self._times = [], 0, []
+
+    def show(self) -> None:
+        """Bring the flow up to date."""
+        if self.flow.response and self._pieces:
+            self._pieces = [b"".join(self._pieces)]
+            self.flow.response.raw_content = self._pieces[0]
+            self.flow.metadata[TIMES] = list(self._times)
 
 
 class Rows:
     """The two rows of one request upstream. `heard` and `told` are called for every piece."""
 
     def __init__(self, flow: HTTPFlow, request: Request) -> None:
-        self.client, self.upstream = flow, leg(flow, request)
         self.sent = time.time()
+        self.client, self.upstream = flow, leg(flow, request)
         self.first = 0.0  # when the upstream's first byte came
         self.token = 0.0  # when the client had the first piece of a text or a call
+        self._heard = Growing(self.upstream, self.sent)
+        self._told = Growing(self.client, self.sent)
         self._open = True
-        self._heard: list[bytes] = []
-        self._told: list[bytes] = []
         self._shown = 0.0
         register(self.client, self.upstream)
         if view := viewer():
@@ -46,7 +75,7 @@ class Rows:
 
     def heard(self, data: bytes) -> None:
         """Bytes of the upstream's."""
-        self._heard.append(data)
+        self._heard.add(data)
         self._grow()
 
     def told(self, data: bytes) -> None:
@@ -54,29 +83,26 @@ class Rows:
         if self._open:
             if not self.token and b".delta" in data:
                 self.token = time.time()
-            self._told.append(data)
+            self._told.add(data)
             self._grow()
 
     def _grow(self) -> None:
         now = time.monotonic()
         if now - self._shown > PACE and (view := viewer()):
             self._shown = now
-            self.show()
+            self._show()
             view.update([self.client, self.upstream])
 
-    def show(self) -> None:
-        """Bring both bodies up to date."""
-        for flow, pieces in ((self.client, self._told), (self.upstream, self._heard)):
-            if flow.response and pieces:
-                pieces[:] = [b"".join(pieces)]
-                flow.response.raw_content = pieces[0]
+    def _show(self) -> None:
+        self._heard.show()
+        self._told.show()
 
     def close(self, reply: Response | None) -> None:
         """The exchange has ended, with this reply of the upstream's where it did not stream."""
         self._open = False
         if reply:
             self.begins(reply)
-        self.show()
+        self._show()
         if self.upstream.response is None:
             self.upstream.error = self.client.error
         else:
