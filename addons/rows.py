@@ -41,78 +41,83 @@ class Growing:
     def clear(self) -> None:
         self._pieces, self._size, self._times = [], 0, []
 
-    def show(self) -> None:
-        """Bring the flow up to date."""
+    def show(self) -> HTTPFlow:
+        """The flow, brought up to date."""
         if self.flow.response and self._pieces:
             self._pieces = [b"".join(self._pieces)]
             self.flow.response.raw_content = self._pieces[0]
             self.flow.metadata[TIMES] = list(self._times)
+        return self.flow
 
 
 class Rows:
-    """The two rows of one request upstream. `heard` and `told` are called for every piece."""
+    """The two rows of one request upstream. `heard` and `told` are called for every piece.
+
+    Where nobody looks, in a mitmdump that writes no file, there is no second row and no body.
+    """
 
     def __init__(self, flow: HTTPFlow, request: Request) -> None:
         self.sent = time.time()
-        self.client, self.upstream = flow, leg(flow, request)
+        self.client = flow
         self.first = 0.0  # when the upstream's first byte came
         self.token = 0.0  # when the client had the first piece of a text or a call
-        self._heard = Growing(self.upstream, self.sent)
-        self._told = Growing(self.client, self.sent)
-        self._open = True
+        self._growing: tuple[Growing, Growing] | None = None
         self._shown = 0.0
-        register(self.client, self.upstream)
-        if view := viewer():
-            view.add([self.upstream])
+        if viewer() or watched():
+            upstream = leg(flow, request)
+            self._growing = Growing(flow, self.sent), Growing(upstream, self.sent)
+            register(flow, upstream)
+            if view := viewer():
+                view.add([upstream])
 
     def begins(self, head: Response) -> None:
         """The upstream's head came; a later one is of another attempt."""
         self.first = self.first or time.time()
-        self._heard.clear()
-        self.upstream.server_conn = self.client.server_conn
-        self.upstream.response = head.copy()
-        self.upstream.response.stream = False
+        if self._growing:
+            _, upstream = self._growing
+            upstream.clear()
+            upstream.flow.server_conn = self.client.server_conn
+            upstream.flow.response = head.copy()
+            upstream.flow.response.stream = False
 
     def heard(self, data: bytes) -> None:
         """Bytes of the upstream's."""
-        self._heard.add(data)
-        self._grow()
+        if self._growing:
+            self._growing[1].add(data)
+            self._grow()
 
     def told(self, data: bytes) -> None:
         """Bytes for the client."""
-        if self._open:
-            if not self.token and b".delta" in data:
-                self.token = time.time()
-            self._told.add(data)
+        if not self.token and b".delta" in data:
+            self.token = time.time()
+        if self._growing:
+            self._growing[0].add(data)
             self._grow()
 
     def _grow(self) -> None:
         now = time.monotonic()
         if now - self._shown > PACE and (view := viewer()):
             self._shown = now
-            self._show()
-            view.update([self.client, self.upstream])
-
-    def _show(self) -> None:
-        self._heard.show()
-        self._told.show()
+            view.update([body.show() for body in self._growing or ()])
 
     def close(self, reply: Response | None) -> None:
         """The exchange has ended, with this reply of the upstream's where it did not stream."""
-        self._open = False
         if reply:
             self.begins(reply)
-        self._show()
-        if self.upstream.response is None:
-            self.upstream.error = self.client.error
+        if not self._growing:
+            return
+        client, upstream = (body.show() for body in self._growing)
+        self._growing = None
+        if upstream.response is None:
+            upstream.error = client.error
         else:
-            self.upstream.response.timestamp_end = time.time()
+            upstream.response.timestamp_end = time.time()
         if watched():
-            task = asyncio.get_running_loop().create_task(written(self.upstream))
+            task = asyncio.get_running_loop().create_task(written(upstream))
             _writing.add(task)
             task.add_done_callback(_writing.discard)
         elif view := viewer():
-            view.update([self.upstream])
+            view.update([upstream])
 
 
 def leg(flow: HTTPFlow, request: Request) -> HTTPFlow:

@@ -44,7 +44,7 @@ class Translator:
     def send(self, flow: http.HTTPFlow, turn: Turn) -> None:
         """Put the flow on a line to the upstream. Raises BadRequest."""
         made = turn.exchange()
-        request = addressed(flow.request, turn.choice.target, made)
+        request = addressed(turn.choice.target, made)
         self._carried[flow] = carried = Carried(made, turn, Rows(flow, request))
         ledger.write(flow, carried.facts())
 
@@ -87,17 +87,12 @@ class Translator:
             carried.end(None)
 
 
-def addressed(asked: http.Request, target: upstream.Target, made: Exchange) -> http.Request:
+def addressed(target: upstream.Target, made: Exchange) -> http.Request:
     """The request that goes up."""
-    request = asked.copy()
-    request.url = target.url + PATH[made.provider.dialect]
-    request.headers = http.Headers()
+    request = http.Request.make("POST", target.url + PATH[made.provider.dialect], made.body)
     request.headers.update(
         {"host": urlsplit(target.url).netloc, **upstream.headers(), **made.headers}
     )
-    request.trailers = None
-    request.content = made.body
-    request.headers["content-length"] = str(len(made.body))
     return request
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
@@ -93,6 +94,7 @@ def lives(provider: Provider, url: str) -> bool:
     )
 
 
+@cache
 def home(url: str) -> str:
     """A URL's host; on this machine, where many servers live, with the port."""
     parts = urlsplit(url)

@@ -192,7 +192,7 @@ def begun(url: str) -> tuple[Request, Carried]:
         async with proxy(Config(), relay_upstream=url):
             asked = await turn.begin(flow)
             made = asked.exchange()
-            request = translator.addressed(flow.request, asked.choice.target, made)
+            request = translator.addressed(asked.choice.target, made)
             return request, Carried(made, asked, Rows(flow, request))
 
     return asyncio.run(begin())
