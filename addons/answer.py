@@ -5,6 +5,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow, Response
 
+from addons.hidden import hidden_of
 from translate import error_body
 
 JSON = {"content-type": "application/json"}
@@ -19,8 +20,13 @@ def answer(flow: HTTPFlow, status: int, body: bytes | str, **headers: str) -> No
     flow.response = response
 
 
-def answer_json(flow: HTTPFlow, value: Any) -> None:
-    answer(flow, 200, json.dumps(value).encode(), **JSON)
+def answer_json(flow: HTTPFlow, value: Any, shown: Any = None) -> None:
+    """Answer with this value; the flow itself shows another where that is given."""
+    body = json.dumps(value).encode()
+    answer(flow, 200, body, **JSON)
+    if shown is not None and flow.response and flow.response.raw_content:
+        hidden_of(flow).body = body
+        flow.response.raw_content = json.dumps(shown).encode()
 
 
 def refuse(

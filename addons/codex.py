@@ -12,7 +12,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, keys, models, upstream
+from addons import config, hidden, keys, models, redact, upstream
 from addons.answer import answer, answer_json, refuse
 from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
 from translate import BadRequest, Provider, catalog
@@ -90,17 +90,19 @@ def source(flow: HTTPFlow) -> tuple[Provider, str, str | None]:
 
 async def account(flow: HTTPFlow) -> None:
     """Codex asks where its workspace lives, and does not begin without an answer."""
-    found = keys.chatgpt_account(keys.bearer(flow.request)) or flow.request.headers.get(
-        "chatgpt-account-id"
-    )
+    named = hidden.sent(flow, "chatgpt-account-id")
+    found = keys.chatgpt_account(keys.bearer(flow)) or (named[0] if named else None)
     if not found:
         refuse(flow, 404, "There is no ChatGPT account in this request.")
         return
+    shown = accounts(redact.MASK) if config.settings().redact else None
+    answer_json(flow, accounts(found), shown)
+
+
+def accounts(id: str) -> dict[str, Any]:
     place = {"workspace_backend_origin": "https://chatgpt.com"}
-    entry = {"id": found, **place, "account_routing_override": "NO_CONSTRAINT"}
-    answer_json(
-        flow, {"accounts": [entry], "account_ordering": [found], "default_account_id": found}
-    )
+    entry = {"id": id, **place, "account_routing_override": "NO_CONSTRAINT"}
+    return {"accounts": [entry], "account_ordering": [id], "default_account_id": id}
 
 
 async def upgrade(flow: HTTPFlow) -> None:

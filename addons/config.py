@@ -14,7 +14,17 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.exceptions import OptionsError
 
 from addons.file import File, Wrong, unknown
-from addons.settings import ENV, FIELDS, IN_FILE, OPTION, OPTIONS, VARIABLES, Settings, read
+from addons.settings import (
+    ENV,
+    FIELDS,
+    IN_FILE,
+    OPTION,
+    OPTIONS,
+    SECRETS,
+    VARIABLES,
+    Settings,
+    read,
+)
 from translate import Provider
 
 # Interception without contact to OpenAI, and one upstream connection for each exchange.
@@ -22,11 +32,14 @@ DEFAULTS = {"http2": False, "connection_strategy": "lazy", "upstream_cert": Fals
 
 LISTENERS = frozenset({f"{OPTION}port", f"{OPTION}ports", f"{OPTION}config"})
 
+SHOWN = "(hidden)"
+
 # A body that mitmproxy streams has gone to where the client sent it before anybody could read it.
 UNREAD = "stream_large_bodies is set: the relay must read requests before they go on; remove it"
 
 _current = Settings.model_validate({})
 _file = File.none()
+_secrets: dict[str, str] = {}  # options that mitmproxy's own pages show as SHOWN
 
 
 def settings() -> Settings:
@@ -72,6 +85,7 @@ class Config:
             faults.extend(wrong.args)
         if ctx.options.stream_large_bodies:
             faults.append(UNREAD)
+        conceal()
         self.failed = bool(faults)
         for line in faults:
             logging.error(line)  # mitmproxy exits after a start with errors
@@ -88,6 +102,8 @@ class Config:
             refresh()
         except Wrong as wrong:
             raise refused("; ".join(wrong.args)) from None
+        if self.active:
+            asyncio.get_running_loop().call_soon(conceal)
         if self.active and not updated.isdisjoint(LISTENERS):
             asyncio.get_running_loop().call_soon(self.listen)
 
@@ -118,6 +134,13 @@ def declare(loader: Loader) -> None:
         loader.add_option(name, optional, None, FIELDS[field].description or "")
 
 
+def conceal() -> None:
+    """mitmproxy shows and saves its options."""
+    shown = {name: SHOWN for name in _secrets if getattr(ctx.options, name) not in (None, SHOWN)}
+    if shown and _current.redact:
+        change(**shown)
+
+
 def ports() -> list[int]:
     """Where we listen beside mitmproxy's own port."""
     return [port for port in (_current.port, *(port for _, port in _current.ports)) if port]
@@ -127,6 +150,11 @@ def refresh() -> None:
     """Read all settings anew; on Wrong the old ones stay in force."""
     global _current, _file
     options = {name: getattr(ctx.options, name) for name in OPTIONS}
+    for name in (f"{OPTION}{field}" for field in SECRETS):
+        if options[name] == SHOWN:
+            options[name] = _secrets[name]
+        elif options[name]:
+            _secrets[name] = options[name]
     place = options[f"{OPTION}config"] or os.environ.get(f"{ENV}CONFIG", "")
     file = File.read(place.strip(), IN_FILE)
     _current, _file = read(options, os.environ, file), file

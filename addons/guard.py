@@ -119,5 +119,5 @@ def admitted(flow: http.HTTPFlow) -> bool:
     needed = route is not Route.HEALTH if transport.own(flow) else route in KEYED
     if not keys or not needed:
         return True
-    sent = bearer(flow.request).encode("utf-8", "surrogateescape")
+    sent = bearer(flow).encode("utf-8", "surrogateescape")
     return any([hmac.compare_digest(sent, key.get_secret_value().encode()) for key in keys])

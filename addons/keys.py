@@ -5,16 +5,18 @@ import json
 import re
 from typing import Any
 
-from mitmproxy.http import Request
+from mitmproxy.http import HTTPFlow
+
+from addons.hidden import sent
 
 OPENAI_KEY = re.compile(r"sk-(proj|svcacct|admin)-|^sess-|T3BlbkFJ")  # the mark of its older keys
 CLAIMS = "https://api.openai.com/"
 ISSUER = "https://auth.openai.com"
 
 
-def bearer(request: Request) -> str:
+def bearer(flow: HTTPFlow) -> str:
     """The request's one token; none where several are sent, or what no key can be."""
-    fields = request.headers.get_all("authorization")
+    fields = sent(flow, "authorization")
     scheme, _, token = fields[0].partition(" ") if len(fields) == 1 else ("", "", "")
     token = token.strip(" ")
     fits = scheme.lower() == "bearer" and re.fullmatch(r"[^\s,\"']+", token)

@@ -13,6 +13,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.redact import Redact
 from addons.routes import Routes
 from addons.rows import Remember
 from addons.store import Store
@@ -22,5 +23,5 @@ from addons.transport import Transport
 
 addons = [
     *(Config(), Transport(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
-    *(Translator(), Demo()),
+    *(Translator(), Redact(), Demo()),
 ]

@@ -12,6 +12,8 @@ from weakref import WeakValueDictionary
 from mitmproxy import connection, ctx
 from mitmproxy.http import HTTPFlow, Request, Response
 
+from addons import config, redact
+
 LEG, OTHER = "relay.leg", "relay.other"  # in the metadata: which of the two, and the other's id
 CLIENT, UPSTREAM = "client", "upstream"
 TIMES = "relay.times"  # in the metadata: pairs of ms since the request went up, and bytes by then
@@ -77,8 +79,10 @@ class Rows:
             _, upstream = self._growing
             upstream.clear()
             upstream.flow.server_conn = self.client.server_conn
-            upstream.flow.response = head.copy()
-            upstream.flow.response.stream = False
+            upstream.flow.response = response = head.copy()
+            response.stream = False
+            if config.settings().redact:
+                redact.hide(response, {})
 
     def heard(self, data: bytes) -> None:
         """Bytes of the upstream's."""
@@ -113,9 +117,8 @@ class Rows:
         else:
             upstream.response.timestamp_end = time.time()
         if watched():
-            task = asyncio.get_running_loop().create_task(written(upstream))
-            _writing.add(task)
-            task.add_done_callback(_writing.discard)
+            # a task would begin at once, and be in the file before the client's row
+            asyncio.get_running_loop().call_soon(write, upstream)
         elif view := viewer():
             view.update([upstream])
 
@@ -159,15 +162,12 @@ def watched() -> bool:
     return bool(ctx.options.save_stream_file or ctx.options.hardump)
 
 
-async def written(flow: HTTPFlow) -> None:
+def write(flow: HTTPFlow) -> None:
     """Through the hooks of a whole flow, as one that is read, so that `-w` and HAR have it."""
     master: Any = ctx.master  # untyped in mitmproxy
-    await master.load_flow(flow)
-
-
-async def settled() -> None:
-    """All rows have been written."""
-    await asyncio.gather(*_writing)
+    task = asyncio.get_running_loop().create_task(master.load_flow(flow))
+    _writing.add(task)
+    task.add_done_callback(_writing.discard)
 
 
 class Remember:

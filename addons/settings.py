@@ -106,6 +106,22 @@ class Settings(BaseModel):
         "any text.",
         examples=["view_image,mcp__browser.*"],
     )
+    redact: bool = Field(
+        True,
+        description="Hide keys, tokens, cookies and account ids in pages, files and logs.",
+        examples=["off"],
+    )
+    keep: Annotated[int, Field(ge=2)] = Field(
+        500, description="Exchanges that mitmweb and the console keep.", examples=["100"]
+    )
+    keep_megabytes: Annotated[int, Field(ge=1)] = Field(
+        64, description="The same, by the size of their bodies.", examples=["200"]
+    )
+    record: str = Field(
+        "",
+        description="Folder to which completed turns are appended as Chat messages, a file a day.",
+        examples=["~/corpus"],
+    )
     heartbeat: Seconds = Field(
         5.0, description="Seconds of silence until a client gets a sign of life.", examples=["5"]
     )

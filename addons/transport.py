@@ -18,6 +18,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client
 
 from addons.attempts import RelayClient, RelayClient2, Steps
 from addons.clock import Clock
+from addons.hidden import hidden_of, restored
 from addons.line import OWN, Line, attach, own, sse_head
 from addons.retry import retry_policy
 from translate import error_body
@@ -71,6 +72,8 @@ class RelayStream(Clock):
             elif isinstance(step, SendHttp) and isinstance(step.event, wire.ResponseProtocolError):
                 for event in self.placed(step.event):
                     yield SendHttp(event, step.connection)
+            elif isinstance(step, SendHttp) and "flow" in vars(self):
+                yield SendHttp(self.unmasked(step.event), step.connection)
             else:
                 yield step
 
@@ -85,6 +88,24 @@ class RelayStream(Clock):
             wire.ResponseData(self.stream_id, body),
             wire.ResponseEndOfMessage(self.stream_id),
         ]
+
+    def unmasked(self, event: wire.HttpEvent) -> wire.HttpEvent:
+        """The message as it leaves, where the flow shows less of it."""
+        hidden = hidden_of(self.flow)
+        match event:
+            case wire.RequestHeaders(stream_id=stream, request=request, end_stream=end):
+                if hidden.request:
+                    request = request.copy()
+                    request.headers = restored(request.headers, hidden.request)
+                    return wire.RequestHeaders(stream, request, end)
+            case wire.ResponseHeaders(stream_id=stream, response=response, end_stream=end):
+                if hidden.response:
+                    response = response.copy()
+                    response.headers = restored(response.headers, hidden.response)
+                    return wire.ResponseHeaders(stream, response, end)
+            case wire.ResponseData(stream_id=stream) if hidden.body is not None:
+                return wire.ResponseData(stream, hidden.body)
+        return event
 
     def to_upstream(self, line: Line, event: wire.HttpEvent) -> Iterator[wire.HttpEvent]:
         """The line's request for the client's, with the key, which nothing shows or saves."""

@@ -114,7 +114,7 @@ def brought(flow: HTTPFlow, url: str) -> str | None:
     headers = flow.request.headers
     if not transport.own(flow) or "chatgpt-account-id" in headers or config.settings().client_key:
         return None
-    token = keys.bearer(flow.request)
+    token = keys.bearer(flow)
     if keys.is_openais(token) and urlsplit(url).hostname not in OPENAI:
         return None
     return token or None

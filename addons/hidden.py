@@ -1,0 +1,36 @@
+"""What a flow does not show, kept beside it: for our own use, and to be put back as it leaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mitmproxy.http import Headers, HTTPFlow
+
+HIDDEN = "relay_hidden"  # an attribute: metadata is saved
+
+
+@dataclass
+class Hidden:
+    """What the flow itself does not show."""
+
+    request: dict[str, list[str]] = field(default_factory=dict)  # headers
+    response: dict[str, list[str]] = field(default_factory=dict)
+    body: bytes | None = None  # of our own reply
+
+
+def hidden_of(flow: HTTPFlow) -> Hidden:
+    found: Hidden = vars(flow).setdefault(HIDDEN, Hidden())
+    return found
+
+
+def sent(flow: HTTPFlow, name: str) -> list[str]:
+    """All values of a request header, as the client sent them."""
+    return hidden_of(flow).request.get(name) or flow.request.headers.get_all(name)
+
+
+def restored(headers: Headers, kept: Mapping[str, list[str]]) -> Headers:
+    """The headers as they leave."""
+    made = headers.copy()
+    for name, values in kept.items():
+        if name in made:
+            made.set_all(name, values)
+    return made
