@@ -91,10 +91,11 @@ class Exchange:
         self._keep = way.keep if self.keeps and asked.store is not False else None
         self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
         stored = {"store": None} if self._keep else {}  # is done; else it may be reported as lost
-        items = [*(way.history or ()), *asked.items]
+        before = way.history or ()
+        items = [*before, *asked.items]
         asked = asked.model_copy(update={"input": items, **stored})
         tools = ToolMap(self.dropped, provider)
-        body = request.to_chat(asked, provider, model, tools)
+        body = request.to_chat(asked, provider, model, tools, len(before))
         machine: type[ChatToResponses | ChatToCompaction] = ChatToResponses
         if compaction.triggered(asked.items):
             body = compaction.to_summary(body, provider, self.dropped)
