@@ -11,7 +11,7 @@ from mitmproxy import http
 from addons import config, routes, store, transport, upstream
 from addons.answer import answer, refuse
 from addons.routes import Route
-from addons.turn import Turn, begin
+from addons.turn import Turn, begin, complain
 from translate import BadRequest, Exchange, Reply
 
 RELAYED = frozenset({Route.RELAY, Route.COMPACT})
@@ -77,6 +77,7 @@ class Translator:
             wait = flow.response.headers.get("retry-after")
             deliver(flow, made, made.fail(flow.response.status_code, body, wait))
         flow.comment = story(made, self._turns[flow])  # some things are lost on the way down
+        complain(made)
 
 
 def addressed(asked: http.Request, target: upstream.Target, made: Exchange) -> http.Request:
