@@ -31,7 +31,7 @@ def test_provider_is_recognised_by_its_host(url: str, name: str) -> None:
 def test_every_provider_is_recognised_at_home(name: str) -> None:
     provider = KNOWN[name]
     assert provider.base_urls or provider.hosts
-    assert all(recognised(url) is provider for url in provider.base_urls)
+    assert all(recognised(url) == provider for url in provider.base_urls)
 
 
 def test_usual_key_is_the_first_variable_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
