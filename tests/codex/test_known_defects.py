@@ -17,7 +17,9 @@ from tests.replies import SLOPPY, Finish, call, error, pause, say
 
 
 @pytest.mark.parametrize("model", ["fake-model", CLASSIC_MODEL, CODE_MODEL])
-def test_driven_01_base_prompt(model: str, codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_01_base_prompt(
+    model: str, codex: NewCodex, provider: FakeProvider
+) -> None:
     """Of all instructions the last developer message alone goes up."""
     provider.reply(say("Hello."))
     assert codex().exec("Hello.", model=model).exit_code == 0
@@ -27,7 +29,7 @@ def test_driven_01_base_prompt(model: str, codex: NewCodex, provider: FakeProvid
     assert len(asked.system) > 10_000
 
 
-def test_driven_02_tools_of_code_mode(codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_02_tools_of_code_mode(codex: NewCodex, provider: FakeProvider) -> None:
     """The list of tools is empty: the agent cannot act."""
     provider.reply(call("functions__exec", input='text("so it acts");'))
     provider.reply(say("Done."))
@@ -37,7 +39,9 @@ def test_driven_02_tools_of_code_mode(codex: NewCodex, provider: FakeProvider) -
     assert "so it acts" in second.outputs[0]
 
 
-def test_driven_03_tool_search(mcp: str, codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_03_tool_search(
+    mcp: str, codex: NewCodex, provider: FakeProvider
+) -> None:
     """The search is dropped, and with it all that it would find."""
     provider.reply(call("tool_search", query="add two numbers", limit=4))
     provider.reply(say("Found."))
@@ -47,7 +51,7 @@ def test_driven_03_tool_search(mcp: str, codex: NewCodex, provider: FakeProvider
     assert "mcp__tiny__add" in second.tools
 
 
-def test_driven_04_chatgpt_mode(codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_04_chatgpt_mode(codex: NewCodex, provider: FakeProvider) -> None:
     """A body in zstd is a 422, and the refused WebSocket costs seven attempts."""
     provider.reply(say("Hello."))
     run = codex(Mode.PROXY_CHATGPT).exec("Hello.")
@@ -55,7 +59,7 @@ def test_driven_04_chatgpt_mode(codex: NewCodex, provider: FakeProvider) -> None
     assert len(provider.chats) == 1
 
 
-def test_driven_05_remote_compaction(codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_05_remote_compaction(codex: NewCodex, provider: FakeProvider) -> None:
     """`expected exactly one compaction output item`: the turn fails."""
     script(provider)
     run = codex(Mode.BASE_URL).exec("Plant the tree.", *LIMIT)
@@ -63,7 +67,7 @@ def test_driven_05_remote_compaction(codex: NewCodex, provider: FakeProvider) ->
     assert len(summaries(provider.chats[-1])) == 1
 
 
-def test_driven_06_pictures_in_outputs(codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_06_pictures_in_outputs(codex: NewCodex, provider: FakeProvider) -> None:
     """Lists of parts go up as JSON in a text, pictures in base64."""
     provider.reply(call("view_image", path="pixel.png"))
     provider.reply(say("A pixel."))
@@ -75,7 +79,9 @@ def test_driven_06_pictures_in_outputs(codex: NewCodex, provider: FakeProvider) 
     assert not any("base64" in texts(message) for message in second.messages)
 
 
-def test_driven_07_output_schema(codex: NewCodex, provider: FakeProvider, tmp_path: Path) -> None:
+def test_codex_relay_driven_07_output_schema(
+    codex: NewCodex, provider: FakeProvider, tmp_path: Path
+) -> None:
     """The schema of the answer is dropped, and nobody is told."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
               "additionalProperties": False}  # fmt: skip
@@ -96,7 +102,7 @@ def test_driven_07_output_schema(codex: NewCodex, provider: FakeProvider, tmp_pa
         (402, "Insufficient Balance", "uota"),
     ],
 )
-def test_driven_08_errors(
+def test_codex_relay_driven_08_errors(
     status: int, message: str, told: str, codex: NewCodex, provider: FakeProvider
 ) -> None:
     """Each 4xx is a stream that was disconnected, and asked for five times again."""
@@ -108,7 +114,7 @@ def test_driven_08_errors(
     assert len(provider.chats) == 1
 
 
-def test_driven_09_truncated_replies(codex: NewCodex, provider: FakeProvider) -> None:
+def test_codex_relay_driven_09_truncated_replies(codex: NewCodex, provider: FakeProvider) -> None:
     """An answer that was cut off, filtered or never came is a success."""
     provider.reply(say("So far and"), Finish("length"))
     assert codex().exec("Hello.").exit_code != 0
@@ -121,7 +127,9 @@ def test_driven_09_truncated_replies(codex: NewCodex, provider: FakeProvider) ->
     assert len(provider.chats) == 5
 
 
-def test_driven_10_sloppy_replies(codex: NewCodex, provider: FakeProvider, tmp_path: Path) -> None:
+def test_codex_relay_driven_10_sloppy_replies(
+    codex: NewCodex, provider: FakeProvider, tmp_path: Path
+) -> None:
     """JSON for a stream, no ids, one turn as two messages, and no sign of life on the way."""
     relay = Relay(
         tmp_path / "relay", upstream=provider.url, api_key=provider.key or "", heartbeat="1"
@@ -140,7 +148,9 @@ def test_driven_10_sloppy_replies(codex: NewCodex, provider: FakeProvider, tmp_p
     assert assistant["content"] == "Both." and len(assistant["tool_calls"]) == 2
 
 
-def test_driven_11_proxy_mode(codex: NewCodex, provider: FakeProvider, relay: Relay) -> None:
+def test_codex_relay_driven_11_proxy_mode(
+    codex: NewCodex, provider: FakeProvider, relay: Relay
+) -> None:
     """No way in by proxy, no account check, no model list that Codex reads."""
     provider.reply(say("Hello."))
     run = codex(Mode.PROXY_CHATGPT).exec("Hello.", model="fake-model")
