@@ -10,7 +10,7 @@ from mitmproxy import http
 from addons import ledger, transport
 from addons.answer import answer
 from addons.rows import Rows
-from addons.turn import Turn
+from addons.turn import Turn, complain
 from translate import Exchange, Reply
 
 
@@ -31,6 +31,7 @@ class Carried:
         ledger.write(flow, told)
         logging.info(f"{told['asked']} → {flow.comment} · {told['seconds']:.1f} s")
         self.rows.close(reply)
+        complain(self.made)
 
 
 def whole(made: Exchange, reply: http.Response) -> Reply:

@@ -54,7 +54,7 @@ class Clock(Attempts):
             yield from self.beat(line)
         if now >= self.heard + line.silence:
             self.heard = now
-            yield from self.silent(f"upstream silent for {line.silence:g} s")
+            yield from self.silent(f"upstream silent for {line.silence:g} s (relay_timeout)")
         yield self.next_tick(line)
 
     def beat(self, line: Line) -> Steps:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -28,12 +29,14 @@ from translate import (
 
 # A provider that says so does not serve this model or this person; another one may.
 ELSEWHERE = frozenset({401, 402, 403, 404, 408, 429})
-KEPT = 256  # lessons
+KEPT = 256  # lessons, and complaints
+LOUD = re.compile(r"tools\[[^\]]*\]$|input(?= \()")  # of what is dropped: whole tools, cut input
 
 type Json = dict[str, Any]
 
 # By URL and model: the profile that it was learned from, and the better one.
 _learned: dict[tuple[str, str], tuple[Provider, Provider]] = {}
+_told: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
 
 
 @dataclass(frozen=True)
@@ -135,3 +138,15 @@ def lesson_of(made: Exchange, reply: Response, choice: Choice) -> str:
 
 def fails_here(status: int) -> bool:
     return status in ELSEWHERE or status >= 500
+
+
+def complain(made: Exchange) -> None:
+    """Say in the log what a model has to do without and a user would miss; each thing once."""
+    for lost in made.dropped:
+        if found := LOUD.match(lost):
+            complaint = (made.provider.identity, made.model, found[0])
+            if complaint not in _told:
+                logging.warning(f"{made.provider.title} ({made.model}) did not get {lost}")
+            if len(_told) >= KEPT:
+                _told.clear()
+            _told.add(complaint)

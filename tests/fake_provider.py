@@ -277,7 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._sleep(scripted.before)
         reply = scripted.reply_to(request)
         streaming = request.body.get("stream", False)
-        if isinstance(first := reply.parts[0], Error):
+        first = next(iter(reply.parts), None)
+        if isinstance(first, Error):
             self._send(first)
         elif isinstance(first, Die):
             self._die(first)

@@ -19,7 +19,7 @@ class Entry:
     title: str = ""
     created: int = 0
     owner: str = ""
-    context: int | None = None  # tokens
+    context: int | None = None  # tokens that may be sent
     images: bool | None = None  # taken as input
     chat: bool = True  # False: it makes embeddings, speech, pictures …
 
@@ -37,9 +37,14 @@ CONTEXTS = (
     "context_window",  # Groq, Codex's own form
     "max_model_len",  # vLLM
     "max_context_length",  # Mistral, LM Studio
+    "meta.n_ctx_train",  # llama.cpp
+)
+# Where what is sent has a limit of its own, below the window that it shares with the answer: Codex
+# takes the window for what it may send, and else compacts too late (openai/codex#37319).
+BUDGETS = (
     "max_input_tokens",
     "inputTokenLimit",  # Gemini
-    "meta.n_ctx_train",  # llama.cpp
+    "capabilities.limits.max_prompt_tokens",  # GitHub Copilot
 )
 INPUTS = ("architecture.input_modalities", "input_modalities", "modalities.input")
 OUTPUTS = ("architecture.output_modalities", "output_modalities", "modalities.output")
@@ -84,10 +89,16 @@ def entry(model: Any) -> Entry | None:
         title=first(model, TITLES, str) or name,
         created=created if created and created > 0 else 0,
         owner=first(model, OWNERS, str) or "",
-        context=next((n for n in every(model, CONTEXTS, int) if n > 0), None),
+        context=budget(model),
         images=takes_images(model),
         chat=chats(model, name),
     )
+
+
+def budget(model: Json) -> int | None:
+    """The tokens that may be sent: the smaller of the window and of the limit on the input."""
+    limits = (next((n for n in every(model, p, int) if n > 0), 0) for p in (CONTEXTS, BUDGETS))
+    return min(filter(None, limits), default=None)
 
 
 def takes_images(model: Json) -> bool | None:

@@ -16,6 +16,7 @@ from translate.outcome import (
     Outcome,
     estimate,
     outcome,
+    shortened,
     usage_in,
     usage_to_responses,
 )
@@ -95,6 +96,8 @@ class ChatToResponses:
         self.ended = end
         details = {"reason": end.reason} if end.reason else None
         usage = self.response["usage"] or estimate(self._sent, self._items())
+        if far := shortened(self._sent, usage):
+            self._dropped.append("input (it read {} of about {} tokens)".format(*far))
         self._events.end(end.status, incomplete_details=details, usage=usage)
         return self._events.drain()
 

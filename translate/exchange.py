@@ -54,7 +54,7 @@ class Way:
 class Crossing(NamedTuple):
     """How two dialects meet: the request's body on the way up, the reply on the way down."""
 
-    body: Callable[[responses.ResponsesRequest, Provider, str, ToolMap], dict[str, Any]]
+    body: Callable[[responses.ResponsesRequest, Provider, str, ToolMap, int], dict[str, Any]]
     machine: Callable[..., Machine]
 
 
@@ -106,10 +106,12 @@ class Exchange:
         self._keep = way.keep if self.keeps and asked.store is not False else None
         self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
         stored = {"store": None} if self._keep else {}  # is done; else it may be reported as lost
-        items = [*(way.history or ()), *asked.items]
+        before = way.history or ()
+        items = [*before, *asked.items]
         asked = asked.model_copy(update={"input": items, **stored})
         tools = ToolMap(self.dropped, provider)
-        body, machine = crossing.body(asked, provider, model, tools), crossing.machine
+        body = crossing.body(asked, provider, model, tools, len(before))
+        machine = crossing.machine
         if compaction.triggered(asked.items):
             body = compaction.to_summary(body, provider, self.dropped)
             machine = partial(ToCompaction, hears=machine)

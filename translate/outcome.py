@@ -137,6 +137,23 @@ def estimate(sent: bytes, came: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {**usage_to_responses(usage), "estimated": True}
 
 
+# Of less than this an estimate says too little.
+LEAST = 8_000
+SHARE = 3
+
+
+def shortened(sent: bytes, usage: dict[str, Any]) -> tuple[int, int] | None:
+    """(tokens that the upstream counted, an estimate of what was sent) where it is far less.
+
+    Ollama cuts off what exceeds its context, and says so to nobody (ollama/ollama#17889).
+    """
+    read = max(usage["input_tokens"], usage["input_tokens_details"]["cached_tokens"])
+    if max(LEAST, read * SHARE) >= len(sent) // BYTES:
+        return None
+    whole: int = estimate(sent, ())["input_tokens"]
+    return (read, whole) if whole > max(LEAST, read * SHARE) else None
+
+
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
     details = usage.get(name)
     return details if isinstance(details, dict) else {}

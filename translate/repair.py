@@ -24,14 +24,14 @@ BY_OUTPUT = {kind.output_type: kind for kind in KINDS}
 
 
 def to_responses(
-    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap
+    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap, known: int = 0
 ) -> dict[str, Any]:
     """The Responses body. Fills `tools` and its list of what was dropped. Raises BadRequest."""
     if provider.native("*"):
         tools.declare(request.tools or [])
     else:
-        declare(request, tools)
-    walk = Items(request, provider, tools)
+        declare(request, tools, known)
+    walk = Items(request, provider, tools, known)
     body: dict[str, Any] = {"model": model}
     head = walk.head
     if request.instructions and walk.made:
@@ -169,7 +169,7 @@ class Items(Messages):
         if made := reasoning.to_responses(item, self.provider):
             self.talk.keep(made)
         elif item.get("encrypted_content") or reasoning.summary(item):
-            self.tools.dropped.append(f"input[{position}] (reasoning)")
+            self.tools.dropped.append(f"{self._at(position)} (reasoning)")
 
     def _compaction(self, position: int, item: Item) -> None:
         if self.provider.native("*") and compaction.to_text(item) is None:

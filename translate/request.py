@@ -18,11 +18,14 @@ NOTHING = "input: holds nothing to answer"
 
 
 def to_chat(
-    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap
+    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap, known: int = 0
 ) -> dict[str, Any]:
-    """The Chat body. Fills `tools` and its list of what was dropped. Raises BadRequest."""
-    declare(request, tools)
-    walk = Messages(request, provider, tools)
+    """The Chat body. Fills `tools` and its list of what was dropped. Raises BadRequest.
+
+    The first `known` items were not sent by the client, which counts its own from 0.
+    """
+    declare(request, tools, known)
+    walk = Messages(request, provider, tools, known)
     messages = [*walk.head, *walk.made]
     if not messages:
         raise BadRequest(NOTHING, param="input")
@@ -37,12 +40,17 @@ def to_chat(
     return body
 
 
-def declare(request: ResponsesRequest, tools: ToolMap) -> None:
+def declare(request: ResponsesRequest, tools: ToolMap, known: int = 0) -> None:
     """Tools come in three places; all are declared before a name is used."""
     tools.declare(request.tools or [])
     for position, item in enumerate(request.items):
         if item.get("type") in ("additional_tools", "tool_search_output"):
-            tools.declare(item.get("tools") or [], f"input[{position}].tools")
+            tools.declare(item.get("tools") or [], f"{_place(position, known)}.tools")
+
+
+def _place(position: int, known: int) -> str:
+    """How an item is called in errors and in what is reported."""
+    return f"input[{position - known}]" if position >= known else f"history[{position}]"
 
 
 class Messages:
@@ -50,8 +58,11 @@ class Messages:
 
     form: type[Conversation] = Conversation
 
-    def __init__(self, request: ResponsesRequest, provider: Provider, tools: ToolMap) -> None:
+    def __init__(
+        self, request: ResponsesRequest, provider: Provider, tools: ToolMap, known: int
+    ) -> None:
         self.items = request.items
+        self.known = known
         self.provider = provider
         self.tools = tools
         self.leading: list[str] = []
@@ -75,6 +86,9 @@ class Messages:
         joined = "\n\n".join(self.leading)
         return [{"role": self.provider.system_role, "content": joined}] if self.leading else []
 
+    def _at(self, position: int) -> str:
+        return _place(position, self.known)
+
     def _instructions(self, instructions: str | list[Item]) -> None:
         if isinstance(instructions, str):
             self.leading.append(instructions)
@@ -92,15 +106,15 @@ class Messages:
         elif handler := self.HANDLERS.get(str(kind)):
             handler(self, position, item)
         elif kind is None:
-            place = f"input[{position}].type"
+            place = f"{self._at(position)}.type"
             raise BadRequest(f"{place}: is missing", param=place)
         else:
-            self.tools.dropped.append(f"input[{position}] ({kind})")
+            self.tools.dropped.append(f"{self._at(position)} ({kind})")
 
     def _message(self, position: int, item: Item) -> None:
-        role, place = item.get("role"), f"input[{position}].content"
+        role, place = item.get("role"), f"{self._at(position)}.content"
         if role not in ("user", "assistant", *SYSTEM):
-            where = f"input[{position}].role"
+            where = f"{self._at(position)}.role"
             raise BadRequest(f"{where}: {role!r} is not a role", param=where)
         parts = parts_to_chat(item.get("content"), place, self.tools.dropped)
         parts = self._seen(parts, place) if role == "user" else self._words(parts, place)
@@ -119,7 +133,7 @@ class Messages:
 
     def _agent_message(self, position: int, item: Item) -> None:
         """Word from another agent: the model reads it as a user's, with its sender named."""
-        text = self._text(item.get("content"), f"input[{position}].content")
+        text = self._text(item.get("content"), f"{self._at(position)}.content")
         head = f"[from {item.get('author')} to {item.get('recipient')}]"
         self.talk.add({"role": "user", "content": f"{head}\n{text}"})
 
@@ -128,7 +142,7 @@ class Messages:
         if fields:
             self.talk.think(fields)
         elif item.get("encrypted_content") or reasoning.summary(item):
-            self.tools.dropped.append(f"input[{position}] (reasoning)")
+            self.tools.dropped.append(f"{self._at(position)} (reasoning)")
 
     def _compaction(self, position: int, item: Item) -> None:
         """Its summary, once: after a resume Codex sends the same item twice (0.169)."""
@@ -138,13 +152,13 @@ class Messages:
         self._compacted.add(sealed)
         text = compaction.to_text(item)
         if text is None:
-            self.tools.dropped.append(f"input[{position}] ({item['type']})")
+            self.tools.dropped.append(f"{self._at(position)} ({item['type']})")
         self.talk.add({"role": "user", "content": text or compaction.UNREADABLE})
 
     def _trigger(self, position: int, item: Item) -> None:
         """Asks for compaction, which is the exchange's affair; behind it nothing may come."""
         if position + 1 < len(self.items):
-            place = f"input[{position}]"
+            place = self._at(position)
             raise BadRequest(f"{place}: a compaction_trigger must be the last item", param=place)
 
     def _nothing(self, position: int, item: Item) -> None:
@@ -168,7 +182,7 @@ class Messages:
         self.talk.add({"role": "user", "content": plain(parts)})
 
     def _output(self, position: int) -> list[Item]:
-        item, place = self.items[position], f"input[{position}].output"
+        item, place = self.items[position], f"{self._at(position)}.output"
         if item["type"] == "tool_search_output":
             return [{"type": "text", "text": self._found(item)}]
         parts = output_to_chat(item.get("output"), place, self.tools.dropped)

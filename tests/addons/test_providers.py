@@ -34,7 +34,7 @@ NOBODYS = {"generic", "responses", "demo"}
 def test_every_provider_is_recognised_at_home(name: str) -> None:
     provider = KNOWN[name]
     assert provider.base_urls or provider.hosts
-    assert all(recognised(url) is provider for url in provider.base_urls)
+    assert all(recognised(url) == provider for url in provider.base_urls)
 
 
 def test_usual_key_is_the_first_variable_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
-from tests.translate.support import chunk
+from tests.translate.support import PLAIN, chunk, provider, way
 from tests.translate.support import stream as chat
+from translate import exchange
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,20 @@ async def test_no_other_request_once_the_client_has_a_head() -> None:
         assert answer.status == 200
         assert b"response.failed" in answer.body and b"temperature" in answer.body
         assert len(above.seen) == 1
+
+
+def test_complaints_are_made_once_and_not_kept_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    turn._told.clear()
+    tools = [{"type": "web_search", "filters": {"x": 1}}, {"type": "function", "name": "f"}]
+    off = provider(tools_off=["f"], web_search={"tool": {"type": "s"}})
+    with caplog.at_level(logging.WARNING):
+        for to, model in [(off, "m"), (PLAIN, "m"), (PLAIN, "m"), (PLAIN, "n"), (PLAIN, "m")]:
+            asked = {"model": "m", "input": "Hello.", "tools": tools}
+            turn.complain(exchange(asked, client="responses", way=way(to, model)))
+    assert [line.split(" did")[0] for line in caplog.messages] == [
+        "The upstream (m)", "The upstream (n)",
+    ]  # fmt: skip
+    for number in range(2 * turn.KEPT):
+        asked = {"model": "m", "input": "Hello.", "tools": [{"type": f"hosted_{number}"}]}
+        turn.complain(exchange(asked, client="responses", way=way()))
+        assert len(turn._told) <= turn.KEPT

@@ -87,6 +87,18 @@ FORMS = {
         {"models": [{"name": "models/g", "displayName": "G", "inputTokenLimit": 1048576}]},
         Entry("models/g", "G", 0, "", 1048576),
     ),
+    "github copilot": (
+        {"data": [{"id": "c", "capabilities": {"limits": {"max_prompt_tokens": 12288}}}]},
+        Entry("c", "c", 0, "", 12288),
+    ),
+    "an input that is less than the window": (
+        {"data": [{"id": "m", "context_length": 400000, "max_input_tokens": 272000}]},
+        Entry("m", "m", 0, "", 272000),
+    ),
+    "a window that is loaded in part": (
+        {"data": [{"id": "m", "loaded_context_length": 8192, "max_input_tokens": 272000}]},
+        Entry("m", "m", 0, "", 8192),
+    ),
     "together": (
         [{"id": "a/b", "type": "chat", "display_name": "B", "context_length": 8192}],
         Entry("a/b", "B", 0, "", 8192),

@@ -7,7 +7,7 @@ from openai.types.responses import ResponseItem
 from pydantic import TypeAdapter
 
 from tests.translate.support import PLAIN, carry, chunk, messages, replied, stream
-from translate import Exchange, Kept, Way, compact, exchange, history, listed
+from translate import BadRequest, Exchange, Kept, Way, compact, exchange, history, listed
 
 HELLO = {"model": "gpt-5.5", "input": "Hello."}
 SUMMARY = {"type": "compaction", "id": "cmp_1", "encrypted_content": "x"}
@@ -102,6 +102,24 @@ def test_history_is_input_and_output_in_turns() -> None:
 def test_a_summary_stands_for_all_before_it() -> None:
     first, second = kept(user("a"), output=[said("b")]), kept(user("c"), output=[SUMMARY])
     assert history([first, second, kept(user("d"))]) == [SUMMARY, user("d")]
+
+
+def test_places_are_those_of_the_clients_own_input() -> None:
+    way = Way(PLAIN, "m", "resp_1", 1, history=[user("One."), {"type": "old"}, said("Two.")])
+    more = {"previous_response_id": "resp_0"}
+    asked = {**HELLO, **more, "input": [{"type": "new"}, user("Hello.")]}
+    made = exchange(asked, client="responses", way=way)
+    assert made.dropped == ["history[1] (old)", "input[0] (new)"]
+    nameless = {"type": "additional_tools", "tools": [{"type": "function"}]}
+    for item, place in (
+        ({"role": "nobody", "content": "x"}, "input[1].role"),
+        ({"id": "x"}, "input[1].type"),
+        (nameless, "input[1].tools[0].name"),
+    ):
+        with pytest.raises(BadRequest) as told:
+            asked = {**HELLO, **more, "input": [user("Hello."), item]}
+            exchange(asked, client="responses", way=way)
+        assert told.value.param == place
 
 
 def test_the_compact_route_goes_on_from_kept_responses() -> None:

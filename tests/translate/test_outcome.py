@@ -14,6 +14,7 @@ from translate.outcome import (
     Outcome,
     estimate,
     outcome,
+    shortened,
     usage_in,
     usage_to_responses,
 )
@@ -413,3 +414,29 @@ def test_estimate_counts_tools_and_no_sealed_thinking() -> None:
 def test_usage_that_was_told_is_no_estimate() -> None:
     told = replied(chunk("stop", content="Hi.") | {"usage": BASE})[-1]["response"]["usage"]
     assert told["total_tokens"] == 14 and "estimated" not in told
+
+
+def body(*messages: Any) -> bytes:
+    return json.dumps({"messages": list(messages)}).encode()
+
+
+WORDS = body({"content": "x" * 60_000})
+PICTURED = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 60_000}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "cached", "found"),
+    [
+        (WORDS, 4_096, 0, (4_096, 15_003)),
+        (WORDS, 100, 14_000, None),  # some count what was in their cache apart
+        (WORDS, 5_002, 0, None),  # a third: an estimate is no better than that
+        (body({"content": "x" * 30_000}), 10, 0, None),
+        (body({"content": [PICTURED]}), 1_000, 0, None),
+    ],
+    ids=["cut", "cached", "a third", "small", "a picture"],
+)
+def test_request_of_which_far_less_was_read_than_was_sent(
+    sent: bytes, read: int, cached: int, found: Any
+) -> None:
+    told = {"prompt_tokens": read, "prompt_tokens_details": {"cached_tokens": cached}}
+    assert shortened(sent, usage_to_responses(told)) == found
