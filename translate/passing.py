@@ -227,15 +227,21 @@ class Whole:
         self.type, self.given = str(item.get("type")), item.get("id")
         self._events = upstream.events
         self._kind = BY_CALL.get(self.type)
+        self._live = self._kind.live if self._kind else None
         self._sent = ""
         self._ours: Item = {}
+        self._item: Item = {}
         if self._kind:
             self._ours["id"] = self._events.id(self._kind.id_prefix)
             self._ours["call_id"] = upstream.unique(item.get("call_id"))
         elif not isinstance(self.given, str) or self.given in upstream.seen:
             self._ours["id"] = self._events.id("item")
         upstream.seen.add(str(self.given))
-        self._live = self._kind.live if self._kind else None
+        if self.type not in NAMELESS or item.get("name"):
+            self._begin(item)
+
+    def _begin(self, item: Item) -> None:
+        """Show it; nothing of a call is shown before its name is known."""
         empty = {self._live: ""} if self._live else {}
         self._index, self._item = self._events.open("item", {**item, **self._ours, **empty})
 
@@ -247,13 +253,19 @@ class Whole:
         return {} if self._kind else self.at
 
     def grow(self, name: str, text: str, event: Event) -> None:
-        self._sent += text
-        self._events.emit(f"{name}.delta", **self.at, delta=text)
+        if self._item:
+            self._sent += text
+            self._events.emit(f"{name}.delta", **self.at, delta=text)
 
     def close(self, item: Item | None, end: Outcome) -> None:
         if item is None and self._kind and end is not COMPLETED:
             return  # half a call must never be executed
-        made = {**self._item, **(item or {}), **self._ours, "id": self._item["id"]}
+        if not self._item:
+            self._begin(item or {"type": self.type})
+        # what the client saw stays, also where the upstream says it otherwise in the end
+        said = {name: self._item.get(name) for name in ("name", "namespace")} if self._kind else {}
+        said = {name: value for name, value in said.items() if name in (item or {}) or value}
+        made = {**self._item, **(item or {}), **said, **self._ours, "id": self._item["id"]}
         if self._kind and (live := self._live):
             name, whole = f"response.{self._kind.event}", str(made.get(live) or "")
             if not whole.startswith(self._sent):
@@ -265,4 +277,5 @@ class Whole:
         self._events.finish(self._index, made)
 
 
+NAMELESS = frozenset({FUNCTION.call_type, CUSTOM.call_type})  # are nothing without a name
 FORMS: dict[str, Callable[[Upstream, Item], Growing]] = {"message": Speech, "reasoning": Speech}

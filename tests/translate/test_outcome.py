@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, Json, carry, chunk, replied
+from tests.translate.support import PROVIDERS, Json, carry, chunk, replied, stream
 from translate.outcome import (
     COMPLETED,
     FAILED,
@@ -440,3 +440,11 @@ def test_request_of_which_far_less_was_read_than_was_sent(
 ) -> None:
     told = {"prompt_tokens": read, "prompt_tokens_details": {"cached_tokens": cached}}
     assert shortened(sent, usage_to_responses(told)) == found
+
+
+def test_input_that_was_cut_off_in_silence_is_noticed() -> None:
+    """Ollama (ralphgrewe/TradingAgents#168): 4,096 tokens of whatever was sent."""
+    usage = {"prompt_tokens": 4096, "completion_tokens": 1}
+    crossing = carry(input="word " * 12_000)
+    crossing.feed(stream(chunk("stop", content="Hi."), {"choices": [], "usage": usage}))
+    assert crossing.dropped == ["input (it read 4096 of about 15008 tokens)"]

@@ -136,6 +136,20 @@ def test_native_call_keeps_what_was_shown() -> None:
     assert one["call_id"] == "c" != two["call_id"]
 
 
+def test_native_call_whose_name_comes_last() -> None:
+    begun = {"type": "custom_tool_call", "call_id": "c", "name": None, "input": ""}
+    whole = {**begun, "name": "p", "input": "abc"}
+    events = told(
+        added(begun, output_index=0),
+        delta("custom_tool_call_input", "ab", output_index=0),
+        done(whole, output_index=0),
+        COMPLETED,
+        to=provider(dialect="responses", tool_types=["custom"]),
+    )
+    [item] = events[-1]["response"]["output"]
+    assert (item["name"], item["input"]) == ("p", "abc")
+
+
 def test_items_on_one_place_are_kept_apart() -> None:
     at = {"output_index": 0}
     events = told(
