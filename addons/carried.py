@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
-from addons import ledger, transport
+from addons import ledger, record, transport
 from addons.answer import answer
 from addons.rows import Rows
 from addons.turn import Turn, complain
@@ -31,6 +31,7 @@ class Carried:
         ledger.write(flow, told)
         logging.info(f"{told['asked']} → {flow.comment} · {told['seconds']:.1f} s")
         self.rows.close(reply)
+        record.keep(self.made, told)
         complain(self.made)
 
 

@@ -13,6 +13,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.record import Record
 from addons.redact import Redact
 from addons.routes import Routes
 from addons.rows import Remember
@@ -23,5 +24,5 @@ from addons.transport import Transport
 
 addons = [
     *(Config(), Transport(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
-    *(Translator(), Redact(), Demo()),
+    *(Translator(), Redact(), Record(), Demo()),
 ]

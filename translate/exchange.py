@@ -109,6 +109,7 @@ class Exchange:
         before = way.history or ()
         items = [*before, *asked.items]
         asked = asked.model_copy(update={"input": items, **stored})
+        self._asked = asked
         tools = ToolMap(self.dropped, provider)
         body = crossing.body(asked, provider, model, tools, len(before))
         machine = crossing.machine
@@ -142,6 +143,19 @@ class Exchange:
     def response(self) -> dict[str, Any]:
         """The response so far; its `status` tells whether it has ended."""
         return self._machine.response
+
+    def conversation(self) -> dict[str, Any] | None:
+        """Request and reply as one Chat conversation; None for a summary, which is no turn."""
+        asked = self._asked
+        if compaction.triggered(asked.items):
+            return None
+        items = [*asked.items, *self.response["output"]]
+        provider = self.provider.model_copy(update={"dialect": "chat"})
+        told = asked.model_copy(update={"input": items})
+        body = request.to_chat(told, provider, self.model, ToolMap([], provider))
+        while body["messages"][-1]["role"] == "tool":  # made up for calls that are still to run
+            body["messages"].pop()
+        return {name: body[name] for name in ("messages", "tools") if name in body}
 
     def heartbeat(self) -> bytes:
         """An event that keeps a streaming client from giving up; b"" for any other."""

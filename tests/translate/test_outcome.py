@@ -447,4 +447,4 @@ def test_input_that_was_cut_off_in_silence_is_noticed() -> None:
     usage = {"prompt_tokens": 4096, "completion_tokens": 1}
     crossing = carry(input="word " * 12_000)
     crossing.feed(stream(chunk("stop", content="Hi."), {"choices": [], "usage": usage}))
-    assert crossing.dropped == ["input (it read 4096 of about 15008 tokens)"]
+    assert crossing.dropped == ["input (it read 4096 of about 15007 tokens)"]

@@ -1,10 +1,11 @@
 """Bad requests name the field; good ones are echoed as OpenAI does."""
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, carry, chunk, output, replied, way
+from tests.translate.support import PROVIDERS, carry, chunk, output, replied, stream, way
 from translate import BadRequest, decode, exchange
 
 
@@ -144,3 +145,21 @@ def test_names_of_both_sides_are_kept_apart() -> None:
     assert (crossing.asked, crossing.model) == ("gpt-5.5", "upstream-model")
     events = replied(chunk("stop", content="Hi."), by=crossing)
     assert "upstream-model" not in str(events) and output(events)
+
+
+def test_conversation_is_request_and_reply_as_chat() -> None:
+    crossing = carry(instructions="Be brief.", tools=[{"type": "function", "name": "f"}])
+    crossing.feed(stream(chunk(tool_calls=[CALL]), chunk("tool_calls")))
+    talk = crossing.conversation()
+    assert talk is not None
+    assert [message["role"] for message in talk["messages"]] == ["system", "user", "assistant"]
+    assert talk["messages"][-1]["tool_calls"][0]["function"]["name"] == "f"
+    assert talk["tools"] == json.loads(crossing.body)["tools"]
+    assert carry(input=[user(), {"type": "compaction_trigger"}]).conversation() is None
+
+
+CALL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+
+
+def user() -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": "Hello."}
