@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
-from addons import ledger, record, transport
+from addons import ledger, record, shelf, transport
 from addons.answer import answer
 from addons.rows import Rows
 from addons.turn import Turn, complain
@@ -30,8 +30,10 @@ class Carried:
         flow, told = self.rows.client, self.facts()
         ledger.write(flow, told)
         logging.info(f"{told['asked']} → {flow.comment} · {told['seconds']:.1f} s")
-        self.rows.close(reply)
+        shelf.put(*self.rows.close(reply))
         record.keep(self.made, told)
+        if flow.response:  # which is kept, and must not keep the exchange
+            flow.response.stream = bool(flow.response.stream)
         complain(self.made)
 
 

@@ -28,7 +28,10 @@ from addons.settings import (
 from translate import Provider
 
 # Interception without contact to OpenAI, and one upstream connection for each exchange.
-DEFAULTS = {"http2": False, "connection_strategy": "lazy", "upstream_cert": False}
+DEFAULTS = {
+    **{"http2": False, "connection_strategy": "lazy", "upstream_cert": False},
+    "dumper_filter": "! ~meta 'relay.(leg|facts)'",  # mitmdump has a line of ours for these
+}
 
 LISTENERS = frozenset({f"{OPTION}port", f"{OPTION}ports", f"{OPTION}config"})
 
@@ -192,8 +195,10 @@ def change(**values: Any) -> None:
 
 
 def chosen(name: str) -> bool:
-    """Whether the user set this option of mitmproxy's, be it to mitmproxy's own default."""
-    return ctx.options._options[name].value is not optmanager.unset
+    """Whether the user set this option of mitmproxy's, be it to mitmproxy's own default; also where
+    the tool has no such option."""
+    option = ctx.options._options.get(name)
+    return option is None or option.value is not optmanager.unset
 
 
 def free(port: int) -> bool:

@@ -41,6 +41,11 @@ def attach(flow: HTTPFlow, line: Line) -> None:
     vars(flow)[LINE] = line
 
 
+def detach(flow: HTTPFlow) -> None:
+    """The exchange is over: what refers to its flow goes, so that both are freed at once."""
+    vars(flow).pop(LINE, None)
+
+
 def line_of(flow: HTTPFlow) -> Line | None:
     line: Line | None = vars(flow).get(LINE)
     return line

@@ -104,12 +104,13 @@ class Rows:
             self._shown = now
             view.update([body.show() for body in self._growing or ()])
 
-    def close(self, reply: Response | None) -> None:
-        """The exchange has ended, with this reply of the upstream's where it did not stream."""
+    def close(self, reply: Response | None) -> list[HTTPFlow]:
+        """The exchange has ended, with this reply of the upstream's where it did not stream; gives
+        its rows."""
         if reply:
             self.begins(reply)
         if not self._growing:
-            return
+            return []
         client, upstream = (body.show() for body in self._growing)
         self._growing = None
         if upstream.response is None:
@@ -121,6 +122,7 @@ class Rows:
             asyncio.get_running_loop().call_soon(write, upstream)
         elif view := viewer():
             view.update([upstream])
+        return [client, upstream]
 
 
 def leg(flow: HTTPFlow, request: Request) -> HTTPFlow:

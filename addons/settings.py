@@ -115,7 +115,7 @@ class Settings(BaseModel):
         500, description="Exchanges that mitmweb and the console keep.", examples=["100"]
     )
     keep_megabytes: Annotated[int, Field(ge=1)] = Field(
-        64, description="The same, by the size of their bodies.", examples=["200"]
+        40, description="The same, by the size of their bodies.", examples=["200"]
     )
     record: str = Field(
         "",

@@ -19,7 +19,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client
 from addons.attempts import RelayClient, RelayClient2, Steps
 from addons.clock import Clock
 from addons.hidden import hidden_of, restored
-from addons.line import OWN, Line, attach, own, sse_head
+from addons.line import OWN, Line, attach, detach, own, sse_head
 from addons.retry import retry_policy
 from translate import error_body
 
@@ -59,6 +59,11 @@ class RelayStream(Clock):
             yield from self.outward(super().handle_event(event))
             if isinstance(event, wire.RequestProtocolError) and self.line:
                 yield from self.outward(self.abandon("client left"))
+            over = self.state_done, self.state_errored
+            if self.line and self.client_state in over and self.server_state in over:
+                detach(self.flow)
+                if self.client_state == self.server_state == self.state_done:
+                    del self.flow  # the clock keeps the stream for one more tick
 
     def outward(self, steps: Iterable[commands.Command]) -> Steps:
         for step in steps:
