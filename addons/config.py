@@ -30,6 +30,7 @@ from translate import Provider
 # Interception without contact to OpenAI, and one upstream connection for each exchange.
 DEFAULTS = {
     **{"http2": False, "connection_strategy": "lazy", "upstream_cert": False},
+    "web_columns": ["tls", "icon", "path", "comment", "method", "status", "size", "time"],
     "dumper_filter": "! ~meta 'relay.(leg|facts)'",  # mitmdump has a line of ours for these
 }
 

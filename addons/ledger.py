@@ -63,7 +63,7 @@ def comment(told: Facts) -> str:
         parts += [f"{about}{short(told['input_tokens'])} in{cached}"]
         parts += [f"{about}{short(told['output_tokens'])} out"]
     if told["first_token"] is not None:
-        parts.append(f"TTFT {told['first_token']:.1f} s")
+        parts.append(f"TTFT {duration(told['first_token'])}")
     if told["tokens_per_second"]:
         parts.append(f"{told['tokens_per_second']:.0f} tokens/s")
     if told["calls"]:
@@ -74,6 +74,10 @@ def comment(told: Facts) -> str:
     parts += ["usage estimated"] if told["estimated"] else []
     text = " · ".join(map(str, parts))
     return text.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
 
 
 def short(count: int) -> str:
