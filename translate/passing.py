@@ -263,9 +263,9 @@ class Whole:
         if not self._item:
             self._begin(item or {"type": self.type})
         # what the client saw stays, also where the upstream says it otherwise in the end
-        said = {name: self._item.get(name) for name in ("name", "namespace")} if self._kind else {}
-        said = {name: value for name, value in said.items() if name in (item or {}) or value}
-        made = {**self._item, **(item or {}), **said, **self._ours, "id": self._item["id"]}
+        said = {name: self._item[name] for name in IDENTITY if name in self._item}
+        more = {name: value for name, value in (item or {}).items() if name not in IDENTITY}
+        made = {**self._item, **more, **said}
         if self._kind and (live := self._live):
             name, whole = f"response.{self._kind.event}", str(made.get(live) or "")
             if not whole.startswith(self._sent):
@@ -277,5 +277,6 @@ class Whole:
         self._events.finish(self._index, made)
 
 
+IDENTITY = ("id", "type", "call_id", "name", "namespace", "role")
 NAMELESS = frozenset({FUNCTION.call_type, CUSTOM.call_type})  # are nothing without a name
 FORMS: dict[str, Callable[[Upstream, Item], Growing]] = {"message": Speech, "reasoning": Speech}
