@@ -11,6 +11,7 @@ from addons import config, routes, transport
 from addons.answer import refuse
 from addons.keys import bearer
 from addons.line import OWN
+from addons.resent import resent
 from addons.routes import OPENAI, Route
 
 # What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
@@ -38,7 +39,7 @@ class Guard:
             data.ignore_connection = not ours and name.lower().rstrip(".") not in OPENAI
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.response:
+        if flow.response or resent(flow):
             return
         if at_us(flow.client_conn, flow.request.host, flow.request.port):
             flow.metadata[OWN] = True  # HTTP_PROXY is often applied to loopback as well
