@@ -112,7 +112,7 @@ def sent(pair: Pair, made: Exchange) -> list[str]:
 
 def replied(pair: Pair, told: Told, made: Exchange) -> list[str]:
     """What would come down today for the provider's reply, against what did. Raises Cannot."""
-    if pair.client.response is None:
+    if pair.client.response is None or pair.client.live:
         return []
     now = read(down(pair, told, made))
     if pair.client.error and not told.ended:  # the client had left

@@ -28,6 +28,7 @@ from addons.transport import Transport
 from tests.addons.proxy import Answer, Call, Client, Handler, Upstream, bounded, proxy, upstream
 from tests.addons.test_config import mitmdump
 from tests.addons.test_images import image, message, painted, url, written
+from tests.addons.test_native import DONE, completed, tells
 from tests.addons.test_translator import HELLO, late, refuses, reply, says, until
 from tests.addons.test_turn import refusing
 from tests.translate.support import chunk
@@ -146,6 +147,16 @@ async def test_nothing_has_changed_since_just_now(tmp_path: Path) -> None:
     total = len(EVERY) + 1
     assert f"{total} exchanges, {total} without a difference, 0 changed" in summary(output), output
     assert code == 0
+
+
+@bounded
+async def test_upstream_of_the_clients_own_dialect(tmp_path: Path) -> None:
+    file, options = tmp_path / "native.mitm", {"relay_provider": "responses"}
+    async with relay(file, tells(completed(DONE)), refuses(401), **options) as (_, port, _):
+        await ask(port)
+        await ask(port)
+    code, output = await asyncio.to_thread(check, tmp_path, file)
+    assert "2 exchanges, 2 without a difference" in output and code == 0, output
 
 
 @bounded

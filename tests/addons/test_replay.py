@@ -22,9 +22,10 @@ from addons.rows import CLIENT, LEG, UPSTREAM, Remember, other
 from addons.store import Store
 from addons.translator import Translator
 from addons.transport import Transport
-from tests.addons.proxy import Answer, Client, Handler, Upstream, bounded, proxy, upstream
-from tests.addons.test_translator import HELLO, refuses, says
-from tests.translate.support import lawful
+from tests.addons.proxy import Answer, Call, Client, Handler, Upstream, bounded, proxy, upstream
+from tests.addons.test_translator import HELLO, refuses, says, until
+from tests.translate.support import chunk, lawful
+from tests.translate.support import stream as chat
 
 
 class Seen:
@@ -264,3 +265,29 @@ async def test_diff_of_an_edited_request() -> None:
         row.request.text = json.dumps({**HELLO, "input": "Something else."})
         found = call("relay.diff", [row])
     assert '+   "content": "Something else."' in found
+
+
+@bounded
+async def test_diff_while_the_reply_comes_is_of_the_request() -> None:
+    asked, seen_all = asyncio.Event(), asyncio.Event()
+    rows: list[HTTPFlow] = []
+
+    async def handler(call: Call) -> None:
+        call.stream(chat(chunk(content="Well, "), done=False))
+        asked.set()
+        await seen_all.wait()
+        call.end()
+
+    class Begun:
+        def responseheaders(self, flow: HTTPFlow) -> None:
+            rows.append(flow)
+
+    async with relay(handler) as (_, port, _seen, call), Client.connect(port) as client:
+        ctx.master.addons.add(Begun())
+        client.send("/v1/responses", json.dumps(HELLO).encode())
+        await asked.wait()
+        await client.head()
+        await until(client, b"Well, ")
+        assert call("relay.diff", rows) == ["no difference"]
+        seen_all.set()
+        await client.rest()
