@@ -10,7 +10,7 @@ from mitmproxy.http import HTTPFlow
 from addons import config, store, upstream
 from addons.carried import whole
 from addons.ledger import FACTS
-from addons.resent import RESENT
+from addons.resent import DECLINED
 from addons.routes import Route
 from addons.selection import Choice
 from addons.told import Told, read
@@ -47,10 +47,10 @@ async def differences(pair: Pair) -> list[str]:
 async def again(pair: Pair, told: Told) -> Exchange:
     """The exchange as it began. Raises BadRequest, Cannot."""
     facts = pair.client.metadata.get(FACTS)
-    if not facts:
-        raise Cannot("there is no record of it on its flow")
-    if pair.client.is_replay and RESENT not in pair.client.metadata:
-        raise Cannot("mitmproxy has replayed it")
+    if not facts or "learned" not in facts:
+        raise Cannot("its flow has no record of it that says enough")
+    if any(DECLINED in row.metadata for row in (pair.client, pair.upstream)):
+        raise Cannot("its reply is gone, as mitmproxy's replay was tried on it: revert it")
     choice = chosen(pair, facts)
     try:
         body = decode(pair.client.request.get_content() or b"")

@@ -1,7 +1,7 @@
 """`relay_check`: translates every exchange of a capture again, and tells what has changed.
 
 `mitmdump -s addons/relay.py -nr capture.mitm --set relay_check=true` ends with 1 where anything
-has, or where there was nothing to look at.
+has, where the file is not whole, or where there was nothing to look at.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from mitmproxy import ctx
+from mitmproxy.addons.errorcheck import ErrorCheckHandler
 from mitmproxy.http import HTTPFlow
 
 from addons import config
@@ -73,13 +74,16 @@ class Check:
 
     async def finish(self) -> None:
         """Wait for the end of the file; then tell, and end, where mitmproxy itself would."""
+        errors = ErrorCheckHandler()  # such as a file that breaks off
+        errors.install()
         await asyncio.sleep(PACE)  # it begins after us
         while ctx.master.commands.call("readfile.reading"):
             await asyncio.sleep(PACE)
+        errors.uninstall()
         for flow in self._waiting.values():
             self.leave(flow, "its other row is not in the file")
         self._waiting.clear()
-        bad = self._changed or not (self._same or self._left)
+        bad = self._changed or errors.has_errored or not (self._same or self._left)
         logging.log(logging.ERROR if bad else logging.INFO, self.summary())
         addons: Any = ctx.master.addons  # untyped in mitmproxy
         if addons.get("keepserving") is None:

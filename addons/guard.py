@@ -11,7 +11,6 @@ from addons import config, routes, transport
 from addons.answer import refuse
 from addons.keys import bearer
 from addons.line import OWN
-from addons.resent import resent
 from addons.routes import OPENAI, Route
 
 # What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
@@ -39,7 +38,7 @@ class Guard:
             data.ignore_connection = not ours and name.lower().rstrip(".") not in OPENAI
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.response or resent(flow):
+        if flow.response or flow.is_replay == "request":  # that is its user's own command
             return
         if at_us(flow.client_conn, flow.request.host, flow.request.port):
             flow.metadata[OWN] = True  # HTTP_PROXY is often applied to loopback as well

@@ -1,7 +1,8 @@
 """Commands on an exchange's rows: send it again, show what today's code would send, make it a case.
 
-For the command bars of mitmweb and the console; the rows are named by `@focus`, by `@` and an id,
-or by a filter. mitmproxy's own replay of a row is declined, as it would skip the relay's half.
+For the command bars of mitmweb and the console, which name a row by `@` and its id, by `@focus` (in
+mitmweb not the row that is shown) or by a filter. mitmproxy's own replay of a row is declined: it
+would skip the relay's half.
 """
 
 import asyncio
@@ -20,17 +21,18 @@ from addons.answer import refuse
 from addons.case import files
 from addons.rows import LEG, UPSTREAM, other, viewer
 
-DECLINED = (
-    "This is a row of the relay's, and mitmproxy's replay would send it without the relay's key. "
-    "Revert it, and send its request again with the command: relay.resend @focus"
+WORDS = (
+    "This is a row of the relay's, and mitmproxy's replay would send it past the relay. Revert it "
+    "to have its reply back; this command sends its request again: relay.resend @{}"
 )
 SAME = "no difference"
 
 
 class Replay:
-    def requestheaders(self, flow: HTTPFlow) -> None:
+    def request(self, flow: HTTPFlow) -> None:
         if flow.is_replay == "request" and flow.live and not resent.resent(flow) and ours(flow):
-            refuse(flow, 409, DECLINED)
+            flow.metadata[resent.DECLINED] = True
+            refuse(flow, 409, WORDS.format(flow.id))
 
     def response(self, flow: HTTPFlow) -> None:
         resent.ended(flow)

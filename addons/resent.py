@@ -8,11 +8,12 @@ from mitmproxy.http import HTTPFlow
 from addons.line import OWN
 
 RESENT = "relay.resent"  # in the metadata: the id of the flow that was sent again
+DECLINED = "relay.declined"  # in the metadata: mitmproxy's own replay has taken its reply
 
 # Masked on the flow, or of a login that may be over: the relay's own key goes up.
 CREDENTIALS = ("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key")
 
-# Not in the metadata, which a file may bring: these flows pass the guard.
+# Not in the metadata, which a file may bring.
 _ours: WeakSet[HTTPFlow] = WeakSet()
 
 

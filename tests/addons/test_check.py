@@ -1,6 +1,7 @@
 """A capture, written by a relay and read by a real mitmdump that translates it again."""
 
 import asyncio
+import functools
 import json
 import re
 import zlib
@@ -25,7 +26,8 @@ from addons.rows import LEG, UPSTREAM, Remember, settled
 from addons.store import Store
 from addons.translator import Translator
 from addons.transport import Transport
-from tests.addons.proxy import Answer, Call, Client, Handler, Upstream, bounded, proxy, upstream
+from tests.addons import proxy as wires
+from tests.addons.proxy import Answer, Call, Client, Handler, Upstream, proxy, upstream
 from tests.addons.test_config import mitmdump
 from tests.addons.test_images import image, message, painted, url, written
 from tests.addons.test_native import DONE, completed, tells
@@ -34,6 +36,7 @@ from tests.addons.test_turn import refusing
 from tests.translate.support import chunk
 from tests.translate.support import stream as chat
 
+bounded = functools.partial(wires.bounded, limit=55)  # s: whole programs start in it
 JSON = {"choices": [{"message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}]}
 
 
@@ -314,6 +317,20 @@ async def test_capture_that_is_not_whole(keep: int, line: str, tmp_path: Path) -
     code, output = await asyncio.to_thread(check, tmp_path, part)
     assert line in output
     assert code == (0 if keep else 1)
+
+
+@bounded
+async def test_file_that_breaks_off_is_no_success(tmp_path: Path) -> None:
+    file = tmp_path / "some.mitm"
+    async with relay(file, says()) as (_, port, _):
+        await ask(port)
+        await ask(port)
+    file.write_bytes(file.read_bytes()[:-10])
+    options = ["-nr", str(file), "--set", "relay_check=true"]
+    with mitmdump(tmp_path, *options) as running:
+        output, _ = await asyncio.to_thread(running.communicate, timeout=40)
+    assert running.returncode == 1
+    assert "1 without a difference" in output and "corrupted" in output
 
 
 def test_nothing_to_read_is_said_at_the_start(tmp_path: Path) -> None:

@@ -191,7 +191,9 @@ async def test_mitmproxys_replay_is_declined_in_words(side: str, times: int) -> 
         declined = await seen.ended(times + 1)
         assert declined is row and row.response
         assert row.response.status_code == 409
-        assert "relay.resend" in row.response.json()["error"]["message"]
+        assert f"relay.resend @{row.id}" in row.response.json()["error"]["message"]
+        [why] = call("relay.diff", [row])
+        assert "cannot be re-checked: its reply is gone" in why
         row.revert()
         assert row.response.status_code == 200
     assert len(above.seen) == times
