@@ -23,7 +23,7 @@ class Carried:
     rows: Rows
 
     def facts(self) -> ledger.Facts:
-        return ledger.facts(self.made, self.rows, self.turn.notes)
+        return ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
 
     def end(self, reply: http.Response | None) -> None:
         """The flow has ended; `reply` is the upstream's, where it did not stream."""

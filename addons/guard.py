@@ -38,7 +38,7 @@ class Guard:
             data.ignore_connection = not ours and name.lower().rstrip(".") not in OPENAI
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.response:
+        if flow.response or flow.is_replay == "request":  # that is its user's own command
             return
         if at_us(flow.client_conn, flow.request.host, flow.request.port):
             flow.metadata[OWN] = True  # HTTP_PROXY is often applied to loopback as well

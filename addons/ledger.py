@@ -8,6 +8,7 @@ from typing import Any
 from mitmproxy.http import HTTPFlow
 
 from addons.line import ATTEMPTS
+from addons.resent import RESENT
 from addons.rows import Rows
 from translate import Exchange
 
@@ -25,7 +26,7 @@ RETRIED = ":arrows_counterclockwise:"  # complete in the end
 type Facts = dict[str, Any]
 
 
-def facts(made: Exchange, rows: Rows, notes: Sequence[str]) -> Facts:
+def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Facts:
     """The record so far. Times in seconds; None for what has not come."""
     response, now = made.response, time.time()
     usage = response.get("usage") or {}
@@ -35,7 +36,11 @@ def facts(made: Exchange, rows: Rows, notes: Sequence[str]) -> Facts:
     return {
         "asked": made.asked,
         "provider": made.provider.name,
+        "host": made.provider.host,
         "model": made.model,
+        "context_window": made.provider.context_window,
+        "learned": learned,
+        "resent": rows.client.metadata.get(RESENT),
         "status": response["status"],
         "error": (response.get("error") or {}).get("message"),
         "reason": (response.get("incomplete_details") or {}).get("reason"),
@@ -57,6 +62,7 @@ def facts(made: Exchange, rows: Rows, notes: Sequence[str]) -> Facts:
 def comment(told: Facts) -> str:
     """`deepseek-chat · 12.3k in (9.8k cached) · 412 out · TTFT 0.8 s · 2 calls · dropped …`"""
     parts = [told["model"]]
+    parts += [f"resent from {told['resent']}"] if told["resent"] else []
     if told["input_tokens"] is not None:
         cached = f" ({short(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
         about = "~" if told["estimated"] else ""

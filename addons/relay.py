@@ -9,12 +9,14 @@ for name in [name for name in sys.modules if name.partition(".")[0] in ("addons"
     del sys.modules[name]
 
 # ruff: noqa: E402 - the lines above come first
+from addons.check import Check
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.record import Record
 from addons.redact import Redact
+from addons.replay import Replay
 from addons.routes import Routes
 from addons.rows import Remember
 from addons.store import Store
@@ -23,6 +25,6 @@ from addons.translator import Translator
 from addons.transport import Transport
 
 addons = [
-    *(Config(), Transport(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
-    *(Translator(), Redact(), Record(), Demo()),
+    *(Config(), Transport(), Replay(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
+    *(Translator(), Redact(), Record(), Demo(), Check()),
 ]

@@ -76,6 +76,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
 }
 OPENAI = frozenset(host for host in TABLE if host)
 ID = re.compile(r"(?<=/responses/)[^/?]+")
+RELAYED = frozenset({Route.RELAY, Route.COMPACT})
 STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
 # On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.

@@ -152,6 +152,12 @@ class Settings(BaseModel):
         description="What may be kept; the conversations unused for longest go first.",
         examples=["1024"],
     )
+    check: bool = Field(
+        False,
+        description="Translate the exchanges of a capture again that is read (`-nr`), and tell "
+        "what has changed.",
+        examples=["on"],
+    )
 
 
 FIELDS = Settings.model_fields

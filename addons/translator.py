@@ -10,13 +10,11 @@ from mitmproxy import http
 from addons import config, ledger, routes, store, transport, upstream
 from addons.answer import refuse
 from addons.carried import Carried, deliver, head, stream, whole
-from addons.routes import Route
+from addons.resent import resent
+from addons.routes import RELAYED
 from addons.rows import Rows
 from addons.turn import Turn, begin
 from translate import BadRequest, Exchange
-
-RELAYED = frozenset({Route.RELAY, Route.COMPACT})
-PATH = {"chat": "/chat/completions", "responses": "/responses"}
 
 
 class Translator:
@@ -27,7 +25,7 @@ class Translator:
 
     async def request(self, flow: http.HTTPFlow) -> None:
         # A flow that is read or replayed has been translated once.
-        if flow.response or flow.is_replay or not flow.live:
+        if flow.response or not flow.live or (flow.is_replay and not resent(flow)):
             return
         if routes.route_of(flow) not in RELAYED:
             return
@@ -89,7 +87,8 @@ class Translator:
 
 def addressed(target: upstream.Target, made: Exchange) -> http.Request:
     """The request that goes up."""
-    request = http.Request.make("POST", target.url + PATH[made.provider.dialect], made.body)
+    path = upstream.PATH[made.provider.dialect]
+    request = http.Request.make("POST", target.url + path, made.body)
     request.headers.update(
         {"host": urlsplit(target.url).netloc, **upstream.headers(), **made.headers}
     )

@@ -68,6 +68,10 @@ class Turn:
         way = replace(way, lost=leg.lost, history=leg.history)
         return (compact if self.compact else exchange)(leg.body, client="responses", way=way)
 
+    def learned(self, made: Exchange) -> str:
+        """What refusals have taught of the provider, in words."""
+        return told(self.choice.target.provider.of(self.choice.model), made.provider)
+
     def after(self, made: Exchange, reply: Response | None) -> "Turn | None":
         """What to send after this reply, or after none came; None: it must be told as it is."""
         title = self.choice.target.provider.title

@@ -13,6 +13,7 @@ from addons.settings import Settings
 from translate import BadRequest, Provider
 
 USER_AGENT = "codex-relay"
+PATH = {"chat": "/chat/completions", "responses": "/responses"}  # after the base URL
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

@@ -1,6 +1,7 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
 from translate.compaction import triggered
+from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, error_body, no_previous, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
 from translate.kept import Kept, history, listed
@@ -12,6 +13,7 @@ from translate.tables import WrongTable, providers
 __all__ = [
     "BadRequest",
     "Dialect",
+    "Envelope",
     "Exchange",
     "Kept",
     "Provider",
@@ -29,6 +31,8 @@ __all__ = [
     "no_previous",
     "out_of_quota",
     "providers",
+    "seal",
     "told",
     "triggered",
+    "unseal",
 ]

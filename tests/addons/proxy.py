@@ -23,12 +23,14 @@ PATIENCE = 5.0  # s for a single read
 LIMIT = 20.0  # s for a test
 
 
-def bounded(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+def bounded(
+    test: Callable[..., Coroutine[Any, Any, None]], limit: float = LIMIT
+) -> Callable[..., None]:
     """An async test as pytest calls it."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), LIMIT))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), limit))
 
     return run
 

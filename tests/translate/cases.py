@@ -7,6 +7,7 @@ body); `client.sse` and `client.http` are what must come out, `dropped.txt` what
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,8 +94,8 @@ def _pretty(value: object) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def write() -> None:
-    for case in CASES:
+def write(cases: Iterable[Case]) -> None:
+    for case in cases:
         made = case.made()
         for name in EXPECTED:
             (case.path / name).unlink(missing_ok=True)
@@ -103,4 +104,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write()
+    write(CASES)
