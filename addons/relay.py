@@ -19,8 +19,9 @@ from addons.store import Store
 from addons.stored import Stored
 from addons.translator import Translator
 from addons.transport import Transport
+from addons.views import Views
 
 addons = [
     *(Config(), Transport(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
-    *(Translator(), Demo()),
+    *(Translator(), Demo(), Views()),
 ]
