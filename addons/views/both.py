@@ -13,7 +13,7 @@ from addons.views import parameters
 from addons.views.align import groups
 from addons.views.entry import FOLDED, Entry
 from addons.views.events import Clock, is_stream, pieces
-from addons.views.paper import RULE, begin, beside
+from addons.views.paper import RULE, WIDTH, begin, beside, wrapped
 from addons.views.steps import Step, steps
 from addons.views.turn import entries_of, replied
 from addons.views.usage import lost, record
@@ -99,7 +99,7 @@ def group(old: list[Entry], new: list[Entry], names: Names, dropped: list[str]) 
 
 def shown(label: str, entries: list[Entry]) -> str:
     texts = (begin(entry.text, FOLDED.get(entry.kind, LINES), 2000) for entry in entries)
-    return "".join(f"{beside(label, text)}\n" for text in texts)
+    return "".join(f"{beside(label, wrapped(text, WIDTH - len(label)))}\n" for text in texts)
 
 
 def why(entry: Entry, dropped: list[str]) -> str:

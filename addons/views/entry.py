@@ -11,6 +11,8 @@ SYSTEM = frozenset({"system", "developer"})
 FOLDED = {"system": 6, "tools": 6}  # lines shown of what a reader knows by heart
 MOST = {"output": 6000, "other": 2000}  # characters
 
+VERBATIM = frozenset({"call", "output"})  # a patch, a script, a listing
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -30,8 +32,9 @@ class Entry:
 
     def body(self) -> str:
         if lines := FOLDED.get(self.kind):
-            return paper.begin(self.text, lines)
-        return paper.fold(self.text.rstrip(), MOST.get(self.kind, paper.TEXT))
+            return paper.wrapped(paper.begin(self.text, lines))
+        text = paper.fold(self.text.rstrip(), MOST.get(self.kind, paper.TEXT))
+        return text if self.kind in VERBATIM else paper.wrapped(text)
 
     def block(self) -> str:
         return f"{paper.RULE} {self.head()}\n{self.body()}\n"

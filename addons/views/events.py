@@ -26,22 +26,28 @@ def pieces(body: bytes) -> Iterator[Piece]:
     """Each event; of one that is not whole yet, what there is."""
     start = 0
     for found in BLANK.finditer(body):
-        yield from piece(found.end(), body[start : found.start()])
-        start = found.end()
-    yield from piece(len(body), body[start:])
+        at, end = found.span()
+        if at > start:
+            yield piece(end, body[start:at])
+        start = end
+    if body[start:].strip():
+        yield piece(len(body), body[start:])
 
 
-def piece(end: int, block: bytes) -> Iterator[Piece]:
-    if not block.strip():
-        return
-    lines = block.removeprefix(sse.BOM).splitlines()
-    data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
-    if not data:
-        data = block  # a comment, or an error as bare JSON
+def piece(end: int, block: bytes) -> Piece:
+    """A block without data is a comment, or an error as bare JSON."""
+    data = data_of(block) or block
     try:
-        yield Piece(end, codec.loads(data), "")
+        return Piece(end, codec.loads(data), "")
     except ValueError:
-        yield Piece(end, None, data.decode("utf-8", "replace"))
+        return Piece(end, None, data.decode("utf-8", "replace"))
+
+
+def data_of(block: bytes) -> bytes:
+    if block.startswith(b"data:") and b"\n" not in block:  # most of them
+        return block[5:]
+    lines = block.removeprefix(sse.BOM).splitlines()
+    return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
 
 
 class Clock:

@@ -1,12 +1,15 @@
 """Text as it is put on a page: sizes, folds, and an end to what is too long."""
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 
 LIMIT = 200_000  # characters of a page
 TEXT = 40_000  # of one text in it
+WIDTH = 110  # characters of a line of prose, as mitmweb wraps none
 RULE = "━━"
+EMPTY = re.compile(r"^$", re.M)
 
 
 def size(count: int) -> str:
@@ -36,6 +39,19 @@ def begin(text: str, lines: int, most: int = 1000) -> str:
     return shown if shown == text.rstrip() else f"{shown}\n⋯ {weight(text)} in all ⋯"
 
 
+def wrapped(text: str, width: int = WIDTH) -> str:
+    """Prose, whose long lines are broken at a space."""
+    return "\n".join(piece for one in text.split("\n") for piece in _broken(one, width))
+
+
+def _broken(text: str, width: int) -> Iterator[str]:
+    start = 0
+    while len(text) - start > width and (end := text.rfind(" ", start + 1, start + width)) > 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
+
+
 def line(text: str, most: int) -> str:
     """A text in one line: newlines shown, its middle left out."""
     if len(text) > most:
@@ -46,6 +62,11 @@ def line(text: str, most: int) -> str:
 def beside(label: str, text: str) -> str:
     """The text with a label before each of its lines."""
     return "\n".join(f"{label} │ {one}".rstrip() for one in text.splitlines() or [""])
+
+
+def tall(text: str) -> str:
+    """With a space on each empty line: mitmweb gives them no height else."""
+    return EMPTY.sub(" ", text)
 
 
 def page(blocks: Iterable[str], limit: int = LIMIT) -> str:

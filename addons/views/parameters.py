@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from addons.views.paper import RULE, line
+from addons.views.paper import RULE, line, wrapped
 from addons.views.tools import flat
 from addons.views.turn import brief
 
@@ -72,7 +72,7 @@ def tools(before: list[str], after: list[str]) -> Iterator[str]:
     told = {"as they are": same, "renamed": other, "not sent": gone, "added": new.values()}
     for what, names in told.items():
         if names:
-            yield f"{what}: {', '.join(names)}"
+            yield wrapped(f"{what}: {', '.join(names)}")
     yield ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from addons.views import items, messages, replies, words
 from addons.views.entry import Entry, answered
 from addons.views.events import is_stream
-from addons.views.paper import line, weight
+from addons.views.paper import line, weight, wrapped
 from addons.views.tools import names
 from addons.views.usage import lost, record, tokens
 from addons.views.view import Seen, View
@@ -35,12 +35,13 @@ def asked(body: bytes, facts: Json) -> Iterator[str]:
     if not isinstance(request, dict):
         raise ValueError("it is not a JSON object")
     said = entries_of(request)
-    yield settings(request)
+    yield wrapped(settings(request))
     if request.get("tools"):
-        yield names(request["tools"])
+        yield wrapped(names(request["tools"]))
     yield from lost(facts)
     if said:
-        yield f"{len(said)} entries; the last: {said[-1].who}: {line(said[-1].text, 200)}"
+        last = f"{len(said)} entries; the last: {said[-1].who}: {line(said[-1].text, 200)}"
+        yield wrapped(last)
     yield ""
     for entry in answered(said):
         yield entry.block()

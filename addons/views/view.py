@@ -9,7 +9,7 @@ from mitmproxy.http import HTTPFlow, Message, Request
 
 from addons import rows
 from addons.ledger import FACTS
-from addons.views.paper import page
+from addons.views.paper import page, tall
 
 OURS = frozenset({"relay", "compact", "retrieve", "items"})  # routes that carry conversations
 Json = dict[str, Any]
@@ -69,7 +69,7 @@ class View(Contentview):
         raise NotImplementedError
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        return page(self._shown(data, seen(metadata)))
+        return tall(page(self._shown(data, seen(metadata))))
 
     def _shown(self, data: bytes, seen: Seen) -> Iterator[str]:
         try:
