@@ -29,7 +29,7 @@ def table(before: Json, after: Json, dropped: list[str]) -> Iterator[str]:
         if called:
             rows.append((name, value, f"→ {called} {new.pop(called)}"))
         else:
-            rows.append((name, value, "✗ dropped" if name in dropped else "– not needed"))
+            rows.append((name, value, "✗ dropped" if name in dropped else "– not sent"))
     rows += [("", "", f"+ {name} {value}") for name, value in new.items()]
     yield f"{RULE} parameters"
     width = max((len(name) for name, _, _ in rows), default=0)
