@@ -23,8 +23,9 @@ from addons.store import Store
 from addons.stored import Stored
 from addons.translator import Translator
 from addons.transport import Transport
+from addons.views import Views
 
 addons = [
     *(Config(), Transport(), Replay(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
-    *(Translator(), Redact(), Record(), Demo(), Check()),
+    *(Translator(), Redact(), Record(), Demo(), Check(), Views()),
 ]

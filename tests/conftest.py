@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.fake_provider import FakeProvider, running
+
+# Property tests draw the same examples on every machine, so that CI never surprises.
+settings.register_profile(
+    "steady", derandomize=True, database=None, deadline=None, max_examples=100
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture

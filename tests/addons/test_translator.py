@@ -1,7 +1,7 @@
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,14 +40,18 @@ SOON = 1.0  # s within which the upstream must see that the client left
 
 @asynccontextmanager
 async def relay(
-    *handlers: Handler, base: str = "/v1", without: type = str, **options: Any
+    *handlers: Handler,
+    base: str = "/v1",
+    without: type = str,
+    and_also: Sequence[Any] = (),
+    **options: Any,
 ) -> AsyncIterator[tuple[Upstream, int]]:
     """The whole relay before an upstream with these handlers, and its port."""
     chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
     async with upstream(*handlers) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}{base}", **options}
         chain = [addon for addon in chain if not isinstance(addon, without)]
-        async with proxy(*chain, **chosen) as (_, port):
+        async with proxy(*chain, *and_also, **chosen) as (_, port):
             yield above, port
 
 
