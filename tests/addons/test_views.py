@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import contentviews
+from mitmproxy.addons.view import View
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import taddons, tflow, tutils
 
@@ -479,7 +480,10 @@ async def test_mitmproxy_chooses_them_for_our_flows_alone() -> None:
             seen.append(flow)
 
     made = Views()
-    async with relay(says("Hello there."), refuses(404), and_also=(made, Watch())) as (_, port):
+    async with relay(says("Hello there."), refuses(404), and_also=(View(), made, Watch())) as (
+        _,
+        port,
+    ):
         async with Client.connect(port) as client:
             await ask(client)
             await client.ask("/v1/models", b"", method="GET", host="localhost")
