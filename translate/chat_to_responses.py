@@ -43,7 +43,8 @@ class ChatToResponses:
         self._events = Events(response)
         self._calls = Calls(tools, self._events)
         self._speech = Speech(self._events, provider, model)
-        self._tags = reasoning.ThinkTags()
+        tagged = "think_tags" not in provider.quirks_off
+        self._tags = reasoning.ThinkTags() if tagged else reasoning.NoTags()
         self._leaks = Leaks(provider, tools.knows)
         self._finish: str | None = None
 
@@ -154,7 +155,8 @@ class ChatToResponses:
     def _close_items(self, end: Outcome) -> None:
         self._close_text(end)
         extra = self._calls.close(end)
-        self._speech.think({reasoning.CALLS: extra} if extra else {})
+        signed = "thought_signatures" not in self._provider.quirks_off
+        self._speech.think({reasoning.CALLS: extra} if extra and signed else {})
         self._speech.close(end)
         if end is COMPLETED and not self._answered():
             self._promote()

@@ -218,6 +218,9 @@ class Provider(Data):
     quirks: tuple[str, ...] = Field(
         (), description="Oddities that data cannot say, by their names in quirks.py."
     )
+    quirks_off: frozenset[str] = Field(
+        frozenset(), description="Oddities not to be looked for, of those that any model may have."
+    )
     context_window: int = Field(
         128_000, description="Tokens, for models of which the provider's list tells nothing."
     )
@@ -263,6 +266,7 @@ class Provider(Data):
         return self.model_copy(
             update={
                 "quirks": tuple(quirk for quirk in self.quirks if quirk not in quirks),
+                "quirks_off": self.quirks_off | set(quirks),
                 "tools_off": (*self.tools_off, *tools),
                 "models": {name: one.without(quirks, tools) for name, one in self.models.items()},
             }

@@ -150,7 +150,9 @@ LEAKS = {
         bracketed,
     ),
 }
-QUIRKS = frozenset(MENDS) | frozenset(LEAKS)
+# Any model may do these, so they are looked for with every provider.
+EVERYWHERE = frozenset({"think_tags", "thought_signatures"})
+QUIRKS = frozenset(MENDS) | frozenset(LEAKS) | EVERYWHERE
 
 
 class Leaks:

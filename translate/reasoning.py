@@ -202,3 +202,13 @@ class ThinkTags:
 
     def _text(self, piece: str) -> tuple[str, str]:
         return "", piece
+
+
+class NoTags:
+    """The same where tags are nothing but text."""
+
+    def feed(self, piece: str) -> tuple[str, str]:
+        return "", piece
+
+    def close(self) -> tuple[str, str]:
+        return "", ""

@@ -73,7 +73,7 @@ def _provider(name: str, table: object) -> Provider:
         place = (name, *map(str, first["loc"]))
         raise WrongTable(place, first["msg"]) from None
     for pattern, one in (("", made), *made.models.items()):
-        if strange := set(one.quirks) - QUIRKS:
+        if strange := {*one.quirks, *one.quirks_off} - QUIRKS:
             place = (name, *(("models", pattern) if pattern else ()), "quirks")
             raise WrongTable(place, f"{min(strange)!r} is no quirk")
     return made

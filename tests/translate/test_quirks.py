@@ -20,7 +20,7 @@ from tests.translate.support import (
     sent,
     stream,
 )  # fmt: skip
-from translate.quirks import LEAKS, MENDS, QUIRKS, Leaks
+from translate.quirks import EVERYWHERE, LEAKS, MENDS, QUIRKS, Leaks
 
 SHELL = {"type": "function", "name": "exec_command"}
 ALL = provider(quirks=sorted(QUIRKS))
@@ -40,7 +40,7 @@ def said(*texts: str, to: Any = ALL, finish: str = "stop") -> list[Json]:
 
 
 def test_every_leak_is_tested() -> None:
-    assert LEAKED.keys() == LEAKS.keys() and LEAKS.keys() | MENDS.keys() == QUIRKS
+    assert LEAKED.keys() == LEAKS.keys() and LEAKS.keys() | MENDS.keys() | EVERYWHERE == QUIRKS
 
 
 @each
@@ -144,3 +144,23 @@ def test_ids_are_nine_characters_and_stay_together() -> None:
     assert len(ids[0]) == 9 and ids[1] == "D681PevKs"
     off = PROVIDERS["mistral"].without(["nine_character_ids"])
     assert sent(to=off, input=items)["messages"][2]["tool_call_id"] == "call_long_one"
+
+
+def test_think_tags_may_be_text() -> None:
+    chunks = [chunk(content="<think>Hm.</thi"), chunk(content="nk>Hi."), chunk("stop")]
+    off = provider().without(["think_tags"])
+    [item] = output(replied(*chunks, by=carry(to=off)))
+    assert item["content"][0]["text"] == "<think>Hm.</think>Hi."
+    kinds = [item["type"] for item in output(replied(*chunks, by=carry(to=provider())))]
+    assert kinds == ["reasoning", "message"]
+
+
+def test_thought_signatures_may_stay_here() -> None:
+    google = {"google": {"thought_signature": "s"}}
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    chunks = [chunk(tool_calls=[{**call, "extra_content": google}]), chunk("tool_calls")]
+    off = provider(quirks_off=["thought_signatures"])
+    kinds = [item["type"] for item in output(replied(*chunks, by=carry(to=off)))]
+    assert kinds == ["function_call"]
+    kinds = [item["type"] for item in output(replied(*chunks, by=carry(to=provider())))]
+    assert kinds == ["function_call", "reasoning"]
