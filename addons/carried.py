@@ -29,7 +29,7 @@ class Carried:
         """The flow has ended; `reply` is the upstream's, where it did not stream."""
         flow, told = self.rows.client, self.facts()
         ledger.write(flow, told)
-        logging.info(f"{told['asked']} → {flow.comment} · {told['seconds']:.1f} s")
+        logging.info(ledger.line(told))
         shelf.put(*self.rows.close(reply))
         record.keep(self.made, told)
         if flow.response:  # which is kept, and must not keep the exchange

@@ -1,11 +1,10 @@
 """Options, environment and relay.toml → the `Settings` in force; mitmproxy's own options as the
-relay needs them; the listeners of `relay_port` and `relay_ports`."""
+relay needs them."""
 
 import asyncio
 import logging
 import os
 import re
-import socket
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -31,10 +30,10 @@ from translate import Provider
 DEFAULTS = {
     **{"http2": False, "connection_strategy": "lazy", "upstream_cert": False},
     "web_columns": ["tls", "icon", "path", "comment", "method", "status", "size", "time"],
-    "dumper_filter": "! ~meta 'relay.(leg|facts)'",  # mitmdump has a line of ours for these
 }
 
-LISTENERS = frozenset({f"{OPTION}port", f"{OPTION}ports", f"{OPTION}config"})
+# mitmdump has a line of ours for these, unless it is to show all of them.
+SHORT = {"dumper_filter": "! ~meta 'relay.(leg|facts)'"}
 
 SHOWN = "(hidden)"
 
@@ -74,13 +73,13 @@ class Config:
     """Reads the settings at the start, where a wrong one is fatal, and at each change."""
 
     failed = False  # at the start; mitmproxy is about to exit
-    active = False  # listeners may be added
-    modes: tuple[str, ...] = ()  # the listeners that were added
+    active = False  # the options may be changed again
 
     def load(self, loader: Loader) -> None:
         given, faults = take(ctx.options)
         declare(loader)
-        change(**given, **{k: v for k, v in DEFAULTS.items() if not chosen(k)})
+        wanted = DEFAULTS | (SHORT if getattr(ctx.options, "flow_detail", 1) == 1 else {})
+        change(**given, **{k: v for k, v in wanted.items() if not chosen(k)})
         for line in unknown((name for name in os.environ if name.startswith(ENV)), VARIABLES):
             logging.warning(line)
         try:
@@ -108,27 +107,9 @@ class Config:
             raise refused("; ".join(wrong.args)) from None
         if self.active:
             asyncio.get_running_loop().call_soon(conceal)
-        if self.active and not updated.isdisjoint(LISTENERS):
-            asyncio.get_running_loop().call_soon(self.listen)
 
     def running(self) -> None:
         self.active = True
-        self.listen()
-
-    def listen(self) -> None:
-        """Listen on the ports of the settings too, where mitmproxy does not; on no others more."""
-        addons: Any = ctx.master.addons
-        others = [mode for mode in ctx.options.mode if mode not in self.modes]
-        wanted = {f"regular@127.0.0.1:{port}": port for port in ports()}
-        bound = {address[1] for address in addons.get("proxyserver").listen_addrs()}
-        modes = tuple(
-            mode
-            for mode, port in wanted.items()
-            if mode in self.modes or (port not in bound and free(port))
-        )
-        if modes != self.modes:
-            self.modes = modes
-            change(mode=[*others, *modes])
 
 
 def declare(loader: Loader) -> None:
@@ -200,15 +181,3 @@ def chosen(name: str) -> bool:
     the tool has no such option."""
     option = ctx.options._options.get(name)
     return option is None or option.value is not optmanager.unset
-
-
-def free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            where = f"127.0.0.1:{port} ({error.strerror})"
-            logging.error(f"codex-relay cannot listen on {where}; free it or choose another port")
-            return False
-    return True

@@ -1,6 +1,7 @@
 """One record of each exchange: what it cost, how long it took, how it ended; told in the flow's
 comment, its marker, its metadata and, in mitmdump, in one line."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.line import ATTEMPTS
 from addons.resent import RESENT
-from addons.rows import Rows
+from addons.rows import CLIENT, LEG, Rows
 from translate import Exchange
 
 FACTS = "relay.facts"  # in the metadata
@@ -104,6 +105,19 @@ def write(flow: HTTPFlow, told: Facts) -> None:
     """On the flow, for its lists, filters and files."""
     flow.metadata[FACTS] = told
     flow.comment, flow.marked = comment(told), mark(told)
+
+
+def line(told: Facts) -> str:
+    """The exchange in one line of a log."""
+    return f"{told['asked']} → {comment(told)} · {duration(told['seconds'])}"
+
+
+class Ledger:
+    """Tells of exchanges that are read from a file, too."""
+
+    def response(self, flow: HTTPFlow) -> None:
+        if not flow.live and flow.metadata.get(LEG) == CLIENT and FACTS in flow.metadata:
+            logging.info(line(flow.metadata[FACTS]))
 
 
 def timing(rows: Rows, received: float) -> str:

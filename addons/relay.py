@@ -14,6 +14,8 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.ledger import Ledger
+from addons.listeners import Listeners
 from addons.record import Record
 from addons.redact import Redact
 from addons.replay import Replay
@@ -26,6 +28,7 @@ from addons.transport import Transport
 from addons.views import Views
 
 addons = [
-    *(Config(), Transport(), Replay(), Guard(), Routes(), Remember(), Store(), Stored(), Codex()),
-    *(Translator(), Redact(), Record(), Demo(), Check(), Views()),
+    *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
+    *(Store(), Stored(), Codex(), Translator(), Ledger(), Redact(), Record()),
+    *(Demo(), Check(), Views()),
 ]

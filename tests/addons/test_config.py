@@ -18,6 +18,7 @@ from addons import config
 from addons.config import Config
 from addons.file import Wrong
 from addons.launch import bindable
+from addons.listeners import Listeners
 from addons.settings import FIELDS, OPTIONS, SECRETS, VARIABLES, Settings, read
 from tests.addons.proxy import bounded, proxy
 
@@ -238,7 +239,7 @@ async def test_mitmproxys_own_options_are_set_unless_chosen() -> None:
 @bounded
 async def test_one_more_port() -> None:
     first, second = bindable(0), bindable(0)
-    async with proxy(Config(), relay_port=str(first)) as (master, port):
+    async with proxy(Config(), Listeners(), relay_port=str(first)) as (master, port):
         server = master.addons.get("proxyserver")
         await until(lambda: ("127.0.0.1", first) in server.listen_addrs())
         master.options.update(relay_port=str(port))  # mitmproxy listens there already

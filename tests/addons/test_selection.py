@@ -15,6 +15,7 @@ from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.launch import bindable
+from addons.listeners import Listeners
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
@@ -86,7 +87,16 @@ async def relay(
     ):
         file, own = tmp_path / "relay.toml", bindable(0)
         file.write_text(f"{more}\n" + FILE.format(one=first.port, two=second.port))
-        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
+        chain = [
+            Config(),
+            Listeners(),
+            Transport(),
+            Guard(),
+            Routes(),
+            Codex(),
+            Translator(),
+            Demo(),
+        ]
         chosen = {"relay_config": str(file), "relay_ports": f"two:{own}", **options}
         chosen = {"relay_provider": "one", **chosen}
         async with proxy(*chain, **chosen) as (master, port):
