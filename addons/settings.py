@@ -36,7 +36,7 @@ class Settings(BaseModel):
 
     upstream: Url = Field(
         "",
-        description="Base URL of the Chat Completions provider, as its SDKs take it.",
+        description="Base URL of the provider, as its SDKs take it.",
         examples=["https://api.deepseek.com/v1"],
     )
     api_key: Secret = Field(

@@ -9,7 +9,10 @@ from translate import Provider
 
 README = Path(__file__).parents[1] / "README.md"
 MADE = re.compile(r"(?s)(<!-- (\w+), made by scripts/readme -->\n).*?(<!-- end -->)")
-HEAD = ("provider", "name", "base URL", "key variable", "earlier thinking", "quirks")
+HEAD = (
+    *("provider", "name", "base URL", "key variable", "port", "speaks", "earlier thinking"),
+    "quirks",
+)
 BACK = {
     "echo": "as it came",
     "reasoning_content": "`reasoning_content`",
@@ -56,7 +59,8 @@ def row(one: Provider) -> tuple[str, ...]:
     cells = (one.name, where, one.key_env[0])
     name, url, key = (f"`{cell}`" for cell in cells)
     quirks = ", ".join(f"`{quirk}`" for quirk in one.quirks)
-    return one.title, name, url, key, BACK[one.reasoning_back], quirks
+    thinking = "as it came" if one.dialect == "responses" else BACK[one.reasoning_back]
+    return one.title, name, url, key, str(one.port or ""), one.dialect, thinking, quirks
 
 
 def write() -> None:
