@@ -25,6 +25,10 @@ class Carried:
     def facts(self) -> ledger.Facts:
         return ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
 
+    def leave(self, reply: http.Response | None) -> None:
+        """Another request takes over; this one's leg has ended."""
+        shelf.put(*self.rows.leave(reply))
+
     def end(self, reply: http.Response | None) -> None:
         """The flow has ended; `reply` is the upstream's, where it did not stream."""
         flow, told = self.rows.client, self.facts()

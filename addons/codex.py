@@ -12,7 +12,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, hidden, keys, models, redact, upstream
+from addons import config, hidden, keys, models, upstream
 from addons.answer import answer, answer_json, refuse
 from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
 from translate import BadRequest, Provider, catalog
@@ -31,7 +31,7 @@ Here are: {paths}
 
 class Codex:
     async def request(self, flow: HTTPFlow) -> None:
-        if not flow.response and (reply := ANSWERS.get(route_of(flow))):
+        if flow.live and not flow.response and (reply := ANSWERS.get(route_of(flow))):
             await reply(flow)
 
     def done(self) -> None:
@@ -95,7 +95,7 @@ async def account(flow: HTTPFlow) -> None:
     if not found:
         refuse(flow, 404, "There is no ChatGPT account in this request.")
         return
-    shown = accounts(redact.MASK) if config.settings().redact else None
+    shown = accounts(hidden.MASK) if config.settings().redact else None
     answer_json(flow, accounts(found), shown)
 
 

@@ -14,12 +14,12 @@ from mitmproxy.exceptions import OptionsError
 
 from addons.file import File, Wrong, unknown
 from addons.settings import (
+    CONCEALED,
     ENV,
     FIELDS,
     IN_FILE,
     OPTION,
     OPTIONS,
-    SECRETS,
     VARIABLES,
     Settings,
     read,
@@ -135,9 +135,9 @@ def refresh() -> None:
     """Read all settings anew; on Wrong the old ones stay in force."""
     global _current, _file
     options = {name: getattr(ctx.options, name) for name in OPTIONS}
-    for name in (f"{OPTION}{field}" for field in SECRETS):
+    for name in (f"{OPTION}{field}" for field in CONCEALED):
         if options[name] == SHOWN:
-            options[name] = _secrets[name]
+            options[name] = _secrets.get(name)
         elif options[name]:
             _secrets[name] = options[name]
     place = options[f"{OPTION}config"] or os.environ.get(f"{ENV}CONFIG", "")

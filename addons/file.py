@@ -57,7 +57,7 @@ class File:
         if not given and not path.is_file():
             return cls.none()
         try:
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
             options: dict[str, Any] = tomllib.loads(text)
         except (OSError, ValueError) as error:  # a TOML error names line and column itself
             why = error.strerror if isinstance(error, OSError) else error

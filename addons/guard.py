@@ -10,7 +10,7 @@ from mitmproxy.proxy import server_hooks
 from addons import config, routes, transport
 from addons.answer import refuse
 from addons.keys import bearer
-from addons.line import OWN
+from addons.line import OWN, PORT
 from addons.routes import OPENAI, Route
 
 # What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
@@ -40,8 +40,11 @@ class Guard:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if flow.response or flow.is_replay == "request":  # that is its user's own command
             return
+        if not flow.live:  # it is read from a file
+            return
         if at_us(flow.client_conn, flow.request.host, flow.request.port):
-            flow.metadata[OWN] = True  # HTTP_PROXY is often applied to loopback as well
+            # HTTP_PROXY is often applied to loopback as well
+            flow.metadata[OWN], flow.metadata[PORT] = True, flow.request.port
         if remote(flow.client_conn) and not config.settings().client_key:
             refuse(flow, 403, "relay_client_key is not set any more.")
         elif astray(flow):

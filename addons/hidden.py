@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mitmproxy.http import Headers, HTTPFlow
 
+MASK = "(hidden)"
 HIDDEN = "relay_hidden"  # an attribute: metadata is saved
 
 
@@ -31,6 +32,6 @@ def restored(headers: Headers, kept: Mapping[str, list[str]]) -> Headers:
     """The headers as they leave."""
     made = headers.copy()
     for name, values in kept.items():
-        if name in made:
-            made.set_all(name, values)
+        if all(value.endswith(MASK) for value in made.get_all(name)) and name in made:
+            made.set_all(name, values)  # what somebody changed since stays changed
     return made

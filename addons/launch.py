@@ -8,6 +8,7 @@ with start(port=4446, upstream="https://api.deepseek.com/v1", api_key="sk-…") 
 
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def start(
     port = bindable(port)
     log = log or Path(tempfile.mkdtemp(prefix="codex-relay-")) / "relay.log"
     command = [beside_python(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1"]
-    given = {f"{ENV}{name.upper()}": text(value) for name, value in settings.items()}
+    said = {name: value for name, value in settings.items() if value is not None}
+    given = {f"{ENV}{name.upper()}": text(value) for name, value in said.items()}
     with log.open("ab") as output:
         relay = Relay(
             [*command, "--listen-port", str(port), *arguments],
@@ -101,6 +103,8 @@ def text(value: Any) -> str:
     """A setting as its variable has it."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, dict):
+        return ",".join(f"{name}:{text(one)}" for name, one in value.items())
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -141,5 +145,7 @@ def bindable(port: int) -> int:
 
 def beside_python(program: str) -> str:
     """The program of the environment that runs us, else that on PATH."""
-    near = Path(sys.executable).parent / program
-    return str(near) if near.exists() else program
+    found = shutil.which(program, path=Path(sys.executable).parent) or shutil.which(program)
+    if found is None:
+        raise NotStarted(f"there is no program {program!r}")
+    return found

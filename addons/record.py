@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from addons import config, ledger
-from addons.redact import masked
+from addons.redact import all_masked
 from translate import Exchange
 
 # Building and writing a long conversation takes longer than the event loop should wait.
@@ -33,7 +33,7 @@ def write(folder: Path, made: Exchange, facts: ledger.Facts, secrets: list[str])
         talk = made.conversation()
         if talk is None:
             return
-        line = masked(json.dumps(entry(talk, facts, now), ensure_ascii=False), secrets)
+        line = json.dumps(entry(all_masked(talk, secrets), facts, now), ensure_ascii=False)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / time.strftime("%Y-%m-%d.jsonl", now)
         path.touch(0o600)

@@ -6,14 +6,15 @@ and for the transport, which puts it back as a message leaves.
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from mitmproxy.http import HTTPFlow, Message
 
 from addons import config, transport
-from addons.hidden import hidden_of
+from addons.hidden import MASK, hidden_of
 from addons.routes import OPENAI
 
-MASK = "(hidden)"
+SHORTEST = 8  # characters of a key that is looked for in texts; a local server's may be a word
 NAMES = (
     *("authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key"),
     *("cookie", "set-cookie", "chatgpt-account-id", "openai-organization", "openai-project"),
@@ -24,7 +25,7 @@ SHAPES = re.compile(
     r"\b(?:sk|rk|pk|gsk|xai|hf|glpat|sess)[-_][A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{30,}"
     r"|\bgithub_pat_\w{30,}|\bxox[abeprs]-[A-Za-z0-9-]{10,}|\bA(?:KIA|SIA)[0-9A-Z]{16}\b"
     r"|\bAIza[\w-]{35}|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----"
     r"|(?<=[Bb]earer )[\w.~+/=-]{16,}",
     re.S,
 )
@@ -47,9 +48,22 @@ def mask(value: str) -> str:
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
     """The text without these secrets, and without what looks like one."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST:
+            text = text.replace(secret, MASK)
     return SHAPES.sub(MASK, text)
+
+
+def all_masked(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """The same for every text in a JSON value."""
+    match value:
+        case str():
+            return masked(value, secrets)
+        case dict():
+            return {name: all_masked(one, secrets) for name, one in value.items()}
+        case list():
+            return [all_masked(one, secrets) for one in value]
+    return value
 
 
 class Redact:
@@ -66,5 +80,5 @@ class Redact:
 
 def concerned(flow: HTTPFlow) -> bool:
     """Flows to us and to OpenAI's hosts; others are not ours to change."""
-    ours = transport.own(flow) or flow.request.pretty_host in OPENAI
+    ours = transport.own(flow) or flow.request.pretty_host.lower().rstrip(".") in OPENAI
     return bool(ours and flow.live and config.settings().redact)

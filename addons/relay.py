@@ -5,10 +5,12 @@ from pathlib import Path
 
 if (root := str(Path(__file__).resolve().parents[1])) not in sys.path:
     sys.path.insert(0, root)
+kept = getattr(sys.modules.get("addons.config"), "_secrets", {})  # which no option shows any more
 for name in [name for name in sys.modules if name.partition(".")[0] in ("addons", "translate")]:
     del sys.modules[name]
 
 # ruff: noqa: E402 - the lines above come first
+from addons import config
 from addons.check import Check
 from addons.codex import Codex
 from addons.config import Config
@@ -27,6 +29,7 @@ from addons.translator import Translator
 from addons.transport import Transport
 from addons.views import Views
 
+config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
     *(Store(), Stored(), Codex(), Translator(), Ledger(), Redact(), Record()),

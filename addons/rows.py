@@ -107,11 +107,16 @@ class Rows:
     def close(self, reply: Response | None) -> list[HTTPFlow]:
         """The exchange has ended, with this reply of the upstream's where it did not stream; gives
         its rows."""
+        client = self._growing and self._growing[0].show()
+        return [*filter(None, [client]), *self.leave(reply)]
+
+    def leave(self, reply: Response | None) -> list[HTTPFlow]:
+        """The upstream leg has ended, and the client's row goes on with another; gives the leg."""
         if reply:
             self.begins(reply)
         if not self._growing:
             return []
-        client, upstream = (body.show() for body in self._growing)
+        client, upstream = self._growing[0].flow, self._growing[1].show()
         self._growing = None
         if upstream.response is None:
             upstream.error = client.error
@@ -122,7 +127,7 @@ class Rows:
             asyncio.get_running_loop().call_soon(write, upstream)
         elif view := viewer():
             view.update([upstream])
-        return [client, upstream]
+        return [upstream]
 
 
 def leg(flow: HTTPFlow, request: Request) -> HTTPFlow:

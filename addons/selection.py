@@ -7,6 +7,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons import config, models, upstream
 from addons.upstream import Target
+from translate import BadRequest
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,27 @@ async def choices(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
     The role's model comes first, then a rename, then what the client asked for. What comes in at
     the port of one provider stays with it. Raises BadRequest where there is nowhere to go.
     """
-    home = upstream.target(flow)
+    home, alone = upstream.target(flow), bool(upstream.at_port(flow))
     for names in (configured_for(role), renamed(asked)):
-        found = [await chosen(home, name) for name in names]
-        found = [one for one in found if one.target == home or not upstream.at_port(flow)]
-        if found:
+        if alone:  # a bare name was meant for the main port, unless it is one of this provider's
+            known, scope = await listed(home) or (), f"{home.provider.name}/"
+            names = tuple(name for name in names if name in known or name.startswith(scope))
+        if found := await each(home, names):
             return [one for one in found if upstream.ready(one.target)] or found[:1]
-    return [await wanted(home, asked, alone=bool(upstream.at_port(flow)))]
+    return [await wanted(home, asked, alone=alone)]
+
+
+async def each(home: Target, names: tuple[str, ...]) -> list[Choice]:
+    """Those that have a place. Raises BadRequest where none has."""
+    found, faults = [], []
+    for name in names:
+        try:
+            found.append(await chosen(home, name))
+        except BadRequest as fault:
+            faults.append(fault)
+    if faults and not found:
+        raise faults[0]
+    return found
 
 
 def configured_for(role: str | None) -> tuple[str, ...]:
@@ -50,7 +65,8 @@ async def chosen(home: Target, name: str) -> Choice:
 async def wanted(home: Target, asked: str, *, alone: bool) -> Choice:
     """A model that a client names; the default one for what nobody lists."""
     default = home.provider.model if alone else config.settings().model or home.provider.model
-    others = [] if alone else [name for name in config.served() if name != home.provider.name]
+    placed = [name for name in config.served() if config.providers()[name].base_urls]
+    others = [] if alone else [name for name in placed if name != home.provider.name]
     prefix, _, rest = asked.partition("/")
     scoped = bool(rest) and prefix in config.providers() and not alone
     if not (default or others or scoped):

@@ -165,6 +165,7 @@ IN_FILE = FIELDS.keys() - {"config"}
 OPTIONS = {OPTION + field: field for field in FIELDS}
 VARIABLES = {ENV + field.upper(): field for field in FIELDS}
 SECRETS = frozenset({"api_key", "client_key"})
+CONCEALED = SECRETS | {"store"}  # whose URL may have a password in it
 
 
 def read(

@@ -14,7 +14,7 @@ from translate import BadRequest, Kept, listed
 class Stored:
     async def request(self, flow: HTTPFlow) -> None:
         reply = ANSWERS.get(routes.route_of(flow))
-        if flow.response or reply is None:
+        if flow.response or reply is None or not flow.live:
             return
         id, keeper = routes.id_of(flow), store.keeper()
         try:

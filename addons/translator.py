@@ -3,25 +3,24 @@
 import logging
 from collections.abc import Callable
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
 from addons import config, ledger, routes, store, transport, upstream
 from addons.answer import refuse
 from addons.carried import Carried, deliver, head, stream, whole
+from addons.hidden import MASK
 from addons.resent import resent
 from addons.routes import RELAYED
 from addons.rows import Rows
 from addons.turn import Turn, begin
 from translate import BadRequest, Exchange
 
+CARRIED = "relay_carried"  # an attribute, so that it outlives a reload of this script
+
 
 class Translator:
     """Relays the flows that routes.py marked; every other flow passes by."""
-
-    def __init__(self) -> None:
-        self._carried: WeakKeyDictionary[http.HTTPFlow, Carried] = WeakKeyDictionary()
 
     async def request(self, flow: http.HTTPFlow) -> None:
         # A flow that is read or replayed has been translated once.
@@ -43,19 +42,21 @@ class Translator:
         """Put the flow on a line to the upstream. Raises BadRequest."""
         made = turn.exchange()
         request = addressed(turn.choice.target, made)
-        self._carried[flow] = carried = Carried(made, turn, Rows(flow, request))
+        vars(flow)[CARRIED] = carried = Carried(made, turn, Rows(flow, request))
         ledger.write(flow, carried.facts())
 
         def another(flow: http.HTTPFlow, error: str | None) -> bool:
-            following = turn.after(made, None if error else flow.response)
+            reply = None if error or flow.response is None else told(flow.response, turn)
+            following = turn.after(made, reply)
             if following:
+                carried.leave(reply)
                 self.send(flow, following)
             return following is not None
 
         transport.attach(flow, line(flow, carried, request, another))
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        carried = self._carried.get(flow)
+        carried: Carried | None = vars(flow).get(CARRIED)
         if carried is None or flow.response is None:
             return
         carried.rows.begins(flow.response)
@@ -66,7 +67,7 @@ class Translator:
             flow.response.stream = stream(carried, encoding)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        carried = self._carried.pop(flow, None)
+        carried: Carried | None = vars(flow).pop(CARRIED, None)
         if carried is None or flow.response is None:
             return
         if flow.response.stream:
@@ -75,14 +76,25 @@ class Translator:
             if ending:  # mitmproxy streams no reply that its head calls empty
                 flow.response.raw_content = ending
         else:
-            reply = flow.response.copy()
+            reply = told(flow.response, carried.turn)
             deliver(flow, carried, whole(carried.made, reply))
             carried.end(reply)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        if carried := self._carried.pop(flow, None):
+        if carried := vars(flow).pop(CARRIED, None):
             carried.made.cut(flow.error.msg if flow.error else "it ended")
             carried.end(None)
+
+
+def told(reply: http.Response, turn: Turn) -> http.Response:
+    """A reply that did not stream; some providers say the key again that they refuse."""
+    reply = reply.copy()
+    content = reply.get_content(strict=False) or b""
+    for value in upstream.secrets(turn.choice.target).values():
+        key = value.removeprefix("Bearer ").encode()
+        if reply.status_code != 200 and key in content:
+            reply.content = content = content.replace(key, MASK.encode())
+    return reply
 
 
 def addressed(target: upstream.Target, made: Exchange) -> http.Request:
@@ -102,12 +114,15 @@ def line(
     another: Callable[[http.HTTPFlow, str | None], bool],
 ) -> transport.Line:
     settings = config.settings()
+    budget = settings.retry_budget
+    if carried.turn.legs[1:] and settings.heartbeat:  # behind a heartbeat nobody else can be asked
+        budget = min(budget, settings.heartbeat * 0.8)
     return transport.Line(
         exchange=carried.made,
         request=request,
         heartbeat=settings.heartbeat,
         silence=settings.timeout,
-        retry=transport.retry_policy(settings.retries + 1, settings.retry_budget),
+        retry=transport.retry_policy(settings.retries + 1, budget),
         another=another,
         told=carried.rows.told,
         head=lambda: head(flow, carried),

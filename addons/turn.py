@@ -81,7 +81,8 @@ class Turn:
         if not self.legs[1:] or (reply and not fails_here(reply.status_code)):
             return None
         why = reply.status_code if reply else "no answer"
-        return replace(self, legs=self.legs[1:], notes=(*self.notes, f"after {title} ({why})"))
+        notes = (*self.notes, f"after {title} ({why})")
+        return replace(self, legs=self.legs[1:], notes=notes, mended=False)
 
 
 async def begin(flow: HTTPFlow) -> Turn:
@@ -123,7 +124,14 @@ def profile(choice: Choice) -> Provider:
     """The provider as it is for this model, with what its refusals have taught."""
     provider = choice.target.provider.of(choice.model)
     before, after = _learned.get((choice.target.url, choice.model), (None, provider))
-    return after if before == provider else provider
+    if before != plain(provider):
+        return provider
+    return after.model_copy(update={"context_window": provider.context_window})
+
+
+def plain(provider: Provider) -> Provider:
+    """Without what differs from one request to the next."""
+    return provider.model_copy(update={"context_window": 0})
 
 
 def lesson_of(made: Exchange, reply: Response, choice: Choice) -> str:
@@ -132,7 +140,8 @@ def lesson_of(made: Exchange, reply: Response, choice: Choice) -> str:
     after = learn(made.provider, reply.status_code, content, decode(made.body))
     if after is None:
         return ""
-    _learned[choice.target.url, choice.model] = (choice.target.provider.of(choice.model), after)
+    before = plain(choice.target.provider.of(choice.model))
+    _learned[choice.target.url, choice.model] = before, after
     while len(_learned) > KEPT:
         del _learned[next(iter(_learned))]
     lesson = told(made.provider, after)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from mitmproxy.http import HTTPFlow
 
 from addons import config, demo, keys, models, transport
+from addons.line import PORT
 from addons.routes import OPENAI
 from addons.settings import Settings
 from translate import BadRequest, Provider
@@ -37,19 +38,20 @@ def target(flow: HTTPFlow) -> Target:
 
 def at_port(flow: HTTPFlow) -> str | None:
     """The provider that has the port to itself at which this request came in."""
-    port = flow.client_conn.sockname[1]
+    port = flow.metadata.get(PORT) or flow.client_conn.sockname[1]
     return next((name for name, own in config.settings().ports if own == port), None)
 
 
 def named(name: str) -> Target:
     """A provider at its usual place, with its usual key. Raises BadRequest without a place."""
     provider, settings = config.providers()[name], config.settings()
-    if name == settings.provider and settings.upstream:
-        return Target(fitting(provider), settings.upstream, settings.api_key.get_secret_value())
-    if not provider.base_urls:
+    home = name == settings.provider
+    url = settings.upstream if home else ""
+    if not url and not provider.base_urls:
         raise BadRequest(f"{provider.title} has no base_urls in its table, so it cannot be reached")
-    url = provider.base_urls[0]
-    return Target(fitting(provider), url, usual_key(provider, url))
+    url = url or provider.base_urls[0]
+    key = settings.api_key.get_secret_value() if home else ""
+    return Target(fitting(provider), url, key or usual_key(provider, url))
 
 
 def ready(to: Target) -> bool:

@@ -92,7 +92,8 @@ def ports(value: object, info: ValidationInfo) -> object:
         return found
     made: list[tuple[str, int]] = []
     for name, port in found.items():
-        chosen = str(port or known(info)[provider_name(name, info)].port or "")
+        reachable(name, info)
+        chosen = str(port or known(info)[name].port or "")
         if not chosen:
             raise ValueError(f"{name} has no port of its own; say {name}:4460, or any other")
         if not chosen.isdigit():

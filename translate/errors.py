@@ -71,6 +71,7 @@ OVERFLOW = re.compile(
     r"|too many (input )?tokens|(prompt|input) (is )?too long|model token limit|total message size"
     r"|exceeds? the (available |model'?s )?(max\w* )?context|prompt exceeds max length"
     r"|(input|prompt) tokens? .{0,40}exceed|reduce the length|range of input length"
+    r"|exceed context limit|longer than the maximum model length|must have less than \d+ tokens"
     r"|inputs` tokens \+ `max_new_tokens",
     re.I,
 )

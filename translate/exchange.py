@@ -11,9 +11,11 @@ from translate.compaction import ToCompaction
 from translate.errors import IN_STREAM, BadRequest, Failure, failure, no_previous
 from translate.events import Event, Machine
 from translate.kept import ENDINGS, Kept
+from translate.omit import omit
 from translate.provider import Dialect, Provider
 from translate.responses_to_responses import ResponsesToResponses
 from translate.tools import ToolMap
+from translate.turns import NO_OUTPUT
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Exchange:
         machine = crossing.machine
         if compaction.triggered(asked.items):
             body = compaction.to_summary(body, provider, self.dropped)
+            omit(body, provider, [])
             machine = partial(ToCompaction, hears=machine)
         self.body = codec.dumps(body)
         self.headers = parameters.headers(asked, provider)
@@ -153,7 +156,7 @@ class Exchange:
         provider = self.provider.model_copy(update={"dialect": "chat"})
         told = asked.model_copy(update={"input": items})
         body = request.to_chat(told, provider, self.model, ToolMap([], provider))
-        while body["messages"][-1]["role"] == "tool":  # made up for calls that are still to run
+        while body["messages"][-1].get("content") == NO_OUTPUT:  # of calls that are still to run
             body["messages"].pop()
         return {name: body[name] for name in ("messages", "tools") if name in body}
 

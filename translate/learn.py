@@ -27,18 +27,30 @@ RANGE = re.compile(
     r"|too (large|small|high|low|long|many)|maximum|minimum|range of|exceed",
     re.I,
 )
-NEEDED = frozenset({"model", "messages", "input", "tools", "stream", "store"})
-MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
-ITEM = frozenset({"type", "role", "content", "call_id", "name", "arguments", "input", "output"})
-FUNCTION = frozenset({"type", "name", "description", "parameters"})
-THINKING = re.compile(r"(reasoning_content|reasoning)\W.{0,80}(missing|passed back|required)", re.I)
+# Content, and what says how to read it: never left out.
+NEEDED = frozenset(
+    {"model", "messages", "input", "tools", "stream", "store", "instructions", "prompt", "text"}
+)
+# Inside messages, items and tools only these may go: of anything else a word in a sentence of the
+# provider's is no proof that it means the field.
+SPARE = {
+    "messages": ("name", "reasoning", "reasoning_content", "reasoning_details", "refusal"),
+    "input": ("phase", "status"),
+    "tools.function": ("strict",),
+    "tools": ("strict",),
+}
+THINKING = re.compile(
+    r"\b(reasoning_content)\W.{0,80}(?:missing|passed back|required)"
+    r"|\b(reasoning)\b[^.]{0,40}(?:missing|passed back)[^.]{0,40}(?:message|assistant)",
+    re.I,
+)
 
 
 def learn(provider: Provider, status: int, reply: bytes, sent: Json) -> Provider | None:
     """The profile for asking again, after this reply to this body; None: nothing to learn."""
     if status not in (400, 422) or failure("", status, reply).code != "invalid_prompt":
         return None
-    said = f"{said_by(reply)} {_param(reply)}"
+    said = f"{said_by(reply)}\n{_param(reply)}"
     for lesson in (_thinking, _role, _max_tokens, _tool_choice, _format, _field):
         if change := lesson(said, provider, sent):
             return provider.model_copy(update={**change, "models": {}})
@@ -59,10 +71,9 @@ def told(before: Provider, after: Provider) -> str:
 
 def _thinking(said: str, provider: Provider, sent: Json) -> Change | None:
     """Kimi and DeepSeek behind a gateway that no table knows."""
-    found = THINKING.search(said)
-    if not found or (name := found[1].lower()) == provider.reasoning_back:
-        return None
-    return {"reasoning_back": name}
+    found = THINKING.search(said) if provider.dialect == "chat" else None
+    name = (found[1] or found[2]).lower() if found else provider.reasoning_back
+    return {"reasoning_back": name} if name != provider.reasoning_back else None
 
 
 def _role(said: str, provider: Provider, sent: Json) -> Change | None:
@@ -109,8 +120,12 @@ def _field(said: str, provider: Provider, sent: Json) -> Change | None:
     """A field that we sent, that the provider names, and that is not the content itself."""
     if not REFUSED.search(said) or RANGE.search(said):
         return None
-    named = [(at.start(), path) for path in _paths(sent) if (at := _names(path, said))]
-    return {"omits": provider.omits | {min(named)[1]}} if named else None
+    words, _, param = said.rpartition("\n")
+    for text in (param, words):  # the field that is named apart is the one that is meant
+        named = [(at.start(), path) for path in _paths(sent) if (at := _names(path, text))]
+        if named:
+            return {"omits": provider.omits | {min(named)[1]}}
+    return None
 
 
 def _names(path: str, said: str) -> re.Match[str] | None:
@@ -124,14 +139,14 @@ def _paths(sent: Json) -> Iterator[str]:
     """The fields of a body that it can do without, as `Provider.omits` has them."""
     yield from sorted(sent.keys() - NEEDED)
     tools = sent.get("tools", ())
-    for place, kept, found in (
-        ("messages", MESSAGE, sent.get("messages", ())),
-        ("input", ITEM, sent.get("input", ())),
-        ("tools.function", FUNCTION, [tool["function"] for tool in tools if "function" in tool]),
-        ("tools", FUNCTION, [tool for tool in tools if "function" not in tool]),
+    for place, found in (
+        ("messages", sent.get("messages", ())),
+        ("input", sent.get("input", ())),
+        ("tools.function", [tool["function"] for tool in tools if "function" in tool]),
+        ("tools", tools),
     ):
-        names = {name for one in found for name in one} - kept
-        yield from (f"{place}.{name}" for name in sorted(names))
+        names = {name for one in found for name in one}
+        yield from (f"{place}.{name}" for name in SPARE[place] if name in names)
 
 
 def _param(reply: bytes) -> str:

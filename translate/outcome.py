@@ -111,16 +111,16 @@ def _timed(timings: object) -> dict[str, Any]:
 # so many tokens, whatever its size (https://platform.openai.com/docs/guides/images-vision).
 BYTES = 4
 PICTURE = 1_500
-PICTURES = ("image_url", "input_image")
+MEDIA = ("image_url", "input_image", "file", "input_file", "input_audio")
 
 
 def tokens(message: dict[str, Any]) -> int:
     """An estimate of what a message, an item or a tool costs."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    pictures = [one for one in parts if isinstance(one, dict) and one.get("type") in PICTURES]
-    size = len(codec.dumps(message)) - sum(len(codec.dumps(picture)) for picture in pictures)
-    return size // BYTES + len(pictures) * PICTURE
+    lists = (part for part in (message.get("content"), message.get("output")))
+    parts = [part for found in lists if isinstance(found, list) for part in found]
+    media = [one for one in parts if isinstance(one, dict) and one.get("type") in MEDIA]
+    size = len(codec.dumps(message)) - sum(len(codec.dumps(one)) for one in media)
+    return size // BYTES + len(media) * PICTURE
 
 
 def estimate(sent: bytes, came: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -130,6 +130,8 @@ def estimate(sent: bytes, came: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """
     body = codec.loads(sent)
     asked = [*body.get("messages", ()), *body.get("input", ()), *body.get("tools", ())]
+    if told := body.get("instructions"):
+        asked.append({"content": told})
     usage = {
         "prompt_tokens": sum(map(tokens, asked)),
         "completion_tokens": sum(tokens({**item, "encrypted_content": None}) for item in came),

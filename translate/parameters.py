@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from operator import add, or_
 from typing import Any
 
 from translate import codec, logprobs
@@ -44,8 +45,9 @@ def to_responses(request: ResponsesRequest, provider: Provider, tools: ToolMap) 
                 tools.dropped.append(name)
             continue
         for field, said in made.items():
-            inner = body.get(field, {}) if field in OBJECTS else {}
-            body[field] = inner | said if field in OBJECTS else said
+            known: Any = body.get(field)
+            together = field in TOGETHER and known is not None
+            body[field] = TOGETHER[field](known, said) if together else said
     return body
 
 
@@ -135,8 +137,8 @@ def _choice(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json |
 
 
 def _parallel(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    # true is every provider's default; said only where it changes something
-    return {name: False} if value is False and tools.declared else None
+    # said only where it changes something
+    return {name: value} if value is provider.one_call and tools.declared else None
 
 
 def _format(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
@@ -240,8 +242,14 @@ def _include(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
     return {name: [REASONING, *value]}
 
 
-OBJECTS = frozenset({"reasoning", "text"})
+def _include_logprobs(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return {"include": [name]}
+
+
+# Fields to which several parameters belong.
+TOGETHER: dict[str, Callable[[Any, Any], Any]] = {"reasoning": or_, "text": or_, "include": add}
 RESPONSES: Table = {
+    logprobs.ASKED: _include_logprobs,
     "prompt_cache_key": _cache_key,
     "include": _include,
     "reasoning.context": _inner,

@@ -116,6 +116,7 @@ class Speech:
     def close(self, item: Item | None, end: Outcome) -> None:
         for name in ("summary", "content"):
             parts = (item or {}).get(name)
+            parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
             for part in parts if isinstance(parts, list) else []:
                 self._told(part)
         made = {**self._item}
@@ -137,6 +138,8 @@ class Speech:
 
     def _told(self, whole: Any) -> None:
         """A part of the whole item: the text that has grown to it, or one never heard of."""
+        if isinstance(whole, dict) and whole.get("type") == "text":  # Chat's name for it
+            whole = {"annotations": [], **whole, "type": TEXT.type}
         part = PARTS.get(str(whole.get("type"))) if isinstance(whole, dict) else None
         said = str(whole.get(part.text) or "") if part else ""
         if part is None or not said:

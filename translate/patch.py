@@ -75,9 +75,12 @@ def _strings(value: Any) -> list[str]:
     return []
 
 
+LAST = re.compile(rf"(?:^|(?<=\\n)|(?<=\\r)){re.escape(END)}", re.M)  # also an escaped line
+
+
 def _bare(text: str) -> str:
     """What stands from the first mark to the last, without what was written around it."""
-    start, end = text.find(BEGIN), text.rfind(END)
+    start, end = text.find(BEGIN), _end(text)
     inside = text[start + len(BEGIN) : end] if start < end else text[start + len(BEGIN) :]
     if "\n" not in inside:  # escaped once too often
         inside = codec.unquoted(re.sub(r'\\.|"', _escaped, inside))
@@ -85,6 +88,14 @@ def _bare(text: str) -> str:
     while lines and lines[-1] in BEHIND:
         lines.pop()
     return "\n".join([BEGIN, *lines, END, ""])
+
+
+def _end(text: str) -> int:
+    """Where the last mark begins; inside a line it is a part of that line."""
+    found = [
+        at.start() for at in re.finditer(rf"(?:^|(?<=\\n)|(?<=\\r)){re.escape(END)}", text, re.M)
+    ]
+    return found[-1] if found else -1
 
 
 def _escaped(found: re.Match[str]) -> str:

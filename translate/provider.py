@@ -183,6 +183,9 @@ class Provider(Data):
         description="Types of tools that a responses upstream takes beside plain functions; they, "
         "their calls and outputs pass as they are. `*`: all, and so does the order of the input.",
     )
+    one_call: bool = Field(
+        False, description="Whether it makes one call at a time unless told otherwise."
+    )
     tool_choices: frozenset[Form] = Field(
         frozenset({"none", "required", "function"}),
         description="Forms of `tool_choice` beside `auto`. One function is else required by "

@@ -137,19 +137,30 @@ class Items(Messages):
     talk: Flat
 
     def _item(self, position: int, item: Item) -> None:
+        item = {name: value for name, value in item.items() if name != PRIVATE}
         if item.get("type") in MENDED or not self._native(item):
             super()._item(position, item)
         elif self.provider.native("*"):
-            self._keep({name: value for name, value in item.items() if name != PRIVATE})
+            self._keep(self._offered(item))
         elif item["type"] in BY_CALL:
             answer = self._answers.get(position)
             self.tools.ids.add(call_id(item))
-            output = None if answer is None else self.items[answer]
+            output = None if answer is None else {**self.items[answer]}
+            if output:
+                output.pop(PRIVATE, None)
             self.talk.keep_call(position, item, output)
         elif item["type"] in OUTPUTS:
             self._heard(position, item)
         else:
             self._keep(item)
+
+    def _offered(self, item: Item) -> Item:
+        """An item without the tools in it that are switched off."""
+        tools = item.get("tools")
+        if not isinstance(tools, list) or not self.provider.tools_off:
+            return item
+        scoped = [self.tools.offered(tool) for tool in tools]
+        return {**item, "tools": [one for one in scoped if not self.tools.is_off(one)]}
 
     def _native(self, item: Item) -> bool:
         kind = str(item.get("type"))

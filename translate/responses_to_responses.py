@@ -6,7 +6,7 @@ text of deltas and the whole items. From these the client's events are made anew
 
 from typing import Any
 
-from translate import codec
+from translate import codec, reasoning
 from translate.errors import Failure, failure
 from translate.events import Event, Events, Item
 from translate.outcome import (
@@ -16,6 +16,7 @@ from translate.outcome import (
     TOO_LONG,
     Outcome,
     estimate,
+    shortened,
     usage_of_responses,
 )
 from translate.passing import FORMS, OPENING, Growing, Upstream, growing
@@ -117,9 +118,9 @@ class ResponsesToResponses:
         """The open item of this type that an event belongs to: by place, by id, or the last."""
         place, given = event.get("output_index"), given or event.get("item_id")
         alike = [(key, one) for key, one in self._open.items() if type in ("", one.type)]
-        if isinstance(place, int):
-            return next(((key, one) for key, one in alike if key == place), None)
         named = [(key, one) for key, one in alike if given and one.given == given]
+        if isinstance(place, int) and not named:
+            return next(((key, one) for key, one in alike if key == place), None)
         return next(iter(reversed(named or alike)), None)
 
     def _text(self, name: str, step: str, event: Event) -> None:
@@ -160,12 +161,33 @@ class ResponsesToResponses:
         self._rest(output if isinstance(output, list) else [])
         for one in self._open.values():
             one.close(None, end)
+        if end is COMPLETED and said.get("end_turn") is not False and not self._answered():
+            self._fail(Failure(502, "server_error", f"{self._title} sent an empty reply"))
+            return
         self.ended = end
-        items = [item for item in self._events.items if item is not None]
+        items = self._items()
         usage = self.response["usage"] or estimate(self._sent, items)
+        if far := shortened(self._sent, usage):
+            self._upstream.tools.dropped.append(
+                "input (it read {} of about {} tokens)".format(*far)
+            )
         kept = {name: said[name] for name in KEPT if name in said}
         details = {"reason": end.reason} if end.reason else None
         self._events.end(end.status, incomplete_details=details, usage=usage, **kept)
+
+    def _items(self) -> list[Item]:
+        return [item for item in self._events.items if item is not None]
+
+    def _answered(self) -> bool:
+        """Whether the turn has something to show. Thinking alone is shown as its answer, as for a
+        Chat upstream."""
+        if any(item["type"] != "reasoning" for item in self._items()):
+            return True
+        if thought := reasoning.thoughts(self._items()):
+            part = {"type": "output_text", "text": thought, "annotations": []}
+            item = {"type": "message", "content": [part]}
+            growing(self._upstream, item).close(item, COMPLETED)
+        return bool(thought)
 
     def _rest(self, output: list[Any]) -> None:
         """Items that were told at the end only, or whose own end was not told."""

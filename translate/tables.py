@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
@@ -53,9 +54,16 @@ def _over(base: Json, own: Json) -> Json:
     if isinstance(patterns, dict) and (known or patterns):
         said = {key: value for key, value in own.items() if key != "models"}
         told = {pattern: _merged(fields, said) for pattern, fields in known.items()}
-        mine = {pattern: _merged(told.get(pattern, {}), patterns[pattern]) for pattern in patterns}
+        mine = {name: _merged(_fitting(name, told), fields) for name, fields in patterns.items()}
         made["models"] = mine | {p: fields for p, fields in told.items() if p not in mine}
     return made
+
+
+def _fitting(name: str, told: Json) -> Json:
+    """What we say of these models: by the same pattern, or by the first that fits their name."""
+    fits = (fields for pattern, fields in told.items() if fnmatchcase(name, pattern))
+    found: Json = told.get(name) or next(fits, {})
+    return found
 
 
 def _merged(under: Any, over: Any) -> Any:

@@ -56,7 +56,8 @@ class ToolMap:
             if off := self._off(tool, namespace):
                 self.dropped.append(f"tools[{off}] (switched off)")
             elif not namespace and self._provider.native(str(tool.get("type"))):
-                self.native += [tool] if tool not in self.native else []
+                kept = self.offered(tool)
+                self.native += [kept] if kept not in self.native else []
             elif kind is None:
                 own = self._provider.web_search if self._provider.dialect == "chat" else None
                 found = search.to_chat(tool, own, self.dropped)
@@ -72,6 +73,16 @@ class ToolMap:
         whole = f"{namespace}.{name}" if namespace else name
         off = self._provider.tools_off
         return whole if any(fnmatchcase(x, y) for x in (name, whole) for y in off) else None
+
+    def is_off(self, tool: Tool) -> bool:
+        return self._off(tool, "") is not None
+
+    def offered(self, tool: Tool) -> Tool:
+        """A namespace that passes as it is, without the tools that are switched off."""
+        inner, name = tool.get("tools"), str(tool.get("name") or "")
+        if not isinstance(inner, list) or not self._provider.tools_off:
+            return tool
+        return {**tool, "tools": [one for one in inner if not self._off(one, name)]}
 
     def _declare(self, entry: Entry, tool: Tool) -> None:
         if entry in self._names:

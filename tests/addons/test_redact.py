@@ -203,3 +203,20 @@ def test_plain_words_stay() -> None:
     assert redact.mask("Basic abc") == f"Basic {MASK}"
     assert redact.mask("abc def") == f"abc {MASK}"
     assert redact.mask("abc") == MASK
+
+
+@bounded
+async def test_a_key_that_the_provider_says_again_stays_here() -> None:
+    def refuses(call: Call) -> None:
+        said = {"error": {"message": f"Incorrect API key provided: {KEY}"}}
+        call.reply(401, json.dumps(said).encode())
+
+    watch = Watch()
+    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Redact(), Demo()]
+    async with upstream(refuses) as above:
+        chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", "relay_api_key": KEY}
+        async with proxy(*chain, watch, **chosen) as (_, port):
+            answer = await asked(port, "/backend-api/codex/responses")
+    assert answer.status == 400
+    assert MASK in answer.body.decode() and KEY not in answer.body.decode()
+    assert KEY not in watch.shown[-1]

@@ -13,7 +13,7 @@ def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     port = bindable(0)
-    options = ["--listen-port", str(port)]
+    options = ["--listen-port", str(port), "--set", "relay_api_key=key-by-option"]
     with mitmdump(tmp_path, *options, root=tmp_path, CODEX_RELAY_ISOLATE="on") as running:
         try:
             assert "codex-relay" in page(port)
@@ -26,7 +26,7 @@ def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
         finally:
             running.terminate()
         output, _ = running.communicate(timeout=30)
-    assert "Traceback" not in output
+    assert "Traceback" not in output and "key-by-option" not in output
     assert "error" not in output.lower()
 
 

@@ -162,7 +162,7 @@ async def test_a_port_of_its_own_keeps_to_its_provider(tmp_path: Path) -> None:
             assert (await it.ask(asked, at=it.own)).status == 200
         assert [name for name, _, _ in it.asked()] == ["two"] * 5
         models = [model for _, model, _ in it.asked()]
-        assert models == ["small", "two-default", "path/model", "big", "two-default"]
+        assert models == ["small", "two-default", "path/model", "two-default", "two-default"]
 
 
 def test_the_catalog_has_the_models_of_all(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import Json, carry, provider, sent
+from tests.translate.support import PROVIDERS, Json, carry, provider, sent
 from translate import Provider, learn, told
 
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}
@@ -206,3 +206,30 @@ def test_what_was_learned_holds_for_the_model_alone() -> None:
     )
     assert better and better.of("big-1") is better
     assert not better.images and better.omits == {"seed", "temperature"}
+
+
+CONTENT = [
+    error("Invalid schema for function 'x'", param="input[0].tools[0].tools[1].parameters"),
+    error("Unsupported parameter: 'instructions'"),
+    error("Invalid parameter (request id: 2026)"),
+    error("expected text, unknown type"),
+    error("Invalid date format"),
+    error("Item 'rs_1' of type 'reasoning' was provided without its required following item."),
+    error("For reasoning models max_output is required"),
+]
+
+
+@pytest.mark.parametrize("reply", CONTENT)
+@pytest.mark.parametrize("to", ["openai", "generic"])
+def test_content_is_never_left_out(reply: bytes, to: str) -> None:
+    items = [
+        {"type": "additional_tools", "tools": [TOOL]},
+        {"role": "user", "content": "Hi.", "id": "msg_1"},
+    ]
+    body = json.loads(carry(input=items, to=PROVIDERS[to], instructions="Be brief.").body)
+    assert learn(PROVIDERS[to], 400, reply, body) is None
+
+
+def test_the_field_that_is_named_apart_is_the_one_that_is_meant() -> None:
+    better = after(error("temperature and seed: invalid", param="presence_penalty"))
+    assert better and better.omits == {"presence_penalty"}

@@ -448,3 +448,10 @@ def test_input_that_was_cut_off_in_silence_is_noticed() -> None:
     crossing = carry(input="word " * 12_000)
     crossing.feed(stream(chunk("stop", content="Hi."), {"choices": [], "usage": usage}))
     assert crossing.dropped == ["input (it read 4096 of about 15007 tokens)"]
+
+
+def test_estimate_counts_instructions_and_no_bytes_of_pictures_in_outputs() -> None:
+    url = "data:image/png;base64," + "A" * 400_000
+    output = {"type": "function_call_output", "output": [{"type": "input_image", "image_url": url}]}
+    sent = json.dumps({"instructions": "word " * 400, "input": [output]}).encode()
+    assert 1_900 < estimate(sent, [])["input_tokens"] < 2_200

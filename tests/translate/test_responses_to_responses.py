@@ -273,3 +273,45 @@ def test_any_events_make_a_well_formed_reply(events: list[Json], input: Any, to:
     crossing = carry(to=to, tools=TOOLS, input=input)
     wire = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
     well_formed(events_of(crossing.feed(wire) + crossing.feed(b"")))
+
+
+def test_thinking_alone_is_shown_as_the_answer() -> None:
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "42."}]}
+    events = told(added(thought), done(thought), COMPLETED)
+    *_, item = events[-1]["response"]["output"]
+    assert (item["type"], item["content"][0]["text"]) == ("message", "42.")
+
+
+def test_reply_with_nothing_fails() -> None:
+    [*_, end] = told(COMPLETED)
+    assert "empty" in end["response"]["error"]["message"]
+    goes_on = {**COMPLETED, "response": {"status": "completed", "end_turn": False}}
+    assert told(goes_on)[-1]["type"] == "response.completed"
+
+
+def test_input_that_was_cut_off_is_noticed() -> None:
+    crossing = carry(to=NATIVE, input="word " * 12_000)
+    usage = {"input_tokens": 2048, "output_tokens": 1}
+    ending = {"type": "response.completed", "response": {"status": "completed", "usage": usage}}
+    wire = "".join(f"data: {json.dumps(one)}\n\n" for one in (done(message("Hi.")), ending))
+    lawful(crossing.feed(wire.encode()) + crossing.feed(b""))
+    assert crossing.dropped[-1].startswith("input (it read 2048 of about 15")
+
+
+def test_text_under_another_name_arrives() -> None:
+    for content in ("Hi.", [{"type": "text", "text": "Hi."}]):
+        events = told(done({"type": "message", "role": "assistant", "content": content}), COMPLETED)
+        [item] = events[-1]["response"]["output"]
+        assert item["content"][0]["text"] == "Hi."
+
+
+def test_calls_on_one_place_are_told_apart_by_their_ids() -> None:
+    one, two = call("f", '{"a":1}', id="1", call_id="x"), call("f", '{"b":2}', id="2", call_id="y")
+    begun = [{**item, "arguments": ""} for item in (one, two)]
+    events = told(
+        *[added(item, output_index=0) for item in begun],
+        *[done(item, output_index=0) for item in (one, two)],
+        COMPLETED,
+    )
+    found = [(item["call_id"], item["arguments"]) for item in events[-1]["response"]["output"]]
+    assert found == [("x", '{"a":1}'), ("y", '{"b":2}')]

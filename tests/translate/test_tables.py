@@ -81,3 +81,21 @@ def test_tools_that_are_off() -> None:
     ):
         names = [tool["function"]["name"] for tool in sent(to=to, tools=tools)["tools"]]
         assert names == ["read", "tool_search"]
+
+
+def test_tools_that_are_off_are_off_where_namespaces_pass_whole() -> None:
+    to = providers(OURS, {"openai": {"tools_off": ["mcp__x.read", "view_*"]}})["openai"]
+    inner = [{"type": "function", "name": name} for name in ("read", "write")]
+    scope = {"type": "namespace", "name": "mcp__x", "description": "", "tools": inner}
+    more = {"type": "additional_tools", "tools": [scope, {"type": "function", "name": "view_a"}]}
+    body = sent(to=to, tools=[scope], input=[more, {"role": "user", "content": "Hi."}])
+    left = {**scope, "tools": inner[1:]}
+    assert body["tools"] == [left]
+    assert body["input"][0]["tools"] == [left]
+
+
+def test_a_users_model_keeps_what_is_known_of_its_kind() -> None:
+    over = {"models": {"kimi-k2.6": {"context_window": 262_144}}}
+    made = providers(OURS, {"kimi": over})["kimi"].of("kimi-k2.6")
+    assert made.context_window == 262_144
+    assert made.efforts == providers(OURS)["kimi"].of("kimi-k2.6").efforts
