@@ -158,6 +158,8 @@ def test_replay_is_declined_and_resend_is_not(
     expect(row.locator(".col-status")).to_have_text("200")
     expect(screen.read(row, "Response")).to_contain_text("I write it.")
 
+    screen.command(command[0].replace("resend", "diff"))
+    expect(screen.page.get_by_text("no difference")).to_be_visible()
     provider.reply(say("Once more."))
     screen.command(command[0])
     expect(screen.clients).to_have_count(3)
