@@ -24,7 +24,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests import native_replies, strict_responses
-from tests.replies import DEEPSEEK, Die, Error, Part, Pause, Reply, Style, completion, error, stream
+from tests.replies import (
+    DEEPSEEK,
+    Die,
+    Error,
+    Hold,
+    Part,
+    Pause,
+    Reply,
+    Style,
+    completion,
+    error,
+    stream,
+)
 from tests.strict_chat import Rules, leak, refusal
 
 NATIVE = "/v1/responses"
@@ -312,6 +324,8 @@ class _Handler(BaseHTTPRequestHandler):
             match step:
                 case Pause(seconds):
                     self._sleep(seconds)
+                case Hold(go_on):
+                    go_on.wait(30)
                 case Die():
                     self._die(step)
                     return

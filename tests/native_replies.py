@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.replies import Call, Die, Pause, Raw, Reply, Say, Think
+from tests.replies import Call, Die, Hold, Pause, Raw, Reply, Say, Think
 
 Json = dict[str, Any]
 USAGE = {  # without its total, as some send it
@@ -15,14 +15,14 @@ USAGE = {  # without its total, as some send it
 }
 
 
-def stream(model: str, reply: Reply) -> Iterator[bytes | Pause | Die]:
+def stream(model: str, reply: Reply) -> Iterator[bytes | Pause | Hold | Die]:
     """A reply on the wire; nothing comes after a `Die`."""
     yield _event("response.created", response=_response(model, "in_progress", []))
     items: list[Json] = []
     for part in reply.parts:
         if isinstance(part, Raw):
             yield part.data
-        elif isinstance(part, Pause | Die):
+        elif isinstance(part, Pause | Hold | Die):
             yield part
         elif item := _item(part, len(items), reply):
             yield from _grown(item, part, len(items), reply.style.piece)

@@ -4,6 +4,7 @@ or another spells it."""
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 
@@ -27,6 +28,13 @@ class Call:
 @dataclass(frozen=True)
 class Pause:
     seconds: float
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The reply goes on when the test lets it, after 30 s at the latest."""
+
+    go_on: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Error:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Part = Say | Think | Call | Pause | Raw | Finish | Die | Error
+Part = Say | Think | Call | Pause | Hold | Raw | Finish | Die | Error
 CUT, RST = Die(reset=False), Die(reset=True)
 
 
@@ -148,7 +156,7 @@ class Reply:
     number: int = 0  # of the reply, for its ids
 
 
-def stream(model: str, reply: Reply, wants_usage: bool) -> Iterator[bytes | Pause | Die]:
+def stream(model: str, reply: Reply, wants_usage: bool) -> Iterator[bytes | Pause | Hold | Die]:
     """A reply as its style streams it."""
     style = reply.style
     if style.comments:
@@ -159,7 +167,7 @@ def stream(model: str, reply: Reply, wants_usage: bool) -> Iterator[bytes | Paus
             yield _event(model, style, {"delta": role | part, "finish_reason": None})
         elif isinstance(part, Raw):
             yield part.data
-        elif isinstance(part, Pause | Die):
+        elif isinstance(part, Pause | Hold | Die):
             yield part
         if isinstance(part, Die):
             return
