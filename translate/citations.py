@@ -1,4 +1,4 @@
-"""The sources of a text: annotations and citations in Chat → annotations of Responses.
+"""The sources of a text: annotations and citations in Chat ⇄ annotations of Responses.
 
 OpenAI, OpenRouter and Groq send `annotations` in the delta or message, with their place in the
 text (https://openrouter.ai/docs/guides/features/server-tools/web-search); xAI and Perplexity a bare
@@ -55,6 +55,21 @@ def to_responses(source: Json, offset: int, length: int) -> Json:
         "start_index": start - offset if inside and start is not None else length,
         "end_index": end - offset if inside and end is not None else length,
     }
+
+
+def to_chat(annotation: Any, offset: int) -> Json | None:
+    """The same of a text that begins at `offset`; None for what Chat has no form for."""
+    source = _citation(annotation)
+    if source is None:
+        return None
+    start, end = _place(source.get("start_index")), _place(source.get("end_index"))
+    cited = {
+        "url": source["url"],
+        "title": str(source.get("title") or source["url"]),
+        "start_index": offset + (start or 0),
+        "end_index": offset + (end or 0),
+    }
+    return {"type": "url_citation", "url_citation": cited}
 
 
 def _place(value: Any) -> int | None:

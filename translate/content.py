@@ -1,4 +1,4 @@
-"""Message parts: Responses → Chat, and what happens to media in tool outputs.
+"""Message parts, both ways, and what happens to media in tool outputs.
 
 Sources: https://developers.openai.com/api/reference/resources/responses (input parts) and
 https://platform.openai.com/docs/api-reference/chat/create (messages).
@@ -71,6 +71,20 @@ def _audio(part: Part) -> Part | None:
 
 
 MEDIA = {"input_image": _image, "input_file": _file, "input_audio": _audio}
+
+
+def part_to_responses(part: Part) -> Part:
+    """The inverse, for parts that are no assistant's."""
+    match part["type"]:
+        case "text":
+            return {"type": "input_text", "text": part["text"]}
+        case "image_url":
+            image = part["image_url"]
+            detail = image.get("detail", "auto")
+            return {"type": "input_image", "image_url": image["url"], "detail": detail}
+        case "file":
+            return {"type": "input_file", **part["file"]}
+    return part
 
 
 def plain(parts: list[Part]) -> str | list[Part]:

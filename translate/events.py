@@ -12,8 +12,11 @@ Item = dict[str, Any]
 class Machine(Protocol):
     """What carries a reply over: the upstream's pieces in, events out."""
 
-    ended: Outcome | None
-    failure: Failure | None
+    @property
+    def ended(self) -> Outcome | None: ...
+
+    @property
+    def failure(self) -> Failure | None: ...
 
     @property
     def response(self) -> Item: ...

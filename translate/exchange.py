@@ -6,13 +6,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from translate import codec, compaction, parameters, repair, request, responses, sse
+from translate.ask import Asked
 from translate.chat_to_responses import ChatToResponses
+from translate.clients import CLIENTS, Client
 from translate.compaction import ToCompaction
-from translate.errors import IN_STREAM, BadRequest, Failure, failure, no_previous
+from translate.errors import BadRequest, Failure, failure, no_previous
 from translate.events import Event, Machine
 from translate.kept import ENDINGS, Kept
 from translate.omit import omit
 from translate.provider import Dialect, Provider
+from translate.responses_to_chat import ResponsesToChat
 from translate.responses_to_responses import ResponsesToResponses
 from translate.tools import ToolMap
 from translate.turns import NO_OUTPUT
@@ -63,6 +66,7 @@ class Crossing(NamedTuple):
 CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
     ("responses", "chat"): Crossing(request.to_chat, ChatToResponses),
     ("responses", "responses"): Crossing(repair.to_responses, ResponsesToResponses),
+    ("chat", "responses"): Crossing(repair.to_responses, ResponsesToChat),
 }
 
 
@@ -82,17 +86,19 @@ def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Wa
     if (crossing := CROSSINGS.get((client, provider.dialect))) is None:
         raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
     try:
-        return form(responses.read(body), replace(way, provider=provider), crossing)
+        wire = CLIENTS[client]
+        return form(wire.read(body), replace(way, provider=provider), crossing, wire)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
 
 class Exchange:
-    """A Responses client and its upstream."""
+    """A client and its upstream."""
 
     keeps = True  # what it answers is a response
 
-    def __init__(self, asked: responses.ResponsesRequest, way: Way, crossing: Crossing) -> None:
+    def __init__(self, read: Asked, way: Way, crossing: Crossing, client: Client) -> None:
+        asked = read.request
         provider, model = way.provider, way.model
         if asked.previous_response_id and way.history is None:
             raise no_previous(asked.previous_response_id)
@@ -103,7 +109,8 @@ class Exchange:
         self.model = model
         self.asked = asked.model
         self.streaming = bool(asked.stream)
-        self.dropped = list(way.lost)
+        self.dropped = [*way.lost, *read.dropped]
+        self._client = client
         self._clock = way.clock
         self._keep = way.keep if self.keeps and asked.store is not False else None
         self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
@@ -113,8 +120,9 @@ class Exchange:
         asked = asked.model_copy(update={"input": items, **stored})
         self._asked = asked
         tools = ToolMap(self.dropped, provider)
-        body = crossing.body(asked, provider, model, tools, len(before))
-        machine = crossing.machine
+        body = _carried(read.said, crossing, asked, provider, model, tools, len(before))
+        self.dropped[:] = map(read.said, self.dropped)
+        machine: Callable[..., Machine] = partial(crossing.machine, **read.reply)
         if compaction.triggered(asked.items):
             body = compaction.to_summary(body, provider, self.dropped)
             omit(body, provider, [])
@@ -127,20 +135,19 @@ class Exchange:
 
     def feed(self, data: bytes) -> bytes:
         """Upstream bytes in, client bytes out; b"" in means that the upstream ended. Total."""
-        return _wire(self._events(data))
+        return self._wire(self._events(data))
 
     def whole(self, data: bytes) -> Reply:
         """The reply for a client that asked for no stream, from the upstream's whole body."""
-        self._events(data)
-        self._events(b"")
+        events = self._events(data) + self._events(b"")
         if why := self._machine.failure:
             return Reply(why.status, why.headers, why.body, b"")
         headers = {"content-type": "application/json"}
-        return Reply(200, headers, codec.dumps(self._answer()), b"")
+        return Reply(200, headers, codec.dumps(self._answer(events)), b"")
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, events: list[Event]) -> dict[str, Any]:
         """What a client that asked for no stream gets."""
-        return self._machine.response
+        return self._client.answer(events)
 
     @property
     def response(self) -> dict[str, Any]:
@@ -162,7 +169,7 @@ class Exchange:
 
     def heartbeat(self) -> bytes:
         """An event that keeps a streaming client from giving up; b"" for any other."""
-        return _wire(self._machine.heartbeat()) if self.streaming else b""
+        return self._wire(self._machine.heartbeat()) if self.streaming else b""
 
     def fail(self, status: int, body: bytes, retry_after: str | None) -> Reply:
         """The upstream's error reply in the client's dialect."""
@@ -172,7 +179,7 @@ class Exchange:
         """The events that end a stream whose upstream died; b"" if it had ended."""
         events = self._machine.lost(self._lost(reason))
         self._ended()
-        return _wire(events)
+        return self._wire(events)
 
     def unreachable(self, reason: str) -> Reply:
         """The upstream could not be reached at all."""
@@ -182,10 +189,14 @@ class Exchange:
         return Failure(502, "server_error", f"{self.provider.title} was lost: {reason}")
 
     def _failed(self, why: Failure) -> Reply:
-        event = _wire(self._machine.fail(why))
-        if self.streaming and why.code in IN_STREAM:
+        event = self._wire(self._machine.fail(why))
+        if self.streaming and why.code in self._client.in_stream:
             return Reply(200, {"content-type": "text/event-stream"}, event, event)
         return Reply(why.status, why.headers, why.body, event)
+
+    def _wire(self, events: list[Event]) -> bytes:
+        whole = events and self._machine.ended and not self._machine.failure
+        return b"".join([*map(self._client.event, events), self._client.last if whole else b""])
 
     def _events(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -221,16 +232,24 @@ class Compact(Exchange):
 
     keeps = False
 
-    def __init__(self, asked: responses.ResponsesRequest, way: Way, crossing: Crossing) -> None:
+    def __init__(self, read: Asked, way: Way, crossing: Crossing, client: Client) -> None:
+        asked = read.request
         self._items = [*(way.history or ()), *asked.items]
         trigger = [] if compaction.triggered(asked.items) else [{"type": compaction.TRIGGER}]
         more = {"input": [*asked.items, *trigger], "stream": False}
-        super().__init__(asked.model_copy(update=more), way, crossing)
+        read = read._replace(request=asked.model_copy(update=more))
+        super().__init__(read, way, crossing, client)
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, events: list[Event]) -> dict[str, Any]:
         made = self._machine.response
         return compaction.to_compacted(made, self._items, self.provider, self.dropped)
 
 
-def _wire(events: list[Event]) -> bytes:
-    return b"".join(map(sse.event, events))
+def _carried(said: Callable[[str], str], crossing: Crossing, *request: Any) -> dict[str, Any]:
+    """The body to send. Raises BadRequest in the client's own words."""
+    try:
+        return crossing.body(*request)
+    except BadRequest as error:
+        place = error.param or ""
+        message = error.message.replace(place, said(place), 1)
+        raise BadRequest(message, param=said(place) or None, code=error.code) from None

@@ -1,5 +1,7 @@
 """Log probabilities: how a client asks for them, and their form, Chat → Responses.
 
+The form of one token is the same in both.
+
 Source: https://platform.openai.com/docs/api-reference/chat/object (choices[].logprobs).
 """
 
@@ -18,11 +20,12 @@ def to_chat(name: str, value: Any) -> Json:
 def to_responses(choice: Json) -> list[Json]:
     """Those of a choice's text; some servers send null, or the form of the old completions."""
     told = choice.get("logprobs")
-    return [{**_one(one), "top_logprobs": _each(one.get("top_logprobs"))} for one in _tokens(told)]
+    return normal(told.get("content")) if isinstance(told, dict) else []
 
 
-def _tokens(told: Any) -> list[Json]:
-    return _valid(told.get("content")) if isinstance(told, dict) else []
+def normal(found: Any) -> list[Json]:
+    """Those that are whole, in the form that both dialects have."""
+    return [{**_one(one), "top_logprobs": _each(one.get("top_logprobs"))} for one in _valid(found)]
 
 
 def _each(found: Any) -> list[Json]:

@@ -37,6 +37,27 @@ def outcome(finish_reason: str) -> Outcome:
     return FINISH.get(finish_reason.lower(), COMPLETED)
 
 
+LENGTHS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+def finish_to_chat(incomplete: dict[str, Any] | None, otherwise: str) -> str:
+    """The finish_reason for a response's `incomplete_details`."""
+    return LENGTHS[incomplete["reason"]] if incomplete else otherwise
+
+
+def usage_to_chat(usage: dict[str, Any]) -> dict[str, Any]:
+    """Usage of a reply of ours → Chat usage, of which `usage_to_responses` makes the same again."""
+    estimated = {"estimated": True} if usage.get("estimated") else {}
+    return {
+        "prompt_tokens": usage["input_tokens"],
+        "completion_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+        "prompt_tokens_details": usage["input_tokens_details"],
+        "completion_tokens_details": usage["output_tokens_details"],
+        **estimated,
+    }
+
+
 def usage_to_responses(usage: dict[str, Any]) -> dict[str, Any]:
     """Chat usage → Responses usage; Codex's own compaction depends on these numbers."""
     prompt = _details(usage, "prompt_tokens_details")

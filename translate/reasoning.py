@@ -127,6 +127,35 @@ def to_responses(item: Fields, provider: Provider) -> Fields | None:
     return made if text else None
 
 
+# A Chat client's: a reasoning item travels as a sealed detail beside its text.
+ENCRYPTED = "reasoning.encrypted"
+
+
+def detail(item: Fields, number: int) -> Fields:
+    """What goes down to a Chat client, and comes back with the message."""
+    sealed = item["encrypted_content"]
+    return {"type": ENCRYPTED, "id": item["id"], "index": number, "data": sealed}
+
+
+def items(message: Fields) -> list[Fields]:
+    """The items behind a Chat client's message: those that we sealed, or else the text alone."""
+    found = fields_of(message)
+    sealed = [
+        {"type": "reasoning", "id": one.get("id"), "summary": [], "encrypted_content": one["data"]}
+        for one in found.get(DETAILS, ())
+        if one.get("type") == ENCRYPTED and unseal(one.get("data"))
+    ]
+    text = shown(found)
+    said = [{"type": "summary_text", "text": text}]
+    return sealed or ([{"type": "reasoning", "summary": said}] if text else [])
+
+
+def foreign(message: Fields) -> bool:
+    """Whether it holds what others sealed, which is refused ("could not be verified")."""
+    details = fields_of(message).get(DETAILS, ())
+    return any(one.get("type") == ENCRYPTED and not unseal(one.get("data")) for one in details)
+
+
 def blank(provider: Provider) -> Fields:
     """What an assistant message without thinking says where the provider demands the field.
 

@@ -8,7 +8,7 @@ items that they do not know, pictures in outputs, and what another provider has 
 from typing import Any
 
 from translate import compaction, parameters, reasoning
-from translate.content import Part
+from translate.content import Part, part_to_responses
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, KINDS, OUTPUTS
 from translate.omit import omit
@@ -58,21 +58,8 @@ def _function(tool: Item, provider: Provider) -> Item:
 def to_item(message: Message) -> Item:
     """A Chat message that is not the assistant's."""
     content = message["content"]
-    parts = content if isinstance(content, str) else [_part(part) for part in content]
+    parts = content if isinstance(content, str) else [part_to_responses(part) for part in content]
     return {"type": "message", "role": message["role"], "content": parts}
-
-
-def _part(part: Part) -> Part:
-    match part["type"]:
-        case "text":
-            return {"type": "input_text", "text": part["text"]}
-        case "image_url":
-            image = part["image_url"]
-            detail = image.get("detail", "auto")
-            return {"type": "input_image", "image_url": image["url"], "detail": detail}
-        case "file":
-            return {"type": "input_file", **part["file"]}
-    return part
 
 
 def _said(text: str, number: int) -> Item:

@@ -144,17 +144,22 @@ def _completed(given: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
 
 def read(body: dict[str, Any]) -> ResponsesRequest:
     """Raises BadRequest naming the first field that is missing or of the wrong type."""
+    request = validated(ResponsesRequest, body)
+    for name, items in (("instructions", request.instructions), ("input", request.input)):
+        for position, item in enumerate(items if isinstance(items, list) else []):
+            check(item, ITEM, f"{name}[{position}]")
+    return request
+
+
+def validated[Model: BaseModel](model: type[Model], body: dict[str, Any]) -> Model:
+    """Raises BadRequest naming the first wrong field."""
     try:
-        request = ResponsesRequest.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         # a union reports one error a member: the deepest tells most; a member's name is no place
         deepest = max(error.errors(), key=lambda one: len(one["loc"]))
         param = _path(part for part in deepest["loc"] if part != "str" and "[" not in str(part))
         raise BadRequest(f"{param}: {deepest['msg']}", param=param) from None
-    for name, items in (("instructions", request.instructions), ("input", request.input)):
-        for position, item in enumerate(items if isinstance(items, list) else []):
-            check(item, ITEM, f"{name}[{position}]")
-    return request
 
 
 def _path(loc: Any) -> str:

@@ -15,6 +15,11 @@ def event(fields: dict[str, Any]) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (fields["type"].encode(), dumps(fields))
 
 
+def chunk(fields: dict[str, Any]) -> bytes:
+    """One Chat chunk on the wire; one that says nothing is a comment, which every reader skips."""
+    return b"data: %s\n\n" % dumps(fields) if fields else b": keep-alive\n\n"
+
+
 class Decoder:
     """Sans-I/O decoder: `feed` bytes cut anywhere, get the data of each complete event.
 

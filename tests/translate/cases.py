@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.translate.support import PROVIDERS, Json
-from translate import Exchange, Provider, Reply, Way, exchange, providers
+from translate import Dialect, Exchange, Provider, Reply, Way, exchange, providers
 
 FOLDER = Path(__file__).parents[1] / "cases"
 EXPECTED = ("upstream.json", "dropped.txt", "client.sse", "client.http")
@@ -30,6 +30,10 @@ class Case:
     def request(self) -> Json:
         request: Json = json.loads((self.path / "request.json").read_text())
         return request
+
+    @property
+    def client(self) -> Dialect:
+        return "chat" if "messages" in self.request else "responses"
 
     @property
     def upstream(self) -> Json:
@@ -57,7 +61,7 @@ class Case:
 
     def carry(self) -> Exchange:
         way = Way(provider=self.provider, model=self.model, id="resp_case", now=1_800_000_000)
-        return exchange(self.request, client="responses", way=way)
+        return exchange(self.request, client=self.client, way=way)
 
     def made(self) -> dict[str, bytes]:
         """What translation makes of the case, by file name."""
@@ -80,7 +84,9 @@ class Case:
         return files
 
 
-CASES = [Case(note.parent) for note in sorted(FOLDER.glob("*/*/note.md"))]
+EVERY = [Case(note.parent) for note in sorted(FOLDER.glob("*/*/note.md"))]
+CASES = [case for case in EVERY if case.client == "responses"]
+CHATS = [case for case in EVERY if case.client == "chat"]
 
 
 def _http(reply: Reply) -> bytes:
@@ -104,4 +110,4 @@ def write(cases: Iterable[Case]) -> None:
 
 
 if __name__ == "__main__":
-    write(CASES)
+    write(EVERY)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 
 from translate import Exchange, Provider, Way, exchange, providers
@@ -13,6 +14,7 @@ from translate import Exchange, Provider, Way, exchange, providers
 ROOT = Path(__file__).parents[2]
 PROVIDERS = providers((ROOT / "translate/providers.toml").read_text())
 PLAIN = PROVIDERS["generic"]
+ACCOUNT = providers((ROOT / "tests/cases/account/provider.toml").read_text())["account"]
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 CALLS = {"function_call", "custom_tool_call", "tool_search_call", "local_shell_call"}
 
@@ -43,6 +45,13 @@ def carry(request: Json | None = None, to: Provider = PLAIN, **fields: Any) -> E
     return exchange(body, client="responses", way=way(to, "upstream-model"))
 
 
+def ask(request: Json | None = None, to: Provider = ACCOUNT, **fields: Any) -> Exchange:
+    """The same for a Chat client."""
+    said = {"messages": [{"role": "user", "content": "Hello."}], "stream": True}
+    body = {"model": "gpt-5.5", **said, **(request or {}), **fields}
+    return exchange(body, client="chat", way=way(to, "upstream-model"))
+
+
 def way(to: Provider = PLAIN, model: str = "m") -> Way:
     return Way(provider=to, model=model, id="resp_1", now=1)
 
@@ -66,6 +75,11 @@ def stream(*chunks: Json | str, done: bool = True) -> bytes:
 
 def chunk(finish: str | None = None, **delta: Any) -> Json:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def events_wire(*events: Json) -> bytes:
+    """A Responses upstream's events on the wire."""
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
 
 
 def replied(*chunks: Json | str, by: Exchange | None = None, done: bool = True) -> list[Json]:
@@ -187,6 +201,79 @@ def _finished(item: Json) -> None:
         ]
         assert len([part for part in item["parts"] if part[0] == index]) == len(parts)
     assert all(steps == ["added", "done"] for steps in item["parts"].values())
+
+
+def chunks_of(wire: bytes) -> list[Json]:
+    """A Chat stream of ours, read strictly; `{}` stands for a comment, `DONE` for the end."""
+    blocks = wire.decode().split("\n\n")
+    assert blocks.pop() == ""
+    return [_chunk_of(block) for block in blocks]
+
+
+DONE: Json = {"done": True}
+
+
+def _chunk_of(block: str) -> Json:
+    if block == ": keep-alive":
+        return {}
+    data = block.removeprefix("data: ")
+    assert "\n" not in data and data != block
+    made: Json = DONE if data == "[DONE]" else json.loads(data)
+    return made
+
+
+def lawful_chunks(wire: bytes) -> list[Json]:
+    """The chunks of a whole Chat stream, checked against laws 4 and 6, without comments."""
+    found = [chunk for chunk in chunks_of(wire) if chunk]
+    *chunks, last = found
+    if last is DONE:
+        assert all("error" not in chunk for chunk in chunks)
+        _finished_chunks(chunks)
+    else:
+        assert last["error"].keys() == {"message", "type", "param", "code"}
+    if chunks:
+        _one_answer(chunks)
+    return chunks if last is DONE else found
+
+
+def _finished_chunks(chunks: list[Json]) -> None:
+    reasons = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"]]
+    assert reasons.pop() in ("stop", "length", "tool_calls", "content_filter", "function_call")
+    assert not any(reasons)
+    assert all(chunk["usage"] for chunk in chunks[len(reasons) + 1 :])
+    assert len(chunks) <= len(reasons) + 2
+
+
+def _one_answer(chunks: list[Json]) -> None:
+    assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert [delta.get("role") for delta in deltas] == ["assistant", *[None] * (len(deltas) - 1)]
+    seen = 0
+    for delta in deltas:
+        for call in delta.get("tool_calls", ()):
+            begins = call["index"] == seen
+            seen += begins
+            assert 0 <= call["index"] < seen
+            assert begins == ("id" in call) == ("type" in call)
+            assert begins == ("name" in (call.get("function") or call["custom"]))
+    for chunk in chunks:
+        ChatCompletionChunk.model_validate(_narrowed(chunk))
+
+
+def _narrowed(chunk: Json) -> Json:
+    """Without custom calls in a delta, which the SDK's types do not list, though OpenAI streams
+    them: the one place where we are wider."""
+    made: Json = json.loads(json.dumps(chunk))
+    for choice in made["choices"]:
+        calls = choice["delta"].get("tool_calls", [])
+        choice["delta"]["tool_calls"] = [call for call in calls if "custom" not in call]
+    return made
+
+
+def answered(body: Json) -> Json:
+    """Law 6 for a whole answer."""
+    ChatCompletion.model_validate(body)
+    return body
 
 
 def typed(event: Json) -> None:

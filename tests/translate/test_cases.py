@@ -8,13 +8,14 @@ import pytest
 from tests import strict_responses
 from tests.provider_rules import RULES
 from tests.strict_chat import Rules, refusal
-from tests.translate.cases import CASES, EXPECTED, Case
-from tests.translate.support import lawful, typed
+from tests.translate.cases import EVERY, EXPECTED, Case
+from tests.translate.support import answered, lawful, lawful_chunks, typed
 
-each = pytest.mark.parametrize("case", CASES, ids=str)
+each = pytest.mark.parametrize("case", EVERY, ids=str)
 
 # Files and audio are taken by OpenAI alone, signatures by Gemini.
 # These native servers know more than functions and the common parameters.
+LAWFUL = {"responses": lawful, "chat": lawful_chunks}
 KNOWING = {"responses/calls_custom", "responses/effort_is_a_switch"}
 LOOSE = {"generic/input_file_and_audio", "generic/thought_signature"}
 
@@ -44,7 +45,7 @@ def test_case_sends_what_a_strict_provider_takes(case: Case) -> None:
 @each
 def test_case_answers_lawfully(case: Case) -> None:
     if (stream := case.path / "client.sse").exists():
-        lawful(stream.read_bytes())
+        LAWFUL[case.client](stream.read_bytes())
     if (whole := case.path / "client.http").exists():
         text = whole.read_text().partition("\n\n")[2]
         if text.startswith("event: "):  # told in a stream, as Codex understands it so only
@@ -53,5 +54,7 @@ def test_case_answers_lawfully(case: Case) -> None:
         body = json.loads(text)
         if "error" in body and "object" not in body:
             assert body["error"].keys() == {"message", "type", "param", "code"}
+        elif case.client == "chat":
+            answered(body)
         else:
             typed({"type": "response.completed", "sequence_number": 0, "response": body})

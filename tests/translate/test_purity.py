@@ -8,17 +8,27 @@ import pytest
 from tests.translate.support import ROOT
 
 ROWS = [
-    {"codec", "sse", "responses", "provider", "errors", "envelope", "citations", "logprobs"},
+    {
+        "codec",
+        "sse",
+        "responses",
+        "provider",
+        "errors",
+        "envelope",
+        "citations",
+        "logprobs",
+        "chat",
+    },
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
         *("tools", "quirks", "catalog", "tables", "learn", "search", "patch", "omit"),
     },
     {
         *("calls", "speech", "turns", "parameters", "request", "compaction", "chat_to_responses"),
-        "kept",
+        *("kept", "ask"),
     },
-    {"passing", "repair", "responses_to_responses"},
-    {"exchange"},
+    {"passing", "repair", "responses_to_responses", "responses_to_chat"},
+    {"clients", "exchange"},
     {"__init__"},
 ]
 IMPURE = {

@@ -103,8 +103,8 @@ def test_request_beyond_all_depth_is_refused() -> None:
 
 
 def test_dialects_that_do_not_meet_are_refused() -> None:
-    with pytest.raises(BadRequest, match="The upstream speaks responses, the client chat"):
-        exchange({"model": "m"}, client="chat", way=way(PROVIDERS["responses"]))
+    with pytest.raises(BadRequest, match="The upstream speaks chat, the client chat"):
+        exchange({"model": "m"}, client="chat", way=way(PROVIDERS["generic"]))
 
 
 def test_response_echoes_the_request() -> None:

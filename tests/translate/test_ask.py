@@ -1,0 +1,280 @@
+"""What a Chat client asks, as an upstream of Responses is asked it."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.translate.support import ACCOUNT, OBJECTS, PROVIDERS, VALUES, Json, ask, way
+from translate import BadRequest, Provider, exchange
+from translate.ask import ID_LIMIT, shortened
+from translate.envelope import Envelope, seal
+
+NATIVE = PROVIDERS["responses"]
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+USER = {"role": "user", "content": "A"}
+
+
+def sent(request: Json | None = None, to: Provider = ACCOUNT, **fields: Any) -> Json:
+    """The body that goes upstream."""
+    body: Json = json.loads(ask(request, to, **fields).body)
+    return body
+
+
+def items(*messages: Json, to: Provider = ACCOUNT) -> list[Json]:
+    made: list[Json] = sent(to=to, messages=list(messages))["input"]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [5]}, "messages[0]"),
+        ({"messages": [{}]}, "messages[0].role"),
+        ({"messages": [{"role": "critic"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [USER, {"role": "user", "content": [5]}]}, "messages[1].content[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": 5}}]}]},
+         "messages[0].tool_calls[0].function.name"),
+        ({"messages": [{"role": "tool", "tool_call_id": 5}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "assistant", "content": ""}]}, "messages"),
+        ({"n": 2}, "n"),
+        ({"tools": [5]}, "tools[0]"),
+        ({"tools": [{"type": "function", "function": 5}]}, "tools[0].function"),
+        ({"tools": [{"type": 5}]}, "tools[0].type"),
+        ({"tool_choice": {"type": 5}}, "tool_choice.type"),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [5]}}},
+         "tool_choice.tools[0]"),
+        ({"response_format": {"type": "json_schema", "json_schema": 5}},
+         "response_format.json_schema"),
+        ({"response_format": 5}, "response_format"),
+        ({"max_tokens": "many"}, "max_tokens"),
+        ({"stream_options": {"include_usage": "perhaps"}}, "stream_options.include_usage"),
+        ({"reasoning": {"effort": 5}}, "reasoning.effort"),
+    ],
+)  # fmt: skip
+def test_wrong_field_is_named(fields: Json, param: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        ask(fields)
+    assert error.value.param == param
+    assert error.value.message.startswith(f"{param}: ")
+
+
+def test_what_the_upstream_cannot_take_is_named_in_the_clients_words() -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in "ab"]
+    one = ACCOUNT.model_copy(update={"tool_types": frozenset(), "tools_limit": 1})
+    with pytest.raises(BadRequest, match="^tools: 2, and") as error:
+        ask(to=one, tools=tools)
+    assert error.value.param == "tools"
+    with pytest.raises(BadRequest, match=r"^tools\[0\].name: is missing"):
+        ask(to=NATIVE, tools=[{"type": "custom", "custom": {}}])
+
+
+def test_what_is_lost_upstream_has_the_clients_words() -> None:
+    video = {"type": "file", "file": {"filename": "a"}}
+    crossing = ask(
+        to=NATIVE.model_copy(update={"refuses": {"text.format", "max_output_tokens"}}),
+        messages=[{"role": "system", "content": "S"}, USER, {"role": "user", "content": [video]}],
+        max_tokens=5, verbosity="low", response_format={"type": "json_object"},
+    )  # fmt: skip
+    assert crossing.dropped == [
+        "messages[2].content[0] (input_file)", "response_format", "verbosity", "max_tokens",
+    ]  # fmt: skip
+
+
+def test_leading_instructions_join_and_later_ones_stay() -> None:
+    body = sent(
+        messages=[
+            {"role": "system", "content": "A"},
+            {"role": "system", "content": ""},
+            {"role": "developer", "content": [{"type": "text", "text": "B"}]},
+            USER,
+            {"role": "system", "content": "C"},
+            {"role": "system", "content": None},
+        ]
+    )
+    assert body["instructions"] == "A\n\nB"
+    assert [item["role"] for item in body["input"]] == ["user", "developer"]
+
+
+def test_instructions_alone_are_asked() -> None:
+    [item] = items({"role": "system", "content": "A"})
+    assert (item["role"], item["content"]) == ("developer", "A")
+
+
+@pytest.mark.parametrize(
+    ("choice", "made"),
+    [
+        ("none", "none"),
+        ("auto", "auto"),
+        ("required", "required"),
+        (FUNCTION, {"type": "function", "name": "f"}),
+        ({"type": "custom", "custom": {"name": "p"}}, {"type": "custom", "name": "p"}),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [FUNCTION]}},
+         {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function",
+                                                                  "name": "f"}]}),
+    ],
+)  # fmt: skip
+def test_every_form_of_tool_choice(choice: Any, made: Any) -> None:
+    tools = [FUNCTION, {"type": "custom", "custom": {"name": "p"}}]
+    body = sent(tools=tools, tool_choice=choice)
+    assert body.get("tool_choice", "auto") == made
+
+
+@pytest.mark.parametrize("choice", ["none", "auto", {"name": "f"}])
+def test_choice_of_the_time_before_tools(choice: Any) -> None:
+    body = sent(functions=[{"name": "f"}], function_call=choice)
+    made = {"type": "function", **choice} if isinstance(choice, dict) else choice
+    assert body.get("tool_choice", "auto") == made
+    assert body["parallel_tool_calls"] is False
+
+
+def test_tools_in_the_responses_form_are_taken() -> None:
+    """Cursor sends them so to Chat endpoints (BerriAI/litellm#34029)."""
+    flat = {"type": "function", "name": "f", "strict": True, "parameters": {"type": "object"}}
+    assert sent(tools=[flat])["tools"] == [flat]
+
+
+def test_strictness_is_said_as_its_absence_differs() -> None:
+    strict = {"type": "function", "function": {"name": "g", "strict": True}}
+    assert [tool["strict"] for tool in sent(tools=[FUNCTION, strict])["tools"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "value"),
+    [
+        ({"reasoning_effort": "low"}, "reasoning.effort", "low"),
+        ({"reasoning": {"effort": "low"}}, "reasoning.effort", "low"),
+        ({"reasoning": {"summary": "detailed"}}, "reasoning.summary", "detailed"),
+        ({"verbosity": "high"}, "text.verbosity", "high"),
+        ({"max_tokens": 5}, "max_output_tokens", 5),
+        ({"max_completion_tokens": 5}, "max_output_tokens", 5),
+        ({"prompt_cache_key": "k"}, "prompt_cache_key", "k"),
+        ({"temperature": 0.5}, "temperature", 0.5),
+        ({"service_tier": "flex"}, "service_tier", "flex"),
+        ({"response_format": {"type": "json_object"}}, "text.format", {"type": "json_object"}),
+    ],
+)  # fmt: skip
+def test_parameter_has_its_own_name(fields: Json, place: str, value: Any) -> None:
+    body: Any = sent(fields, to=PROVIDERS["openai"])
+    for name in place.split("."):
+        body = body[name]
+    assert body == value
+
+
+def test_reasoning_goes_back_sealed_or_in_words() -> None:
+    item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "theirs"}
+    ours = seal(Envelope("account", "m", {"item": item}))
+    detail = {"type": "reasoning.encrypted", "data": ours}
+    foreign = {"type": "reasoning.encrypted", "data": "gAAAA"}
+    said: Json = {"role": "assistant", "content": "B", "reasoning_content": "Hm."}
+    assert items(USER, {**said, "reasoning_details": [detail]})[1] == item
+    thoughtful = NATIVE.model_copy(update={"reasoning_back": "reasoning_content"})
+    [thought] = items(USER, said, to=thoughtful)[1:2]
+    assert thought["content"] == [{"type": "reasoning_text", "text": "Hm."}]
+    crossing = ask(messages=[USER, {**said, "reasoning_details": [foreign]}])
+    assert crossing.dropped[0] == "messages[1].reasoning_details"
+    assert "gAAAA" not in crossing.body.decode()
+
+
+def test_calls_and_outputs_keep_ids_that_fit() -> None:
+    long = "x" * (ID_LIMIT + 1)
+    call = {"id": long, "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    _, called, output = items(
+        USER,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": long, "content": "B"},
+    )
+    assert called["call_id"] == output["call_id"] == shortened(long)
+    assert len(called["call_id"]) <= ID_LIMIT and called["arguments"] == '{"a":1}'
+
+
+def test_old_calls_are_answered_by_name() -> None:
+    call = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
+    answer = {"role": "function", "name": "f", "content": "B"}
+    _, one, out, two, again, lost = items(
+        USER, call, answer, call, answer, {**answer, "name": None}
+    )
+    assert one["call_id"] == out["call_id"] != two["call_id"] == again["call_id"]
+    assert lost["call_id"] == ""
+
+
+def test_parts_beyond_sense_are_reported() -> None:
+    parts = [
+        {"type": "image_url", "image_url": "x"},
+        {"type": "text"},
+        {"type": "refusal", "refusal": "no"},
+        {"type": "text", "text": ""},
+    ]
+    crossing = ask(messages=[USER, {"role": "user", "content": parts}])
+    assert crossing.dropped == [
+        "messages[1].content[0] (image_url)", "messages[1].content[1] (text)",
+        "messages[1].content[2] (refusal)",
+    ]  # fmt: skip
+
+
+def test_refusal_goes_back() -> None:
+    [_, said] = items(USER, {"role": "assistant", "content": None, "refusal": "No."})
+    assert said["content"] == [{"type": "refusal", "refusal": "No."}]
+
+
+def test_nothing_is_kept_for_a_chat_client() -> None:
+    kept: list[Any] = []
+    body = {"model": "m", "messages": [USER]}
+    made = exchange(body, client="chat", way=replace(way(ACCOUNT), keep=kept.append))
+    made.whole(b'{"object":"response","status":"completed","output":[]}')
+    assert not kept
+
+
+ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])
+PARTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "image_url", "file", "input_audio", "refusal", "x"])},
+    optional={"text": VALUES, "image_url": OBJECTS, "file": OBJECTS, "refusal": VALUES},
+)
+CALLS = st.fixed_dictionaries(
+    {},
+    optional={"id": st.sampled_from(["a", "b"]), "type": st.sampled_from(["function", "custom"]),
+              "function": OBJECTS, "custom": OBJECTS},
+)  # fmt: skip
+MESSAGES = st.fixed_dictionaries(
+    {"role": ROLES},
+    optional={
+        "content": VALUES | st.lists(PARTS, max_size=3),
+        "tool_calls": st.lists(CALLS, max_size=2) | VALUES,
+        "function_call": OBJECTS,
+        "tool_call_id": st.sampled_from(["a", "b"]),
+        "name": st.sampled_from(["f", "g"]),
+        "reasoning_details": VALUES,
+        "reasoning_content": VALUES,
+    },
+)
+REQUESTS = st.fixed_dictionaries(
+    {"messages": st.lists(MESSAGES, max_size=4)},
+    optional={
+        "tools": st.lists(CALLS, max_size=2) | VALUES,
+        "functions": st.lists(OBJECTS, max_size=2),
+        "tool_choice": VALUES | CALLS,
+        "function_call": VALUES,
+        "response_format": VALUES,
+        "reasoning": VALUES,
+        "input": VALUES,
+    },
+)
+
+
+@settings(max_examples=300)
+@given(REQUESTS, st.sampled_from([ACCOUNT, NATIVE]))
+def test_any_request_is_carried_or_refused_by_name(request: Json, to: Provider) -> None:
+    try:
+        body = json.loads(ask(request, to).body)
+    except BadRequest as error:
+        assert error.message
+    else:
+        assert body["stream"] is True and body["store"] is False

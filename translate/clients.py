@@ -1,0 +1,37 @@
+"""A client's dialect: how its request is read, and what its answer looks like on the wire."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from translate import ask, responses, responses_to_chat, sse
+from translate.ask import Asked
+from translate.errors import IN_STREAM
+from translate.provider import Dialect
+
+Json = dict[str, Any]
+
+
+class Client(NamedTuple):
+    read: Callable[[Json], Asked]
+    event: Callable[[Json], bytes]  # one that the machine gave, on the wire
+    last: bytes  # behind the last of them, unless the reply failed
+    answer: Callable[[list[Json]], Json]  # all events → what a client gets that wants no stream
+    in_stream: frozenset[str]  # errors that it understands as an event only
+
+
+CLIENTS: dict[Dialect, Client] = {
+    "responses": Client(
+        read=lambda body: Asked(responses.read(body)),
+        event=sse.event,
+        last=b"",
+        answer=lambda events: events[-1]["response"],
+        in_stream=IN_STREAM,
+    ),
+    "chat": Client(
+        read=ask.to_responses,
+        event=sse.chunk,
+        last=b"data: %s\n\n" % sse.DONE,
+        answer=responses_to_chat.fold,
+        in_stream=frozenset(),
+    ),
+}
