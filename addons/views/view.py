@@ -1,5 +1,6 @@
 """What the views share: what they are chosen for, and that they always show something."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,12 +62,13 @@ class View(Contentview):
 
     syntax_highlight = "none"  # what people say is no YAML
 
+    @abstractmethod
     def blocks(self, body: bytes, seen: Seen) -> Iterator[str]:
-        raise NotImplementedError
+        """The text, in pieces."""
 
+    @abstractmethod
     def fits(self, body: bytes, seen: Seen) -> float:
         """The priority in a flow of ours; below 0 where this view is for another kind."""
-        raise NotImplementedError
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
         return tall(page(self._shown(data, seen(metadata))))

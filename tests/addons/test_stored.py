@@ -16,7 +16,8 @@ from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.routes import Routes
-from addons.store import Store
+from addons.settings import read
+from addons.store import Keeper, Missing, Store
 from addons.stored import Stored
 from addons.translator import Translator
 from addons.transport import Transport
@@ -25,6 +26,7 @@ from tests.addons.test_translator import ask, error_of, says
 from tests.redis import RedisServer, redis_server
 from tests.translate.support import chunk, events_of
 from tests.translate.support import stream as chat
+from translate import Kept
 
 KEY = "a-client-key"
 
@@ -336,3 +338,20 @@ def test_without_a_choice_no_file_is_made(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / "codex-relay" / "responses.db").exists()
 
     run()
+
+
+@bounded
+async def test_what_another_relay_is_still_writing_is_waited_for(tmp_path: Path) -> None:
+    """It has told its client already, who may well come to us with it."""
+    settings = read({"relay_store": str(tmp_path / "kept.db")}, {})
+    here, there = Keeper(settings), Keeper(settings)
+    id = f"resp_{'0' * 32}"
+    waiting = asyncio.create_task(there.chain(id))
+    await asyncio.sleep(0.15)  # it has looked, and found nothing
+    assert not waiting.done()
+    here.keep(Kept([], {"id": id, "output": [], "previous_response_id": None}))
+    assert [one.id for one in await waiting] == [id]
+    with pytest.raises(Missing):
+        await there.chain("resp_of_nobody")
+    for keeper in (here, there):
+        keeper.close()
