@@ -37,7 +37,10 @@ def bounded(
 
 @functools.cache
 def _confdir() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
+    folder = tempfile.TemporaryDirectory()
+    # whole from the beginning, as several relays, in processes of their own too, look into it
+    certs.CertStore.create_store(Path(folder.name), "mitmproxy", 2048)
+    return folder
 
 
 def confdir() -> Path:
