@@ -102,11 +102,6 @@ def test_request_beyond_all_depth_is_refused() -> None:
         carry(tools=[{"type": "function", "name": "a", "parameters": deep}])
 
 
-def test_dialects_that_do_not_meet_are_refused() -> None:
-    with pytest.raises(BadRequest, match="The upstream speaks chat, the client chat"):
-        exchange({"model": "m"}, client="chat", way=way(PROVIDERS["generic"]))
-
-
 def test_response_echoes_the_request() -> None:
     settings = {
         "instructions": "Be brief.", "max_output_tokens": 5, "metadata": {"a": "b"},
