@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, carry, chunk, output, replied, stream, way
+from tests.translate.support import carry, chunk, output, replied, stream, way
 from translate import BadRequest, decode, exchange
 
 
