@@ -23,6 +23,8 @@ class Route(StrEnum):
     MODEL = "model"  # one of them
     ACCOUNT = "account"
     HEALTH = "health"
+    METRICS = "metrics"
+    IDENTITY = "identity"  # what the services that we ask are told of us
     INDEX = "index"
     ISOLATED = "isolated"  # another call of Codex to OpenAI
     MISSING = "missing"  # no such path on our port
@@ -62,6 +64,8 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     OURS: {
         "/": {"GET": Route.INDEX},
         "/health": {"GET": Route.HEALTH},
+        "/metrics": {"GET": Route.METRICS},
+        "/debug/identity": {"GET": Route.IDENTITY},
         "/responses": RESPONSES,
         "/v1/responses": RESPONSES,
         "/backend-api/codex/responses": RESPONSES,
