@@ -1,12 +1,14 @@
 """addons/accounts/oauth.py, against a strict auth server over real sockets."""
 
 import asyncio
+import ssl
 import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import pytest
 
 from addons import identity
@@ -111,6 +113,21 @@ def test_a_silent_service_is_left_in_time(
         refreshed(auth.give().refresh)
     assert time.monotonic() - began < 5
     assert len(auth.asked) == 1
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    auth: FakeAuth, refreshed: Refresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY"):  # it may be ourselves
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert refreshed(auth.give().refresh).access in auth.access
+
+
+def test_certificates_are_checked_as_mitmproxy_does_it() -> None:
+    file = certifi.where()
+    assert oauth.verified(file, True).verify_mode is ssl.CERT_REQUIRED
+    assert oauth.verified(file, True).check_hostname
+    assert oauth.verified(file, False).verify_mode is ssl.CERT_NONE
 
 
 def test_no_service_at_all(auth: FakeAuth, refreshed: Refresh) -> None:
