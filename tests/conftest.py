@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from addons.launch import bindable
+from tests import fake_auth
 from tests.fake_provider import FakeProvider, running
 
 # Property tests draw the same examples on every machine, so that CI never surprises.
@@ -19,6 +21,14 @@ def provider() -> Iterator[FakeProvider]:
     """A strict Chat Completions provider; what it refused fails the test."""
     with running() as provider:
         yield provider
+
+
+@pytest.fixture
+def auth() -> Iterator[fake_auth.FakeAuth]:
+    """A strict auth server, which sends browsers back to a free port; what it refused fails the
+    test."""
+    with fake_auth.running(bindable(0)) as auth:
+        yield auth
 
 
 @pytest.fixture(autouse=True, scope="session")
