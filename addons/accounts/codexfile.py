@@ -31,13 +31,17 @@ class CodexFile:
     def read(self) -> Tokens:
         """Raises Dead, Unavailable."""
         tokens = self.found()
-        if self._dead and self._dead[0] == tokens.refresh:
-            raise Dead(self._dead[1])
+        if dead := self.dead(tokens):
+            raise Dead(dead)
         return tokens
 
     def found(self) -> Tokens:
         """What is there, be it dead. Raises Unavailable."""
         return tokens_of(self.path, document(self.path))
+
+    def dead(self, tokens: Tokens) -> str | None:
+        """Why these can be renewed no more."""
+        return self._dead[1] if self._dead and self._dead[0] == tokens.refresh else None
 
     def keep(self, old: Tokens, new: Tokens) -> None:
         """Unless Codex renewed it or logged in anew meanwhile. Under `lock`, which fresh holds."""

@@ -29,6 +29,9 @@ YOUNG = 60.0  # s; a token that is refused at this age will not get better by an
 SETTLE = (0.0, 0.3, 1.0)  # s; somebody else renewed, and may not have written it down yet
 
 
+type Refresh = Callable[[str], Awaitable[Tokens]]  # as `oauth.refresh`
+
+
 class Home(Protocol):
     """Where one account's login lies. Blocks; raises Dead, Unavailable."""
 
@@ -48,7 +51,7 @@ class Fresh:
     def __init__(
         self,
         home: Home,
-        refresh: Callable[[str], Awaitable[Tokens]] = oauth.refresh,
+        refresh: Refresh = oauth.refresh,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.home, self._refresh, self._now = home, refresh, now
