@@ -10,11 +10,11 @@ from mitmproxy.proxy import server_hooks
 from addons import config, routes, transport
 from addons.answer import refuse
 from addons.keys import bearer
-from addons.line import OWN, PORT
+from addons.line import CLIENT, OWN, PORT
 from addons.routes import OPENAI, Route
 
 # What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
-KEYED = routes.STORED | {Route.RELAY, Route.COMPACT, Route.MODELS}
+KEYED = routes.STORED | {*routes.RELAYED, Route.MODELS}
 
 
 class Guard:
@@ -117,10 +117,12 @@ def astray(flow: http.HTTPFlow) -> bool:
 
 
 def admitted(flow: http.HTTPFlow) -> bool:
-    """Whether the request has a client key or needs none."""
+    """Whether the request has a client key or needs none. The key's name goes on the flow."""
     keys, route = config.settings().client_key, routes.route_of(flow)
     needed = route is not Route.HEALTH if transport.own(flow) else route in KEYED
     if not keys or not needed:
         return True
     sent = bearer(flow).encode("utf-8", "surrogateescape")
-    return any([hmac.compare_digest(sent, key.get_secret_value().encode()) for key in keys])
+    fits = [hmac.compare_digest(sent, key.secret.get_secret_value().encode()) for key in keys]
+    flow.metadata[CLIENT] = next((k.name for k, fit in zip(keys, fits, strict=True) if fit), "")
+    return any(fits)

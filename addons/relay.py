@@ -18,6 +18,8 @@ from addons.demo import Demo
 from addons.guard import Guard
 from addons.ledger import Ledger
 from addons.listeners import Listeners
+from addons.listing import Listing
+from addons.metrics import Metrics
 from addons.record import Record
 from addons.redact import Redact
 from addons.replay import Replay
@@ -32,6 +34,6 @@ from addons.views import Views
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
-    *(Store(), Stored(), Codex(), Translator(), Ledger(), Redact(), Record()),
+    *(Store(), Stored(), Codex(), Listing(), Metrics(), Translator(), Ledger(), Redact(), Record()),
     *(Demo(), Check(), Views()),
 ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from addons.accounts import oauth
 from addons.launch import bindable
 from tests import fake_auth
 from tests.fake_provider import FakeProvider, running
@@ -24,10 +25,11 @@ def provider() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-def auth() -> Iterator[fake_auth.FakeAuth]:
-    """A strict auth server, which sends browsers back to a free port; what it refused fails the
-    test."""
+def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_auth.FakeAuth]:
+    """A strict auth server, which sends browsers back to a free port, where we expect them; what it
+    refused fails the test."""
     with fake_auth.running(bindable(0)) as auth:
+        monkeypatch.setattr(oauth, "PORT", auth.port)
         yield auth
 
 

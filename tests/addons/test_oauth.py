@@ -1,17 +1,21 @@
 """addons/accounts/oauth.py, against a strict auth server over real sockets."""
 
+import asyncio
+import ssl
 import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import pytest
 
 from addons import identity
-from addons.accounts import oauth
+from addons.accounts import device, oauth
 from addons.accounts.account import Tokens
 from addons.accounts.oauth import Dead, Unreachable
-from tests.fake_auth import FakeAuth, Trouble, person, within
+from tests.fake_auth import FakeAuth, Trouble, browse, person, within
 
 type Refresh = Callable[[str], Tokens]
 
@@ -111,8 +115,103 @@ def test_a_silent_service_is_left_in_time(
     assert len(auth.asked) == 1
 
 
+def test_a_proxy_of_the_environment_is_not_used(
+    auth: FakeAuth, refreshed: Refresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY"):  # it may be ourselves
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert refreshed(auth.give().refresh).access in auth.access
+
+
+def test_certificates_are_checked_as_mitmproxy_does_it() -> None:
+    file = certifi.where()
+    assert oauth.verified(file, True).verify_mode is ssl.CERT_REQUIRED
+    assert oauth.verified(file, True).check_hostname
+    assert oauth.verified(file, False).verify_mode is ssl.CERT_NONE
+
+
 def test_no_service_at_all(auth: FakeAuth, refreshed: Refresh) -> None:
     auth.close()
     with pytest.raises(Unreachable, match="ConnectError"):
         refreshed("rt_any")
     assert auth.asked == []
+
+
+def authorized(auth: FakeAuth, url: str) -> str:
+    """The code with which the service sends the browser back."""
+    [code] = parse_qs(urlsplit(auth.authorize(urlsplit(url).query)).query)["code"]
+    return code
+
+
+def test_a_code_becomes_tokens_once(auth: FakeAuth) -> None:
+    verifier = "v" * 64
+
+    async def test() -> Tokens:
+        code = authorized(auth, oauth.authorize_url("s" * 43, verifier))
+        tokens = await oauth.exchange(code, verifier)
+        with pytest.raises(Dead, match="invalid_grant"):
+            await oauth.exchange(code, verifier)
+        return tokens
+
+    assert within(auth, test()).email == "ada@example.com"
+    assert auth.refusals == ["code: unknown, used or expired"]
+    auth.refusals.clear()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("%20", "+", "query: a blank is %20 here, not +"),
+        ("S256", "plain", "code_challenge_method"),
+        ("originator=codex-relay", "originator=codex_cli_rs", "originator"),
+        ("originator=codex-relay", "originator=Codex%20Desktop", "originator"),
+        ("localhost", "127.0.0.1", "redirect_uri"),
+        ("codex_cli_simplified_flow=true&", "", "codex_cli_simplified_flow: missing"),
+        ("%20offline_access", "", "scope"),
+        ("state=" + "s" * 43, "state=short", "state"),
+        ("response_type=code", "response_type=code&prompt=login", "prompt: unknown"),
+    ],
+)
+def test_the_service_of_the_tests_is_strict(auth: FakeAuth, old: str, new: str, fault: str) -> None:
+    async def test() -> str:
+        return oauth.authorize_url("s" * 43, "v" * 64)
+
+    url = within(auth, test())
+    assert authorized(auth, url)
+    assert old in url
+    answer = asyncio.run(browse(url.replace(old, new)))
+    assert answer.status_code == 400
+    assert len(auth.refusals) == 1 and auth.refusals[0].startswith(fault)
+    auth.refusals.clear()
+
+
+@pytest.mark.parametrize(
+    ("told", "interval"), [("5", 5.0), (2, 2.0), ("0", 5.0), (None, 5.0), ("nan", 5.0), (1e9, 5.0)]
+)
+def test_an_interval_is_taken_as_the_service_writes_it(told: object, interval: float) -> None:
+    assert device.seconds(told) == interval
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"user_code": "A"}', b'{"error": "x"}'])
+def test_nonsense_to_a_device_is_no_answer(auth: FakeAuth, body: bytes) -> None:
+    async def test() -> None:
+        begun = await device.device_begin()
+        auth.device_troubles.append(Trouble(200, body=body))
+        with pytest.raises(Unreachable):
+            await device.device_poll(begun)
+
+    within(auth, test())
+
+
+def test_a_device_that_polls_too_fast_is_slowed_down(auth: FakeAuth) -> None:
+    auth.interval = 3.0
+
+    async def test() -> None:
+        begun = await device.device_begin()
+        assert begun.interval == 3.0
+        assert await device.device_poll(begun) == begun
+        assert await device.device_poll(begun) == begun.slower()
+
+    within(auth, test())
+    assert auth.refusals == ["polled faster than the interval"]
+    auth.refusals.clear()
