@@ -14,7 +14,7 @@ from addons.accounts.cookies import Jar
 from addons.accounts.disk import Unavailable
 from addons.accounts.fresh import Fresh, Refresh
 from addons.accounts.member import Member
-from addons.accounts.vault import Book, Entry, Login, Vault
+from addons.accounts.vault import Book, Entry, Slot, Vault
 
 
 class Roster:
@@ -76,7 +76,7 @@ class Roster:
 
     def baked(self, member: Member) -> None:
         """This one's cookies have changed."""
-        if member.source == Login.source:
+        if member.source == Slot.source:
             self._baked.add(member.name)
 
     async def keep_cookies(self) -> None:
@@ -142,22 +142,22 @@ class Roster:
         self.chosen = book.selected
         for name, entry in book.entries.items():
             if name not in self.members:
-                self._put(old, entry.tokens, Login(self._vault, name), entry.dead, entry.cookies)
+                self._put(old, entry.tokens, Slot(self._vault, name), entry.dead, entry.cookies)
 
     def _keep(self, old: dict[str, Member]) -> None:
         for name, member in old.items():
-            if member.source == Login.source:
+            if member.source == Slot.source:
                 self.members.setdefault(name, member)
 
     def _put(
         self,
         old: dict[str, Member],
         tokens: Tokens,
-        home: Login | CodexFile,
+        home: Slot | CodexFile,
         dead: str | None,
         cookies: tuple[str, ...] = (),
     ) -> None:
-        name = home.name if isinstance(home, Login) else tokens.name
+        name = home.name if isinstance(home, Slot) else tokens.name
         member = old.get(name)
         if member is None or member.source != home.source:
             fresh = Fresh(home, self._refresh, self._now)

@@ -157,7 +157,7 @@ class Vault:
         return Ring(path, self._patience)
 
 
-class Login:
+class Slot:
     """One account's login in the vault, as `fresh` renews it."""
 
     source = "login"

@@ -12,7 +12,7 @@ from mitmproxy.test import taddons
 
 from addons.accounts.codexfile import CodexFile
 from addons.accounts.fresh import Fresh
-from addons.accounts.vault import Login, Vault
+from addons.accounts.vault import Slot, Vault
 from addons.config import Config
 
 
@@ -20,7 +20,7 @@ async def run(issuer: str, file: str, name: str) -> None:
     addon = Config()
     with taddons.context(Proxyserver(), addon) as context:
         context.configure(addon, relay_chatgpt_issuer=issuer)
-        home = Login(Vault(Path(file)), name) if name else CodexFile(Path(file))
+        home = Slot(Vault(Path(file)), name) if name else CodexFile(Path(file))
         fresh = Fresh(home)
         print("ready", flush=True)
         sys.stdin.readline()

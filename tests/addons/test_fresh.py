@@ -18,7 +18,7 @@ from addons.accounts.account import Tokens
 from addons.accounts.codexfile import CodexFile, timestamp
 from addons.accounts.fresh import EARLY, REST, SPREAD, Fresh, early
 from addons.accounts.oauth import Dead, Unreachable
-from addons.accounts.vault import Book, Entry, Login, Vault
+from addons.accounts.vault import Book, Entry, Slot, Vault
 from tests.fake_auth import FakeAuth, Trouble, person, running, web_token, within
 
 ROOT = Path(__file__).parents[2]
@@ -31,10 +31,10 @@ def auth() -> Iterator[FakeAuth]:
         yield server
 
 
-def in_vault(folder: Path, tokens: Tokens) -> Login:
+def in_vault(folder: Path, tokens: Tokens) -> Slot:
     vault = Vault(folder / "logins")
     vault.change(lambda book: book.having(tokens.name, Entry(tokens)))
-    return Login(vault, tokens.name)
+    return Slot(vault, tokens.name)
 
 
 def in_codex(folder: Path, tokens: Tokens) -> CodexFile:
@@ -45,7 +45,7 @@ def in_codex(folder: Path, tokens: Tokens) -> CodexFile:
     return CodexFile(path)
 
 
-type Place = Callable[[Path, Tokens], Login | CodexFile]
+type Place = Callable[[Path, Tokens], Slot | CodexFile]
 PLACES = pytest.mark.parametrize("place", [in_vault, in_codex])
 
 

@@ -23,7 +23,7 @@ from addons.accounts.account import Tokens
 from addons.accounts.codexfile import CodexFile
 from addons.accounts.disk import Unavailable
 from addons.accounts.oauth import Dead
-from addons.accounts.vault import Book, Entry, Login, Vault
+from addons.accounts.vault import Book, Entry, Slot, Vault
 
 TOKENS = Tokens("access-" + "x" * 2500, "refresh-1", "id-" + "y" * 1500, 1_790_000_000.5)
 NEWER = replace(TOKENS, access="access-2", refresh="refresh-2")
@@ -304,7 +304,7 @@ def test_nothing_shows_a_token(tmp_path: Path) -> None:
 def test_a_login_is_kept_only_if_it_is_still_that_one(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "logins")
     put(vault)
-    login = Login(vault, "acct_1")
+    login = Slot(vault, "acct_1")
     login.keep(TOKENS, NEWER)
     login.keep(TOKENS, replace(TOKENS, refresh="late"))
     login.bury(TOKENS, "refresh_token_reused")
