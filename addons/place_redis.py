@@ -27,7 +27,8 @@ local now, life, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local function drop(key)
     redis.call('DEL', prefix .. key)
     redis.call('ZREM', used, key)
-    redis.call('HINCRBY', sizes, '', -(redis.call('HGET', sizes, key) or 0))
+    local size = redis.call('HGET', sizes, key)
+    if size and size ~= '0' then redis.call('HINCRBY', sizes, '', '-' .. size) end
     redis.call('HDEL', sizes, key)
 end
 for i = 4, #ARGV, 2 do

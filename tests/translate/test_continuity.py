@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ from tests.translate.support import (
     ask,
     chunks_of,
     events_wire,
+    way,
 )
 from tests.translate.test_responses_to_chat import COMPLETED
 from tests.translate.test_responses_to_responses import EVENTS, done, message
-from translate import Envelope, Provider, forgotten, remember, restored, seal, unseal
+from translate import Envelope, Provider, exchange, forgotten, remember, restored, seal, unseal
 from translate.continuity import reply
 from translate.reasoning import DETAILS, detail
 from translate.responses_to_chat import fold
@@ -151,6 +153,13 @@ def test_client_that_keeps_its_details_is_left_alone() -> None:
     assert back(talk, notes) == talk
     some = [*plain(talk[:3]), *talk[3:]]
     assert sent(back(some, notes)) == sent(talk)
+
+
+def test_details_of_any_form_are_the_clients_own() -> None:
+    talk, notes = loop(*COUNTED)
+    odd = [{**one, DETAILS: [5, {"data": 5}]} for one in plain(talk[:3])]
+    assert back([*odd, *plain(talk[3:])], notes)[:3] == odd
+    assert kept([*plain(talk[:2]), *plain(talk[2:])], notes) == ALL
 
 
 def test_what_a_client_gave_is_not_changed() -> None:
@@ -405,6 +414,20 @@ def test_reasoning_of_a_chat_upstream_is_kept_in_the_same_form() -> None:
     assert back([user("A"), answer], notes)[1][DETAILS] == [detail(item, 0)]
 
 
+def test_reply_is_heard_once_and_before_its_end_is_handed_out() -> None:
+    for end, heard in (("completed", 1), ("incomplete", 1), ("failed", 0)):
+        taken: Items = []
+        body = {"model": "m", "messages": [user("A")], "stream": True}
+        crossing = exchange(body, client="chat", way=replace(way(ACCOUNT), heard=taken.append))
+        crossing.feed(events_wire(done(thought("a")), done(message("B"))))
+        assert not taken
+        last = {"type": f"response.{end}", "response": {"status": end}}
+        assert crossing.feed(events_wire(last)) and len(taken) == heard
+        crossing.feed(b"")
+        crossing.cut("late")
+        assert taken == [crossing.response] * heard
+
+
 # Laws
 
 
@@ -427,7 +450,7 @@ def test_message_of_every_case_is_what_its_client_has(case: Case) -> None:
         assert made["tool_calls"] == had.get("tool_calls", [])
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(EVENTS, max_size=6))
 def test_any_reply_can_be_remembered(events: Items) -> None:
     crossing = ask()
@@ -450,7 +473,7 @@ MESSAGE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(MESSAGE | VALUES, max_size=4) | VALUES)
 def test_any_body_goes_on(messages: Any) -> None:
     for body in ({"model": "m", "messages": messages}, {"messages": messages}, {}):
