@@ -55,11 +55,11 @@ def restored(body: Json, wanted: Mapping[int, Keys], found: Mapping[str, bytes])
     """The body with what was found for each message; the same reasoning is never there twice,
     which is refused ("Duplicate item")."""
     messages = [*body["messages"]]
-    seen = {one for message in messages for one in _sealed(message.get(DETAILS))}
+    seen = {one for message in messages for one in _named(message.get(DETAILS))}
     for position, keys in wanted.items():
         values = (found[key] for key in keys if key in found)
-        details = [d for d in codec.loads(next(values, b"[]")) if d["data"] not in seen]
-        seen |= {*_sealed(details)}
+        details = [d for d in codec.loads(next(values, b"[]")) if seen.isdisjoint(_named([d]))]
+        seen |= {*_named(details)}
         if details:
             messages[position] = {**messages[position], DETAILS: details}
     return {**body, "messages": messages}
@@ -88,10 +88,11 @@ def _made(item: Json) -> Json:
     return {"id": item.get("call_id") or "", "type": kind, kind: inner}
 
 
-def _sealed(details: Any) -> Iterator[str]:
+def _named(details: Any) -> Iterator[tuple[str, str]]:
+    """Which reasoning it is; by its text alone short thoughts of two turns would be the same."""
     for one in details if isinstance(details, list) else ():
         if isinstance(one, dict) and isinstance(one.get("data"), str):
-            yield one["data"]
+            yield str(one.get("id")), one["data"]
 
 
 class Called(NamedTuple):

@@ -405,13 +405,16 @@ def test_what_another_provider_sealed_is_dropped_and_told() -> None:
 
 
 def test_reasoning_of_a_chat_upstream_is_kept_in_the_same_form() -> None:
-    fields = {"reasoning_content": "Look."}
-    sealed = seal(Envelope("deepseek", "m", fields))
-    item = {"type": "reasoning", "id": "rs_1", "encrypted_content": sealed}
-    asked = {"model": "m", "messages": [user("A")]}
-    notes = remember(asked, [item, call("f", "call_1")], OWNER)
-    answer = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]}
-    assert back([user("A"), answer], notes)[1][DETAILS] == [detail(item, 0)]
+    sealed = seal(Envelope("deepseek", "m", {"reasoning_content": "Look."}))
+    talk, notes = [user("A")], {}
+    thoughts = [{"type": "reasoning", "id": id, "encrypted_content": sealed} for id in "ab"]
+    for number, item in enumerate(thoughts):  # alike, and still two
+        asked = {"model": "m", "messages": talk}
+        notes |= remember(asked, [item, call("f", f"call_{number}")], OWNER)
+        made = {"id": f"call_{number}", "function": {"name": "f"}}
+        talk = [*talk, {"role": "assistant", "tool_calls": [made]}, result(f"call_{number}", "B")]
+    restored = back(talk, notes)
+    assert [restored[n][DETAILS] for n in (1, 3)] == [[detail(item, 0)] for item in thoughts]
 
 
 def test_reply_is_heard_once_and_before_its_end_is_handed_out() -> None:
