@@ -1,6 +1,7 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
 from translate.compaction import triggered
+from translate.continuity import forgotten, remember, restored
 from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, error_body, no_previous, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
@@ -25,12 +26,15 @@ __all__ = [
     "decode",
     "error_body",
     "exchange",
+    "forgotten",
     "history",
     "learn",
     "listed",
     "no_previous",
     "out_of_quota",
     "providers",
+    "remember",
+    "restored",
     "seal",
     "told",
     "triggered",
