@@ -49,12 +49,12 @@ class Handshake:
             said = _first(_opening(piece) for piece in pieces)
         except (ValueError, RecursionError):  # beyond sense, which the exchange tells
             return "begun"
-        # a page or a JSON body is no stream that was cut
-        over = self._size == LIMIT or (ended and self._first in WHOLE)
+        over = self._size == LIMIT or (ended and self._first not in STREAM)
         return "begun" if said == "pending" and over else said
 
 
-WHOLE = (b"<", b"{", b"[")
+# What begins a field or a comment (or a byte order mark); all else is no stream that was cut.
+STREAM = (b"", b":", b"d", b"e", b"i", b"r", sse.BOM[:1])
 
 
 def _first(said: Iterable[Opening]) -> Opening:

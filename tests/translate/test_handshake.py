@@ -127,7 +127,9 @@ def test_failure_after_the_first_word_is_not() -> None:
     assert feed_every_way(opening, wire) == "begun"
 
 
-@pytest.mark.parametrize("body", [b"<html>Welcome</html>", b' {"a": 1}', b"[]", b"{"])
+@pytest.mark.parametrize(
+    "body", [b"<html>Welcome</html>", b' {"a": 1}', b"[]", b"{", b"null", b"\x1f\x8b"]
+)
 def test_what_is_no_stream_was_not_cut(body: bytes) -> None:
     assert feed_every_way(opening, body) == "begun"
     assert opening([body], end=False) == "pending"
