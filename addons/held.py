@@ -56,8 +56,9 @@ class Held(Attempts):
     def let_go(self, event: events.Event) -> Steps:
         """All that was held, in one piece."""
         yield from super().start_response_stream()
-        data = wire.ResponseData(self.stream_id, b"".join(self.held))
-        yield from super().state_stream_response_body(data)
+        if self.held:
+            data = wire.ResponseData(self.stream_id, b"".join(self.held))
+            yield from super().state_stream_response_body(data)
         if not isinstance(event, wire.ResponseData):
             yield from super().state_stream_response_body(event)
 

@@ -60,11 +60,11 @@ class RelayStream(Clock):
             yield from self.outward(super().handle_event(event))
             if isinstance(event, wire.RequestProtocolError) and self.line:
                 yield from self.outward(self.abandon("client left"))
-            over = self.state_done, self.state_errored
-            if self.line and self.client_state in over and self.server_state in over:
-                detach(self.flow)
-                if self.client_state == self.server_state == self.state_done:
-                    del self.flow  # the clock keeps the stream for one more tick
+        over = self.state_done, self.state_errored
+        if self.line and self.client_state in over and self.server_state in over:
+            detach(self.flow)
+            if self.client_state == self.server_state == self.state_done:
+                del self.flow  # the clock keeps the stream for one more tick
 
     def outward(self, steps: Iterable[commands.Command]) -> Steps:
         for step in steps:

@@ -217,6 +217,31 @@ async def test_stream_that_ends_before_its_first_word_is_tried_again(
     assert len(above.seen) == 2
 
 
+@bounded
+async def test_silence_behind_the_opening_is_tried_again() -> None:
+    first = tells(OPENING, end=Call.left)
+    async with relay(first, HI, relay_timeout="0.3", **NATIVE) as (above, port):
+        assert said(await answered(port)) == "Hi."
+    assert above.connections == 2
+
+
+@bounded
+async def test_client_that_leaves_before_the_first_word_is_missed_at_once() -> None:
+    gone = asyncio.get_running_loop().create_future()
+
+    async def first(call: Call) -> None:
+        call.stream(OPENING)
+        gone.set_result(await call.left())
+
+    async with relay(first, HI, **NATIVE) as (above, port):
+        async with Client.connect(port) as client:
+            client.send("/v1/responses", json.dumps(HELLO).encode())
+            await asyncio.sleep(0.15)
+        assert await asyncio.wait_for(gone, 5) < 1
+        await asyncio.sleep(0.1)
+    assert len(above.seen) == 1
+
+
 @pytest.mark.parametrize("how", CUTS[:2], ids=["FIN", "RST"])
 @bounded
 async def test_cut_that_is_not_tried_again_is_told(how: Handler) -> None:

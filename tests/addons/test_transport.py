@@ -18,6 +18,7 @@ from mitmproxy import http, version
 from mitmproxy.proxy.layers import http as layers
 
 from addons.carried import opening
+from addons.line import line_of
 from addons.transport import Line, RelayStream, Transport, attach, own, retry_policy
 from tests.addons.proxy import (
     Answer,
@@ -604,17 +605,19 @@ async def test_killed_while_upstream_is_mute(kind: str, begun: bool) -> None:
     assert len(up.seen) == 1
 
 
+@pytest.mark.parametrize("dial", [0.0, 1.0], ids=["connected", "connecting"])
 @bounded
-async def test_killed_client_hears_no_answer() -> None:
-    how = {"retry": every(0.0), "heartbeat": 0, "silence": 0.3}
-    async with relay(mute, **how) as (_, addon, port):
-        async with Client.connect(port) as client:
-            client.send("/v1/responses")
-            await asyncio.sleep(0.1)
-            addon.flows[0].kill()
-            with pytest.raises(EOFError):
-                await client.head(within=1)
+async def test_killed_client_hears_no_answer(dial: float) -> None:
+    how = {"retry": every(0.0), "heartbeat": 0, "silence": 0.3, "dial": dial}
+    async with relay(mute, **how) as (_, addon, port), Client.connect(port) as client:
+        client.send("/v1/responses")
+        await asyncio.sleep(0.1)
+        addon.flows[0].kill()
+        with pytest.raises(EOFError):
+            await client.head(within=0.6)
         assert addon.flows[0].response is None
+        assert line_of(addon.flows[0]) is None
+        await asyncio.sleep(dial)
 
 
 @dataclass
