@@ -5,6 +5,7 @@ from translate.continuity import forgotten, remember, restored
 from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, error_body, no_previous, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
+from translate.handshake import Handshake, Opening, Refused
 from translate.kept import Kept, history, listed
 from translate.learn import learn, told
 from translate.provider import Dialect, Provider
@@ -16,9 +17,12 @@ __all__ = [
     "Dialect",
     "Envelope",
     "Exchange",
+    "Handshake",
     "Kept",
+    "Opening",
     "Provider",
     "QUIRKS",
+    "Refused",
     "Reply",
     "Way",
     "WrongTable",

@@ -28,7 +28,7 @@ ROWS = [
         *("kept", "ask"),
     },
     {"passing", "repair", "responses_to_responses", "responses_to_chat", "continuity"},
-    {"chat_to_chat"},
+    {"chat_to_chat", "handshake"},
     {"clients", "exchange"},
     {"__init__"},
 ]
