@@ -2,7 +2,6 @@
 fault of a request to /codex/responses, or are None. Sources: the 400s of the service in public
 issue threads (dario#1009, ChatMock#103, CLIProxyAPI#982) and in the gateways that strip for it."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -210,18 +209,11 @@ def _call(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator
     id, kind = str(item.get("call_id") or ""), item["type"]
     if not 0 < len(id) <= 64:
         yield f"Invalid 'input[{n}].call_id': a string of 1 to 64 characters is expected."
-    if kind == "function_call" and not _is_object(item.get("arguments")):
-        yield f"Invalid 'input[{n}].arguments': no JSON object."
+    if kind == "function_call" and not item.get("arguments"):
+        yield f"Missing required parameter: 'input[{n}].arguments'."
     if kind == "custom_tool_call" and not isinstance(item.get("input"), str):
         yield f"Missing required parameter: 'input[{n}].input'."
     waiting[id] = CALLS[kind]
-
-
-def _is_object(arguments: Any) -> bool:
-    try:
-        return isinstance(json.loads(arguments), dict)
-    except (TypeError, ValueError):
-        return False
 
 
 def _output(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:

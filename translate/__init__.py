@@ -1,5 +1,6 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
+from translate.clients import session_of
 from translate.compaction import triggered
 from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, error_body, no_previous, out_of_quota
@@ -9,6 +10,7 @@ from translate.learn import learn, told
 from translate.provider import Dialect, Provider
 from translate.quirks import QUIRKS
 from translate.tables import WrongTable, providers
+from translate.variants import Variant, variant
 
 __all__ = [
     "BadRequest",
@@ -19,6 +21,7 @@ __all__ = [
     "Provider",
     "QUIRKS",
     "Reply",
+    "Variant",
     "Way",
     "WrongTable",
     "compact",
@@ -32,7 +35,9 @@ __all__ = [
     "out_of_quota",
     "providers",
     "seal",
+    "session_of",
     "told",
     "triggered",
     "unseal",
+    "variant",
 ]
