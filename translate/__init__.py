@@ -1,5 +1,6 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
+from translate.clients import session_of
 from translate.compaction import triggered
 from translate.continuity import forgotten, remember, restored
 from translate.envelope import Envelope, seal, unseal
@@ -11,6 +12,7 @@ from translate.learn import learn, told
 from translate.provider import Dialect, Provider
 from translate.quirks import QUIRKS
 from translate.tables import WrongTable, providers
+from translate.variants import Variant, variant
 
 __all__ = [
     "BadRequest",
@@ -24,6 +26,7 @@ __all__ = [
     "QUIRKS",
     "Refused",
     "Reply",
+    "Variant",
     "Way",
     "WrongTable",
     "compact",
@@ -40,7 +43,9 @@ __all__ = [
     "remember",
     "restored",
     "seal",
+    "session_of",
     "told",
     "triggered",
     "unseal",
+    "variant",
 ]

@@ -108,7 +108,7 @@ class ChatToResponses:
             return []
         self._events.begin()
         self.ended, self.failure = FAILED, why
-        self._events.end(FAILED.status, error={"code": why.code, "message": why.message})
+        self._events.end(FAILED.status, error=why.error)
         return self._events.drain()
 
     def heartbeat(self) -> list[Event]:
