@@ -104,7 +104,6 @@ class Fresh:
 
     async def _renew(self, seen: Tokens) -> Tokens:
         lock = self.home.lock
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             async with AsyncFileLock(lock, timeout=TURN, mode=0o600):
                 tokens = await asyncio.to_thread(self._read)
@@ -113,8 +112,9 @@ class Fresh:
                 return await self._asked(tokens)
         except Timeout:
             raise self._unreachable("another process does not end renewing this login") from None
-        except OSError as error:
-            raise Unavailable(f"{lock} cannot be locked: {error.strerror}") from None
+        except (OSError, Unavailable) as error:
+            why = f"{lock}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise self._unreachable(why) from None
 
     async def _asked(self, old: Tokens) -> Tokens:
         """Under the lock."""
@@ -168,6 +168,6 @@ def early(tokens: Tokens) -> float:
 
 
 def ended(task: asyncio.Task[Tokens]) -> None:
-    """So that a renewal that nobody waited for does not end in a complaint of asyncio's."""
-    if not task.cancelled():
-        task.exception()
+    """Said here, as maybe nobody waits for it."""
+    if not task.cancelled() and (error := task.exception()):
+        logging.warning(f"A ChatGPT login was not renewed: {error}")

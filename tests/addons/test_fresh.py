@@ -280,6 +280,21 @@ def test_a_lock_that_nobody_gives_back(
     assert counting(auth) == 0
 
 
+def test_a_folder_in_which_nothing_can_be_locked(auth: FakeAuth, tmp_path: Path) -> None:
+    """Then nothing is asked for either: the new login could not be written down."""
+    home = in_codex(tmp_path, auth.give(lifetime=ENDED))
+    home.lock.mkdir()
+    ours = Fresh(home)
+
+    async def ask() -> None:
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="auth.json.lock"):
+                await ours.tokens()
+
+    within(auth, ask())
+    assert counting(auth) == 0
+
+
 def test_whoever_logs_out_meanwhile_stays_so(auth: FakeAuth, tmp_path: Path) -> None:
     old = auth.give(lifetime=ENDED)
     home = in_vault(tmp_path, old)
