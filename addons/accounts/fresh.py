@@ -132,7 +132,6 @@ class Fresh:
                     return found
             return await self._buried(old, dead.code)
         new = replace(new, refresh=new.refresh or old.refresh, id=new.id or old.id)
-        self._failed = 0.0, ""
         self._unkept = old, new
         await asyncio.to_thread(self._read)  # which keeps them
         return new
