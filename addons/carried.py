@@ -11,7 +11,7 @@ from addons import ledger, metrics, record, shelf, transport
 from addons.answer import answer
 from addons.rows import Rows
 from addons.turn import Turn, complain
-from translate import Exchange, Reply
+from translate import Exchange, Handshake, Opening, Reply
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,11 @@ def whole(made: Exchange, reply: http.Response) -> Reply:
 
 def stream(carried: Carried, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
     """`feed` as mitmproxy calls it: encoded bytes in, and [] for nothing, as b"" would end it."""
-    made, heard = carried.made, carried.rows.heard
-    packed = encoding.lower() in ("gzip", "deflate")  # we ask for identity; some compress anyway
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
+    made, unpack = carried.made, unpacker(encoding)
 
     def fed(data: bytes) -> bytes | list[bytes]:
-        if data:
-            heard(data)
         try:
-            plain = unpacked(unpack, data) if unpack else data
+            plain = unpack(data)
         except zlib.error as error:
             return made.cut(f"its {encoding} is broken: {error}") or []
         events = made.feed(plain) if plain else b""
@@ -69,8 +65,27 @@ def stream(carried: Carried, encoding: str) -> Callable[[bytes], bytes | list[by
     return fed
 
 
-def unpacked(unpack: "zlib._Decompress", data: bytes) -> bytes:
-    return unpack.decompress(data) if data else unpack.flush()
+def opening(encoding: str) -> Callable[[bytes], Opening]:
+    """The same bytes, in which nothing has been told to anybody: whether a reply has begun."""
+    unpack, handshake = unpacker(encoding), Handshake()
+
+    def said(data: bytes) -> Opening:
+        try:
+            plain = unpack(data)
+        except zlib.error:  # which `stream` tells
+            return "begun"
+        told = handshake.feed(plain) if plain else "pending"
+        return handshake.feed(b"") if told == "pending" and not data else told
+
+    return said
+
+
+def unpacker(encoding: str) -> Callable[[bytes], bytes]:
+    """We ask for identity; some compress anyway. b"" at the end. Raises zlib.error."""
+    if encoding.lower() not in ("gzip", "deflate"):
+        return lambda data: data
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    return lambda data: unpack.decompress(data) if data else unpack.flush()
 
 
 def head(flow: http.HTTPFlow, carried: Carried) -> http.Response:

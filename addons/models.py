@@ -7,11 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import certifi
-from mitmproxy import ctx
-from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
+import httpx2
 
 from addons import config
+from addons.fetch import session
 from translate import catalog
 
 PATIENCE = 5.0  # s; Codex waits about as long for its catalog
@@ -39,28 +38,14 @@ async def listed(url: str, credentials: dict[str, str]) -> Listed:
 
 
 async def fetch(url: str, credentials: dict[str, str]) -> tuple[Listed, float]:
-    headers = {"accept": "application/json", "user-agent": "codex-relay", **credentials}
-    request = HTTPRequest(
-        f"{url}/models",
-        headers=headers,
-        connect_timeout=PATIENCE,
-        request_timeout=PATIENCE,  # from the beginning, the connecting included
-        follow_redirects=False,  # the key is for this host
-        **trust(),
-    )
+    headers = {"accept": "application/json", **credentials}
     try:
-        # Unlike other clients it knows nothing of HTTP_PROXY, and that proxy may be we.
-        reply = await AsyncHTTPClient().fetch(request)
-        found = catalog.entries(reply.body)
-    except (HTTPError, OSError, ValueError):
+        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(**session(PATIENCE)) as client:
+            reply = await client.get(f"{url}/models", headers=headers)
+            found = catalog.entries(reply.raise_for_status().content)
+    except (httpx2.HTTPError, OSError, ValueError):
         return None, time.monotonic() + MISS
     return found, time.monotonic() + config.settings().models_ttl
-
-
-def trust() -> dict[str, Any]:
-    """Whom to trust, by mitmproxy's options, as for the requests that go through it."""
-    file = ctx.options.ssl_verify_upstream_trusted_ca or certifi.where()
-    return {"validate_cert": not ctx.options.ssl_insecure, "ca_certs": file}
 
 
 async def base() -> dict[str, Any]:
@@ -104,7 +89,7 @@ def own_instructions() -> str:
 
 
 def forget() -> None:
-    """A fetch that is under way ends by itself: a cancelled one of tornado's logs an error."""
+    """What is under way ends within its time."""
     _lists.clear()
     for task in _bundled:
         task.cancel()

@@ -8,7 +8,7 @@ from mitmproxy import http
 
 from addons import config, ledger, routes, store, transport, upstream
 from addons.answer import refuse
-from addons.carried import Carried, deliver, head, stream, whole
+from addons.carried import Carried, deliver, head, opening, stream, whole
 from addons.hidden import MASK
 from addons.resent import resent
 from addons.routes import RELAYED
@@ -126,5 +126,7 @@ def line(
         another=another,
         told=carried.rows.told,
         head=lambda: head(flow, carried),
-        secrets=upstream.secrets(carried.turn.choice.target),
+        secrets=lambda: upstream.secrets(carried.turn.choice.target),
+        opening=opening,
+        heard=carried.rows.heard,
     )

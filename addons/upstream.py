@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from mitmproxy.http import HTTPFlow
 
 from addons import config, demo, keys, models, transport
+from addons.identity import USER_AGENT
 from addons.line import PORT
 from addons.routes import OPENAI
 from addons.settings import Settings
 from translate import BadRequest, Provider
 
-USER_AGENT = "codex-relay"
 PATH = {"chat": "/chat/completions", "responses": "/responses"}  # after the base URL
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

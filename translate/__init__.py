@@ -1,9 +1,11 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
 from translate.compaction import triggered
+from translate.continuity import forgotten, remember, restored
 from translate.envelope import Envelope, seal, unseal
 from translate.errors import BadRequest, error_body, no_previous, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
+from translate.handshake import Handshake, Opening, Refused
 from translate.kept import Kept, history, listed
 from translate.learn import learn, told
 from translate.provider import Dialect, Provider
@@ -15,9 +17,12 @@ __all__ = [
     "Dialect",
     "Envelope",
     "Exchange",
+    "Handshake",
     "Kept",
+    "Opening",
     "Provider",
     "QUIRKS",
+    "Refused",
     "Reply",
     "Way",
     "WrongTable",
@@ -25,12 +30,15 @@ __all__ = [
     "decode",
     "error_body",
     "exchange",
+    "forgotten",
     "history",
     "learn",
     "listed",
     "no_previous",
     "out_of_quota",
     "providers",
+    "remember",
+    "restored",
     "seal",
     "told",
     "triggered",

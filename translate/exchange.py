@@ -53,6 +53,7 @@ class Way:
     lost: Sequence[str] = ()  # what was taken off the request before, to be reported with the rest
     history: Sequence[dict[str, Any]] | None = None  # the items behind `previous_response_id`
     keep: Callable[[Kept], None] | None = None  # takes the response before its end is handed out
+    heard: Callable[[dict[str, Any]], None] | None = None  # the same, stored or not
     clock: Callable[[], int] | None = None  # Unix seconds at the end
 
 
@@ -111,6 +112,7 @@ class Exchange:
         self.dropped = [*way.lost, *read.dropped]
         self._client = client
         self._clock = way.clock
+        self._heard = way.heard
         self._keep = way.keep if self.keeps and asked.store is not False else None
         self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
         stored = {"store": None} if self._keep else {}  # is done; else it may be reported as lost
@@ -214,9 +216,13 @@ class Exchange:
         response = self._machine.response
         if response["status"] == "completed" and response["completed_at"] is None and self._clock:
             response["completed_at"] = self._clock()
-        if self._keep and response["status"] in ENDINGS:
+        if response["status"] in ENDINGS:
             keep, self._keep = self._keep, None
-            keep(Kept(self._input, response))
+            heard, self._heard = self._heard, None
+            if keep:
+                keep(Kept(self._input, response))
+            if heard:
+                heard(response)
 
     def _read(self, piece: bytes) -> list[Event]:
         if piece.strip() == sse.DONE:

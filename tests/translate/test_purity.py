@@ -27,8 +27,8 @@ ROWS = [
         *("calls", "speech", "turns", "parameters", "request", "compaction", "chat_to_responses"),
         *("kept", "ask"),
     },
-    {"passing", "repair", "responses_to_responses", "responses_to_chat"},
-    {"chat_to_chat"},
+    {"passing", "repair", "responses_to_responses", "responses_to_chat", "continuity"},
+    {"chat_to_chat", "handshake"},
     {"clients", "exchange"},
     {"__init__"},
 ]
