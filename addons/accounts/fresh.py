@@ -15,6 +15,7 @@ from typing import Protocol
 
 from filelock import AsyncFileLock, Timeout
 
+from addons import fetch
 from addons.accounts import oauth
 from addons.accounts.account import Tokens
 from addons.accounts.disk import Unavailable
@@ -100,7 +101,7 @@ class Fresh:
     async def finish(self) -> None:
         """What was sent is heard out: its answer is the only valid login."""
         if self._task and not self._task.done():
-            await asyncio.wait([self._task], timeout=oauth.PATIENCE)
+            await asyncio.wait([self._task], timeout=fetch.PATIENCE)
 
     async def _renew(self, seen: Tokens) -> Tokens:
         lock = self.home.lock
