@@ -1,13 +1,19 @@
 """The ChatGPT accounts in this proxy: made as the settings want them, looked after, and ended."""
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
+import mitmproxy.types
+from mitmproxy import command
+from mitmproxy.exceptions import CommandError
+
 from addons import config
-from addons.accounts import usage
+from addons.accounts import codexfile, usage
 from addons.accounts.account import Tokens
+from addons.accounts.disk import Unavailable
 from addons.accounts.login import Login
 from addons.accounts.pool import Pool, Rules
 from addons.accounts.roster import Roster
@@ -57,6 +63,17 @@ class Accounts:
     def running(self) -> None:
         self.task = asyncio.create_task(tend())
 
+    @command.command("relay.login.import")  # type: ignore[untyped-decorator]  # mitmproxy's
+    def import_login(self, path: mitmproxy.types.Path) -> None:
+        """Copy the login of a Codex auth.json; relay_chatgpt_auth uses it in place instead."""
+        try:
+            tokens, notice = codexfile.import_(Path(path))
+        except Unavailable as error:
+            raise CommandError(str(error)) from None
+        task = asyncio.create_task(added(tokens))
+        _ending.add(task)
+        task.add_done_callback(lambda task: imported(task, notice))
+
     def done(self) -> asyncio.Task[None] | None:
         """mitmproxy awaits this at its end; when the script is read anew it ends by itself."""
         global _pool, _login
@@ -65,6 +82,12 @@ class Accounts:
         task = ending(_pool, _login)
         _pool = _login = self.chosen = self.task = None
         return task
+
+
+def imported(task: asyncio.Task[None], notice: str) -> None:
+    _ending.discard(task)
+    if not task.cancelled():
+        logging.warning(str(task.exception() or notice))
 
 
 async def tend() -> None:
