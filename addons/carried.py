@@ -2,12 +2,13 @@
 
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mitmproxy import http
 
 from addons import ledger, metrics, record, shelf, transport
+from addons.accounts.seat import Seat
 from addons.answer import answer
 from addons.rows import Rows
 from addons.turn import Turn, complain
@@ -25,12 +26,38 @@ class Carried:
     def facts(self) -> ledger.Facts:
         return ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
 
+    @property
+    def seat(self) -> Seat | None:
+        """At the account that serves, where it is one."""
+        return self.turn.choice.target.seat
+
+    def begin(self) -> None:
+        if self.seat:
+            self.seat.begin()
+
+    def heard(self, head: http.Response) -> None:
+        """The head of a reply, of whichever attempt."""
+        if self.seat:
+            self.seat.heard(head)
+
+    def left(self, reply: http.Response | None) -> None:
+        """The account's part is over; it learns from what it refused."""
+        if self.seat:
+            if reply and reply.status_code != 200:
+                self.seat.refused(reply.status_code, reply.get_content(strict=False) or b"")
+            if self.made.limits:
+                self.seat.limits(self.made.limits)
+            self.seat.end()
+
     def leave(self, reply: http.Response | None) -> None:
         """Another request takes over; this one's leg has ended."""
+        self.left(reply)
         shelf.put(*self.rows.leave(reply))
 
     def end(self, reply: http.Response | None) -> None:
         """The flow has ended; `reply` is the upstream's, where it did not stream."""
+        self.left(reply)
+        self.turn.release()
         flow, told = self.rows.client, self.facts()
         ledger.write(flow, told)
         logging.info(ledger.line(told))
@@ -101,6 +128,11 @@ def deliver(flow: http.HTTPFlow, carried: Carried, reply: Reply) -> None:
     answer(flow, reply.status, reply.body, **reply.headers, **report(flow, carried))
 
 
+def chosen(headers: http.Headers, names: Iterable[str]) -> dict[str, str]:
+    """Those of the headers that are there."""
+    return {name: headers[name] for name in names if name in headers}
+
+
 def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
     """What the client is told beside the reply: who answered, how fast, and what did not cross."""
     made, received = carried.made, flow.request.timestamp_end or flow.request.timestamp_start
@@ -111,5 +143,7 @@ def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
     }
     if made.dropped:
         told["x-relay-dropped"] = ", ".join(made.dropped)
+    if flow.response:
+        told |= chosen(flow.response.headers, made.provider.reply_headers)
     # header values are latin-1 without control characters, and servers limit their length
     return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}

@@ -31,6 +31,7 @@ NAMES = {
 ALSO = {"text.format": "response_format", logprobs.ASKED: "logprobs"}
 PARTS = ("text", "image_url", "file", "input_audio")
 ID_LIMIT = 64  # of a call_id: https://platform.openai.com/docs/api-reference/responses/create
+NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 HINT = re.compile(r"input\[(\d+)\]")
 
 
@@ -107,9 +108,12 @@ def _tool(tool: Json, place: str) -> Json:
     made = flat(tool, place)
     if isinstance(form := made.get("format"), dict):
         made["format"] = flat(form, f"{place}.format")
-    # said in either case, as its absence means true in Responses
-    strict = {"strict": bool(made.get("strict"))} if made["type"] == FUNCTION.tool_type else {}
-    return made | strict
+    if made["type"] != FUNCTION.tool_type:
+        return made
+    # `{}` is what many say of a tool without parameters, and Responses wants an object's schema
+    schema = NO_PARAMETERS | (made.get("parameters") or {})
+    # strict is said in either case, as its absence means true in Responses
+    return made | {"parameters": schema, "strict": bool(made.get("strict"))}
 
 
 def _search(options: Json) -> Json:

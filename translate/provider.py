@@ -61,6 +61,15 @@ class Provider(Data):
     key_header: Literal["authorization", "api-key"] = Field(
         "authorization", description="The header for the key; `authorization` has it as Bearer."
     )
+    accounts: bool = Field(
+        False,
+        description="Whether it serves whom logs in there, and not who has a key: its credentials "
+        "are those of an account.",
+    )
+    headers: dict[str, str] = Field({}, description="Headers that every request has.")
+    list_version: bool = Field(
+        False, description="Whether its list of models wants to know a `client_version` of Codex's."
+    )
 
     session_header: str = Field(
         "",
@@ -261,8 +270,11 @@ class Provider(Data):
         )
 
     def at(self, host: str | None) -> "Provider":
-        """An unknown upstream under its host's name, as no two of them are the same provider."""
-        return self.model_copy(update={"title": f"The upstream {host}", "host": host or ""})
+        """An unknown upstream under its host's name, or an account under its own, as no two of
+        them are the same provider."""
+        title = self.title if self.accounts else f"The upstream {host}"
+        models = {name: one.at(host) for name, one in self.models.items()}
+        return self.model_copy(update={"title": title, "host": host or "", "models": models})
 
     @property
     def identity(self) -> str:

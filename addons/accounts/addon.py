@@ -1,20 +1,17 @@
 """The ChatGPT accounts in this proxy: made as the settings want them, looked after, and ended."""
 
 import asyncio
-import logging
 import time
 from pathlib import Path
 from typing import Any
 
-import mitmproxy.types
-from mitmproxy import command
-from mitmproxy.exceptions import CommandError
+from mitmproxy.http import HTTPFlow
 
 from addons import config
-from addons.accounts import codexfile, usage
+from addons.accounts import usage
 from addons.accounts.account import Tokens
-from addons.accounts.disk import Unavailable
 from addons.accounts.login import Login
+from addons.accounts.member import Account
 from addons.accounts.pool import Pool, Rules
 from addons.accounts.roster import Roster
 from addons.accounts.settings import Accounts as Chosen
@@ -33,6 +30,20 @@ def pool() -> Pool:
     return _pool
 
 
+def known() -> list[Account]:
+    """The accounts; none where the addon is not."""
+    return _pool.known() if _pool else []
+
+
+async def reader() -> dict[str, str]:
+    """The headers of an account, for what any of them may read; none where none serves."""
+    members = list(pool().roster.members.values()) if known() else []
+    for member in members:
+        if seat := await pool().seat(member):
+            return seat.secrets()
+    return {}
+
+
 def login() -> Login:
     """The login that runs, or may."""
     assert _login  # noqa: S101
@@ -49,6 +60,7 @@ class Accounts:
 
     chosen: Chosen | None = None
     task: asyncio.Task[None] | None = None
+    looked: Pool | None = None
 
     def configure(self, updated: set[str]) -> None:
         global _pool, _login
@@ -63,16 +75,11 @@ class Accounts:
     def running(self) -> None:
         self.task = asyncio.create_task(tend())
 
-    @command.command("relay.login.import")  # type: ignore[untyped-decorator]  # mitmproxy's
-    def import_login(self, path: mitmproxy.types.Path) -> None:
-        """Copy the login of a Codex auth.json; relay_chatgpt_auth uses it in place instead."""
-        try:
-            tokens, notice = codexfile.import_(Path(path))
-        except Unavailable as error:
-            raise CommandError(str(error)) from None
-        task = asyncio.create_task(added(tokens))
-        _ending.add(task)
-        task.add_done_callback(lambda task: imported(task, notice))
+    async def requestheaders(self, flow: HTTPFlow) -> None:
+        """The first request waits until the accounts have been looked for."""
+        if _pool and self.looked is not _pool and flow.live:
+            await _pool.roster.look()
+            self.looked = _pool
 
     def done(self) -> asyncio.Task[None] | None:
         """mitmproxy awaits this at its end; when the script is read anew it ends by itself."""
@@ -80,14 +87,8 @@ class Accounts:
         if self.task:
             self.task.cancel()
         task = ending(_pool, _login)
-        _pool = _login = self.chosen = self.task = None
+        _pool = _login = self.chosen = self.task = self.looked = None
         return task
-
-
-def imported(task: asyncio.Task[None], notice: str) -> None:
-    _ending.discard(task)
-    if not task.cancelled():
-        logging.warning(str(task.exception() or notice))
 
 
 async def tend() -> None:

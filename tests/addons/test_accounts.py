@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mitmproxy.exceptions import CommandError
 
 from addons.accounts import addon, usage
 from addons.accounts.account import Tokens
@@ -136,22 +135,3 @@ async def test_it_ends_without_anything_having_been_there() -> None:
     async with proxy(Config(), Accounts()):
         assert addon.snapshot()["accounts"] == []
         assert addon.snapshot()["login"] is None
-
-
-@bounded
-async def test_a_login_of_codexs_is_copied(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    ada, path = login(), tmp_path / "auth.json"
-    tokens = {"access_token": ada.access, "refresh_token": ada.refresh, "id_token": ""}
-    path.write_text(json.dumps({"tokens": tokens}))
-    path.chmod(0o600)
-    vault = tmp_path / "logins"
-    async with proxy(Config(), Accounts(), relay_vault=str(vault)) as (master, _):
-        with pytest.raises(CommandError, match="codex login"):
-            master.commands.call("relay.login.import", str(tmp_path / "none"))
-        master.commands.call("relay.login.import", str(path))
-        await until(lambda: "share one refresh token" in caplog.text)
-        assert [account.source for account in addon.pool().known()] == ["login"]
-    assert ada.access not in caplog.text and ada.refresh not in caplog.text
-    assert Vault(vault).read().selected == ada.name

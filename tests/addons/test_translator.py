@@ -10,7 +10,7 @@ from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
-from addons import translator, turn
+from addons import translator
 from addons.carried import Carried, stream
 from addons.codex import Codex
 from addons.config import Config
@@ -196,7 +196,7 @@ def begun(url: str) -> tuple[Request, Carried]:
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
-            asked = await turn.begin(flow)
+            asked = await begin.begin(flow)
             made = asked.exchange()
             request = translator.addressed(asked.choice.target, made)
             return request, Carried(made, asked, Rows(flow, request))
