@@ -140,6 +140,7 @@ class Attempts(HttpStream):
     ) -> Steps:
         if isinstance(event, wire.ResponseProtocolError) and (
             self.server_state == self.state_waiting  # it is about an attempt that was given up
+            or self.server_state == self.client_state == self.state_done
             or (yield from self.tries_again(event.message, self.was_stale(event)))
         ):
             return

@@ -22,8 +22,6 @@ class RelayClient(Http1Client):
                 parts.append(step.event.data)
                 continue
             yield from self.joined(parts)
-            if self.state == self.done:  # left by the stream, for what it has just heard
-                return
             yield step
         yield from self.joined(parts)
 

@@ -104,6 +104,20 @@ async def test_upstream_that_does_not_end_what_it_refused_is_left() -> None:
     assert above.connections == 2
 
 
+@pytest.mark.parametrize("retries", ["0", "3"])
+@bounded
+async def test_nonsense_behind_a_failure_is_not_heard(retries: str) -> None:
+    def first(call: Call) -> None:
+        call.stream(OPENING + failing(**OVERLOADED))
+        call.writer.write(b"zzz\r\n")
+
+    start = relay(first, HI, relay_retries=retries, **NATIVE)
+    async with start as (_, port), Client.connect(port) as client:
+        answer = await ask(client)
+        assert answer.status == (503 if retries == "0" else 200)
+        assert said(await ask(client)) == "Hi."
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @bounded
 async def test_compressed_failure_is_read(stream: bool) -> None:
