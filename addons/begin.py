@@ -53,7 +53,8 @@ async def ways(flow: HTTPFlow, route: Route, body: Json, before: Sequence[Json])
     if route is Route.COMPACT or triggered(body.get("input")):
         found = await asyncio.gather(*map(fitted, found))
     client: Dialect = "chat" if route is Route.CHAT else "responses"
-    return await seated(found, session_of(body, client, before))
+    asked = {"input": [], **body}  # which a summary is not asked for with
+    return await seated(found, lambda: session_of(asked, client, before))
 
 
 async def leg(choice: Choice, body: Json, before: Sequence[Json] | None) -> Leg:

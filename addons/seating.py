@@ -21,8 +21,8 @@ USAGE_LIMIT = "usage_limit_reached"  # by its type Codex knows it, and tells whe
 type Policy = Callable[[HTTPFlow, str | None, int], float | None]
 
 
-async def seated(choices: Iterable[Choice], session: str) -> list[Choice]:
-    """For this conversation, in their order. Raises NoSeat where no way is left."""
+async def seated(choices: Iterable[Choice], session: Callable[[], str]) -> list[Choice]:
+    """For a request of this conversation, in their order. Raises NoSeat where no way is left."""
     made: list[Choice] = []
     faults: list[NoSeat] = []
     for choice in choices:
@@ -30,7 +30,7 @@ async def seated(choices: Iterable[Choice], session: str) -> list[Choice]:
             made.append(choice)
             continue
         try:
-            seats = await accounts.pool().seats(session)
+            seats = await accounts.pool().seats(session())
         except NoSeat as fault:
             faults.append(fault)
             continue

@@ -14,7 +14,7 @@ from translate.events import Event, Item, Machine
 from translate.outcome import Outcome, finish_to_chat, usage_to_chat
 from translate.provider import Provider
 from translate.responses_to_responses import ResponsesToResponses
-from translate.stops import Stops
+from translate.stops import Stops, cut
 from translate.tools import ToolMap
 
 Chunk = dict[str, Any]
@@ -71,7 +71,11 @@ class ResponsesToChat:
 
     @property
     def response(self) -> Item:
-        return self._heard.response
+        told = self._heard.response
+        if self._stops.found is None:
+            return told
+        output = cut(told["output"], self._said["content"], len(BREAK))
+        return {**told, "output": output}
 
     def feed(self, piece: dict[str, Any]) -> list[Chunk]:
         return self._told(self._heard.feed(piece))

@@ -55,3 +55,24 @@ class Stops:
             whole = number + 1 if size >= 0 else whole
         given, self._probable = self._probable[:whole], self._probable[whole:]
         return given
+
+
+def cut(output: Sequence[Json], size: int, apart: int) -> list[Json]:
+    """The items up to the end of what was told: that many characters of text, `apart` of them
+    between two texts."""
+    made: list[Json] = []
+    told = -apart
+    for item in output:
+        if item["type"] == "message":
+            parts = []
+            for part in item["content"]:
+                if "text" in part:
+                    told += apart
+                    part = {**part, "text": part["text"][: max(size - told, 0)]}
+                    told += len(part["text"])
+                parts.append(part)
+            item = {**item, "content": parts}
+        made.append(item)
+        if told >= size:
+            break
+    return made

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from addons import models
+from addons import installed, models
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
@@ -225,7 +225,7 @@ def test_a_codex_that_gives_none_does_no_harm(
     command: Iterable[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        monkeypatch.setattr(models, "PATIENCE", 1.0)
+        monkeypatch.setattr(installed, "PATIENCE", 1.0)
         async with relay(lists(b'["m"]')) as (client, _):
             entry = await base_of(client)
         assert entry["base_instructions"] == models.own_instructions()

@@ -11,6 +11,7 @@ from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
 from addons import translator
+from addons.begin import begin as turn_begins
 from addons.carried import Carried, stream
 from addons.codex import Codex
 from addons.config import Config
@@ -93,7 +94,7 @@ def error_of(answer: Answer) -> dict[str, Any]:
     """The error in a JSON body, in OpenAI's form."""
     assert answer.headers["content-type"] == "application/json"
     error: dict[str, Any] = json.loads(answer.body)["error"]
-    assert error.keys() == {"message", "type", "param", "code"}
+    assert error.keys() >= {"message", "type", "param", "code"}
     return error
 
 
@@ -196,9 +197,9 @@ def begun(url: str) -> tuple[Request, Carried]:
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
-            asked = await begin.begin(flow)
+            asked = await turn_begins(flow)
             made = asked.exchange()
-            request = translator.addressed(asked.choice.target, made)
+            request = translator.addressed(flow, asked.choice.target, made)
             return request, Carried(made, asked, Rows(flow, request))
 
     return asyncio.run(begin())

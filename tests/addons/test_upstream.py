@@ -299,7 +299,7 @@ def test_where_nothing_is_listed_the_configured_model_is_used(models: bytes | No
 async def test_a_list_out_of_reach() -> None:
     target = upstream.Target(KNOWN["generic"], "http://127.0.0.1:9/v1", None)
     async with proxy(Config(), relay_model="m"):
-        assert (await selection.wanted(target, "gpt-5.5", alone=False)).model == "m"
+        assert (await selection.wanted(target, "gpt-5.5", chat=False)).model == "m"
 
 
 # The headers

@@ -138,8 +138,16 @@ def test_choice_of_the_time_before_tools(choice: Any) -> None:
 
 def test_tools_in_the_responses_form_are_taken() -> None:
     """Cursor sends them so to Chat endpoints (BerriAI/litellm#34029)."""
-    flat = {"type": "function", "name": "f", "strict": True, "parameters": {"type": "object"}}
+    schema = {"type": "object", "properties": {}}
+    flat = {"type": "function", "name": "f", "strict": True, "parameters": schema}
     assert sent(tools=[flat])["tools"] == [flat]
+
+
+@pytest.mark.parametrize("given", [{}, {"parameters": None}, {"parameters": {}}])
+def test_tool_without_parameters_has_an_objects_schema(given: Json) -> None:
+    """OpenAI: "schema must have type 'object'"."""
+    [tool] = sent(tools=[{"type": "function", "function": {"name": "f", **given}}])["tools"]
+    assert tool["parameters"] == {"type": "object", "properties": {}}
 
 
 def test_strictness_is_said_as_its_absence_differs() -> None:

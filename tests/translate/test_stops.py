@@ -19,7 +19,7 @@ from tests.translate.support import (
 from tests.translate.test_responses_to_responses import added, delta, done, message
 from translate import BadRequest
 from translate.responses_to_chat import fold
-from translate.stops import Stops
+from translate.stops import Stops, cut
 
 TEXTS = st.text("ab\n", max_size=12)
 STOPS = st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=4)
@@ -131,3 +131,14 @@ def test_what_is_none_is_refused() -> None:
 
 def test_nothing_to_stop_at_is_nothing() -> None:
     assert ask(stop=[]).dropped == ask(stop="").dropped == []
+
+
+def test_items_are_cut_where_the_text_was() -> None:
+    def item(*parts: Json) -> Json:
+        return {"type": "message", "content": list(parts)}
+
+    refusal, thought = {"type": "refusal", "refusal": "No."}, {"type": "reasoning"}
+    output = [thought, item({"text": "One"}, refusal), item({"text": "Two"}), thought]
+    assert cut(output, 3, 2) == output[:2]
+    assert cut(output, 6, 2) == [*output[:2], item({"text": "T"})]
+    assert cut(output, 0, 2) == [thought, item({"text": ""}, refusal)]
