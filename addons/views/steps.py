@@ -64,7 +64,7 @@ def steps(pieces: Iterable[Piece], clock: Clock) -> Iterator[Step]:
 def told(piece: Piece) -> list[Step]:
     match piece.data:
         case None if piece.raw.startswith(":"):
-            return [Step("comment", [piece.raw[1:].strip()], joins=True)]
+            return [Step(line(f"comment  {piece.raw[1:].strip()}", WIDTH), [], joins=True)]
         case None:
             ended = piece.raw.strip() == "[DONE]"
             return [Step("[DONE]" if ended else "not JSON", [] if ended else [piece.raw])]

@@ -153,14 +153,17 @@ ITEMS = st.dictionaries(
         ["type", "role", "content", "text", "input", "output", "arguments", "call_id", "name",
          "tools", "tool_calls", "function", "delta", "choices", "item", "response", "usage",
          "error", "message", "summary", "encrypted_content", "image_url", "messages", "data",
-         "id", "reasoning_content", "finish_reason", "output_index", "models", "slug"]
+         "id", "reasoning_content", "finish_reason", "output_index", "models", "slug",
+         "function_call", "custom", "functions", "reasoning_details", "annotations", "images"]
     ),
     st.recursive(
         VALUES | st.sampled_from(["message", "function_call", "reasoning", "tool", "user",
+                                  "function", "custom", "assistant", "reasoning.encrypted",
                                   "response.completed", "response.x.delta", "compaction"]),
         lambda inner: st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["type", "role", "text", "id", "url", "name", "function",
-                                           "arguments", "content", "message", "delta"]), inner,
+                                           "arguments", "content", "message", "delta", "custom",
+                                           "input", "data", "url_citation", "refusal"]), inner,
                           max_size=4),
         max_leaves=10,
     ),
