@@ -59,10 +59,10 @@ async def again(pair: Pair, told: Told) -> Exchange:
     way = Way(
         provider=choice.target.provider,
         model=choice.model,
-        id=told.id,
-        now=told.created_at,
-        keep=forget if told.stored else None,
-        clock=lambda: told.completed_at,
+        id=told.born.id,
+        now=told.born.created_at,
+        keep=forget if told.born.stored else None,
+        clock=lambda: told.born.completed_at,
     )
     route = Route(pair.client.metadata["relay.route"])
     turn = Turn(route, way, (await leg(choice, body, await history(body)),))
