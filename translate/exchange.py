@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from translate import chat_to_chat, codec, compaction, parameters, repair, request, responses, sse
+from translate import (
+    chat_to_chat,
+    codec,
+    compaction,
+    parameters,
+    reasoning,
+    repair,
+    request,
+    responses,
+    sse,
+)
 from translate.ask import Asked
 from translate.chat_to_responses import ChatToResponses
 from translate.clients import CLIENTS, Client
@@ -68,6 +78,13 @@ CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
     ("responses", "responses"): Crossing(repair.to_responses, ResponsesToResponses),
     ("chat", "responses"): Crossing(repair.to_responses, ResponsesToChat),
     ("chat", "chat"): Crossing(chat_to_chat.to_chat, chat_to_chat.Machine),
+}
+
+
+# What a conversation is written down by: Chat is what its readers know.
+WRITTEN: dict[Dialect, dict[str, Any]] = {
+    "chat": {},
+    "responses": {"dialect": "chat", "reasoning_back": "reasoning_content"},
 }
 
 
@@ -154,16 +171,24 @@ class Exchange:
         return self._machine.response
 
     def conversation(self) -> dict[str, Any] | None:
-        """Request and reply as one Chat conversation; None for a summary, which is no turn."""
+        """Request and reply as one Chat conversation; None for a summary, which is no turn, and
+        where the model neither said nor called anything."""
         asked = self._asked
         if compaction.triggered(asked.items):
             return None
         items = [*asked.items, *self.response["output"]]
-        provider = self.provider.model_copy(update={"dialect": "chat"})
+        provider = self.provider.model_copy(update=WRITTEN[self.provider.dialect])
         told = asked.model_copy(update={"input": items})
         body = request.to_chat(told, provider, self.model, ToolMap([], provider))
         while body["messages"][-1].get("content") == NO_OUTPUT:  # of calls that are still to run
             body["messages"].pop()
+        if body["messages"][-1]["role"] != "assistant":
+            return None
+        blank = reasoning.blank(provider).items()  # stands there for a server's sake
+        body["messages"] = [
+            {name: value for name, value in message.items() if (name, value) not in blank}
+            for message in body["messages"]
+        ]
         return {name: body[name] for name in ("messages", "tools") if name in body}
 
     def heartbeat(self) -> bytes:
