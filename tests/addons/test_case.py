@@ -207,3 +207,34 @@ def test_what_we_sealed_is_opened_for_it() -> None:
         Scrub("/home/alice", b"").value({"encrypted_content": sealed})["encrypted_content"]
     )
     assert found and found.state == {"text": "at /home/person1/x"}
+
+
+def test_who_asks_is_hidden_and_what_a_tool_is_called_is_not() -> None:
+    said = {
+        "user": "u-1",
+        "safety_identifier": "",
+        "messages": [
+            {"role": "user", "name": "u-1", "content": "u-1"},
+            {"role": "tool", "name": "t"},
+        ],
+        "tools": [{"parameters": {"properties": {"user": {"type": "string"}}}}],
+    }
+    made = Scrub("", b"").value(said)
+    assert made["user"] == made["messages"][0]["name"] == "person1"
+    assert made["messages"][1] == said["messages"][1]  # type: ignore[index]
+    assert made["tools"] == said["tools"] and made["safety_identifier"] == ""
+
+
+@pytest.mark.parametrize("field", ["refusal", "reasoning_content", "custom", "function_call"])
+def test_whatever_grows_in_a_chat_stream_hides_nothing(field: str) -> None:
+    def delta(part: str) -> Json:
+        match field:
+            case "custom":
+                return {"tool_calls": [{"index": 0, "custom": {"input": part}}]}
+            case "function_call":
+                return {"function_call": {"arguments": part}}
+        return {field: part}
+
+    data = chat(*(chunk(**delta(part)) for part in split(SAID)))
+    [lane] = lanes(events(Scrub("", data).reply(data))).values()
+    assert "".join(pieces(lane)) == Scrub("", SAID.encode()).text(SAID)

@@ -436,6 +436,14 @@ def test_model_lists_are_tables() -> None:
     ]
 
 
+def test_one_model_is_a_table_of_one(views: Views) -> None:
+    flow = relayed(b"", encoded({"id": "m-1", "object": "model", "owned_by": "maker"}))
+    flow.metadata = {"relay.route": "model"}
+    name, text = view_of(flow.response, flow)
+    assert name == "Catalog"
+    assert text.splitlines() == ["1 model", " ", "slug  owned_by", "m-1   maker"]
+
+
 # Limits
 
 

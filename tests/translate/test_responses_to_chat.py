@@ -382,6 +382,18 @@ def test_conversation_has_what_was_thought_and_called_as_chat_has_it() -> None:
     ]
 
 
+def test_sealed_thinking_of_one_upstream_is_words_to_another() -> None:
+    words = [{"type": "summary_text", "text": "Hm."}]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": words, "encrypted_content": "gAAA"}
+    made = answer(done(thought), done(message("B"), output_index=1))["message"]
+    talk = [{"role": "user", "content": "A"}, made, {"role": "user", "content": "C"}]
+    crossing = ask(messages=talk, to=PROVIDERS["deepseek"])
+    assert json.loads(crossing.body)["messages"][1]["reasoning_content"] == "Hm."
+    other = PROVIDERS["responses"].model_copy(update={"reasoning_back": "reasoning_content"})
+    item = json.loads(ask(messages=talk, to=other).body)["input"][1]
+    assert item["content"] == [{"type": "reasoning_text", "text": "Hm."}]
+
+
 def test_picture_alone_is_no_conversation() -> None:
     crossing = ask()
     painted = {"type": "image_generation_call", "id": "ig", "result": "UklGRg=="}
