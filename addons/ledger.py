@@ -9,6 +9,7 @@ from typing import Any
 from mitmproxy.http import HTTPFlow
 
 from addons.line import ATTEMPTS
+from addons.line import CLIENT as KEY
 from addons.resent import RESENT
 from addons.rows import CLIENT, LEG, Rows
 from translate import Exchange
@@ -36,6 +37,7 @@ def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Fac
     writing = now - rows.token if rows.token else 0.0
     return {
         "asked": made.asked,
+        "client": rows.client.metadata.get(KEY, ""),
         "provider": made.provider.name,
         "host": made.provider.host,
         "model": made.model,

@@ -11,7 +11,10 @@ for name in [name for name in sys.modules if name.partition(".")[0] in ("addons"
 
 # ruff: noqa: E402 - the lines above come first
 from addons import config
+from addons.accounts.addon import Accounts
+from addons.accounts.web import Web
 from addons.check import Check
+from addons.client_version import ClientVersion
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
@@ -19,6 +22,7 @@ from addons.guard import Guard
 from addons.ledger import Ledger
 from addons.listeners import Listeners
 from addons.listing import Listing
+from addons.metrics import Metrics
 from addons.record import Record
 from addons.redact import Redact
 from addons.replay import Replay
@@ -33,6 +37,6 @@ from addons.views import Views
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
-    *(Store(), Stored(), Codex(), Listing(), Translator(), Ledger(), Redact(), Record()),
-    *(Demo(), Check(), Views()),
+    *(Store(), Stored(), Accounts(), Web(), ClientVersion(), Codex(), Listing(), Metrics()),
+    *(Translator(), Ledger(), Redact(), Record(), Demo(), Check(), Views()),
 ]

@@ -23,6 +23,13 @@ class Route(StrEnum):
     MODEL = "model"  # one of them
     ACCOUNT = "account"
     HEALTH = "health"
+    METRICS = "metrics"
+    IDENTITY = "identity"  # what the services that we ask are told of us
+    ACCOUNTS = "accounts"  # those of ChatGPT that are logged in here
+    LOGIN = "login"
+    LOGOUT = "logout"
+    SELECT = "select"  # the account that serves
+    IMPORT = "import"  # of Codex's own login
     INDEX = "index"
     ISOLATED = "isolated"  # another call of Codex to OpenAI
     MISSING = "missing"  # no such path on our port
@@ -62,6 +69,13 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     OURS: {
         "/": {"GET": Route.INDEX},
         "/health": {"GET": Route.HEALTH},
+        "/metrics": {"GET": Route.METRICS},
+        "/debug/identity": {"GET": Route.IDENTITY},
+        "/auth/accounts": {"GET": Route.ACCOUNTS},
+        "/auth/login": {"GET": Route.LOGIN},
+        "/auth/logout": {"POST": Route.LOGOUT},
+        "/auth/select": {"POST": Route.SELECT},
+        "/auth/import": {"POST": Route.IMPORT},
         "/responses": RESPONSES,
         "/v1/responses": RESPONSES,
         "/backend-api/codex/responses": RESPONSES,

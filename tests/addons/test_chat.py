@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,18 +33,22 @@ HELLO = says(chunk(role="assistant", content="Hel"), chunk(content="lo"), chunk(
 
 
 @asynccontextmanager
-async def relay(*handlers: Any, **options: str) -> AsyncIterator[tuple[int, Upstream]]:
+async def relay(
+    *handlers: Any, more: Sequence[Any] = (), **options: str
+) -> AsyncIterator[tuple[int, Upstream]]:
     chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain += more
     async with upstream(*handlers) as above:
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_api_key="k", **options) as (_, port):
             yield port, above
 
 
-async def ask(port: int, path: str = PATH, **fields: Any) -> Answer:
+async def ask(port: int, path: str = PATH, authorization: str = "", **fields: Any) -> Answer:
     said = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    headers = {"authorization": authorization} if authorization else {}
     async with Client.connect(port) as client:
-        return await client.ask(path, json.dumps(said).encode())
+        return await client.ask(path, json.dumps(said).encode(), **headers)
 
 
 @bounded
