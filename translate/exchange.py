@@ -199,11 +199,7 @@ class Exchange:
             body["messages"].pop()
         if body["messages"][-1]["role"] != "assistant":
             return None
-        blank = reasoning.blank(provider).items()  # stands there for a server's sake
-        body["messages"] = [
-            {name: value for name, value in message.items() if (name, value) not in blank}
-            for message in body["messages"]
-        ]
+        body["messages"] = [reasoning.unblank(one, provider) for one in body["messages"]]
         return {name: body[name] for name in ("messages", "tools") if name in body}
 
     def heartbeat(self) -> bytes:

@@ -174,6 +174,12 @@ def blank(provider: Provider) -> Fields:
     return {name: " "} if name in STRINGS else {}
 
 
+def unblank(message: Fields, provider: Provider) -> Fields:
+    """The message without that, for those whom no server has to please."""
+    told = blank(provider).items()
+    return {name: value for name, value in message.items() if (name, value) not in told}
+
+
 def summary(item: Fields) -> str:
     """What a reasoning item says in plain words."""
     parts = [*(item.get("content") or []), *(item.get("summary") or [])]
