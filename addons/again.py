@@ -7,17 +7,18 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, store, upstream
+from addons import config, continuity, store, upstream
 from addons.begin import leg
 from addons.carried import whole
 from addons.ledger import FACTS
+from addons.line import CLIENT
 from addons.resent import DECLINED
 from addons.routes import Route
 from addons.selection import Choice
 from addons.told import Told, read
 from addons.turn import Turn
 from addons.upstream import PATH, Target
-from translate import BadRequest, Exchange, Kept, Provider, Way, decode
+from translate import BadRequest, Exchange, Kept, Provider, Variant, Way, decode
 
 MOST = 200  # lines of one difference
 NEAR = 20  # events after the first that is different
@@ -60,12 +61,14 @@ async def again(pair: Pair, told: Told) -> Exchange:
     way = Way(
         provider=choice.target.provider,
         model=choice.model,
-        id=told.id,
-        now=told.created_at,
-        keep=forget if told.stored else None,
-        clock=lambda: told.completed_at,
+        id=told.born.id,
+        now=told.born.created_at,
+        keep=forget if told.born.stored else None,
+        instructions=config.settings().instructions,
+        clock=lambda: told.born.completed_at,
     )
     route = Route(pair.client.metadata["relay.route"])
+    body = await restored(pair.client, body)
     turn = Turn(route, way, (await leg(choice, body, await history(body)),))
     made = turn.exchange()
     if facts["learned"] and facts["learned"] != turn.learned(made):
@@ -85,7 +88,19 @@ def chosen(pair: Pair, facts: dict[str, Any]) -> Choice:
     url = pair.upstream.request.url
     for path in PATH.values():
         url = url.removesuffix(path)
-    return Choice(Target(provider, url, None), model)
+    wanted = facts.get("variant")
+    return Choice(Target(provider, url, None), model, Variant(**wanted) if wanted else None)
+
+
+async def restored(client: HTTPFlow, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the reasoning that its client had left out. Raises Cannot."""
+    then = client.metadata.get(continuity.RESTORED)
+    if not then:
+        return body
+    whole = await continuity.restore(body, str(client.metadata.get(CLIENT, "")))
+    if continuity.put_back(body, whole) != then:
+        raise Cannot("it had reasoning put back that is not remembered as it was")
+    return whole
 
 
 async def history(body: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -42,7 +42,9 @@ async def begin(flow: HTTPFlow) -> Turn:
     if route is Route.CHAT:
         owner = str(flow.metadata.get(CLIENT, ""))
         way = replace(way, heard=partial(continuity.keep, body, owner))
-        body = await continuity.restore(body, owner)
+        whole = await continuity.restore(body, owner)
+        flow.metadata[continuity.RESTORED] = continuity.put_back(body, whole)
+        body = whole
     return Turn(route, way, tuple([await leg(choice, body, before) for choice in found]))
 
 

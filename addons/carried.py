@@ -3,7 +3,7 @@
 import logging
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from mitmproxy import http
 
@@ -24,7 +24,9 @@ class Carried:
     rows: Rows
 
     def facts(self) -> ledger.Facts:
-        return ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
+        told = ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
+        wanted = self.turn.choice.variant
+        return told | {"variant": asdict(wanted) if wanted else None}
 
     @property
     def seat(self) -> Seat | None:

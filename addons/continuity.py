@@ -16,6 +16,7 @@ from addons.place_memory import Memory
 from addons.store import Keeper, Unavailable
 from translate import forgotten, remember, restored
 
+RESTORED = "relay.restored"  # in the metadata: messages that had their reasoning put back
 PATIENCE = 2.0  # s that a turn waits
 REST = 60.0  # s that a place is left alone which could not be used
 IN_MEMORY = 32_000_000  # bytes, where relay_store allows as much
@@ -33,6 +34,12 @@ async def restore(body: Json, owner: str) -> Json:
     wanted = forgotten(body, owner)
     keys = [key for keys in wanted.values() for key in keys]
     return restored(body, wanted, await _recalled(keys)) if keys else body
+
+
+def put_back(body: Json, whole: Json) -> int:
+    """How many messages have more in the restored body."""
+    pairs = zip(body["messages"], whole["messages"], strict=False)
+    return sum(one != other for one, other in pairs) if whole is not body else 0
 
 
 def keep(body: Json, owner: str, response: Json) -> None:

@@ -5,6 +5,7 @@ while the reply streams, in mitmweb and the console; both are in files that `-w`
 """
 
 import asyncio
+import re
 import time
 from typing import Any
 from weakref import WeakValueDictionary
@@ -17,6 +18,14 @@ from addons import config, redact
 LEG, OTHER = "relay.leg", "relay.other"  # in the metadata: which of the two, and the other's id
 CLIENT, UPSTREAM = "client", "upstream"
 TIMES = "relay.times"  # in the metadata: pairs of ms since the request went up, and bytes by then
+# The first piece of a text or a call, as each dialect tells a client of it. A chunk may hold a role
+# alone, or what we sealed; and what a client had said, which events say again, is no such piece.
+SPOKEN = re.compile(
+    rb"^event: [\w.]+\.delta$"
+    rb'|"delta":\{(?:"role":"assistant",)?"(?:content|reasoning_content|refusal)":"(?!")'
+    rb'|"delta":\{(?:"role":"assistant",)?"(?:tool_calls|function_call|images)":',
+    re.M,
+)
 PACE = 0.5  # s between two updates of a row that grows
 STEP, MANY = 5, 2000  # ms between two times that are kept; more where there are many
 
@@ -92,7 +101,7 @@ class Rows:
 
     def told(self, data: bytes) -> None:
         """Bytes for the client."""
-        if not self.token and b".delta" in data:
+        if not self.token and SPOKEN.search(data):
             self.token = time.time()
         if self._growing:
             self._growing[0].add(data)

@@ -32,7 +32,11 @@ FORMS = {  # what is replaced, and by what: a number stands for which one it was
 HOME = re.compile(r"[\\/](?:home|Users)[\\/]+([\w.-]+)")
 NOBODY = frozenset({"Shared", "Public", "user"})
 # Where a text comes in pieces, in either dialect.
-SPOKEN = frozenset({"content", "reasoning_content", "reasoning", "text", "arguments", "delta"})
+SPOKEN = frozenset(
+    {"content", "refusal", "reasoning_content", "reasoning", "text", "summary", "arguments"}
+    | {"input", "delta"}
+)
+PERSONS = frozenset({"user", "safety_identifier"})  # fields that say who asks
 
 type Lane = list[tuple[dict[str, Any], str]]  # where its pieces stand
 
@@ -50,13 +54,15 @@ class Scrub:
             )
         self._pattern = re.compile("|".join(f"(?P<{k}>{v})" for k, v in forms.items()), re.S)
         self._made: dict[str, str] = {}
-        self._counts = dict.fromkeys(forms, 0)
+        self._counts = dict.fromkeys([*forms, "name"], 0)
 
     def text(self, text: str) -> str:
         return self._pattern.sub(self._placeholder, text)
 
     def _placeholder(self, found: re.Match[str]) -> str:
-        what, kind = found[0], str(found.lastgroup)
+        return self._hidden(found[0], str(found.lastgroup))
+
+    def _hidden(self, what: str, kind: str) -> str:
         if what in self._made.values():
             return what
         if what not in self._made:
@@ -70,12 +76,17 @@ class Scrub:
         if isinstance(value, list):
             return [self.value(one) for one in value]
         if isinstance(value, dict):
-            return {name: self.value(one) for name, one in value.items()}
+            made = {name: self.value(one) for name, one in value.items()}
+            return made | {name: self._person(value[name]) for name in persons(value)}
         if not isinstance(value, str):
             return value
         if sealed := unseal(value):
             return seal(Envelope(sealed.provider, sealed.model, self.value(sealed.state)))
         return self.text(value)
+
+    def _person(self, who: str) -> str:
+        hidden = self.text(who)
+        return hidden if hidden != who else self._hidden(who, "name")
 
     def reply(self, data: bytes) -> bytes:
         """A reply's bytes: what has nothing to hide stays as it came, to the byte."""
@@ -109,6 +120,12 @@ class Scrub:
             at = found.end() if found else end
         for (holder, field), text in zip(lane, new, strict=True):
             holder[field] = text
+
+
+def persons(value: dict[str, Any]) -> list[str]:
+    """The fields of an object that name a person; a tool's message has the tool's name."""
+    named = PERSONS | ({"name"} if value.get("role") == "user" else set())
+    return [name for name, who in value.items() if name in named and who and isinstance(who, str)]
 
 
 def events(data: bytes) -> dict[int, Any]:

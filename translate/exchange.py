@@ -10,6 +10,7 @@ from translate import (
     codec,
     compaction,
     parameters,
+    reasoning,
     repair,
     request,
     responses,
@@ -85,6 +86,13 @@ CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
     ("responses", "responses"): Crossing(repair.to_responses, ResponsesToResponses),
     ("chat", "responses"): Crossing(repair.to_responses, ResponsesToChat),
     ("chat", "chat"): Crossing(chat_to_chat.to_chat, chat_to_chat.Machine),
+}
+
+
+# What a conversation is written down by: Chat is what its readers know.
+WRITTEN: dict[Dialect, dict[str, Any]] = {
+    "chat": {},
+    "responses": {"dialect": "chat", "reasoning_back": "reasoning_content"},
 }
 
 
@@ -178,16 +186,20 @@ class Exchange:
         return self._machine.response
 
     def conversation(self) -> dict[str, Any] | None:
-        """Request and reply as one Chat conversation; None for a summary, which is no turn."""
+        """Request and reply as one Chat conversation; None for a summary, which is no turn, and
+        where the model neither said nor called anything."""
         asked = self._asked
         if compaction.triggered(asked.items):
             return None
         items = [*asked.items, *self.response["output"]]
-        provider = self.provider.model_copy(update={"dialect": "chat"})
+        provider = self.provider.model_copy(update=WRITTEN[self.provider.dialect])
         told = asked.model_copy(update={"input": items})
         body = request.to_chat(told, provider, self.model, ToolMap([], provider))
         while body["messages"][-1].get("content") == NO_OUTPUT:  # of calls that are still to run
             body["messages"].pop()
+        if body["messages"][-1]["role"] != "assistant":
+            return None
+        body["messages"] = [reasoning.unblank(one, provider) for one in body["messages"]]
         return {name: body[name] for name in ("messages", "tools") if name in body}
 
     def heartbeat(self) -> bytes:

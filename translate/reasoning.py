@@ -84,7 +84,14 @@ def to_chat(item: Fields, provider: Provider) -> Fields | None:
     own = envelope is not None and envelope.provider == provider.identity
     calls = state.get(CALLS) if own else None
     signed = {CALLS: calls} if isinstance(calls, dict) else {}
-    return _thinking(item, fields_of(state, (*STRINGS, THINK)), own, provider) | signed or None
+    fields = fields_of(state, (*STRINGS, THINK))
+    return _thinking(_spoken(item, state), fields, own, provider) | signed or None
+
+
+def _spoken(item: Fields, state: Fields) -> Fields:
+    """Where its words stand: a Chat client brings a Responses upstream's item sealed alone."""
+    inner = state.get(ITEM)
+    return inner if isinstance(inner, dict) and not summary(item) else item
 
 
 def _thinking(item: Fields, fields: Fields, own: bool, provider: Provider) -> Fields:
@@ -120,7 +127,8 @@ def to_responses(item: Fields, provider: Provider) -> Fields | None:
     state = envelope.state if envelope else {}
     if own and isinstance(made := state.get(ITEM), dict):
         return made
-    fields = _thinking(item, fields_of(state, (*STRINGS, THINK)), own, provider)
+    told = fields_of(state, (*STRINGS, THINK))
+    fields = _thinking(_spoken(item, state), told, own, provider)
     text = shown(fields) or fields.get(PARTS)
     content = [{"type": "reasoning_text", "text": text}]
     made = {"type": "reasoning", "id": item.get("id") or "rs_0", "summary": [], "content": content}
@@ -164,6 +172,12 @@ def blank(provider: Provider) -> Fields:
     """
     name = provider.reasoning_back
     return {name: " "} if name in STRINGS else {}
+
+
+def unblank(message: Fields, provider: Provider) -> Fields:
+    """The message without that, for those whom no server has to please."""
+    told = blank(provider).items()
+    return {name: value for name, value in message.items() if (name, value) not in told}
 
 
 def summary(item: Fields) -> str:

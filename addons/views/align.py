@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import accumulate
 
 from addons.views.entry import Entry
 
@@ -28,7 +29,8 @@ def paired(before: Sequence[Entry], after: Sequence[Entry]) -> dict[int, int]:
         for at, entry in enumerate(before):
             if at not in found and waiting.get(said := key(entry)):
                 found[at] = waiting[said].popleft()
-    return found | parts(before, after, found)
+    found |= parts(before, after, found)
+    return found | changed(before, after, found)
 
 
 def parts(before: Sequence[Entry], after: Sequence[Entry], found: dict[int, int]) -> dict[int, int]:
@@ -43,6 +45,25 @@ def parts(before: Sequence[Entry], after: Sequence[Entry], found: dict[int, int]
         place = next((to for to in places if entry.words in after[to].words), None)
         if place is not None:
             more[at] = place
+    return more
+
+
+def changed(
+    before: Sequence[Entry], after: Sequence[Entry], found: dict[int, int]
+) -> dict[int, int]:
+    """Those whose words are others now, as without a part: of one kind, between the same two."""
+    more: dict[int, int] = {}
+    ends = list(accumulate((found.get(at, len(after)) for at in reversed(range(len(before)))), min))
+    taken, low = set(found.values()), -1
+    for at, (entry, high) in enumerate(zip(before, reversed(ends), strict=True)):
+        if at in found:
+            low = found[at]
+            continue
+        near = range(low + 1, min(high, low + 1 + NEAR))
+        same = (to for to in near if to not in taken and after[to].kind == entry.kind)
+        place = next((to for to in same if entry.words and after[to].words), None)
+        if place is not None:
+            more[at] = low = place
     return more
 
 

@@ -106,7 +106,7 @@ def why(entry: Entry, dropped: list[str]) -> str:
     """The part of the record that speaks of this item."""
     if entry.kind == "tools":
         return ": its tools are declared with the others"
-    place = f"input[{entry.at}]"
+    place = f"input[{entry.at}]", f"messages[{entry.at}]"  # as this client's dialect calls it
     said = [what for what in dropped if what.startswith(place)]
     return f": dropped as {', '.join(said)}" if said else ""
 

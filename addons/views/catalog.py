@@ -1,4 +1,4 @@
-"""The view `Catalog`: a model list, OpenAI's or Codex's, as a table."""
+"""The view `Catalog`: a model list, OpenAI's or Codex's, or one of OpenAI's, as a table."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -10,6 +10,7 @@ from translate.catalog import LISTS, first
 
 Json = dict[str, Any]
 EXTRA = ("tool_mode", "shell_type", "apply_patch_tool_type", "visibility", "owned_by")
+ROUTES = frozenset({"models", "model"})
 HEAD = ("slug", "title", "context", "images", "efforts", *EXTRA)
 
 
@@ -21,7 +22,7 @@ class Catalog(View):
 
     def render_priority(self, data: bytes, metadata: Any) -> float:
         told = metadata.flow.metadata if metadata.flow else {}
-        return 100 if told.get("relay.route") == "models" and data.lstrip()[:1] == b"{" else -1
+        return 100 if told.get("relay.route") in ROUTES and data.lstrip()[:1] == b"{" else -1
 
     def blocks(self, body: bytes, seen: Seen) -> Iterator[str]:
         yield from table(body)
@@ -30,13 +31,13 @@ class Catalog(View):
 def table(body: bytes) -> Iterator[str]:
     """Raises ValueError for what is no model list."""
     found = codec.loads(body)
-    models = first(found, LISTS, list) or []
+    models = first(found, LISTS, list) or [found]
     rows = [row for model in models if (row := row_of(model))]
     if not rows:
         raise ValueError("it lists no models")
     shown = [column for column in zip(HEAD, *rows, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in shown]
-    yield f"{len(rows)} models"
+    yield f"{len(rows)} model{'s' * (len(rows) != 1)}"
     yield ""
     for cells in zip(*shown, strict=True):
         yield "  ".join(map(str.ljust, cells, widths)).rstrip()

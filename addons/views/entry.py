@@ -16,7 +16,7 @@ VERBATIM = frozenset({"call", "output"})  # a patch, a script, a listing
 
 @dataclass(frozen=True)
 class Entry:
-    at: int  # its place in `input`, `messages` or `output`
+    at: int  # its place in `input`, `messages` or `output`; -1: beside them
     kind: str  # system, user, assistant, reasoning, call, output, summary, tools, error, other
     who: str  # its headline
     text: str
@@ -28,7 +28,7 @@ class Entry:
         return "".join(self.text.split())
 
     def head(self) -> str:
-        return f"{self.at} · {self.who}"
+        return f"{self.at} · {self.who}" if self.at >= 0 else self.who
 
     def body(self) -> str:
         if lines := FOLDED.get(self.kind):

@@ -48,14 +48,16 @@ def agent_message(at: int, item: Item) -> Entry:
 
 
 def reasoning(at: int, item: Item) -> Entry:
-    seal = item.get("encrypted_content")
-    text, envelope = words.said(summary_of(item)), unseal(seal)
-    if envelope:
-        inside = thought(envelope)
-        text = inside if len(inside) > len(text) else text
-        return Entry(at, "reasoning", f"reasoning · sealed by us for {whose(envelope)}", text)
-    note = f" · sealed by another, {paper.weight(seal)}" if isinstance(seal, str) else ""
+    note, inside = opened(item.get("encrypted_content"))
+    text = max(words.said(summary_of(item)), inside, key=len)
     return Entry(at, "reasoning", f"reasoning{note}", text)
+
+
+def opened(seal: Any) -> tuple[str, str]:
+    """Who sealed it, as a headline says that, and the text within, where that was us."""
+    if envelope := unseal(seal):
+        return f" · sealed by us for {words.whose(envelope)}", thought(envelope)
+    return f" · sealed by another, {paper.weight(seal)}" if isinstance(seal, str) else "", ""
 
 
 def summary_of(item: Item) -> str:
@@ -72,17 +74,13 @@ def thought(envelope: Envelope) -> str:
     return shown(state) or words.said(state.get(PARTS))
 
 
-def whose(envelope: Envelope) -> str:
-    return f"{envelope.model} ({envelope.provider})"
-
-
 def compacted(at: int, item: Item) -> Entry:
     seal = item.get("encrypted_content")
     envelope = unseal(seal)
     if envelope is None:
         text = words.sealed(str(seal or ""))
         return Entry(at, "summary", "summary of what was before, sealed by another", text)
-    who = f"summary of what was before, by {whose(envelope)}"
+    who = f"summary of what was before, by {words.whose(envelope)}"
     return Entry(at, "summary", who, words.said(envelope.state.get("summary")))
 
 
@@ -110,6 +108,12 @@ def more_tools(at: int, item: Item) -> Entry:
     return Entry(at, "tools", "tools", names(item.get("tools")))
 
 
+def painted(at: int, item: Item) -> Entry:
+    kind = f"image/{item.get('output_format') or 'png'}"
+    url = f"data:{kind};base64,{item['result']}" if item.get("result") else ""
+    return Entry(at, "other", str(item["type"]), words.said([{"image_url": url}] if url else None))
+
+
 def other(at: int, item: Item) -> Entry:
     rest = {name: value for name, value in item.items() if name not in ("type", "id")}
     return Entry(at, "other", str(item.get("type")), words.raw(rest) if rest else "")
@@ -120,6 +124,7 @@ READERS: dict[str, Reader] = {
     "agent_message": agent_message,
     "reasoning": reasoning,
     "additional_tools": more_tools,
+    "image_generation_call": painted,
     TRIGGER: trigger,
     **dict.fromkeys(COMPACTED, compacted),
 }

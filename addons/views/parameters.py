@@ -6,18 +6,25 @@ from typing import Any
 
 from addons.views.paper import RULE, line, wrapped
 from addons.views.tools import flat
+from addons.views.tools import offered as beside
 from addons.views.turn import brief
 
 Json = dict[str, Any]
-TALK = frozenset({"input", "messages", "instructions", "tools"})
+TALK = frozenset({"input", "messages", "instructions", "tools", "functions"})
 WIDTH = 60  # characters of a value
 OBJECTS = frozenset({"reasoning", "text", "stream_options", "thinking"})
-# Responses' name → Chat's
+# The client's name → the upstream's, where the dialects differ or providers do
 CALLED = {
     "max_output_tokens": ("max_tokens", "max_completion_tokens"),
     "reasoning.effort": ("reasoning_effort", "reasoning", "thinking.type", "enable_thinking"),
     "text.format": ("response_format",),
     "text.verbosity": ("verbosity",),
+    "max_tokens": ("max_output_tokens", "max_completion_tokens"),
+    "max_completion_tokens": ("max_output_tokens", "max_tokens"),
+    "reasoning_effort": ("reasoning.effort", "reasoning", "thinking.type", "enable_thinking"),
+    "response_format": ("text.format",),
+    "verbosity": ("text.verbosity",),
+    "function_call": ("tool_choice",),
 }
 
 
@@ -64,7 +71,7 @@ def tools(before: list[str], after: list[str]) -> Iterator[str]:
         bare = name.partition(" ")[0]
         if now is None:
             gone.append(name)
-        elif now == bare:
+        elif now in (name, bare):
             same.append(name)
         else:
             other.append(f"{name} → {now}")
@@ -84,5 +91,5 @@ def offered(request: Json) -> list[str]:
     """Every tool of a request, those in its input too."""
     items = request.get("input")
     found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    lists = [request.get("tools"), *(item.get("tools") for item in found)]
-    return list(dict.fromkeys(name for tools in lists for name in flat(tools)))
+    inner = (name for item in found for name in flat(item.get("tools")))
+    return list(dict.fromkeys([*beside(request), *inner]))

@@ -129,21 +129,23 @@ class Chat:
                 for call in value:
                     if isinstance(call, dict):
                         self._call(call)
+            elif name == "function_call" and isinstance(value, dict):
+                self._call({"index": name, "function": value})
             elif isinstance(value, str):
                 self._texts[name].append(value)
             elif isinstance(value, list):
                 self._lists[name] += value
 
     def _call(self, call: Json) -> None:
-        inner = call.get("function")
-        inner = inner if isinstance(inner, dict) else {}
+        kind, inner = messages.inside(call)
         index = str(call.get("index", call.get("id")))
         known = self._by_index.get(index)
         if known is None or (inner.get("name") and call.get("id") not in (None, known["id"])):
-            self._by_index[index] = known = {"id": call.get("id"), "name": None, "arguments": []}
+            known = {"id": call.get("id"), "kind": kind, "name": None, "given": []}
+            self._by_index[index] = known
             self._calls.append(known)
         known["name"] = known["name"] or inner.get("name")
-        known["arguments"].append(str(inner.get("arguments") or ""))
+        known["given"].append(str(inner.get(messages.GIVEN[kind]) or ""))
 
     def made(self) -> Json:
         message: Json = {"role": "assistant"}
@@ -154,15 +156,15 @@ class Chat:
                 text = "".join(texts)
                 message[name] = [*more, {"type": "text", "text": text}] if more else text
         if self._calls:
-            message["tool_calls"] = [
-                {
-                    "id": call["id"],
-                    "function": {"name": call["name"], "arguments": "".join(call["arguments"])},
-                }
-                for call in self._calls
-            ]
-        choices = [{"message": message, "finish_reason": self._finish}] if len(message) > 1 else []
+            message["tool_calls"] = list(map(whole_call, self._calls))
+        begun = len(message) > 1 or self._finish
+        choices = [{"message": message, "finish_reason": self._finish}] if begun else []
         return {**self._head, "choices": choices}
+
+
+def whole_call(call: Json) -> Json:
+    kind, given = call["kind"], "".join(call["given"])
+    return {"id": call["id"], kind: {"name": call["name"], messages.GIVEN[kind]: given}}
 
 
 def entries(reply: Json) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ from typing import Any
 from addons.views import words
 from addons.views.events import Clock, Piece
 from addons.views.items import entries
+from addons.views.messages import GIVEN, inside
 from addons.views.paper import line
 from addons.views.usage import tokens
 
@@ -63,7 +64,7 @@ def steps(pieces: Iterable[Piece], clock: Clock) -> Iterator[Step]:
 def told(piece: Piece) -> list[Step]:
     match piece.data:
         case None if piece.raw.startswith(":"):
-            return [Step("comment", [piece.raw[1:].strip()], joins=True)]
+            return [Step(line(f"comment  {piece.raw[1:].strip()}", WIDTH), [], joins=True)]
         case None:
             ended = piece.raw.strip() == "[DONE]"
             return [Step("[DONE]" if ended else "not JSON", [] if ended else [piece.raw])]
@@ -113,7 +114,9 @@ def delta(choice: Json) -> list[Step]:
     said = choice.get("delta") or choice.get("message")
     for name, value in said.items() if isinstance(said, dict) else ():
         if name == "tool_calls" and isinstance(value, list):
-            found += [call(one) for one in value if isinstance(one, dict)]
+            found += [called(one) for one in value if isinstance(one, dict)]
+        elif name == "function_call" and isinstance(value, dict):
+            found.append(call(f"delta.{name}", {"function": value}))
         elif name != "role" and value not in (None, "", [], {}):
             found.append(Step(f"delta.{name}", [words.said(value)], joins=True))
     if reason := choice.get("finish_reason"):
@@ -121,11 +124,14 @@ def delta(choice: Json) -> list[Step]:
     return found
 
 
-def call(one: Json) -> Step:
-    inner = one.get("function")
-    inner = inner if isinstance(inner, dict) else {}
-    label = f"delta.tool_calls[{one.get('index', '')}]"
+def called(one: Json) -> Step:
+    return call(f"delta.tool_calls[{one.get('index', '')}]", one)
+
+
+def call(label: str, one: Json) -> Step:
+    kind, inner = inside(one)
+    given = str(inner.get(GIVEN[kind]) or "")
     if inner.get("name"):
-        text = f"{inner['name']} · {one.get('id')}  {inner.get('arguments') or ''}"
-        return Step(label, [text.rstrip()])
-    return Step(label, [str(inner.get("arguments") or "")], joins=True)
+        named = " · ".join(str(part) for part in (inner["name"], one.get("id")) if part)
+        return Step(label, [f"{named}  {given}".rstrip()])
+    return Step(label, [given], joins=True)

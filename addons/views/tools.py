@@ -9,19 +9,27 @@ def flat(tools: Any, within: str = "") -> Iterator[str]:
     for tool in tools if isinstance(tools, list) else []:
         if not isinstance(tool, dict):
             continue
-        function = tool.get("function")
-        inner = function if isinstance(function, dict) else tool
-        name = str(inner.get("name") or inner.get("type"))
+        kind = str(tool.get("type", "function"))
+        inner = tool[kind] if isinstance(tool.get(kind), dict) else tool  # Chat's form: a box in it
+        name = str(inner.get("name") or kind)
         if isinstance(tool.get("tools"), list):
             yield from flat(tool["tools"], f"{within}{name}.")
         else:
-            kind = tool.get("type", "function")
             yield f"{within}{name}" + (f" ({kind})" if kind not in ("function", name) else "")
+
+
+def offered(request: dict[str, Any]) -> Iterator[str]:
+    """The names of the tools that stand beside a conversation, of both times of Chat."""
+    for field in ("tools", "functions"):
+        yield from flat(request.get(field))
 
 
 def names(tools: Any) -> str:
     """`3 tools: exec_command, apply_patch (custom), collaboration.wait_agent`"""
-    found = list(flat(tools))
+    return listed(list(flat(tools)))
+
+
+def listed(found: list[str]) -> str:
     return (
         f"{len(found)} tool{'s' * (len(found) != 1)}: {', '.join(found)}" if found else "no tools"
     )

@@ -7,13 +7,13 @@ from addons.views import items, messages, replies, words
 from addons.views.entry import Entry, answered
 from addons.views.events import is_stream
 from addons.views.paper import line, weight, wrapped
-from addons.views.tools import names
+from addons.views.tools import listed, offered
 from addons.views.usage import lost, record, tokens
 from addons.views.view import Seen, View
 from translate import codec
 
 Json = dict[str, Any]
-SPOKEN = frozenset({"input", "messages", "instructions", "tools", "model", "stream"})
+SPOKEN = frozenset({"input", "messages", "instructions", "tools", "functions", "model", "stream"})
 BOOKS = frozenset({"client_metadata", "prompt_cache_key", "stream_options"})  # nobody's interest
 
 
@@ -36,11 +36,12 @@ def asked(body: bytes, facts: Json) -> Iterator[str]:
         raise ValueError("it is not a JSON object")
     said = entries_of(request)
     yield wrapped(settings(request))
-    if request.get("tools"):
-        yield wrapped(names(request["tools"]))
+    if found := list(offered(request)):
+        yield wrapped(listed(found))
     yield from lost(facts)
     if said:
-        last = f"{len(said)} entries; the last: {said[-1].who}: {line(said[-1].text, 200)}"
+        count = f"{len(said)} entr{'y' if len(said) == 1 else 'ies'}"
+        last = f"{count}; the last: {said[-1].who}: {line(said[-1].text, 200)}"
         yield wrapped(last)
     yield ""
     for entry in answered(said):

@@ -12,7 +12,9 @@ from addons import rows
 from addons.ledger import FACTS
 from addons.views.paper import page, tall
 
-OURS = frozenset({"relay", "compact", "retrieve", "items"})  # routes that carry conversations
+OURS = frozenset(
+    {"relay", "compact", "chat", "retrieve", "items"}
+)  # routes that carry conversations
 Json = dict[str, Any]
 
 

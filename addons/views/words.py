@@ -5,7 +5,8 @@ from typing import Any
 from addons.views import media
 from addons.views.paper import fold, weight
 from translate import codec
-from translate.envelope import unseal
+from translate.envelope import Envelope, unseal
+from translate.reasoning import ENCRYPTED
 
 MOST = 4000  # characters of a value that nothing is known of
 
@@ -36,6 +37,11 @@ def part(value: Any) -> str:
             return f"[image: {media.described(url)}]"
         case {"type": "encrypted_content", "encrypted_content": str(text)}:
             return sealed(text) if media.BASE64.fullmatch(text) or unseal(text) else text
+        case {"type": kind, "data": str(text)} if kind == ENCRYPTED:
+            return sealed(text)
+        case {"url_citation": dict(inner)}:
+            told = [inner.get("title"), inner.get("url")]
+            return f"[source: {', '.join(str(one) for one in told if one)}]"
         case {"file": dict(inner)} | {"input_audio": dict(inner)}:
             return part({"type": value.get("type"), **inner})
     return attached(value) if isinstance(value, dict) else raw(value)
@@ -46,13 +52,20 @@ def attached(value: dict[str, Any]) -> str:
     content = value.get("file_data") or value.get("data")
     if not isinstance(content, str):
         return raw(value)
-    url = content if content.startswith("data:") else f"data:;base64,{content}"
-    told = [value.get("filename") or value.get("format"), media.described(url)]
-    return f"[{value.get('type')}: {', '.join(str(one) for one in told if one)}]"
+    kind = f"audio/{value['format']}" if value.get("format") else ""
+    url = content if content.startswith("data:") else f"data:{kind};base64,{content}"
+    told = [value.get("filename"), media.described(url)]
+    name = str(value.get("type")).removeprefix("input_")  # the dialects' names differ by that
+    return f"[{name}: {', '.join(str(one) for one in told if one)}]"
 
 
 def sealed(text: str) -> str:
-    return f"[sealed, {weight(text)}]"
+    envelope = unseal(text)
+    return f"[sealed{f' by us for {whose(envelope)}' if envelope else ''}, {weight(text)}]"
+
+
+def whose(envelope: Envelope) -> str:
+    return f"{envelope.model} ({envelope.provider})"
 
 
 def raw(value: Any) -> str:

@@ -11,6 +11,7 @@ from addons.scrub import PIXEL, Scrub, events, lanes, pieces
 from tests.addons.proxy import Call, Handler, bounded
 from tests.addons.test_check import in_json
 from tests.addons.test_images import image, message, painted, url, written
+from tests.addons.test_native import DONE, completed, tells
 from tests.addons.test_replay import exchanged, relay
 from tests.addons.test_translator import refuses, says
 from tests.translate import test_cases
@@ -63,6 +64,68 @@ CASES: list[tuple[Handler, Json, str]] = [
     (in_json, {"stream": False}, "reply.json"),
     (refuses(429, retry_after="7"), {}, "reply.http"),
 ]
+
+
+ID = f"chatcmpl-tool-{UUID}"  # as vLLM makes them
+DETAIL = {"type": "reasoning.encrypted", "id": "rs_1", "index": 0}
+WORDS = [{"type": "reasoning_text", "text": SAID}]
+SEALED = {"item": {"type": "reasoning", "id": "rs_1", "summary": [], "content": WORDS}}
+CHAT: Json = {
+    "model": "gpt-5.5",
+    "stream": True,
+    "user": "alice-77",
+    "safety_identifier": "alice@corp.example",
+    "messages": [
+        {"role": "system", "content": "Work in /home/alice/src."},
+        {"role": "user", "name": "Alicia", "content": f"I am {SAID} of org-a1b2c3d4e5f6, {JWT}"},
+        {"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": url(written(painted(50, 50)))}},
+        ]},
+        {"role": "assistant", "content": None, "reasoning_content": SAID,
+         "reasoning_details": [DETAIL | {"data": seal(Envelope("responses", "gpt-5.5", SEALED))}],
+         "tool_calls": [{"id": ID, "type": "function",
+                         "function": {"name": "run", "arguments": json.dumps({"cmd": SAID})}}]},
+        {"role": "tool", "tool_call_id": ID, "content": SAID},
+    ],
+    "tools": [{"type": "function", "function": {"name": "run", "parameters": {}}}],
+}  # fmt: skip
+THOUGHT = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": f"gAAAA{'b' * 60}"}
+CHATS: list[tuple[Handler, Json, str, str]] = [
+    (says(), {}, "generic", "reply.sse"),
+    (leaks, {}, "generic", "reply.sse"),
+    (in_json, {"stream": False}, "generic", "reply.json"),
+    (refuses(429, retry_after="7"), {}, "generic", "reply.http"),
+    (tells(completed(THOUGHT, DONE)), {}, "responses", "reply.sse"),
+]
+
+
+@pytest.mark.parametrize(("handler", "fields", "provider", "reply"), CHATS)
+@bounded
+async def test_exported_folder_of_a_chat_client_is_a_case(
+    handler: Handler, fields: Json, provider: str, reply: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / provider / "seen"
+    options = {"relay_retries": "0", "relay_provider": provider}
+    async with relay(handler, **options) as (_, port, seen, call):
+        row = await exchanged(port, seen, **{**CHAT, **fields})
+        call("relay.export", [row], str(folder))
+    assert {file.name for file in folder.iterdir()} == {"request.json", "note.md", reply}
+    text = "".join(file.read_text() for file in folder.iterdir())
+    said = lanes(events((folder / reply).read_bytes())).values()
+    text += "".join(part for lane in said for part in pieces(lane))
+    asked = json.loads((folder / "request.json").read_text())
+    [thought] = asked["messages"][3]["reasoning_details"]
+    opened = unseal(thought["data"])
+    assert opened and opened.provider == "responses"
+    text += json.dumps(opened.state)
+    secrets = [*PRIVATE, "alice-77", "Alicia", THOUGHT["encrypted_content"]]
+    assert not [what for what in secrets if what in text]
+    assert asked["messages"][3]["tool_calls"][0]["id"] == asked["messages"][4]["tool_call_id"]
+    assert asked["messages"][4]["tool_call_id"].startswith("chatcmpl-tool-0000")
+    assert asked["messages"][2]["content"][0]["image_url"]["url"] == PIXEL
+    assert asked["tools"] == CHAT["tools"]
+    assert_passes(folder)
+    assert Case(folder).client == "chat"
 
 
 @pytest.mark.parametrize(("handler", "fields", "reply"), CASES)
@@ -144,3 +207,34 @@ def test_what_we_sealed_is_opened_for_it() -> None:
         Scrub("/home/alice", b"").value({"encrypted_content": sealed})["encrypted_content"]
     )
     assert found and found.state == {"text": "at /home/person1/x"}
+
+
+def test_who_asks_is_hidden_and_what_a_tool_is_called_is_not() -> None:
+    said = {
+        "user": "u-1",
+        "safety_identifier": "",
+        "messages": [
+            {"role": "user", "name": "u-1", "content": "u-1"},
+            {"role": "tool", "name": "t"},
+        ],
+        "tools": [{"parameters": {"properties": {"user": {"type": "string"}}}}],
+    }
+    made = Scrub("", b"").value(said)
+    assert made["user"] == made["messages"][0]["name"] == "person1"
+    assert made["messages"][1] == said["messages"][1]  # type: ignore[index]
+    assert made["tools"] == said["tools"] and made["safety_identifier"] == ""
+
+
+@pytest.mark.parametrize("field", ["refusal", "reasoning_content", "custom", "function_call"])
+def test_whatever_grows_in_a_chat_stream_hides_nothing(field: str) -> None:
+    def delta(part: str) -> Json:
+        match field:
+            case "custom":
+                return {"tool_calls": [{"index": 0, "custom": {"input": part}}]}
+            case "function_call":
+                return {"function_call": {"arguments": part}}
+        return {field: part}
+
+    data = chat(*(chunk(**delta(part)) for part in split(SAID)))
+    [lane] = lanes(events(Scrub("", data).reply(data))).values()
+    assert "".join(pieces(lane)) == Scrub("", SAID.encode()).text(SAID)

@@ -125,6 +125,10 @@ def in_json(call: Call) -> None:
 
 
 TRIGGER = {"type": "compaction_trigger"}
+USER = {"role": "user", "content": "Hello."}
+THINKING = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "gAAA"}
+THOUGHT = {"type": "response.output_item.done", "output_index": 0, "item": THINKING}
+SPOKEN = {"type": "response.output_item.done", "output_index": 1, "item": DONE}
 FIRST = chat(chunk(content="He"), done=False)
 EVERY: list[tuple[Handler, dict[str, Any]]] = [
     (says(), {}),
@@ -170,6 +174,60 @@ async def test_nothing_has_changed_since_just_now(tmp_path: Path) -> None:
     assert code == 0
 
 
+CHAT = "/v1/chat/completions"
+CUSTOM = {"type": "custom", "custom": {"name": "look"}}
+LEGACY = {"functions": [{"name": "look"}], "function_call": {"name": "look"}}
+PICTURE = {"type": "image_url", "image_url": {"url": url(written(painted(3000, 10)))}}
+CHATS: list[tuple[Handler, dict[str, Any]]] = [
+    (says(), {}),
+    (says(), {"stream_options": {"include_usage": True}}),
+    (says(), {"stream": False, "temperature": 0.5, "user": "me"}),
+    (in_json, {}),
+    (calls, {"tools": [CUSTOM]}),
+    (calls, {**LEGACY, "stream": False}),
+    (late(FIRST, chat(chunk(content="llo.", reasoning_content="Hm."), chunk("stop"))), {}),
+    (refused_late, {}),
+    (refuses(401), {}),
+    (refuses(429, retry_after="7"), {"stream": False}),
+    (dies, {}),
+    (dies, {"stream": False}),
+    (lambda call: call.reply(200, b""), {}),
+    (says(), {"messages": [{"role": "user", "content": [PICTURE]}]}),
+]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@bounded
+async def test_chat_clients_whichever_dialect_the_upstream_speaks(
+    native: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "chat.mitm"
+    handlers = [tells(THOUGHT, SPOKEN, completed(THINKING, DONE))] if native else []
+    handlers += [handler for handler, _ in CHATS[len(handlers) :]]
+    options = {"relay_heartbeat": "0.1", "relay_retries": "0"}
+    options |= {"relay_provider": "responses"} if native else {}
+    async with relay(file, *handlers, **options) as (above, port, _):
+        for number, (_, fields) in enumerate(CHATS, 1):
+            await ask(port, CHAT, **{"messages": [USER], **fields})
+            assert len(above.seen) == number, fields
+    code, output = await asyncio.to_thread(check, tmp_path, file)
+    total = len(CHATS)
+    assert f"{total} exchanges, {total} without a difference, 0 changed" in summary(output), output
+    assert code == 0
+
+
+@bounded
+async def test_change_in_a_chat_clients_stream_is_shown(tmp_path: Path) -> None:
+    file, edited = tmp_path / "chat.mitm", tmp_path / "edited.mitm"
+    async with relay(file, says("one")) as (_, port, _):
+        await ask(port, CHAT, messages=[USER])
+    edit(file, edited, b'"one"', b'"ONE"')
+    code, output = await asyncio.to_thread(check, tmp_path, edited)
+    assert code == 1 and "--- replied then\n" in output
+    assert '-    "content": "one"' in output and '+    "content": "ONE"' in output
+    assert '+ "created"' not in output and '+ "id"' not in output  # only what time makes
+
+
 @bounded
 async def test_upstream_of_the_clients_own_dialect(tmp_path: Path) -> None:
     file, options = tmp_path / "native.mitm", {"relay_provider": "responses"}
@@ -180,8 +238,9 @@ async def test_upstream_of_the_clients_own_dialect(tmp_path: Path) -> None:
     assert "2 exchanges, 2 without a difference" in output and code == 0, output
 
 
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
 @bounded
-async def test_client_that_left_was_told_the_beginning(tmp_path: Path) -> None:
+async def test_client_that_left_was_told_the_beginning(path: str, tmp_path: Path) -> None:
     file, gone = tmp_path / "left.mitm", asyncio.Event()
 
     async def handler(call: Call) -> None:
@@ -191,7 +250,8 @@ async def test_client_that_left_was_told_the_beginning(tmp_path: Path) -> None:
 
     async with relay(file, handler) as (_, port, _):
         async with Client.connect(port) as client:
-            client.send("/v1/responses", json.dumps(HELLO).encode(), host="localhost")
+            body = {**HELLO, "messages": [USER]} if path == CHAT else HELLO
+            client.send(path, json.dumps(body).encode(), host="localhost")
             await client.head()
             await until(client, b"Well, ")
         await gone.wait()

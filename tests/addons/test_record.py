@@ -67,6 +67,46 @@ def test_completed_turns_are_messages(tmp_path: Path, provider: FakeProvider, st
     assert text.count("(hidden)") >= 4
 
 
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_chat_clients_turns_are_the_same_messages(
+    tmp_path: Path, provider: FakeProvider, dialect: str, stream: bool
+) -> None:
+    provider.reply(think("Hm."), call("look", at=KEY))
+    provider.reply(say("It is up."))
+    folder = tmp_path / "corpus"
+    given = {"upstream": provider.url, "api_key": provider.key, "record": str(folder)}
+    given |= {"provider": "responses"} if dialect == "responses" else {}
+    tools: Any = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+    messages: list[Any] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": f"Look, {provider.key} and {KEY}!"},
+    ]
+    with start(arguments=["--set", f"confdir={confdir()}"], **given) as relay:
+        client = OpenAI(base_url=relay.url, api_key="none", max_retries=0)
+        for output in ("Risen.", ""):
+            asked: Any = {"model": "m", "messages": messages, "tools": tools}
+            if stream:
+                with client.chat.completions.stream(**asked) as events:
+                    made = events.get_final_completion()
+            else:
+                made = client.chat.completions.create(**asked)
+            message = made.choices[0].message
+            messages.append(message.model_dump(exclude_none=True, exclude={"parsed"}))
+            for one in message.tool_calls or ():
+                messages.append({"role": "tool", "tool_call_id": one.id, "content": output})
+    first, second = recorded(folder)
+    roles = [message["role"] for message in second["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert first["messages"][-1]["reasoning_content"] == "Hm."
+    assert second["messages"][-1] == {"role": "assistant", "content": "It is up."}
+    assert first["tools"][0]["function"]["name"] == "look"
+    assert first["metadata"]["provider"] == ("responses" if dialect == "responses" else "generic")
+    text = "".join(file.read_text() for file in folder.iterdir())
+    assert KEY not in text and str(provider.key) not in text
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, provider: FakeProvider) -> None:
     provider.reply(say("Hi."))
     (tmp_path / "file").write_text("")

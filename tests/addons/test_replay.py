@@ -25,6 +25,7 @@ from addons.store import Store
 from addons.translator import Translator
 from addons.transport import Transport
 from tests.addons.proxy import Answer, Call, Client, Handler, Upstream, bounded, proxy, upstream
+from tests.addons.test_native import DONE, completed, tells
 from tests.addons.test_translator import HELLO, refuses, says, until
 from tests.translate.support import chunk, lawful
 from tests.translate.support import stream as chat
@@ -77,9 +78,12 @@ async def relay(
 
 
 async def asked(port: int, key: str = "sk-mine", **fields: Any) -> Answer:
-    body = json.dumps({**HELLO, **fields}).encode()
+    """By Chat where there are messages."""
+    path = "/v1/chat/completions" if "messages" in fields else "/v1/responses"
+    said = {**HELLO} if path == "/v1/responses" else {"model": "gpt-5.5", "stream": True}
     async with Client.connect(port) as client:
-        return await client.ask("/v1/responses", body, authorization=f"Bearer {key}")
+        body = json.dumps({**said, **fields}).encode()
+        return await client.ask(path, body, authorization=f"Bearer {key}")
 
 
 async def exchanged(port: int, seen: Seen, **fields: Any) -> HTTPFlow:
@@ -122,6 +126,28 @@ async def test_resent_request_is_an_exchange_of_its_own(side: str) -> None:
     assert leg and leg is not other(first) and leg.metadata[LEG] == UPSTREAM
     assert second.metadata["relay.resent"] == first.id
     assert f"resent from {first.id}" in second.comment
+
+
+@pytest.mark.parametrize("native", [False, True])
+@bounded
+async def test_chat_clients_request_is_sent_and_compared_again(native: bool) -> None:
+    options = {"relay_provider": "responses"} if native else {}
+    handler = tells(completed(DONE)) if native else says()
+    async with relay(handler, **options) as (above, port, seen, call):
+        first = await exchanged(port, seen, messages=[{"role": "user", "content": "Hello."}])
+        call("relay.resend", [first])
+        second = await seen.ended(2)
+        for row in (first, second, other(first), other(second)):
+            assert call("relay.diff", [row]) == ["no difference"]
+        call("replay.client", [first])
+        declined = await seen.ended(3)
+        assert declined is first and first.response
+        assert f"relay.resend @{first.id}" in first.response.json()["error"]["message"]
+    [one, two] = above.seen
+    assert one.body == two.body and one.line == two.line
+    assert second.request.path == "/v1/chat/completions"
+    text = second.response.text if second.response else ""
+    assert text and '"content":"Hi."' in text and text.endswith("data: [DONE]\n\n")
 
 
 @bounded

@@ -25,12 +25,13 @@ from addons.views.events import Clock, pieces
 from addons.views.steps import steps
 from tests.addons.proxy import Client, bounded
 from tests.addons.test_translator import ask, refuses, relay, says
-from tests.translate.cases import CASES, Case
+from tests.translate.cases import CASES, CHATS, EVERY, Case
 from tests.translate.support import VALUES, Json, chunk
 from tests.translate.support import stream as chat
 from translate.envelope import Envelope, seal
+from translate.responses_to_chat import fold
 
-each = pytest.mark.parametrize("case", CASES, ids=str)
+each = pytest.mark.parametrize("case", EVERY, ids=str)
 NOBODY = both.Names("client", "provider")
 PIXEL = base64.b64encode((Path(__file__).parents[1] / "codex" / "pixel.png").read_bytes()).decode()
 BASE64 = re.compile(r";base64,([A-Za-z0-9+/_=-]{8,})")
@@ -62,6 +63,17 @@ def test_replies_of_every_case_are_readable(case: Case) -> None:
         assert list(both.replies(*sides, NOBODY, {}))
 
 
+@pytest.mark.parametrize("case", CHATS, ids=str)
+def test_all_that_a_chat_client_says_has_its_place(case: Case) -> None:
+    """Of each message what became of it is told: what it is now, or as what it was dropped."""
+    dropped = case.carry().dropped
+    text = paper.page(both.requests(case.request, case.upstream, NOBODY, {"dropped": dropped}))
+    lost = [line for line in text.splitlines() if "→ nothing" in line]
+    assert all(": dropped as messages[" in line for line in lost)
+    assert not re.search(r"(tokens|effort|verbosity|json_schema|function_call) .* – not", text)
+    assert "\nnot sent: " not in text and "\nadded: " not in text
+
+
 def missing(said: set[str], text: str) -> set[str]:
     """What is not there; long lines are broken at spaces."""
     there = "".join(text.split())
@@ -81,10 +93,18 @@ def words(body: Json) -> set[str]:
 
 
 def spoken(body: bytes) -> set[str]:
-    """The finished texts of a Responses stream."""
-    found = (piece.data for piece in pieces(body) if isinstance(piece.data, dict))
+    """The finished texts of a Responses stream, or all that one of ours says to a Chat client."""
+    found = [piece.data for piece in pieces(body) if isinstance(piece.data, dict)]
     done = (one for one in found if one.get("type") == "response.output_text.done")
-    return {str(one["text"]).strip() for one in done}
+    ours = [one for one in found if one.get("id") == "chatcmpl-case"]
+    said = fold(ours)["choices"][0]["message"] if ours else {}
+    calls = [call[call["type"]] for call in said.get("tool_calls") or ()]
+    sources = [source["url_citation"]["url"] for source in said.get("annotations") or ()]
+    texts = [said.get(name) for name in ("content", "reasoning_content", "refusal")]
+    texts += [call.get(name) for call in calls for name in ("name", "input")]
+    return {
+        text.strip() for text in (*(str(one["text"]) for one in done), *texts, *sources) if text
+    }
 
 
 def shown(body: bytes, times: Any = (), facts: Json | None = None) -> str:
@@ -133,14 +153,17 @@ ITEMS = st.dictionaries(
         ["type", "role", "content", "text", "input", "output", "arguments", "call_id", "name",
          "tools", "tool_calls", "function", "delta", "choices", "item", "response", "usage",
          "error", "message", "summary", "encrypted_content", "image_url", "messages", "data",
-         "id", "reasoning_content", "finish_reason", "output_index", "models", "slug"]
+         "id", "reasoning_content", "finish_reason", "output_index", "models", "slug",
+         "function_call", "custom", "functions", "reasoning_details", "annotations", "images"]
     ),
     st.recursive(
         VALUES | st.sampled_from(["message", "function_call", "reasoning", "tool", "user",
+                                  "function", "custom", "assistant", "reasoning.encrypted",
                                   "response.completed", "response.x.delta", "compaction"]),
         lambda inner: st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["type", "role", "text", "id", "url", "name", "function",
-                                           "arguments", "content", "message", "delta"]), inner,
+                                           "arguments", "content", "message", "delta", "custom",
+                                           "input", "data", "url_citation", "refusal"]), inner,
                           max_size=4),
         max_leaves=10,
     ),
@@ -274,7 +297,7 @@ def test_pictures_in_texts_and_unknown_items() -> None:
     text = paper.page(turn.asked(encoded({"input": items}), {}))
     assert PIXEL not in text and "QUJDQUJD" not in text
     assert '{"shot": "[image/png, 1×1 pixels, 70 B]"}' in text
-    assert "[input_file: a.pdf, application/pdf" in text
+    assert "[file: a.pdf, application/pdf" in text
 
 
 def test_other_urls_and_broken_pictures() -> None:
@@ -411,6 +434,14 @@ def test_model_lists_are_tables() -> None:
         "gpt-6  GPT-6  400,000  yes     low      code",
         "tiny                   no",
     ]
+
+
+def test_one_model_is_a_table_of_one(views: Views) -> None:
+    flow = relayed(b"", encoded({"id": "m-1", "object": "model", "owned_by": "maker"}))
+    flow.metadata = {"relay.route": "model"}
+    name, text = view_of(flow.response, flow)
+    assert name == "Catalog"
+    assert text.splitlines() == ["1 model", " ", "slug  owned_by", "m-1   maker"]
 
 
 # Limits

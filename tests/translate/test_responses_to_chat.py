@@ -360,6 +360,48 @@ def test_exchange_knows_how_far_its_response_is() -> None:
     assert talk and [one["role"] for one in talk["messages"]] == ["user", "assistant"]
 
 
+def test_conversation_has_what_was_thought_and_called_as_chat_has_it() -> None:
+    """Whoever sealed the thinking; what only pleases a server is not in it."""
+    words = [{"type": "summary_text", "text": "Hm."}]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": words, "encrypted_content": "gAAA"}
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "note", "input": "a"}
+    first = answer(done(thought), done(call, output_index=1))["message"]
+    messages = [{"role": "user", "content": "A"}, first]
+    messages += [{"role": "tool", "tool_call_id": "c", "content": "noted"}]
+    crossing = ask(messages=messages, tools=[{"type": "custom", "custom": {"name": "note"}}])
+    crossing.feed(events_wire(done(message("B")), COMPLETED))
+    talk = crossing.conversation()
+    assert talk and talk["tools"][0]["function"]["name"] == "note"
+    arguments = '{"input":"a"}'
+    called = {"id": "c", "type": "function", "function": {"name": "note", "arguments": arguments}}
+    assert talk["messages"] == [
+        {"role": "user", "content": "A"},
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c", "content": "noted"},
+        {"role": "assistant", "content": "B"},
+    ]
+
+
+def test_sealed_thinking_of_one_upstream_is_words_to_another() -> None:
+    words = [{"type": "summary_text", "text": "Hm."}]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": words, "encrypted_content": "gAAA"}
+    made = answer(done(thought), done(message("B"), output_index=1))["message"]
+    talk = [{"role": "user", "content": "A"}, made, {"role": "user", "content": "C"}]
+    crossing = ask(messages=talk, to=PROVIDERS["deepseek"])
+    assert json.loads(crossing.body)["messages"][1]["reasoning_content"] == "Hm."
+    other = PROVIDERS["responses"].model_copy(update={"reasoning_back": "reasoning_content"})
+    item = json.loads(ask(messages=talk, to=other).body)["input"][1]
+    assert item["content"] == [{"type": "reasoning_text", "text": "Hm."}]
+
+
+def test_picture_alone_is_no_conversation() -> None:
+    crossing = ask()
+    painted = {"type": "image_generation_call", "id": "ig", "result": "UklGRg=="}
+    crossing.feed(events_wire(done(painted), COMPLETED))
+    assert crossing.response["status"] == "completed"
+    assert crossing.conversation() is None
+
+
 def test_upstream_that_cannot_be_reached_is_an_error_both_ways() -> None:
     reply = ask().unreachable("refused")
     assert reply.status == 502 and lawful_chunks(reply.event) == [json.loads(reply.body)]
