@@ -19,7 +19,8 @@ from tests.translate.support import (
 from tests.translate.test_responses_to_responses import added, delta, done, message
 from translate import BadRequest
 from translate.responses_to_chat import fold
-from translate.stops import Stops, cut
+from translate.stops import Stops
+from translate.stops import cut as items_cut
 
 TEXTS = st.text("ab\n", max_size=12)
 STOPS = st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=4)
@@ -139,6 +140,6 @@ def test_items_are_cut_where_the_text_was() -> None:
 
     refusal, thought = {"type": "refusal", "refusal": "No."}, {"type": "reasoning"}
     output = [thought, item({"text": "One"}, refusal), item({"text": "Two"}), thought]
-    assert cut(output, 3, 2) == output[:2]
-    assert cut(output, 6, 2) == [*output[:2], item({"text": "T"})]
-    assert cut(output, 0, 2) == [thought, item({"text": ""}, refusal)]
+    assert items_cut(output, 3, 2) == output[:2]
+    assert items_cut(output, 6, 2) == [*output[:2], item({"text": "T"})]
+    assert items_cut(output, 0, 2) == [thought, item({"text": ""}, refusal)]
