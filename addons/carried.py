@@ -23,10 +23,13 @@ class Carried:
     rows: Rows
 
     def facts(self) -> ledger.Facts:
-        return ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
+        told = ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
+        return {**told, "url": self.turn.choice.target.url}
 
     def leave(self, reply: http.Response | None) -> None:
         """Another request takes over; this one's leg has ended."""
+        why = f"status {reply.status_code}" if reply else "no answer"
+        ledger.tell(self.rows.client, {**self.facts(), "status": ledger.LEFT, "error": why})
         shelf.put(*self.rows.leave(reply))
 
     def end(self, reply: http.Response | None) -> None:

@@ -14,6 +14,7 @@ from addons import config
 from addons.check import Check
 from addons.codex import Codex
 from addons.config import Config
+from addons.dashboard.serve import Dashboard
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.ledger import Ledger
@@ -27,11 +28,12 @@ from addons.store import Store
 from addons.stored import Stored
 from addons.translator import Translator
 from addons.transport import Transport
+from addons.usage import Usage
 from addons.views import Views
 
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
-    *(Store(), Stored(), Codex(), Translator(), Ledger(), Redact(), Record()),
-    *(Demo(), Check(), Views()),
+    *(Store(), Stored(), Codex(), Translator(), Ledger(), Dashboard(), Redact(), Record()),
+    *(Demo(), Usage(), Check(), Views()),
 ]

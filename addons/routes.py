@@ -21,6 +21,7 @@ class Route(StrEnum):
     ACCOUNT = "account"
     HEALTH = "health"
     INDEX = "index"
+    DASHBOARD = "dashboard"  # its pages
     ISOLATED = "isolated"  # another call of Codex to OpenAI
     MISSING = "missing"  # no such path on our port
     METHOD = "method"  # the path, but not with this method
@@ -37,6 +38,7 @@ ITEMS = {"GET": Route.ITEMS}
 CANCEL = {"POST": Route.CANCEL}
 MODELS = {"GET": Route.MODELS}
 ACCOUNT = {"GET": Route.ACCOUNT}
+DASHBOARD = {"GET": Route.DASHBOARD, "POST": Route.DASHBOARD}
 
 TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     "api.openai.com": {
@@ -56,6 +58,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     OURS: {
         "/": {"GET": Route.INDEX},
         "/health": {"GET": Route.HEALTH},
+        "/relay": DASHBOARD,  # and all below it
         "/responses": RESPONSES,
         "/v1/responses": RESPONSES,
         "/backend-api/codex/responses": RESPONSES,
@@ -76,6 +79,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
 }
 OPENAI = frozenset(host for host in TABLE if host)
 ID = re.compile(r"(?<=/responses/)[^/?]+")
+BELOW = re.compile(r"(?<=^/relay)/.*")
 RELAYED = frozenset({Route.RELAY, Route.COMPACT})
 STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
@@ -110,7 +114,8 @@ def methods_of(site: str | None, path: str) -> Mapping[str, Route]:
     """What is done with this path, by method; nothing where it is not ours."""
     plain = path.partition("?")[0]
     plain = plain if plain == "/" else plain.rstrip("/")
-    return TABLE[site].get(plain) or TABLE[site].get(ID.sub("{id}", plain, 1), {})
+    names = plain, ID.sub("{id}", plain, 1), BELOW.sub("", plain, 1)
+    return next((TABLE[site][name] for name in names if name in TABLE[site]), {})
 
 
 def from_codex(headers: Mapping[str, str]) -> bool:
