@@ -78,13 +78,16 @@ class Desk:
         except OSError as error:
             totals = {"error": str(error)}
         ca = str(Path(ctx.options.confdir) / "mitmproxy-ca-cert.pem")
-        model = settings.model or next((one["model"] for one in self.providers()), "")
+        rows = self.feed.rows()
+        names = [settings.model, *(one["model"] for one in self.providers()[:1])]
+        names += [row["model"] for row in rows if row["outcome"] == "completed"]
+        model = next(filter(None, names), "")
         keyed = bool(settings.client_key)
         return {
             "version": version(),
             "keyed": keyed,
             "mitmweb": mitmweb(),
-            "exchanges": self.feed.rows(),
+            "exchanges": rows,
             "totals": totals,
             "setup": snippets(origin, model, ca, keyed),
             **self.state(),

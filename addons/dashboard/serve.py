@@ -16,6 +16,7 @@ from addons.dashboard.desk import Accounts, Desk
 from addons.hidden import MASK, hidden_of
 from addons.routes import Route, route_of
 
+EVENTS = "text/event-stream"
 LARGEST = 65_536  # bytes of a request's body
 
 
@@ -41,13 +42,10 @@ class Dashboard:
         self.port = sockets[0].getsockname()[1]
         self.mounted = mount(self.desk)
 
-    def requestheaders(self, flow: HTTPFlow) -> None:
-        if ours(flow):
-            unlist(flow)
-
     def request(self, flow: HTTPFlow) -> None:
         if not ours(flow):
             return
+        unlist(flow)
         scheme, host = flow.request.scheme, flow.request.host_header
         flow.request.scheme, flow.request.host, flow.request.port = "http", "127.0.0.1", self.port
         flow.request.headers["host"] = host or f"127.0.0.1:{flow.client_conn.sockname[1]}"
@@ -56,8 +54,9 @@ class Dashboard:
         hidden_of(flow).request[INNER] = [self.secret]
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        if flow.response and flow.live and route_of(flow) is Route.DASHBOARD:
-            flow.response.stream = True
+        told = flow.response.headers.get("content-type", "") if flow.response else ""
+        if flow.response and flow.live and INNER in flow.request.headers:
+            flow.response.stream = told == EVENTS
 
     def done(self) -> None:
         self.desk.close()

@@ -61,7 +61,8 @@ export function table(caption, columns) {
 
 export function row(columns) {
   return make("tr", { role: "row" }, ...columns.map((column) => make("td",
-    { role: "cell", class: column.number ? "number" : null, "data-label": column.name })));
+    { role: "cell", class: column.number ? "number" : null, "data-label": column.name,
+      "data-span": column.span })));
 }
 
 // A web address that may be followed; nothing else becomes a link.

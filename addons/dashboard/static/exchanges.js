@@ -13,14 +13,14 @@ const OUTCOMES = {
 };
 const COLUMNS = [
   { name: "Time" },
-  { name: "Model" },
+  { name: "Model", span: 2 },
   { name: "In", number: true },
   { name: "Out", number: true },
   { name: "Cost", number: true },
   { name: "First token", number: true },
   { name: "Duration", number: true },
-  { name: "Outcome" },
   { name: "Client" },
+  { name: "Outcome", span: 3 },
 ];
 
 const rows = new Map();
@@ -82,8 +82,8 @@ function fill(element, one) {
     cost(one),
     [seconds(one.ttft)],
     [duration(one)],
-    outcome(one, open),
     [one.client ?? "–"],
+    outcome(one, open),
   ];
   cells.forEach((children, index) => {
     element.children[index].replaceChildren(...children.filter((child) => child !== null));

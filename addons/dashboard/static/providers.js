@@ -4,12 +4,12 @@ import { byId, keep, make, row, say, show, table } from "./dom.js";
 import { count, plural, seconds } from "./words.js";
 
 const COLUMNS = [
-  { name: "Provider" },
+  { name: "Provider", span: 3 },
   { name: "Dialect" },
   { name: "Key" },
   { name: "Health" },
   { name: "Failed", number: true },
-  { name: "Median first token", number: true },
+  { name: "First token, median", number: true, span: 2 },
 ];
 const KEYS = { set: "Set", missing: "Missing, or the client's", optional: "None needed" };
 const DIALECTS = { chat: "Chat Completions", responses: "Responses" };

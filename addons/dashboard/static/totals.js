@@ -5,7 +5,7 @@ import { byId, make, row, say, show, table } from "./dom.js";
 import { compact, count, dollars, plural } from "./words.js";
 
 const COLUMNS = [
-  { name: "Day" }, { name: "Model" },
+  { name: "Day" }, { name: "Model", span: 2 },
   ...["Exchanges", "Failed", "In", "Cached", "Out", "Reasoning", "Cost", "By API price"]
     .map((name) => ({ name, number: true })),
 ];
@@ -82,7 +82,7 @@ function tiles(chosen) {
     ["Exchanges", count(of("exchanges")), failed],
     ["Tokens in", compact(read), share],
     ["Tokens out", compact(of("output")), of("reasoning") ? `${compact(of("reasoning"))} reasoning` : ""],
-    ["Cost", dollars(of("cost")), unpriced],
+    ["Cost", cost({ cost: of("cost"), unpriced: of("unpriced") }), unpriced],
   ];
   if (of("notional")) {
     facts.push(["Accounts, by API price", `≈ ${dollars(of("notional"))}`, "not charged: within the plan"]);
@@ -90,6 +90,12 @@ function tiles(chosen) {
   byId("tiles").replaceChildren(...facts.map(([name, value, note]) =>
     make("div", { class: "card tile" }, make("dt", {}, name), make("dd", {}, value),
       note ? make("dd", { class: "aside" }, note) : null)));
+}
+
+// What is known of it: at least so much, where some prices are not known.
+function cost(one) {
+  if (!one.unpriced) return dollars(one.cost);
+  return one.cost ? `≥ ${dollars(one.cost)}` : "–";
 }
 
 function chart(chosen, days) {
@@ -123,7 +129,7 @@ function numbers(chosen) {
   for (const one of sorted.slice(0, ROWS)) {
     const line = row(COLUMNS);
     const cells = [one.day, one.model, ...["exchanges", "failed", "input", "cached", "output", "reasoning"]
-      .map((field) => count(one[field])), dollars(one.cost), one.notional ? `≈ ${dollars(one.notional)}` : "–"];
+      .map((field) => count(one[field])), cost(one), one.notional ? `≈ ${dollars(one.notional)}` : "–"];
     cells.forEach((text, index) => { line.children[index].textContent = text; });
     line.children[1].append(make("small", {}, one.provider));
     made.body.append(line);
