@@ -64,8 +64,8 @@ async def again(pair: Pair, told: Told) -> Exchange:
         keep=forget if told.stored else None,
         clock=lambda: told.completed_at,
     )
-    whole = pair.client.metadata.get("relay.route") == Route.COMPACT
-    turn = Turn(whole, way, (await leg(choice, body, await history(body)),))
+    route = Route(pair.client.metadata["relay.route"])
+    turn = Turn(route, way, (await leg(choice, body, await history(body)),))
     made = turn.exchange()
     if facts["learned"] and facts["learned"] != turn.learned(made):
         raise Cannot(f"{made.provider.title}'s refusals had taught the relay: {facts['learned']}")

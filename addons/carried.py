@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
-from addons import ledger, record, shelf, transport
+from addons import ledger, metrics, record, shelf, transport
 from addons.answer import answer
 from addons.rows import Rows
 from addons.turn import Turn, complain
@@ -39,6 +39,7 @@ class Carried:
         logging.info(ledger.line(told))
         shelf.put(*self.rows.close(reply))
         record.keep(self.made, told)
+        metrics.count(told)
         if flow.response:  # which is kept, and must not keep the exchange
             flow.response.stream = bool(flow.response.stream)
         complain(self.made)

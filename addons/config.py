@@ -13,6 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.exceptions import OptionsError
 
 from addons.file import File, Wrong, unknown
+from addons.given import read
 from addons.settings import (
     CONCEALED,
     ENV,
@@ -22,7 +23,6 @@ from addons.settings import (
     OPTIONS,
     VARIABLES,
     Settings,
-    read,
 )
 from translate import Provider
 

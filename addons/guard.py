@@ -10,11 +10,11 @@ from addons import config, routes, transport
 from addons.answer import refuse
 from addons.dashboard import door
 from addons.keys import accepted, bearer
-from addons.line import OWN, PORT
+from addons.line import CLIENT, OWN, PORT
 from addons.routes import OPENAI, Route
 
 # What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
-KEYED = routes.STORED | {Route.RELAY, Route.COMPACT, Route.MODELS}
+KEYED = routes.STORED | {*routes.RELAYED, Route.MODELS}
 
 
 class Guard:
@@ -117,9 +117,11 @@ def astray(flow: http.HTTPFlow) -> bool:
 
 
 def admitted(flow: http.HTTPFlow) -> bool:
-    """Whether the request has a client key or needs none."""
+    """Whether the request has a client key or needs none. The key's name goes on the flow."""
     route = routes.route_of(flow)
     needed = route is not Route.HEALTH if transport.own(flow) else route in KEYED
     if not config.settings().client_key or not needed:
         return True
-    return accepted(bearer(flow)) or (route is Route.DASHBOARD and door.opens(flow))
+    name = accepted(bearer(flow))
+    flow.metadata[CLIENT] = name or ""
+    return name is not None or (route is Route.DASHBOARD and door.opens(flow))

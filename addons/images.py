@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from addons.picture import Fitted, Limits, fitting
 from translate import Provider
@@ -18,6 +18,29 @@ _thread = ThreadPoolExecutor(1, "images")
 _cache: dict[tuple[bytes, Limits], Fitted] = {}  # used in that thread only
 
 
+class Form(NamedTuple):
+    """Where a dialect has its pictures."""
+
+    list: str
+    fields: tuple[str, ...]
+    part: str
+    words: str  # the part that holds text
+
+
+FORMS = (
+    Form("input", ("content", "output"), "input_image", "input_text"),
+    Form("messages", ("content",), "image_url", "text"),
+)
+
+
+class Found(NamedTuple):
+    form: Form
+    position: int  # of the item or message
+    field: str
+    number: int  # of the part
+    url: str
+
+
 async def fitted(body: Json, provider: Provider) -> tuple[Json, list[str]]:
     """The request with pictures that the provider takes, and what was done, by place."""
     if next(pictures(body, provider), None) is None:
@@ -27,35 +50,44 @@ async def fitted(body: Json, provider: Provider) -> tuple[Json, list[str]]:
 
 def fit(body: Json, provider: Provider) -> tuple[Json, list[str]]:
     limits = Limits(provider.image_side, provider.image_bytes, provider.image_types)
-    items, lost = list(body["input"]), []
-    for position, field, number, url in pictures(body, provider):
-        made = kept(url, limits)
-        if made.done:
-            lost.append(f"input[{position}].{field}[{number}] (image: {made.done})")
-        if made.changed:
-            parts = list(items[position][field])
-            parts[number] = {"type": "input_text", "text": made.words}
-            if made.url:
-                parts[number] = {**body["input"][position][field][number], "image_url": made.url}
+    made, lost = {**body}, []
+    for form, position, field, number, url in pictures(body, provider):
+        picture = kept(url, limits)
+        if picture.done:
+            place = f"{form.list}[{position}].{field}[{number}]"
+            lost.append(f"{place} (image: {picture.done})")
+        if picture.changed:
+            items = made[form.list] = [*made[form.list]]
+            parts = [*items[position][field]]
+            parts[number] = changed(form, parts[number], picture)
             items[position] = {**items[position], field: parts}
-    return {**body, "input": items}, lost
+    return made, lost
 
 
-def pictures(body: Json, provider: Provider) -> Iterator[tuple[int, str, int, str]]:
-    """(number of the item, field, number of the part, URL) of what would go up as a picture."""
-    items, fields = body.get("input"), ["content"] * provider.images
-    fields += ["output"] * (provider.images and provider.output_images)
-    for position, item in enumerate(items if isinstance(items, list) else []):
-        for field in fields if isinstance(item, dict) else []:
-            parts = item.get(field)
-            for number, part in enumerate(parts if isinstance(parts, list) else []):
-                if url := source(part):
-                    yield position, field, number, url
+def changed(form: Form, part: Json, picture: Fitted) -> Json:
+    if not picture.url:
+        return {"type": form.words, "text": picture.words}
+    inner = part["image_url"]
+    inside = form.list == "messages" and isinstance(inner, dict)
+    return {**part, "image_url": {**inner, "url": picture.url} if inside else picture.url}
 
 
-def source(part: Any) -> str | None:
+def pictures(body: Json, provider: Provider) -> Iterator[Found]:
+    """What would go up as a picture."""
+    shown = {"content": provider.images, "output": provider.images and provider.output_images}
+    for form in FORMS:
+        items = body.get(form.list)
+        for position, item in enumerate(items if isinstance(items, list) else []):
+            for field in form.fields if isinstance(item, dict) else ():
+                parts = item.get(field) if shown[field] else None
+                for number, part in enumerate(parts if isinstance(parts, list) else []):
+                    if url := source(part, form):
+                        yield Found(form, position, field, number, url)
+
+
+def source(part: Any, form: Form) -> str | None:
     """A picture's URL, unless it is the provider that fetches it."""
-    if not isinstance(part, dict) or part.get("type") != "input_image":
+    if not isinstance(part, dict) or part.get("type") != form.part:
         return None
     url = part.get("image_url")
     url = url.get("url") if isinstance(url, dict) else url

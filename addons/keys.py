@@ -25,11 +25,12 @@ def bearer(flow: HTTPFlow) -> str:
     return token if fits else ""
 
 
-def accepted(token: str) -> bool:
-    """Whether it is a client key; the time that this takes does not tell how near it comes."""
-    keys = [key.get_secret_value().encode() for key in config.settings().client_key]
-    sent = token.encode("utf-8", "surrogateescape")
-    return any([hmac.compare_digest(sent, key) for key in keys])
+def accepted(token: str) -> str | None:
+    """The name of this client key, or None where it is none; the time that this takes does not
+    tell how near it comes."""
+    keys, sent = config.settings().client_key, token.encode("utf-8", "surrogateescape")
+    fits = [hmac.compare_digest(sent, key.secret.get_secret_value().encode()) for key in keys]
+    return next((key.name for key, fit in zip(keys, fits, strict=True) if fit), None)
 
 
 def is_openais(token: str) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 from mitmproxy.http import HTTPFlow
 
 from addons.line import ATTEMPTS
+from addons.line import CLIENT as KEY
 from addons.resent import RESENT
 from addons.rows import CLIENT, LEG, Rows
 from translate import Exchange
 
 FACTS = "relay.facts"  # in the metadata
-KEY_NAME = "relay.client"  # in the metadata: which client key was brought
 ACCOUNT = "relay.account"  # in the metadata: the ChatGPT account that served
 
 # What the list of flows shows beside an exchange; ~marked finds them.
@@ -45,7 +45,7 @@ def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Fac
     return {
         "at": round(rows.sent, 3),
         "asked": made.asked,
-        "client": rows.client.metadata.get(KEY_NAME),
+        "client": rows.client.metadata.get(KEY, ""),
         "account": rows.client.metadata.get(ACCOUNT),
         "provider": made.provider.name,
         "host": made.provider.host,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 OWN = "relay.own"  # in the metadata
 PORT = "relay.port"  # the same: which of our ports was asked for, where another one was dialled
+CLIENT = "relay.client"  # the same: the name of the client's key
 ATTEMPTS = "relay.attempts"  # in the metadata: why a request was sent again
 LINE = "relay_line"  # an attribute: metadata holds plain data only
 SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}

@@ -22,7 +22,7 @@ def keep(made: Exchange, facts: ledger.Facts) -> None:
     """Record the turn, if that is wanted and it is one that completed."""
     settings = config.settings()
     if settings.record and facts["status"] == "completed":
-        secrets = [settings.api_key, *settings.client_key]
+        secrets = [settings.api_key, *(key.secret for key in settings.client_key)]
         known = [secret.get_secret_value() for secret in secrets]
         _thread.submit(write, Path(settings.record).expanduser(), made, facts, known)
 

@@ -19,6 +19,8 @@ from addons.demo import Demo
 from addons.guard import Guard
 from addons.ledger import Ledger
 from addons.listeners import Listeners
+from addons.listing import Listing
+from addons.metrics import Metrics
 from addons.record import Record
 from addons.redact import Redact
 from addons.replay import Replay
@@ -34,6 +36,6 @@ from addons.views import Views
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
-    *(Store(), Stored(), Codex(), Translator(), Ledger(), Dashboard(), Redact(), Record()),
-    *(Demo(), Usage(), Check(), Views()),
+    *(Store(), Stored(), Codex(), Listing(), Metrics(), Translator(), Ledger(), Dashboard()),
+    *(Redact(), Record(), Demo(), Usage(), Check(), Views()),
 ]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from urllib.parse import unquote
 
 from mitmproxy import http
 
@@ -12,14 +13,18 @@ from addons import config, transport
 class Route(StrEnum):
     RELAY = "relay"  # to the provider, translated
     COMPACT = "compact"  # the same, for a summary of the conversation
+    CHAT = "chat"  # the same, for a client of Chat Completions
     RETRIEVE = "retrieve"  # a kept response
     DELETE = "delete"
     ITEMS = "items"  # of its input
     CANCEL = "cancel"
     UPGRADE = "upgrade"  # to WebSocket: declined, so that the client uses RELAY
     MODELS = "models"
+    MODEL = "model"  # one of them
     ACCOUNT = "account"
     HEALTH = "health"
+    METRICS = "metrics"
+    IDENTITY = "identity"  # what the services that we ask are told of us
     INDEX = "index"
     DASHBOARD = "dashboard"  # its pages
     ISOLATED = "isolated"  # another call of Codex to OpenAI
@@ -33,10 +38,12 @@ WEBSOCKET = "websocket"  # stands for the method of an upgrade
 
 RESPONSES = {"POST": Route.RELAY, WEBSOCKET: Route.UPGRADE}
 COMPACT = {"POST": Route.COMPACT}
+CHAT = {"POST": Route.CHAT}
 KEPT = {"GET": Route.RETRIEVE, "DELETE": Route.DELETE}
 ITEMS = {"GET": Route.ITEMS}
 CANCEL = {"POST": Route.CANCEL}
 MODELS = {"GET": Route.MODELS}
+MODEL = {"GET": Route.MODEL}
 ACCOUNT = {"GET": Route.ACCOUNT}
 DASHBOARD = {"GET": Route.DASHBOARD, "POST": Route.DASHBOARD}
 
@@ -47,6 +54,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/v1/responses/{id}": KEPT,
         "/v1/responses/{id}/input_items": ITEMS,
         "/v1/responses/{id}/cancel": CANCEL,
+        "/v1/chat/completions": CHAT,
         "/v1/models": MODELS,
     },
     "chatgpt.com": {
@@ -59,6 +67,8 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/": {"GET": Route.INDEX},
         "/health": {"GET": Route.HEALTH},
         "/relay": DASHBOARD,  # and all below it
+        "/metrics": {"GET": Route.METRICS},
+        "/debug/identity": {"GET": Route.IDENTITY},
         "/responses": RESPONSES,
         "/v1/responses": RESPONSES,
         "/backend-api/codex/responses": RESPONSES,
@@ -71,16 +81,20 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/v1/responses/{id}/input_items": ITEMS,
         "/responses/{id}/cancel": CANCEL,
         "/v1/responses/{id}/cancel": CANCEL,
+        "/chat/completions": CHAT,
+        "/v1/chat/completions": CHAT,
         "/models": MODELS,
         "/v1/models": MODELS,
+        "/v1/models/{id}": MODEL,
         "/backend-api/codex/models": MODELS,
         "/backend-api/wham/accounts/check": ACCOUNT,
     },
 }
 OPENAI = frozenset(host for host in TABLE if host)
-ID = re.compile(r"(?<=/responses/)[^/?]+")
+# What stands for `{id}`; a model's may have slashes in it.
+ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/v1/models/)[^?]+")
 BELOW = re.compile(r"(?<=^/relay)/.*")
-RELAYED = frozenset({Route.RELAY, Route.COMPACT})
+RELAYED = frozenset({Route.RELAY, Route.COMPACT, Route.CHAT})
 STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
 # On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.
@@ -88,9 +102,17 @@ ANYBODY = STORED | {Route.RELAY, Route.COMPACT, Route.UPGRADE}
 
 
 def decide(
-    *, own: bool, host: str, method: str, path: str, headers: Mapping[str, str], isolate: bool
+    *,
+    own: bool,
+    host: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    isolate: bool,
+    chat: bool = False,
 ) -> Route:
-    """The route of a request; `own`: it was addressed to our own port."""
+    """The route of a request; `own`: it was addressed to our own port; `chat`: Chat requests to
+    OpenAI are taken over, too."""
     site = OURS if own else host.lower().rstrip(".")
     if site not in TABLE:
         return Route.PASS
@@ -100,6 +122,8 @@ def decide(
     route = methods.get({"HEAD": "GET"}.get(method, method))
     if own:
         return route or (Route.METHOD if methods else Route.MISSING)
+    if route is Route.CHAT:
+        return route if chat else Route.PASS
     if route in ANYBODY or (route and from_codex(headers)):
         return route
     return elsewhere(headers, isolate)
@@ -137,6 +161,7 @@ def route_of(flow: http.HTTPFlow) -> Route:
             path=request.path,
             headers=request.headers,
             isolate=config.settings().isolate,
+            chat=config.settings().openai_chat,
         ).value
     return Route(flow.metadata["relay.route"])
 
@@ -150,7 +175,7 @@ def give_back(flow: http.HTTPFlow) -> None:
 def id_of(flow: http.HTTPFlow) -> str:
     """What stands for `{id}` in the path."""
     found = ID.search(flow.request.path)
-    return found[0] if found else ""
+    return unquote(found[0]) if found else ""
 
 
 class Routes:

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, models, upstream
+from addons import config, upstream
 from addons.upstream import Target
 from translate import BadRequest
 
@@ -89,5 +89,5 @@ def has_key(name: str) -> bool:
 
 async def listed(target: Target) -> list[str] | None:
     """The models that a provider lists; None where it does not tell."""
-    found = await models.listed(target.url, target.provider.credentials(target.key))
+    found = await upstream.listed(target)
     return None if found is None else [entry.id for entry in found]

@@ -1,14 +1,11 @@
 """Every setting of the relay. The fields of `Settings` are the only table: option names, variable
 names, relay.toml, messages and the README's list are made from it."""
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic import ValidationError as Invalid
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
 
-from addons.file import File, Wrong
+from addons.accounts.settings import Accounts
 from addons.values import (
     Host,
     Keys,
@@ -29,7 +26,7 @@ from addons.values import (
 ENV, OPTION = "CODEX_RELAY_", "relay_"
 
 
-class Settings(BaseModel):
+class Settings(Accounts):
     """Every setting. Values come as text; an empty text is the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -84,11 +81,16 @@ class Settings(BaseModel):
         description="Answer Codex's other calls to api.openai.com and chatgpt.com here.",
         examples=["off"],
     )
+    openai_chat: bool = Field(
+        False,
+        description="Take over Chat requests that come by proxy for api.openai.com, too.",
+        examples=["on"],
+    )
     client_key: Keys = Field(
         (),
-        description="Keys, one of which clients must send as Bearer. Opens the port to clients "
-        "on other machines.",
-        examples=["a-long-random-text"],
+        description="Keys, one of which clients must send as Bearer; a name before it tells in the "
+        "record whose it is. Opens the port to clients on other machines.",
+        examples=["a-long-random-text,laptop:another-one"],
     )
     hosts: Annotated[tuple[Host, ...], BeforeValidator(listed)] = Field(
         (),
@@ -152,6 +154,11 @@ class Settings(BaseModel):
         description="What may be kept; the conversations unused for longest go first.",
         examples=["1024"],
     )
+    chatgpt_issuer: Url = Field(
+        "https://auth.openai.com",
+        description="Where one logs in with ChatGPT; another one is for tests.",
+        examples=["http://127.0.0.1:9000"],
+    )
     check: bool = Field(
         False,
         description="Translate the exchanges of a capture again that is read (`-nr`), and tell "
@@ -160,38 +167,12 @@ class Settings(BaseModel):
     )
 
 
-FIELDS = Settings.model_fields
+# The provider's first, then those of accounts.
+FIELDS = dict(
+    sorted(Settings.model_fields.items(), key=lambda field: field[0] in Accounts.model_fields)
+)
 IN_FILE = FIELDS.keys() - {"config"}
 OPTIONS = {OPTION + field: field for field in FIELDS}
 VARIABLES = {ENV + field.upper(): field for field in FIELDS}
 SECRETS = frozenset({"api_key", "client_key"})
 CONCEALED = SECRETS | {"store"}  # whose URL may have a password in it
-
-
-def read(
-    options: Mapping[str, str | None], environment: Mapping[str, str], file: File | None = None
-) -> Settings:
-    """Option before variable before file before default; all by their full names. Raises Wrong."""
-    file = file or File.none()
-    given: dict[str, Any] = dict(file.options)
-    origin = {field: f"{file.place(field)}: {field}" for field in given}
-    for names, source in ((VARIABLES, environment), (OPTIONS, options)):
-        for name, field in names.items():
-            if (text := source.get(name)) is not None:
-                given[field], origin[field] = text.strip(), name
-    try:
-        return Settings.model_validate(
-            {field: value for field, value in given.items() if value != ""}, context=file.providers
-        )
-    except Invalid as error:
-        faults = {str(fault["loc"][0]): fault["msg"] for fault in reversed(error.errors())}
-        raise Wrong(
-            *(complaint(field, origin[field], given[field], why) for field, why in faults.items())
-        ) from None
-
-
-def complaint(field: str, name: str, value: Any, why: str) -> str:
-    shown = "(hidden)" if field in SECRETS else re.sub(r"//[^/]*@", "//(hidden)@", repr(value))
-    why = re.sub(r"^(Value error, |Input )", "", why)
-    said = name.rpartition(" ")[2]
-    return f"{name} is {shown}: {why}; for example {said}={FIELDS[field].examples[0]}"  # type: ignore[index]  # every field has one, a test sees to it

@@ -5,8 +5,9 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from mitmproxy.http import HTTPFlow, Response
@@ -34,6 +35,13 @@ LOUD = re.compile(r"tools\[[^\]]*\]$|input(?= \()")  # of what is dropped: whole
 
 type Json = dict[str, Any]
 
+# How a request is carried over: by its route, which tells the client's dialect.
+EXCHANGES: dict[Route, Callable[..., Exchange]] = {
+    Route.RELAY: partial(exchange, client="responses"),
+    Route.COMPACT: partial(compact, client="responses"),
+    Route.CHAT: partial(exchange, client="chat"),
+}
+
 # By URL and model: the profile that it was learned from, and the better one.
 _learned: dict[tuple[str, str], tuple[Provider, Provider]] = {}
 _told: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
@@ -51,7 +59,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class Turn:
-    compact: bool
+    route: Route
     way: Way
     legs: tuple[Leg, ...]  # the first one now, the others if it fails
     mended: bool = False  # once, and no more: a later lesson is for the next turn
@@ -66,7 +74,7 @@ class Turn:
         choice, leg = self.choice, self.legs[0]
         way = replace(self.way, provider=profile(choice), model=choice.model)
         way = replace(way, lost=leg.lost, history=leg.history)
-        return (compact if self.compact else exchange)(leg.body, client="responses", way=way)
+        return EXCHANGES[self.route](leg.body, way=way)
 
     def learned(self, made: Exchange) -> str:
         """What refusals have taught of the provider, in words."""
@@ -91,10 +99,10 @@ async def begin(flow: HTTPFlow) -> Turn:
         body = decode(flow.request.get_content() or b"")
     except ValueError as error:  # of the content encoding, or of the JSON in it
         raise BadRequest(str(error)) from None
-    whole = routes.route_of(flow) is Route.COMPACT
-    role = "compaction" if whole else roles.role_of(flow.request, body)
+    route = routes.route_of(flow)
+    role = "compaction" if route is Route.COMPACT else roles.role_of(flow.request, body)
     found = await selection.choices(flow, str(body.get("model")), role)
-    if whole or triggered(body.get("input")):
+    if route is Route.COMPACT or triggered(body.get("input")):
         found = await asyncio.gather(*map(fitted, found))
     before = await store.before(body.get("previous_response_id"))
     way = Way(
@@ -105,7 +113,7 @@ async def begin(flow: HTTPFlow) -> Turn:
         keep=store.keep(),
         clock=lambda: int(time.time()),
     )
-    return Turn(whole, way, tuple([await leg(choice, body, before) for choice in found]))
+    return Turn(route, way, tuple([await leg(choice, body, before) for choice in found]))
 
 
 async def leg(choice: Choice, body: Json, before: Sequence[Json] | None) -> Leg:

@@ -22,7 +22,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Target:
     provider: Provider
     url: str  # without a slash at the end
-    key: str | None = field(repr=False)
+    key: str | None = field(default=None, repr=False)
 
 
 def target(flow: HTTPFlow) -> Target:
@@ -34,6 +34,14 @@ def target(flow: HTTPFlow) -> Target:
     provider, url = place(settings)
     key = settings.api_key.get_secret_value()
     return Target(fitting(provider), url, key or usual_key(provider, url) or brought(flow, url))
+
+
+def source(flow: HTTPFlow) -> Target:
+    """The same for pages that tell of it; no URL where it cannot be asked."""
+    try:
+        return target(flow)
+    except BadRequest:
+        return Target(config.providers()[config.settings().provider or "generic"], "")
 
 
 def at_port(flow: HTTPFlow) -> str | None:
@@ -123,10 +131,15 @@ def brought(flow: HTTPFlow, url: str) -> str | None:
     return token or None
 
 
+async def listed(to: Target) -> models.Listed:
+    """The models that it lists to this key; None where it does not tell."""
+    return await models.listed(to.url, to.provider.credentials(to.key))
+
+
 async def fitted(to: Target, name: str) -> Provider:
     """The provider with this model's own context window, where its list tells of one."""
-    listed = await models.listed(to.url, to.provider.credentials(to.key)) or []
-    known = [entry.context for entry in listed if entry.id == name and entry.context]
+    entries = await listed(to) or []
+    known = [entry.context for entry in entries if entry.id == name and entry.context]
     return to.provider.model_copy(update={"context_window": known[0]}) if known else to.provider
 
 

@@ -1,7 +1,7 @@
 """What the values of settings may be; as text, or as TOML has them."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
@@ -104,9 +104,32 @@ def ports(value: object, info: ValidationInfo) -> object:
     return made
 
 
-def some(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+class ClientKey(NamedTuple):
+    """What lets a client in, and the name under which its exchanges are told."""
+
+    name: str
+    secret: SecretStr
+
+
+NAMED = re.compile(r"([A-Za-z0-9_.-]{1,40}):(.+)")
+
+
+def client_keys(value: object) -> object:
+    """`key,name:key,…`, or a table of names in relay.toml."""
+    if isinstance(value, dict):
+        return list(value.items())
+    found = listed(value)
+    if not isinstance(found, list):
+        return found
+    named = [(text, NAMED.fullmatch(str(text))) for text in found]
+    return [(match[1], match[2]) if match else ("", text) for text, match in named]
+
+
+def some(values: tuple[ClientKey, ...]) -> tuple[ClientKey, ...]:
     if not values:
         raise ValueError("has no key in it")
+    for one in values:
+        header_value(one.secret)
     return values
 
 
@@ -136,7 +159,7 @@ Role = Literal["subagent", "compaction", "review", "title"]
 Url = Annotated[str, AfterValidator(base_url)]
 Secret = Annotated[SecretStr, AfterValidator(header_value)]
 Name = Annotated[str, AfterValidator(reachable)]
-Keys = Annotated[tuple[Secret, ...], BeforeValidator(listed), AfterValidator(some)]
+Keys = Annotated[tuple[ClientKey, ...], BeforeValidator(client_keys), AfterValidator(some)]
 Host = Annotated[str, AfterValidator(host_name)]
 Quirk = Annotated[str, AfterValidator(quirk_name)]
 Models = Annotated[tuple[str, ...], BeforeValidator(either), Field(min_length=1)]

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from addons.accounts import oauth
+from addons.launch import bindable
+from tests import fake_auth
 from tests.fake_provider import FakeProvider, running
 
 # Property tests draw the same examples on every machine, so that CI never surprises.
@@ -19,6 +22,15 @@ def provider() -> Iterator[FakeProvider]:
     """A strict Chat Completions provider; what it refused fails the test."""
     with running() as provider:
         yield provider
+
+
+@pytest.fixture
+def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_auth.FakeAuth]:
+    """A strict auth server, which sends browsers back to a free port, where we expect them; what it
+    refused fails the test."""
+    with fake_auth.running(bindable(0)) as auth:
+        monkeypatch.setattr(oauth, "PORT", auth.port)
+        yield auth
 
 
 @pytest.fixture(autouse=True, scope="session")

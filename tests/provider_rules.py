@@ -82,7 +82,9 @@ RULES = {
     "llamacpp": Rules(
         choices={"none", "required"}, system_first=True, image_types="png|jpeg|gif"
     ),
-    "vllm": Rules(system_first=True),
+    "vllm": Rules(
+        system_first=True, fields={"top_k", "min_p", "chat_template_kwargs", "guided_regex"}
+    ),
     "together": Rules(fields={"reasoning"}),
     "fireworks": Rules(fields={"prompt_cache_key", "service_tier"}),
     "cerebras": Rules(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from translate import codec, compaction, parameters, repair, request, responses, sse
+from translate import chat_to_chat, codec, compaction, parameters, repair, request, responses, sse
 from translate.ask import Asked
 from translate.chat_to_responses import ChatToResponses
 from translate.clients import CLIENTS, Client
@@ -67,6 +67,7 @@ CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
     ("responses", "chat"): Crossing(request.to_chat, ChatToResponses),
     ("responses", "responses"): Crossing(repair.to_responses, ResponsesToResponses),
     ("chat", "responses"): Crossing(repair.to_responses, ResponsesToChat),
+    ("chat", "chat"): Crossing(chat_to_chat.to_chat, chat_to_chat.Machine),
 }
 
 
@@ -83,10 +84,8 @@ def compact(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
 
 def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Way) -> "Exchange":
     provider = way.provider.of(way.model)
-    if (crossing := CROSSINGS.get((client, provider.dialect))) is None:
-        raise BadRequest(f"{provider.title} speaks {provider.dialect}, the client {client}")
+    crossing, wire = CROSSINGS[client, provider.dialect], CLIENTS[client]
     try:
-        wire = CLIENTS[client]
         return form(wire.read(body), replace(way, provider=provider), crossing, wire)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None

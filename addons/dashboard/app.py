@@ -114,7 +114,7 @@ class Session(Handler):
 
     def post(self) -> None:
         scheme, _, key = self.request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not accepted(key.strip()):
+        if scheme.lower() != "bearer" or accepted(key.strip()) is None:
             raise HTTPError(401, reason="This is none of the relay's client keys")
         self.give(door.issue(key.strip(), time.time()), door.LIFE)
 

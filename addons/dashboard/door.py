@@ -59,7 +59,7 @@ def valid(cookie: str, now: float) -> bool:
     if not re.fullmatch(r"[0-9]{1,12}", until) or int(until) < now:
         return False
     given = signature.encode("utf-8", "surrogateescape")
-    keys = [key.get_secret_value() for key in config.settings().client_key]
+    keys = [key.secret.get_secret_value() for key in config.settings().client_key]
     return any([hmac.compare_digest(given, signed(key, until).encode()) for key in keys])
 
 

@@ -21,6 +21,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.replay import Replay
 from addons.routes import Routes
 from addons.rows import LEG, UPSTREAM, Remember
@@ -51,7 +52,17 @@ async def relay(
     file: Path, *handlers: Handler, **options: Any
 ) -> AsyncIterator[tuple[Upstream, int, Any]]:
     """The relay as relay.py makes it, writing all that goes through it."""
-    chain = [Config(), Transport(), Replay(), Guard(), Routes(), Remember(), Store(), Codex()]
+    chain = [
+        Config(),
+        Transport(),
+        Replay(),
+        Guard(),
+        Routes(),
+        Remember(),
+        Store(),
+        Codex(),
+        Listing(),
+    ]
     chain += [Translator(), Demo(), Check()]
     async with upstream(*handlers) as above:
         options.setdefault("relay_upstream", f"http://127.0.0.1:{above.port}/v1")

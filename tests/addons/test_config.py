@@ -17,9 +17,10 @@ from mitmproxy.tools.dump import DumpMaster
 from addons import config
 from addons.config import Config
 from addons.file import Wrong
+from addons.given import read
 from addons.launch import bindable
 from addons.listeners import Listeners
-from addons.settings import FIELDS, OPTIONS, SECRETS, VARIABLES, Settings, read
+from addons.settings import FIELDS, OPTIONS, SECRETS, VARIABLES, Settings
 from tests.addons.proxy import bounded, proxy
 
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
@@ -95,7 +96,7 @@ def test_option_and_variable_alike(field: str, text: str, value: object) -> None
 def test_secrets_do_not_show() -> None:
     settings = read({"relay_api_key": "sk-hush"}, {"CODEX_RELAY_CLIENT_KEY": "hush1, hush2"})
     assert settings.api_key.get_secret_value() == "sk-hush"
-    assert [key.get_secret_value() for key in settings.client_key] == ["hush1", "hush2"]
+    assert [key.secret.get_secret_value() for key in settings.client_key] == ["hush1", "hush2"]
     assert "hush" not in f"{settings} {settings!r} {settings.model_dump_json()}"
     assert "hush" not in repr(read({"relay_store": "redis://:hush@h"}, {}))
     with pytest.raises(Wrong, match=r"redis://\(hidden\)@h:x") as wrong:

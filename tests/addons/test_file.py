@@ -7,7 +7,8 @@ import pytest
 from addons import config
 from addons.config import Config
 from addons.file import File, Wrong, line_of, usual
-from addons.settings import IN_FILE, read
+from addons.given import read
+from addons.settings import IN_FILE
 from tests.addons.proxy import bounded, proxy
 
 WHOLE = """\

@@ -16,6 +16,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
@@ -37,7 +38,7 @@ CODEX = {"user_agent": "codex_exec/0.169.0"}
 
 @asynccontextmanager
 async def relay(**options: Any) -> AsyncIterator[int]:
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
+    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
     async with proxy(*chain, **options) as (_, port):
         yield port
 

@@ -236,7 +236,7 @@ def test_url_in_chats_own_spelling() -> None:
 def test_nothing_is_worked_on_that_would_not_go_up(fields: Json, places: list[str]) -> None:
     bad = image(url(b"x"))
     body = {"input": [message(bad), {"type": "function_call_output", "output": [bad]}]}
-    found = [field for _, field, _, _ in images.pictures(body, provider(**fields))]
+    found = [found.field for found in images.pictures(body, provider(**fields))]
     assert found == places
 
 

@@ -66,5 +66,5 @@ def test_a_relay_that_never_answers_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_wrong_setting_is_no_setting() -> None:
-    with pytest.raises(TypeError, match="upstraem is no setting; there are: api_key"):
+    with pytest.raises(TypeError, match="upstraem is no setting; there are: account, "):
         start(upstraem="x")

@@ -17,6 +17,7 @@ from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.launch import start
+from addons.listing import Listing
 from addons.redact import MASK, Redact, masked
 from addons.routes import Routes
 from addons.settings import OPTIONS
@@ -131,7 +132,17 @@ def test_both_rows_are_in_the_files_in_their_order(saved: Callable[..., Saved]) 
 @bounded
 async def test_no_secret_is_ever_on_a_flow_or_an_option() -> None:
     watch = Watch()
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Redact(), Demo()]
+    chain = [
+        Config(),
+        Transport(),
+        Guard(),
+        Routes(),
+        Codex(),
+        Listing(),
+        Translator(),
+        Redact(),
+        Demo(),
+    ]
     async with upstream(fine) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", "relay_api_key": KEY}
         async with proxy(*chain, watch, **chosen, relay_client_key=CLIENT) as (master, port):
@@ -212,7 +223,17 @@ async def test_a_key_that_the_provider_says_again_stays_here() -> None:
         call.reply(401, json.dumps(said).encode())
 
     watch = Watch()
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Redact(), Demo()]
+    chain = [
+        Config(),
+        Transport(),
+        Guard(),
+        Routes(),
+        Codex(),
+        Listing(),
+        Translator(),
+        Redact(),
+        Demo(),
+    ]
     async with upstream(refuses) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", "relay_api_key": KEY}
         async with proxy(*chain, watch, **chosen) as (_, port):

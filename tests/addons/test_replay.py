@@ -17,6 +17,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.replay import Replay
 from addons.routes import Routes
 from addons.rows import CLIENT, LEG, UPSTREAM, Remember, other
@@ -57,7 +58,17 @@ async def relay(
     *handlers: Handler, **options: Any
 ) -> AsyncIterator[tuple[Upstream, int, Seen, Any]]:
     """The relay before this upstream; its port, the rows it made, and its commands."""
-    chain = [Config(), Transport(), Replay(), Guard(), Routes(), Remember(), Store(), Codex()]
+    chain = [
+        Config(),
+        Transport(),
+        Replay(),
+        Guard(),
+        Routes(),
+        Remember(),
+        Store(),
+        Codex(),
+        Listing(),
+    ]
     chain += [Translator(), Demo(), View(), seen := Seen()]
     async with upstream(*handlers) as above:
         options.setdefault("relay_upstream", f"http://127.0.0.1:{above.port}/v1")

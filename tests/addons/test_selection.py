@@ -16,6 +16,7 @@ from addons.demo import Demo
 from addons.guard import Guard
 from addons.launch import bindable
 from addons.listeners import Listeners
+from addons.listing import Listing
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
@@ -94,6 +95,7 @@ async def relay(
             Guard(),
             Routes(),
             Codex(),
+            Listing(),
             Translator(),
             Demo(),
         ]

@@ -14,9 +14,10 @@ from addons import store
 from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
+from addons.given import read
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.routes import Routes
-from addons.settings import read
 from addons.store import Keeper, Missing, Store
 from addons.stored import Stored
 from addons.translator import Translator
@@ -40,7 +41,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 @asynccontextmanager
 async def relay(*handlers: Handler, **options: Any) -> AsyncIterator[tuple[Upstream, int]]:
     async with upstream(*handlers) as above:
-        chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Codex()]
+        chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Codex(), Listing()]
         url = f"http://127.0.0.1:{above.port}/v1"
         every = {"relay_upstream": url, "relay_retries": "0", **options}
         async with proxy(*chain, Translator(), Demo(), **every) as (_, port):
@@ -230,7 +231,17 @@ async def test_what_another_program_kept_at_openai_it_finds_there(
     place: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = place if place == "off" else str(tmp_path_factory.mktemp("store") / place)
-    chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Codex(), Translator()]
+    chain = [
+        Config(),
+        Transport(),
+        Guard(),
+        Routes(),
+        Store(),
+        Stored(),
+        Codex(),
+        Listing(),
+        Translator(),
+    ]
     async with proxy(*chain, Theirs(), relay_store=where) as (_, port):
         for method, path in (("GET", "/v1/responses/resp_1"), ("DELETE", "/v1/responses/resp_1")):
             answer = await call(port, method, path, "api.openai.com")
@@ -311,7 +322,17 @@ async def test_a_file_that_cannot_be_is_told(
 async def test_another_place_takes_over_at_once(tmp_path: Path) -> None:
     one, two = tmp_path / "one.db", tmp_path / "two.db"
     async with upstream(says("Hi.")) as above:
-        chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Codex(), Translator()]
+        chain = [
+            Config(),
+            Transport(),
+            Guard(),
+            Routes(),
+            Store(),
+            Stored(),
+            Codex(),
+            Listing(),
+            Translator(),
+        ]
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_store=str(one)) as (master, port):
             path = f"/responses/{(await said(port))['id']}"

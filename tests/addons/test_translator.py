@@ -16,6 +16,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.routes import Routes
 from addons.rows import Rows
 from addons.translator import Translator
@@ -47,7 +48,7 @@ async def relay(
     **options: Any,
 ) -> AsyncIterator[tuple[Upstream, int]]:
     """The whole relay before an upstream with these handlers, and its port."""
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
+    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
     async with upstream(*handlers) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}{base}", **options}
         chain = [addon for addon in chain if not isinstance(addon, without)]
@@ -191,6 +192,7 @@ def begun(url: str) -> tuple[Request, Carried]:
 
     async def begin() -> tuple[Request, Carried]:
         flow = tflow.tflow()
+        flow.metadata["relay.route"] = "relay"
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
@@ -655,7 +657,16 @@ async def test_the_key_goes_up_but_is_nowhere_on_the_flow() -> None:
             seen.append(flow)
 
     async with upstream(refuses(500), says()) as above:
-        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        chain = [
+            Config(),
+            Transport(),
+            Guard(),
+            Routes(),
+            Codex(),
+            Listing(),
+            Translator(),
+            Watch(),
+        ]
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_api_key="k-secret") as (_, port):
             assert said(await answered(port)) == "Hi."
@@ -685,7 +696,16 @@ async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
             seen.append(flow.comment)
 
     async with upstream(says()) as above:
-        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        chain = [
+            Config(),
+            Transport(),
+            Guard(),
+            Routes(),
+            Codex(),
+            Listing(),
+            Translator(),
+            Watch(),
+        ]
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             await client.ask("/v1/responses", b'{"model": "\\ud800x", "input": "Hello."}')
@@ -718,7 +738,16 @@ async def test_the_comment_tells_what_was_lost_on_the_way_down(stream: bool) -> 
         call.end()
 
     async with upstream(both) as above:
-        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        chain = [
+            Config(),
+            Transport(),
+            Guard(),
+            Routes(),
+            Codex(),
+            Listing(),
+            Translator(),
+            Watch(),
+        ]
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             asked = {"model": "m", "input": "Hello.", "stream": stream}

@@ -14,6 +14,7 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
@@ -45,7 +46,7 @@ def refusing(*names: str) -> Any:
 
 @asynccontextmanager
 async def relay(handler: Any, **options: str) -> AsyncIterator[tuple[Any, int, Upstream]]:
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
+    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
     async with upstream(handler) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", **options}
         async with proxy(*chain, **chosen) as (master, port):

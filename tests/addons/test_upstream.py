@@ -11,10 +11,11 @@ from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.file import known
+from addons.given import read
 from addons.guard import Guard
 from addons.line import OWN
+from addons.listing import Listing
 from addons.routes import Routes
-from addons.settings import read
 from addons.translator import Translator
 from addons.transport import Transport
 from tests.addons.proxy import Answer, Call, Client, bounded, proxy
@@ -61,7 +62,7 @@ async def relay(
     models: bytes | None = None, **options: Any
 ) -> AsyncIterator[tuple[int, list[Call], list[Call]]]:
     """The relay's port; the chats and the list requests that reached its upstream."""
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Demo()]
+    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
     chats: list[Call] = []
     lists: list[Call] = []
 

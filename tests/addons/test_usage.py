@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from addons import usage
+from addons.given import read
 from addons.prices import Cost, cost
-from addons.settings import read
 from addons.usage import Totals, counts, file, opened
 from addons.usage_places import DAYS, FIELDS, MODELS, OTHERS, Key, Memory, Place, Redis, SQLite
 from tests.redis import RedisServer, redis_server

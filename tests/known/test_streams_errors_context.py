@@ -18,6 +18,7 @@ from addons import turn
 from addons.codex import Codex
 from addons.config import Config
 from addons.guard import Guard
+from addons.listing import Listing
 from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
@@ -175,7 +176,16 @@ async def comment_of(handler: Handler, **fields: Any) -> str:
             seen.append(flow.comment)
 
     async with upstream(handler) as above:
-        chain = [Config(), Transport(), Guard(), Routes(), Codex(), Translator(), Watch()]
+        chain = [
+            Config(),
+            Transport(),
+            Guard(),
+            Routes(),
+            Codex(),
+            Listing(),
+            Translator(),
+            Watch(),
+        ]
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_provider="ollama") as (_, port):
             assert said(await answered(port, **fields)) == "Hi."

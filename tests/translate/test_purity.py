@@ -28,6 +28,7 @@ ROWS = [
         *("kept", "ask"),
     },
     {"passing", "repair", "responses_to_responses", "responses_to_chat"},
+    {"chat_to_chat"},
     {"clients", "exchange"},
     {"__init__"},
 ]

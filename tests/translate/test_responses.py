@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, carry, chunk, output, replied, stream, way
+from tests.translate.support import carry, chunk, output, replied, stream, way
 from translate import BadRequest, decode, exchange
 
 
@@ -100,11 +100,6 @@ def test_request_beyond_all_depth_is_refused() -> None:
         deep = {"properties": deep}
     with pytest.raises(BadRequest, match="deep"):
         carry(tools=[{"type": "function", "name": "a", "parameters": deep}])
-
-
-def test_dialects_that_do_not_meet_are_refused() -> None:
-    with pytest.raises(BadRequest, match="The upstream speaks chat, the client chat"):
-        exchange({"model": "m"}, client="chat", way=way(PROVIDERS["generic"]))
 
 
 def test_response_echoes_the_request() -> None:

@@ -199,7 +199,19 @@ def test_reply_of_every_case_is_the_same_in_chat_and_back(case: Case) -> None:
         assert of_response(back) == expected
 
 
+@given(replies())
+def test_chat_to_chat_is_what_it_was(chunks: list[Json]) -> None:
+    passed = ask(to=PROVIDERS["generic"], stream_options={"include_usage": True})
+    made = lawful_chunks(passed.feed(stream(*chunks)) + passed.feed(b""))
+    expected = essence(by_sdk(chunks))
+    if expected["finish"] == "stop" and not expected["content"] + expected["refusal"]:
+        expected["content"] = expected["reasoning_content"]  # thinking alone is the answer
+    assert essence(fold(made)) == expected
+
+
 # 4. well-formed, also where a reply breaks off
+
+ENDS = (b"response.completed", b"response.incomplete", b'"finish_reason": "')
 
 
 @each
@@ -211,8 +223,7 @@ def test_reply_that_breaks_off_anywhere_ends_once(case: Case) -> None:
         sent = b"\n\n".join(blocks[:count]) + b"\n\n"
         wire = crossing.feed(sent) + crossing.heartbeat() + crossing.cut("connection reset")
         chunks = lawful_chunks(wire)
-        finished = any(end in sent for end in (b"response.completed", b"response.incomplete"))
-        assert finished or "error" in chunks[-1]
+        assert any(end in sent for end in ENDS) or "error" in chunks[-1]
         assert crossing.feed(case.reply) == crossing.cut("again") == crossing.heartbeat() == b""
 
 

@@ -82,7 +82,7 @@ function fill(element, one) {
     cost(one),
     [seconds(one.ttft)],
     [duration(one)],
-    [one.client ?? "–"],
+    [one.client || "–"],
     outcome(one, open),
   ];
   cells.forEach((children, index) => {
