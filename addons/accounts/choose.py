@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
 
-type Strategy = Literal["selected", "least_used", "round_robin", "sticky"]
+from addons.accounts.settings import Strategy
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Cookies that the service sets, as any client keeps them: one jar an account, for one host."""
 
+import re
 from email.message import Message
 from email.utils import formatdate
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
@@ -7,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.request import Request
 
-MOST, LONGEST = 50, 4096  # cookies in a jar, and characters of one
+MOST = 50  # cookies in a jar
+LINE = re.compile(r"[ -~]{1,4096}")
 
 
 class Jar:
@@ -23,7 +25,7 @@ class Jar:
         """Values of `Set-Cookie`; whether `kept` is another now."""
         before, told = self.kept(), Message()
         for line in lines:
-            if len(line) <= LONGEST and len(self._jar) < MOST:
+            if LINE.fullmatch(line) and len(self._jar) < MOST:
                 told["Set-Cookie"] = line
         reply: Any = SimpleNamespace(info=lambda: told)  # all that the jar looks at
         self._jar.extract_cookies(reply, self._request())

@@ -77,12 +77,15 @@ def make_private(path: Path, handle: int) -> None:
     )
 
 
-def set_aside(path: Path, why: str) -> None:
-    """A damaged file keeps what is in it under another name."""
+def set_aside(path: Path, why: object) -> None:
+    """A damaged file keeps what is in it under another name. Raises Unavailable."""
     path = path.resolve()
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     aside = aside if not aside.exists() else aside.with_name(f"{aside.name}-{time.time_ns()}")
-    os.replace(path, aside)
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        raise Unavailable(f"{path} is damaged, and cannot be moved: {error.strerror}") from None
     logging.warning(f"{path} is damaged ({why}): it is now {aside.name}; log in again")
 
 

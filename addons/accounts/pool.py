@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from addons.accounts.account import Tokens
-from addons.accounts.choose import Strategy, order
+from addons.accounts.choose import order
 from addons.accounts.disk import Unavailable
 from addons.accounts.member import Account, Member
 from addons.accounts.noseat import CURE, NoSeat, limited, no_place, over, spoken, unreachable
 from addons.accounts.oauth import Dead, Unreachable
 from addons.accounts.roster import Roster
 from addons.accounts.seat import Seat
+from addons.accounts.settings import Strategy
 
 PATIENCE = 10.0  # s that a request waits for a place, which is longer than a burst lasts
 SESSIONS = 4096  # whose accounts are remembered
@@ -97,15 +98,18 @@ class Pool:
             if faults[0]:
                 away[members[0].name] = faults[0]
 
+    async def seat(self, member: Member) -> Seat | None:
+        """At this account, for what needs no place; None where its login does not serve."""
+        return self._seat(member, "") if await valid(member) is None else None
+
     def _ordered(self, session: str, away: dict[str, str]) -> list[Member]:
         """Who may serve, the best first, at least one. Raises NoSeat."""
-        usable = self._usable(away)
-        served = self._served.get(session) if session else None
+        usable, now = self._usable(away), self._now()
         names = order(
             self.rules.strategy,
-            [member.candidate(self._now(), self.rules.limit) for member in usable],
+            [member.candidate(now, self.rules.limit) for member in usable],
             session=session,
-            served=served,
+            served=self._served.get(session),
             selected=self._selected(),
             turn=self._turn,
         )

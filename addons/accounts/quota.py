@@ -6,7 +6,7 @@ All of it is only what was told; nothing here counts by itself (CHATGPT_BACKEND.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 BURST = 3.0  # s; a 429 with no more than a message is about requests at once, and soon over
@@ -60,11 +60,9 @@ class Quota:
 
     def told(self) -> dict[str, Any]:
         """As JSON has it."""
-        names = ("used_percent", "window_minutes", "resets_at")
-        return {
-            name: window and {each: getattr(window, each) for each in names}
-            for name, window in (("primary", self.primary), ("secondary", self.secondary))
-        } | {"at": self.at}
+        told = asdict(self)
+        del told["credits"]  # which have a place of their own
+        return told
 
     @property
     def _windows(self) -> list[Window]:

@@ -1,17 +1,16 @@
 """The usage page: asked for rarely, and only for accounts that somebody uses or looks at."""
 
 from hashlib import sha256
-from typing import Any
 
 import httpx2
 
 from addons.accounts import oauth, quota
 from addons.accounts.member import Member
-from addons.accounts.noseat import unreachable
-from addons.accounts.seat import Seat
+from addons.accounts.pool import Pool
 from addons.identity import ORIGINATOR
 
 EVERY, SPREAD = 900.0, 300.0  # s between two questions: 15 to 20 minutes, each at its own pace
+PATIENCE = 10.0  # s for one
 PAGES = ("wham/usage", "codex/usage")  # the second where there is no first
 
 
@@ -21,3 +20,33 @@ def due(member: Member, looked: float, now: float) -> bool:
     heard = max(member.asked, member.quota.at if member.quota else 0.0)
     wanted = now - max(member.used, looked) < EVERY
     return member.dead is None and wanted and now - heard >= EVERY + draw * SPREAD
+
+
+async def ask(pool: Pool, base: str, now: float) -> None:
+    """Ask for all that are due, one after the other. Never raises."""
+    members = [one for one in pool.roster.members.values() if due(one, pool.looked, now)]
+    for member in members:
+        member.asked = now
+        if (seat := await pool.seat(member)) is None:
+            continue
+        try:
+            page = await fetched(base, seat.secrets())
+        except (httpx2.HTTPError, OSError, ValueError):
+            continue  # the next replies tell it as well
+        member.hear(quota.of_usage(page, now))
+
+
+async def fetched(base: str, secrets: dict[str, str]) -> dict[str, object]:
+    """The page as JSON. Raises httpx2.HTTPError, OSError, ValueError."""
+    headers = {**secrets, "accept": "application/json", "originator": ORIGINATOR}
+    session = oauth.session() | {"timeout": PATIENCE}
+    session["headers"] = session["headers"] | headers
+    async with httpx2.AsyncClient(**session) as client:
+        for page in PAGES:
+            reply = await client.get(f"{base}/{page}")
+            if reply.status_code != 404:
+                break
+    told = reply.raise_for_status().json()
+    if not isinstance(told, dict):
+        raise ValueError("no usage page")
+    return told

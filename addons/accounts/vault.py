@@ -131,7 +131,7 @@ class Vault:
             return self._read(path, disk.read(path) if path else None)
         except Damaged as damage:
             if path:
-                disk.set_aside(path, str(damage))
+                disk.set_aside(path, damage)
             return self._read(path, None)
 
     def _read(self, path: Path | None, data: bytes | None) -> Book:
