@@ -11,9 +11,11 @@ for name in [name for name in sys.modules if name.partition(".")[0] in ("addons"
 
 # ruff: noqa: E402 - the lines above come first
 from addons import config
+from addons.accounts.addon import Accounts
 from addons.check import Check
 from addons.codex import Codex
 from addons.config import Config
+from addons.dashboard.accounts import Pooled
 from addons.dashboard.serve import Dashboard
 from addons.demo import Demo
 from addons.guard import Guard
@@ -36,6 +38,6 @@ from addons.views import Views
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
-    *(Store(), Stored(), Codex(), Listing(), Metrics(), Translator(), Ledger(), Dashboard()),
-    *(Redact(), Record(), Demo(), Usage(), Check(), Views()),
+    *(Accounts(), Store(), Stored(), Codex(), Listing(), Metrics(), Translator(), Ledger()),
+    *(Dashboard(Pooled()), Redact(), Record(), Demo(), Usage(), Check(), Views()),
 ]

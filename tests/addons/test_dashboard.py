@@ -6,15 +6,18 @@ import re
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from addons import ledger
+from addons.accounts.addon import Accounts
 from addons.codex import Codex
 from addons.config import Config
 from addons.dashboard import door, hub
+from addons.dashboard.accounts import Pooled
 from addons.dashboard.app import STATIC
 from addons.dashboard.feed import KEPT, Feed
 from addons.dashboard.hub import SEATS, WAITING, Full, Hub
@@ -22,6 +25,7 @@ from addons.dashboard.serve import Dashboard
 from addons.dashboard.setup import PLACEHOLDER, snippets
 from addons.demo import Demo
 from addons.guard import Guard
+from addons.launch import bindable
 from addons.ledger import LEFT
 from addons.prices import Cost
 from addons.redact import Redact
@@ -29,6 +33,7 @@ from addons.routes import Routes
 from addons.translator import Translator
 from addons.transport import Transport
 from addons.usage import Usage
+from tests import fake_auth
 from tests.accounts_table import Table
 from tests.addons.proxy import Answer, Client, bounded, client_tls, proxy
 
@@ -327,6 +332,37 @@ async def test_accounts_are_told_as_they_change() -> None:
         assert answer.status == 400
         answer = await client.ask("/relay/accounts/select", b"x" * 200_000, **sent)
         assert answer.status in (400, 413, 502)
+
+
+def test_somebody_logs_in_and_out_for_real(tmp_path: Path) -> None:
+    with fake_auth.running(bindable(0)) as auth:
+        auth.user = fake_auth.person("ada", plan="pro")
+        bounded(logged_in)(auth, tmp_path)
+
+
+async def logged_in(auth: fake_auth.FakeAuth, folder: Path) -> None:
+    chain = [Config(), Transport(), Guard(), Routes(), Accounts(), Dashboard(Pooled())]
+    options = {"relay_store": "off", "relay_vault": str(folder / "vault")}
+    async with (
+        proxy(*chain, Usage(), Demo(), relay_chatgpt_issuer=auth.url, **options) as (_, port),
+        Client.connect(port) as client,
+        Client.connect(port) as looking,
+    ):
+        sent = {"x_relay_token": await token(client), **FORM}
+        stream = await Stream(looking).open()
+        assert (await stream.next("all"))["accounts"]["accounts"] == []
+        answer = await client.ask("/relay/accounts/login", b"value=device", **sent)
+        login = json.loads(answer.body)["login"]
+        auth.approve(login["user_code"])
+        while not (told := await stream.next("accounts"))["accounts"]:
+            pass
+        [ada] = told["accounts"]
+        assert (ada["email"], ada["plan"], told["login"]) == ("ada@example.com", "pro", None)
+        answer = await client.ask("/relay/accounts/select", b"value=nobody", **sent)
+        assert (answer.status, json.loads(answer.body)) == (400, {"error": "no account nobody"})
+        body = f"value={ada['id']}".encode()
+        answer = await client.ask("/relay/accounts/logout", body, **sent)
+        assert json.loads(answer.body)["accounts"] == []
 
 
 @bounded
