@@ -30,6 +30,9 @@ def account(id: str, email: str, plan: str, **more: Any) -> Json:
 
 class Table:
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         soon = int(time.time()) + 5400
         self.accounts = [
             account("acct_1", "ada@example.com", "plus", selected=True, quota=quota(12, 41)),
@@ -67,7 +70,8 @@ class Table:
         self.running = {"kind": kind, "url": url, **(device if kind == "device" else {})}
 
     async def cancel(self) -> None:
-        self.running = None
+        """For the next test all are there again, too."""
+        self.begin()
 
     def find(self, id: str) -> Json:
         for one in self.accounts:

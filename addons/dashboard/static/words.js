@@ -6,6 +6,7 @@ const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const dated = new Intl.DateTimeFormat(undefined,
   { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const whole = new Intl.NumberFormat();
+const cents = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const brief = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 
 export const known = (value) => value !== null && value !== undefined;
@@ -17,7 +18,7 @@ export function dollars(value) {
   if (!known(value)) return NONE;
   if (value === 0) return "$0";
   if (value < 0.0001) return "<$0.0001";
-  return `$${value < 1 ? value.toPrecision(2).replace(/e.*/, "") : whole.format(Number(value.toFixed(2)))}`;
+  return `$${value < 1 ? value.toPrecision(2) : cents.format(value)}`;
 }
 
 export function seconds(value) {
