@@ -134,9 +134,12 @@ def file(settings: Settings) -> Path:
 
 
 async def table() -> dict[str, Any]:
-    """All totals as JSON: the names of the columns, and a list for each row."""
+    """All totals as JSON: the names of the columns, a list for each row, and whether they outlive
+    this process. Raises OSError with words."""
     rows = await _totals.rows() if _totals else []
-    return {"columns": [*Key._fields, *FIELDS], "rows": [flat(row) for row in rows]}
+    lasting = config.settings().store != OFF
+    head = {"lasting": lasting, "columns": [*Key._fields, *FIELDS]}
+    return {**head, "rows": [flat(row) for row in rows]}
 
 
 def flat(row: Row) -> list[str | float]:

@@ -1,8 +1,10 @@
 """What the page is told: all of it as it opens, then what changes."""
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -109,7 +111,7 @@ class Desk:
                 "model": to.provider.model,
                 **self.feed.health(to.provider.name),
             }
-            for to in served()
+            for to in served(self.feed.met())
         ]
 
     async def _tick(self) -> None:
@@ -129,8 +131,9 @@ class Desk:
                 self.hub.publish(name, state[name])
 
 
-def served() -> list[Target]:
-    """The providers that the user chose, the one of `relay_upstream` first."""
+def served(met: Iterable[str]) -> list[Target]:
+    """The providers that the user chose, the one of `relay_upstream` first; then others that were
+    met."""
     settings = config.settings()
     try:
         provider, url = upstream.place(settings)
@@ -138,11 +141,10 @@ def served() -> list[Target]:
         return []
     own = settings.api_key.get_secret_value() or upstream.usual_key(provider, url)
     found = [Target(provider, url, own or None)]
-    for name in config.served():
-        try:
+    others = dict.fromkeys([*config.served(), *(one for one in met if one in config.providers())])
+    for name in others:
+        with contextlib.suppress(BadRequest):  # it has no place of its own
             found += [upstream.named(name)] if name != provider.name else []
-        except BadRequest:
-            logging.debug(f"{name} has no place of its own")
     return found
 
 

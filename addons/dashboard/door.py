@@ -13,7 +13,8 @@ from mitmproxy.http import HTTPFlow
 from addons import config
 from addons.hidden import sent
 
-COOKIE = "relay_session"
+# Cookies know no ports: several relays on one host must not take each other's.
+COOKIE = f"relay_session_{secrets.token_hex(4)}"
 LIFE = 12 * 3600  # s
 # The page itself and its files have nothing in them; what they ask for has.
 OPEN = re.compile(r"/relay(/|/token|/static/[a-z]+\.[a-z]+)?")

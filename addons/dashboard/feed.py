@@ -94,6 +94,10 @@ class Feed:
         while len(self._outcomes) > PROVIDERS:
             del self._outcomes[next(iter(self._outcomes))]
 
+    def met(self) -> list[str]:
+        """The providers that were asked lately."""
+        return list(self._outcomes)
+
     def health(self, provider: str) -> Json:
         """Of its last exchanges: how many there were and failed, the last one, the median TTFT."""
         outcomes = self._outcomes.get(provider, ())

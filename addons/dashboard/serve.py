@@ -58,6 +58,12 @@ class Dashboard:
         if flow.response and flow.live and INNER in flow.request.headers:
             flow.response.stream = told == EVENTS
 
+    def response(self, flow: HTTPFlow) -> None:
+        body = flow.response.raw_content if flow.response else None
+        if flow.response and body and flow.live and INNER in flow.request.headers:
+            hidden_of(flow).body = body  # whom it is about is nobody's who reads a saved flow
+            flow.response.raw_content = MASK.encode()
+
     def done(self) -> None:
         self.desk.close()
         if self.server:

@@ -18,6 +18,7 @@ const ROWS = 500; // of the table
 
 const rows = new Map();
 let columns = [];
+let lasting = true;
 let waiting = 0;
 
 export function start() {
@@ -29,6 +30,7 @@ export function start() {
 export function reset(totals) {
   rows.clear();
   columns = totals.columns ?? [];
+  lasting = totals.lasting ?? true;
   for (const one of totals.rows ?? []) put(one);
   draw();
   if (totals.error) {
@@ -118,8 +120,12 @@ function chart(chosen, days) {
     "the table below has the numbers.";
   charts.draw(byId("chart"), stacks, label, measure.format, (index) => names[index]);
   charts.legend(byId("legend"), names);
-  say(byId("totals-aside"), measure.name === "Cost" && sum(chosen, (one) => one.notional)
-    ? "Turns of accounts are drawn with what the API would have cost." : "");
+  const notes = [];
+  if (measure.name === "Cost" && sum(chosen, (one) => one.notional)) {
+    notes.push("Turns of accounts are drawn with what the API would have cost.");
+  }
+  if (!lasting) notes.push("relay_store is off: these totals end with the relay.");
+  say(byId("totals-aside"), notes.join(" "));
 }
 
 function numbers(chosen) {
