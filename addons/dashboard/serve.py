@@ -11,8 +11,9 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from addons import rows
-from addons.dashboard.app import HANDLERS, INNER, SCHEME, Other
+from addons.dashboard.app import HANDLERS, Other
 from addons.dashboard.desk import Accounts, Desk
+from addons.dashboard.handler import INNER, SCHEME
 from addons.hidden import MASK, hidden_of
 from addons.routes import Route, route_of
 

@@ -32,7 +32,7 @@ wire_api = "responses"
         """\
 export HTTPS_PROXY={url}
 export CODEX_CA_CERTIFICATE={ca}
-codex
+{login}codex
 """,
     ),
     Snippet(
@@ -119,6 +119,7 @@ def snippets(url: str, model: str, ca: str, keyed: bool) -> list[dict[str, str]]
         "ca": ca,
         "key": PLACEHOLDER if keyed else NONE,
         "env_key": 'env_key = "RELAY_KEY"\n' if keyed else "",
+        "login": f"echo {PLACEHOLDER} | codex login --with-api-key\n" if keyed else "",
         "codex_key": f"; in the terminal: export RELAY_KEY={PLACEHOLDER}" if keyed else "",
     }
     return [{field: text.format(**words) for field, text in one._asdict().items()} for one in TEXTS]

@@ -473,7 +473,8 @@ def test_set_up_is_what_the_clients_can_read(keyed: bool) -> None:
     assert json.loads(made["curl"].split("-d '")[1].rstrip("'\n"))["model"] == "a/b-1"
     for name in ("Cursor", "aider", "Python", "Node", "curl"):
         assert key in made[name] and "http://h:1/v1" in made[name], name
-    assert "HTTPS_PROXY=http://h:1\n" in made["Codex, by proxy"]
+    by_proxy = made["Codex, by proxy"]
+    assert "HTTPS_PROXY=http://h:1\n" in by_proxy and ("codex login" in by_proxy) == keyed
 
 
 def test_a_name_from_outside_does_not_break_out_of_its_quotes() -> None:

@@ -312,7 +312,9 @@ def test_with_a_client_key_one_signs_in_and_out(
             expect(page.locator("#board")).to_be_hidden()
             field.fill("a wrong one")
             page.keyboard.press("Enter")
-            expect(page.get_by_role("alert").filter(has_text="relay_client_key")).to_be_visible()
+            expect(
+                page.get_by_role("alert").filter(has_text="none of the relay's client keys")
+            ).to_be_visible()
             assert page.evaluate(AUDIT) == []
             field.fill("the-invented-key")
             page.keyboard.press("Enter")

@@ -71,7 +71,8 @@ async function enter(event) {
     open(heard, changed);
     byId("main").focus();
   } catch (error) {
-    say(byId("enter-fault"), error.message);
+    say(byId("enter-fault"), error.status === 401
+      ? "This is none of the relay's client keys." : error.message);
     key.setAttribute("aria-invalid", "true");
     key.select();
   }

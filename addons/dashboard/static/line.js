@@ -46,7 +46,7 @@ async function explain(heard, changed) {
   watch = setTimeout(() => open(heard, changed), AGAIN);
 }
 
-// Sends what a person has decided. Throws an Error with words.
+// Sends what a person has decided. Throws an Error with words and a status.
 export async function post(path, value = "", headers = {}) {
   const { token } = await answer(await fetch("token"));
   const body = new URLSearchParams({ value });
@@ -55,7 +55,7 @@ export async function post(path, value = "", headers = {}) {
 }
 
 async function answer(reply) {
-  if (!reply.ok) throw new Error(await reason(reply));
+  if (!reply.ok) throw Object.assign(new Error(await reason(reply)), { status: reply.status });
   return reply.status === 204 ? null : reply.json();
 }
 
