@@ -8,13 +8,14 @@ from typing import Any
 from mitmproxy.http import HTTPFlow
 
 from addons import config, store, upstream
+from addons.begin import leg
 from addons.carried import whole
 from addons.ledger import FACTS
 from addons.resent import DECLINED
 from addons.routes import Route
 from addons.selection import Choice
 from addons.told import Told, read
-from addons.turn import Turn, leg
+from addons.turn import Turn
 from addons.upstream import PATH, Target
 from translate import BadRequest, Exchange, Kept, Provider, Way, decode
 

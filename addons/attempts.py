@@ -4,6 +4,7 @@ On mitmproxy's private API, as `transport`, which see.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from mitmproxy.connection import Server
@@ -16,11 +17,10 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 from mitmproxy.proxy.layers.http import _events as wire
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._http1 import Http1Client
-from mitmproxy.proxy.layers.http._http2 import Http2Client
 
 from addons.line import ATTEMPTS, Line, line_of
+
+LOOK = 0.05  # s between two looks whether the line is ready
 
 type Steps = CommandGenerator[None]
 
@@ -31,6 +31,7 @@ class Attempts(HttpStream):
     headed = False  # the client has its response head
     attempt = 0
     pause: commands.RequestWakeup | None = None  # ends the wait between two attempts
+    patience = 0.0  # monotonic time at which it ends, ready or not
 
     @property
     def line(self) -> Line | None:
@@ -41,6 +42,11 @@ class Attempts(HttpStream):
         return self._paused and self._paused.command
 
     @property
+    def early(self) -> tuple[Callable[..., Steps], ...]:
+        """The states in which the client has nothing of a reply."""
+        return self.state_wait_for_response_headers, self.state_consume_response_body
+
+    @property
     def parent(self) -> Any:
         return self.context.layers[self.context.layers.index(self) - 1]
 
@@ -48,7 +54,7 @@ class Attempts(HttpStream):
         if not isinstance(event, events.Wakeup):
             yield from super()._handle_event(event)
         elif event.command is self.pause and self.server_state == self.state_waiting:
-            yield from self.send_again()
+            yield from self.go_on()
 
     def state_waiting(self, _: events.Event) -> Steps:
         yield from ()  # between two attempts upstream has nothing to say
@@ -82,6 +88,15 @@ class Attempts(HttpStream):
                 yield commands.CloseConnection(server)
         yield from super().handle_event(GetHttpConnectionCompleted(command, (None, reason)))
 
+    def go_on(self) -> Steps:
+        """The next attempt, as soon as the line is ready for it."""
+        line, now = self.line, time.monotonic()
+        if line and self.flow.live and now < self.patience and not line.ready():
+            self.pause = commands.RequestWakeup(LOOK)
+            yield self.pause
+        else:
+            yield from self.send_again()
+
     def send_again(self) -> Steps:
         self.client_state, self.server_state = self.state_done, self.state_wait_for_response_headers
         if (yield from self.check_killed(True)) or not (yield from self.make_server_connection()):
@@ -96,9 +111,8 @@ class Attempts(HttpStream):
 
     def tries_again(self, error: str | None, at_once: bool = False) -> CommandGenerator[bool]:
         """Ask the line; if there is to be another attempt, begin to wait for it."""
-        early = self.state_wait_for_response_headers, self.state_consume_response_body
-        line = self.line
-        if not line or self.client_state != self.state_done or self.server_state not in early:
+        line = self.line if self.flow.live else None  # not for who was killed
+        if not line or self.client_state != self.state_done or self.server_state not in self.early:
             return False
         if error:
             self.flow.response = None
@@ -117,6 +131,7 @@ class Attempts(HttpStream):
         # Not `state_done`: a client that leaves now has nothing to cancel upstream.
         self.client_state = self.server_state = self.state_waiting
         self.pause = commands.RequestWakeup(delay)
+        self.patience = time.monotonic() + delay + line.silence
         yield self.pause
         return True
 
@@ -124,10 +139,12 @@ class Attempts(HttpStream):
         self, event: wire.RequestProtocolError | wire.ResponseProtocolError
     ) -> Steps:
         if isinstance(event, wire.ResponseProtocolError) and (
-            yield from self.tries_again(event.message, not self.attempt and self.was_stale(event))
+            self.server_state == self.state_waiting  # it is about an attempt that was given up
+            or self.server_state == self.client_state == self.state_done
+            or (yield from self.tries_again(event.message, self.was_stale(event)))
         ):
             return
-        if self.line and isinstance(event, wire.ResponseProtocolError):
+        if self.line and self.flow.live and isinstance(event, wire.ResponseProtocolError):
             self.prepare(self.line, event)  # before the hook, so that who watches sees it, too
         yield from super().handle_protocol_error(event)
         if self.server_state == self.state_waiting:
@@ -140,55 +157,6 @@ class Attempts(HttpStream):
         """A kept connection that was closed just as we used it says nothing about upstream."""
         server = self.flow.server_conn
         kept = (server.timestamp_start or time.time()) < self.flow.request.timestamp_start
-        return kept and not server.connected and event.code is wire.ErrorCode.GENERIC_SERVER_ERROR
-
-    def send_response(self, already_streamed: bool = False) -> Steps:
-        line, response = self.line, self.flow.response
-        if line and response and response.status_code >= 400 and not already_streamed:
-            held = self.server_state == self.state_consume_response_body
-            if held and (yield from self.tries_again(None)):
-                return
-            if self.headed:  # by a heartbeat: too late for a status
-                body, wait = response.get_content(strict=False), response.headers.get("retry-after")
-                tail = line.exchange.fail(response.status_code, body or b"", wait).event
-                yield SendHttp(wire.ResponseData(self.stream_id, tail), self.context.client)
-                already_streamed = True
-        yield from super().send_response(already_streamed)
-
-
-class RelayClient(Http1Client):
-    """Hands on all that one read brought as one piece, and a dead connection's error only once."""
-
-    def read_body(self, event: events.Event) -> Steps:
-        parts: list[bytes] = []
-        for step in super().read_body(event):
-            if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.ResponseData):
-                parts.append(step.event.data)
-                continue
-            yield from self.joined(parts)
-            yield step
-        yield from self.joined(parts)
-
-    def joined(self, parts: list[bytes]) -> Steps:
-        if parts and self.stream_id is not None:
-            yield ReceiveHttp(wire.ResponseData(self.stream_id, b"".join(parts)))
-            parts.clear()
-
-    def _handle_event(self, event: events.Event) -> Steps:
-        for step in super()._handle_event(event):
-            yield step
-            if isinstance(step, ReceiveHttp) and (
-                isinstance(step.event, wire.ResponseProtocolError)
-            ):
-                self.state = self.done  # its later close must not hit the next attempt
-        if isinstance(event, wire.RequestProtocolError):
-            self.state = self.done
-
-
-class RelayClient2(Http2Client):
-    """Lets one client stream have several upstream, one after the other."""
-
-    def _handle_event(self, event: events.Event) -> Steps:
-        if isinstance(event, wire.RequestHeaders):
-            self.our_stream_id.pop(event.stream_id, None)
-        yield from super()._handle_event(event)
+        first = not self.attempt and self.server_state == self.state_wait_for_response_headers
+        gone = not server.connected and event.code is wire.ErrorCode.GENERIC_SERVER_ERROR
+        return first and kept and gone

@@ -2,16 +2,17 @@
 
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mitmproxy import http
 
 from addons import ledger, metrics, record, shelf, transport
+from addons.accounts.seat import Seat
 from addons.answer import answer
 from addons.rows import Rows
 from addons.turn import Turn, complain
-from translate import Exchange, Reply
+from translate import Exchange, Handshake, Opening, Reply
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,43 @@ class Carried:
 
     def facts(self) -> ledger.Facts:
         told = ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
-        return {**told, "url": self.turn.choice.target.url}
+        account = self.seat.account.id if self.seat else None
+        return {**told, "url": self.turn.choice.target.url, "account": account}
+
+    @property
+    def seat(self) -> Seat | None:
+        """At the account that serves, where it is one."""
+        return self.turn.choice.target.seat
+
+    def begin(self) -> None:
+        if self.seat:
+            self.seat.begin()
+
+    def heard(self, head: http.Response) -> None:
+        """The head of a reply, of whichever attempt."""
+        if self.seat:
+            self.seat.heard(head)
+
+    def left(self, reply: http.Response | None) -> None:
+        """The account's part is over; it learns from what it refused."""
+        if self.seat:
+            if reply and reply.status_code != 200:
+                self.seat.refused(reply.status_code, reply.get_content(strict=False) or b"")
+            if self.made.limits:
+                self.seat.limits(self.made.limits)
+            self.seat.end()
 
     def leave(self, reply: http.Response | None) -> None:
         """Another request takes over; this one's leg has ended."""
         why = f"status {reply.status_code}" if reply else "no answer"
         ledger.tell(self.rows.client, {**self.facts(), "status": ledger.LEFT, "error": why})
+        self.left(reply)
         shelf.put(*self.rows.leave(reply))
 
     def end(self, reply: http.Response | None) -> None:
         """The flow has ended; `reply` is the upstream's, where it did not stream."""
+        self.left(reply)
+        self.turn.release()
         flow, told = self.rows.client, self.facts()
         ledger.write(flow, told)
         logging.info(ledger.line(told))
@@ -55,15 +83,11 @@ def whole(made: Exchange, reply: http.Response) -> Reply:
 
 def stream(carried: Carried, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
     """`feed` as mitmproxy calls it: encoded bytes in, and [] for nothing, as b"" would end it."""
-    made, heard = carried.made, carried.rows.heard
-    packed = encoding.lower() in ("gzip", "deflate")  # we ask for identity; some compress anyway
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
+    made, unpack = carried.made, unpacker(encoding)
 
     def fed(data: bytes) -> bytes | list[bytes]:
-        if data:
-            heard(data)
         try:
-            plain = unpacked(unpack, data) if unpack else data
+            plain = unpack(data)
         except zlib.error as error:
             return made.cut(f"its {encoding} is broken: {error}") or []
         events = made.feed(plain) if plain else b""
@@ -72,8 +96,27 @@ def stream(carried: Carried, encoding: str) -> Callable[[bytes], bytes | list[by
     return fed
 
 
-def unpacked(unpack: "zlib._Decompress", data: bytes) -> bytes:
-    return unpack.decompress(data) if data else unpack.flush()
+def opening(encoding: str) -> Callable[[bytes], Opening]:
+    """The same bytes, in which nothing has been told to anybody: whether a reply has begun."""
+    unpack, handshake = unpacker(encoding), Handshake()
+
+    def said(data: bytes) -> Opening:
+        try:
+            plain = unpack(data)
+        except zlib.error:  # which `stream` tells
+            return "begun"
+        told = handshake.feed(plain) if plain else "pending"
+        return handshake.feed(b"") if told == "pending" and not data else told
+
+    return said
+
+
+def unpacker(encoding: str) -> Callable[[bytes], bytes]:
+    """We ask for identity; some compress anyway. b"" at the end. Raises zlib.error."""
+    if encoding.lower() not in ("gzip", "deflate"):
+        return lambda data: data
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    return lambda data: unpack.decompress(data) if data else unpack.flush()
 
 
 def head(flow: http.HTTPFlow, carried: Carried) -> http.Response:
@@ -89,6 +132,11 @@ def deliver(flow: http.HTTPFlow, carried: Carried, reply: Reply) -> None:
     answer(flow, reply.status, reply.body, **reply.headers, **report(flow, carried))
 
 
+def chosen(headers: http.Headers, names: Iterable[str]) -> dict[str, str]:
+    """Those of the headers that are there."""
+    return {name: headers[name] for name in names if name in headers}
+
+
 def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
     """What the client is told beside the reply: who answered, how fast, and what did not cross."""
     made, received = carried.made, flow.request.timestamp_end or flow.request.timestamp_start
@@ -99,5 +147,7 @@ def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
     }
     if made.dropped:
         told["x-relay-dropped"] = ", ".join(made.dropped)
+    if flow.response:
+        told |= chosen(flow.response.headers, made.provider.reply_headers)
     # header values are latin-1 without control characters, and servers limit their length
     return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}

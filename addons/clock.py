@@ -5,20 +5,22 @@ On mitmproxy's private API, as `transport`, which see.
 
 import time
 
+from mitmproxy.flow import Error
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http import _events as wire
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 
-from addons.attempts import Attempts, Steps
+from addons.attempts import Steps
+from addons.held import Held
 from addons.line import Line
 
 SHORTEST, LONGEST = 0.01, 5.0  # s between two ticks; a finished stream is kept for one more
 POLL = 0.5  # s until a stream looks again whether its `request` hook has attached a line
 
 
-class Clock(Attempts):
+class Clock(Held):
     clock: commands.RequestWakeup | None = None  # the next tick; an older one is void
     sent = heard = 0.0  # monotonic time of the last byte to the client, of the last from upstream
 
@@ -48,6 +50,8 @@ class Clock(Attempts):
                 yield self.wind(POLL)
             return
         if not self.flow.live:
+            if self.flow.error and self.flow.error.msg == Error.KILLED_MESSAGE:
+                yield from self.silent(self.flow.error.msg)  # mitmproxy waits for the next hook
             return
         if line.heartbeat and now >= self.sent + line.heartbeat:
             self.sent = now

@@ -2,16 +2,14 @@
 and the small pages of our own port."""
 
 import time
-import tomllib
 from collections.abc import Awaitable, Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
 from addons import config, hidden, keys, upstream
 from addons.answer import answer, answer_json, refuse
+from addons.identity import VERSION
 from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
 
 STARTED = time.monotonic()
@@ -60,14 +58,14 @@ async def isolated(flow: HTTPFlow) -> None:
 
 async def health(flow: HTTPFlow) -> None:
     to = upstream.source(flow)
-    facts = {"status": "ok", "version": version(), "provider": to.provider.name, "upstream": to.url}
+    facts = {"status": "ok", "version": VERSION, "provider": to.provider.name, "upstream": to.url}
     answer_json(flow, {**facts, "uptime": round(time.monotonic() - STARTED, 1)})
 
 
 async def index(flow: HTTPFlow) -> None:
     provider = upstream.source(flow).provider
     host = flow.request.host_header or f"127.0.0.1:{flow.client_conn.sockname[1]}"
-    page = ABOUT.format(version=version(), title=provider.title, host=host, paths=paths())
+    page = ABOUT.format(version=VERSION, title=provider.title, host=host, paths=paths())
     answer(flow, 200, page, content_type="text/plain; charset=utf-8")
 
 
@@ -88,13 +86,6 @@ def asked(flow: HTTPFlow) -> str:
 def paths() -> str:
     every = ((method, path) for path, methods in TABLE[OURS].items() for method in methods)
     return ", ".join(f"{method} {path}" for method, path in every if method != WEBSOCKET)
-
-
-@cache
-def version() -> str:
-    file = Path(__file__).parents[1] / "pyproject.toml"
-    project: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))["project"]
-    return str(project["version"])
 
 
 ANSWERS: dict[Route, Callable[[HTTPFlow], Awaitable[None]]] = {

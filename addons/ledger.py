@@ -15,7 +15,6 @@ from addons.rows import CLIENT, LEG, Rows
 from translate import Exchange
 
 FACTS = "relay.facts"  # in the metadata
-ACCOUNT = "relay.account"  # in the metadata: the ChatGPT account that served
 
 # What the list of flows shows beside an exchange; ~marked finds them.
 MARKS = {
@@ -46,7 +45,6 @@ def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Fac
         "at": round(rows.sent, 3),
         "asked": made.asked,
         "client": rows.client.metadata.get(KEY, ""),
-        "account": rows.client.metadata.get(ACCOUNT),
         "provider": made.provider.name,
         "host": made.provider.host,
         "model": made.model,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mitmproxy.http import HTTPFlow, Request, Response
 
 if TYPE_CHECKING:
-    from translate import Exchange
+    from translate import Exchange, Opening
 
 OWN = "relay.own"  # in the metadata
 PORT = "relay.port"  # the same: which of our ports was asked for, where another one was dialled
@@ -34,7 +34,12 @@ class Line:
     told: Callable[[bytes], None] = lambda data: None  # hears all that the client gets in a stream
     heartbeat: float = 0.0  # s without a byte to the client until a heartbeat is sent; 0: never
     head: Callable[[], Response] = sse_head  # for a heartbeat that precedes the reply
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # headers for upstream
+    # headers for upstream, asked for when an attempt leaves
+    secrets: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
+    ready: Callable[[], bool] = lambda: True  # whether another attempt can leave; `silence` at most
+    # content-encoding → reads a reply's first bytes, b"" at its end, while they are "pending"
+    opening: "Callable[[str], Callable[[bytes], Opening]]" = lambda encoding: lambda data: "begun"
+    heard: Callable[[bytes], None] = lambda data: None  # hears all that upstream says in a stream
 
 
 def attach(flow: HTTPFlow, line: Line) -> None:

@@ -1,66 +1,54 @@
 """The upstream's model list and the installed Codex's catalog: fetched when needed, and kept."""
 
 import asyncio
-import shutil
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import certifi
-from mitmproxy import ctx
-from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
+import httpx2
 
-from addons import config
+from addons import config, installed
+from addons.fetch import session
 from translate import catalog
 
 PATIENCE = 5.0  # s; Codex waits about as long for its catalog
 MISS = 60.0  # s until an upstream that gave no list is asked again
 KEPT = 32  # lists; where clients bring their own keys, each has its own
 
+type Fields = Mapping[str, str]
 type Listed = list[catalog.Entry] | None
 
+NONE: Fields = MappingProxyType({})
 # By URL and the key's header; the result has the (monotonic) time at which it is asked for again.
 _lists: dict[tuple[str, frozenset[tuple[str, str]]], asyncio.Task[tuple[Listed, float]]] = {}
 _bundled: list[asyncio.Task[dict[str, Any] | None]] = []
 
 
-async def listed(url: str, credentials: dict[str, str]) -> Listed:
+async def listed(url: str, credentials: Fields, query: Fields = NONE) -> Listed:
     """What the upstream at this base URL lists to whom has these headers; None: it does not tell.
     Never raises."""
     whose = (url, frozenset(credentials.items()))
     task = _lists.pop(whose, None)
     if task is None or (task.done() and task.result()[1] <= time.monotonic()):
-        task = asyncio.create_task(fetch(url, credentials))
+        task = asyncio.create_task(fetch(url, credentials, query))
     _lists[whose] = task  # the last one now, as the first one goes
     while len(_lists) > KEPT:
         del _lists[next(iter(_lists))]
     return (await asyncio.shield(task))[0]
 
 
-async def fetch(url: str, credentials: dict[str, str]) -> tuple[Listed, float]:
-    headers = {"accept": "application/json", "user-agent": "codex-relay", **credentials}
-    request = HTTPRequest(
-        f"{url}/models",
-        headers=headers,
-        connect_timeout=PATIENCE,
-        request_timeout=PATIENCE,  # from the beginning, the connecting included
-        follow_redirects=False,  # the key is for this host
-        **trust(),
-    )
+async def fetch(url: str, credentials: Fields, query: Fields) -> tuple[Listed, float]:
+    headers = {"accept": "application/json", **credentials}
     try:
-        # Unlike other clients it knows nothing of HTTP_PROXY, and that proxy may be we.
-        reply = await AsyncHTTPClient().fetch(request)
-        found = catalog.entries(reply.body)
-    except (HTTPError, OSError, ValueError):
+        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(**session(PATIENCE)) as client:
+            reply = await client.get(f"{url}/models", headers=headers, params=query)
+            found = catalog.entries(reply.raise_for_status().content)
+    except (httpx2.HTTPError, OSError, ValueError):
         return None, time.monotonic() + MISS
     return found, time.monotonic() + config.settings().models_ttl
-
-
-def trust() -> dict[str, Any]:
-    """Whom to trust, by mitmproxy's options, as for the requests that go through it."""
-    file = ctx.options.ssl_verify_upstream_trusted_ca or certifi.where()
-    return {"validate_cert": not ctx.options.ssl_insecure, "ca_certs": file}
 
 
 async def base() -> dict[str, Any]:
@@ -75,25 +63,9 @@ async def base() -> dict[str, Any]:
 
 async def bundled() -> dict[str, Any] | None:
     """The template in the catalog of the `codex` on PATH. Never raises."""
-    if not (program := shutil.which("codex")):
-        return None
     try:
-        running = await asyncio.create_subprocess_exec(
-            program,
-            *("debug", "models", "--bundled"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            async with asyncio.timeout(PATIENCE):
-                output, _ = await running.communicate()
-        finally:
-            if running.returncode is None:
-                running.kill()
-                await running.wait()
-        return catalog.template(output)
-    except (OSError, ValueError):
+        return catalog.template(await installed.told("debug", "models", "--bundled"))
+    except ValueError:
         return None
 
 
@@ -104,7 +76,7 @@ def own_instructions() -> str:
 
 
 def forget() -> None:
-    """A fetch that is under way ends by itself: a cancelled one of tornado's logs an error."""
+    """What is under way ends within its time."""
     _lists.clear()
     for task in _bundled:
         task.cancel()

@@ -1,11 +1,16 @@
 """Where kept responses lie: what SQLite and Redis both do. Blocking; called by one thread only.
 
 Responses form conversations: all that goes back to one first response. What was not used for
-longest goes first, and always as a whole, so that no history ever has a hole.
+longest goes first, and always as a whole, so that no history ever has a hole. Notes are small
+values that nobody was promised: each goes by itself, and they have room of their own, as much
+again, so that they never push out a response.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+type Data = Mapping[str, bytes]
 
 
 class Missing(Exception):
@@ -22,8 +27,20 @@ class Limits:
         if size > self.bytes:
             raise OSError("this conversation alone is larger than relay_store_megabytes allows")
 
+    def fitting(self, notes: Data) -> Data:
+        """Without those that would push out all others, and then themselves."""
+        return {key: data for key, data in notes.items() if len(data) <= self.bytes}
 
-class Place(Protocol):
+
+class Notes(Protocol):
+    def note(self, notes: Data, now: float) -> None:
+        """Keep values under keys; a later one takes the place of an earlier one."""
+
+    def noted(self, keys: Collection[str], now: float) -> Data:
+        """Those of the keys that there are, used now."""
+
+
+class Place(Notes, Protocol):
     cure: str  # what to do when it cannot be used
 
     def keep(self, id: str, previous: str | None, data: bytes, now: float) -> None: ...

@@ -3,8 +3,11 @@
 codex-relay:response:<id>          hash: conversation, data
 codex-relay:conversation:<id>      hash: each of its responses → the one before, or ""
 codex-relay:used, …:size           sorted set and hash: conversation → Unix seconds, bytes
+codex-relay:note:<key>             a note
+codex-relay:notes, …:notes:size    sorted set and hash: key → Unix seconds, bytes; "" → of all
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from redis import Redis as Client
@@ -12,10 +15,37 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
-from addons.place import Limits, Missing
+from addons.place import Data, Limits, Missing
 
 RESPONSE, CONVERSATION = "codex-relay:response:", "codex-relay:conversation:"
 USED, SIZE = "codex-relay:used", "codex-relay:size"
+NOTE, NOTES, NOTES_SIZE = "codex-relay:note:", "codex-relay:notes", "codex-relay:notes:size"
+# In one step, as relays that share the sum of the sizes would spoil it for each other.
+NOTING = """
+local used, sizes, prefix = KEYS[1], KEYS[2], KEYS[3]
+local now, life, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local function drop(key)
+    redis.call('DEL', prefix .. key)
+    redis.call('ZREM', used, key)
+    local size = redis.call('HGET', sizes, key)
+    if size and size ~= '0' then redis.call('HINCRBY', sizes, '', '-' .. size) end
+    redis.call('HDEL', sizes, key)
+end
+for i = 4, #ARGV, 2 do
+    drop(ARGV[i])
+    redis.call('SET', prefix .. ARGV[i], ARGV[i + 1], 'EX', math.floor(life) + 1)
+    redis.call('ZADD', used, now, ARGV[i])
+    redis.call('HSET', sizes, ARGV[i], #ARGV[i + 1])
+    redis.call('HINCRBY', sizes, '', #ARGV[i + 1])
+end
+local over = '(' .. string.format('%.17g', tonumber(now) - life)
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', used, '-inf', over)) do drop(key) end
+while tonumber(redis.call('HGET', sizes, '') or 0) > room do
+    local oldest = redis.call('ZRANGE', used, 0, 0)[1]
+    if not oldest then break end
+    drop(oldest)
+end
+"""
 
 
 class Redis:
@@ -28,6 +58,7 @@ class Redis:
         self._client: Any = Client.from_url(
             url, socket_connect_timeout=2, socket_timeout=2, retry=again
         )
+        self._noting = self._client.register_script(NOTING)
 
     def keep(self, id: str, previous: str | None, data: bytes, now: float) -> None:
         conversation = (self._conversation(previous, now) if previous else None) or id
@@ -81,6 +112,27 @@ class Redis:
         if not left:
             self._drop(conversation)
         return True
+
+    def note(self, notes: Data, now: float) -> None:
+        pairs = [one for pair in self._limits.fitting(notes).items() for one in pair]
+        limits = repr(now), repr(self._limits.seconds), self._limits.bytes
+        self._noting(keys=[NOTES, NOTES_SIZE, NOTE], args=[*limits, *pairs])
+
+    def noted(self, keys: Collection[str], now: float) -> Data:
+        with self._client.pipeline(transaction=False) as several:
+            for key in keys:
+                several.zscore(NOTES, key)
+                several.get(NOTE + key)
+            answers = iter(several.execute())
+        kept = zip(keys, zip(answers, answers, strict=True), strict=True)
+        oldest = now - self._limits.seconds
+        found = {k: v for k, (used, v) in kept if used is not None and used >= oldest and v}
+        with self._client.pipeline(transaction=False) as several:
+            for key in found:
+                several.zadd(NOTES, {key: now}, xx=True)
+                several.expire(NOTE + key, int(self._limits.seconds) + 1)
+            several.execute()
+        return found
 
     def close(self) -> None:
         self._client.close()

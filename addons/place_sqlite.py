@@ -1,22 +1,29 @@
 """Kept responses in a file."""
 
+import json
 import logging
 import sqlite3
 import time
+from collections.abc import Collection
 from pathlib import Path
 
-from addons.place import Limits, Missing
+from addons.place import Data, Limits, Missing
 
-VERSION = 1
-SCHEMA = (
-    # `id`: of its first response; `used`: Unix seconds; `size`: bytes
+# What each version has more than the one before; a file says in `user_version` which one it is.
+# `id`: of its first response; `used`: Unix seconds; `size`: bytes
+RESPONSES = (
     "CREATE TABLE conversation (id TEXT PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL)",
     "CREATE INDEX conversation_used ON conversation (used)",
     "CREATE TABLE response (id TEXT PRIMARY KEY, previous TEXT, data BLOB NOT NULL, conversation"
     " TEXT NOT NULL REFERENCES conversation ON DELETE CASCADE)",
     "CREATE INDEX response_conversation ON response (conversation)",
-    f"PRAGMA user_version = {VERSION}",
 )
+NOTES = (
+    "CREATE TABLE note (key TEXT PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL,"
+    " data BLOB NOT NULL)",
+    "CREATE INDEX note_used ON note (used, key, size)",
+)
+SCHEMAS = (RESPONSES, NOTES)
 PRAGMAS = (
     "PRAGMA auto_vacuum = FULL",  # of a new file: it shrinks as responses go
     "PRAGMA journal_mode = WAL",
@@ -39,6 +46,15 @@ OVERFLOW = """
         SELECT id FROM (
             SELECT id, sum(size) OVER (ORDER BY used DESC, id) AS together FROM conversation)
         WHERE together > ?)"""
+NOTED = """
+    SELECT key, used, data FROM note
+    WHERE key IN (SELECT value FROM json_each(?)) AND used >= ?"""
+TOO_MANY = """
+    DELETE FROM note WHERE key IN (
+        SELECT key FROM (
+            SELECT key, sum(size) OVER (ORDER BY used DESC, key DESC) AS together FROM note)
+        WHERE together > ?)"""
+RENEWALS = 1_000  # in the life of a note, at most: each writes all of it again
 
 
 class SQLite:
@@ -103,6 +119,25 @@ class SQLite:
             db.execute("DELETE FROM conversation WHERE id = ? AND size <= 0", (conversation,))
         return True
 
+    def note(self, notes: Data, now: float) -> None:
+        rows = self._limits.fitting(notes).items()
+        with self._db as db:
+            db.execute("BEGIN IMMEDIATE")
+            kept = "INSERT OR REPLACE INTO note (key, used, size, data) VALUES (?, ?, ?, ?)"
+            db.executemany(kept, [(key, now, len(data), data) for key, data in rows])
+            db.execute("DELETE FROM note WHERE used < ?", (now - self._limits.seconds,))
+            db.execute(TOO_MANY, (self._limits.bytes,))
+
+    def noted(self, keys: Collection[str], now: float) -> Data:
+        life = self._limits.seconds
+        found = self._db.execute(NOTED, (json.dumps([*keys]), now - life)).fetchall()
+        old = [(now, key) for key, used, _ in found if used < now - life / RENEWALS]
+        if old:
+            with self._db as db:
+                db.execute("BEGIN IMMEDIATE")
+                db.executemany("UPDATE note SET used = ? WHERE key = ?", old)
+        return {key: bytes(data) for key, _, data in found}
+
     def close(self) -> None:
         self._db.close()
 
@@ -124,10 +159,12 @@ def connected(path: Path) -> sqlite3.Connection:
             db.execute("BEGIN IMMEDIATE")
             [[version]] = db.execute("PRAGMA user_version")
             [[tables]] = db.execute("SELECT count(*) FROM sqlite_master")
-            if version != VERSION and tables:
+            if tables and not 0 < version <= len(SCHEMAS):
                 raise OSError(f"{path} is a database of another program or version")
-            for statement in SCHEMA if version != VERSION else ():
-                db.execute(statement)
+            for schema in SCHEMAS[version:]:
+                for statement in schema:
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
     except BaseException:
         db.close()
         raise

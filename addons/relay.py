@@ -12,7 +12,9 @@ for name in [name for name in sys.modules if name.partition(".")[0] in ("addons"
 # ruff: noqa: E402 - the lines above come first
 from addons import config
 from addons.accounts.addon import Accounts
+from addons.accounts.web import Web
 from addons.check import Check
+from addons.client_version import ClientVersion
 from addons.codex import Codex
 from addons.config import Config
 from addons.dashboard.accounts import Pooled
@@ -38,6 +40,7 @@ from addons.views import Views
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
-    *(Accounts(), Store(), Stored(), Codex(), Listing(), Metrics(), Translator(), Ledger()),
-    *(Dashboard(Pooled()), Redact(), Record(), Demo(), Usage(), Check(), Views()),
+    *(Store(), Stored(), Accounts(), Web(), ClientVersion(), Codex(), Listing(), Metrics()),
+    *(Translator(), Ledger(), Dashboard(Pooled()), Redact(), Record(), Demo(), Usage()),
+    *(Check(), Views()),
 ]

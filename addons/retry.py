@@ -1,6 +1,7 @@
 """Whether and when a failed attempt is worth another: a pure function of the failure."""
 
 import math
+import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -11,6 +12,10 @@ from translate import out_of_quota
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 FIRST, LONGEST = 0.5, 8.0  # s of backoff; a provider's own Retry-After may be longer
+BURST = 3.0  # s; as long as a ChatGPT account takes to recover (Soju06/codex-lb#2239)
+# An account that has used up its window, which ends in hours or days.
+SPENT = re.compile(rb'"usage_limit_reached"')
+NAMED = re.compile(rb'"(type|code|status)"\s*:\s*+(?!null)')  # a 429 that says which limit it is
 
 
 def retry_policy(
@@ -26,16 +31,23 @@ def retry_policy(
         if attempt >= attempts or (reply and not passing(reply)):
             return None
         asked = retry_after(reply, now()) if reply else None
-        wait = asked or min(FIRST * 2 ** (attempt - 1), LONGEST)
+        wait = asked or max(min(FIRST * 2 ** (attempt - 1), LONGEST), least(reply))
         spent = now() - (flow.request.timestamp_end or flow.request.timestamp_start)
         return wait if spent + wait <= budget else None
 
     return policy
 
 
+def least(reply: Response | None) -> float:
+    """Seconds below which a wait is of no use: too much at once, where a 429 has words only."""
+    body = reply.get_content(strict=False) if reply and reply.status_code == 429 else None
+    return BURST if body and body.lstrip().startswith(b"{") and not NAMED.search(body) else 0.0
+
+
 def passing(reply: Response) -> bool:
     """Whether the same request may well succeed later."""
-    if reply.status_code in (429, 500) and out_of_quota(reply.get_content(strict=False) or b""):
+    body = reply.get_content(strict=False) or b""
+    if reply.status_code in (429, 500) and (out_of_quota(body) or SPENT.search(body)):
         return False
     says = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
     return reply.status_code in TRANSIENT if says is None else says

@@ -25,6 +25,11 @@ class Route(StrEnum):
     HEALTH = "health"
     METRICS = "metrics"
     IDENTITY = "identity"  # what the services that we ask are told of us
+    ACCOUNTS = "accounts"  # those of ChatGPT that are logged in here
+    LOGIN = "login"
+    LOGOUT = "logout"
+    SELECT = "select"  # the account that serves
+    IMPORT = "import"  # of Codex's own login
     INDEX = "index"
     DASHBOARD = "dashboard"  # its pages
     ISOLATED = "isolated"  # another call of Codex to OpenAI
@@ -69,6 +74,11 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/relay": DASHBOARD,  # and all below it
         "/metrics": {"GET": Route.METRICS},
         "/debug/identity": {"GET": Route.IDENTITY},
+        "/auth/accounts": {"GET": Route.ACCOUNTS},
+        "/auth/login": {"GET": Route.LOGIN},
+        "/auth/logout": {"POST": Route.LOGOUT},
+        "/auth/select": {"POST": Route.SELECT},
+        "/auth/import": {"POST": Route.IMPORT},
         "/responses": RESPONSES,
         "/v1/responses": RESPONSES,
         "/backend-api/codex/responses": RESPONSES,

@@ -30,18 +30,18 @@ class Growing:
     def __init__(self, flow: HTTPFlow, begin: float) -> None:
         self.flow, self._begin = flow, begin
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._times: list[list[int]] = []
 
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
         at = int((time.time() - self._begin) * 1000)
         if not self._times or at - self._times[-1][0] >= STEP * (1 + len(self._times) // MANY):
-            self._times.append([at, self._size])
-        self._size += len(data)
+            self._times.append([at, self.size])
+        self.size += len(data)
 
     def clear(self) -> None:
-        self._pieces, self._size, self._times = [], 0, []
+        self._pieces, self.size, self._times = [], 0, []
 
     def show(self) -> HTTPFlow:
         """The flow, brought up to date."""
@@ -112,7 +112,8 @@ class Rows:
 
     def leave(self, reply: Response | None) -> list[HTTPFlow]:
         """The upstream leg has ended, and the client's row goes on with another; gives the leg."""
-        if reply:
+        streamed = self._growing and self._growing[1].size  # is shown as it came
+        if reply and not streamed:
             self.begins(reply)
         if not self._growing:
             return []

@@ -1,19 +1,21 @@
 """Which provider a request goes to, and what that one calls the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, upstream
+from addons import config, routes, upstream
+from addons.routes import Route
 from addons.upstream import Target
-from translate import BadRequest
+from translate import BadRequest, Variant, variant
 
 
 @dataclass(frozen=True)
 class Choice:
     target: Target
     model: str  # as that provider calls it
+    variant: Variant | None = None  # what its name asks for beside it
 
 
 async def choices(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
@@ -22,6 +24,19 @@ async def choices(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
     The role's model comes first, then a rename, then what the client asked for. What comes in at
     the port of one provider stays with it. Raises BadRequest where there is nowhere to go.
     """
+    return [await settled(choice) for choice in await places(flow, asked, role)]
+
+
+async def settled(choice: Choice) -> Choice:
+    """With an account's model under its own name, where the client has another for it."""
+    provider = choice.target.provider
+    if not provider.accounts:
+        return choice
+    meant = variant(choice.model, await listed(choice.target) or (), provider.aliases)
+    return replace(choice, model=meant.model, variant=meant) if meant else choice
+
+
+async def places(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
     home, alone = upstream.target(flow), bool(upstream.at_port(flow))
     for names in (configured_for(role), renamed(asked)):
         if alone:  # a bare name was meant for the main port, unless it is one of this provider's
@@ -29,7 +44,9 @@ async def choices(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
             names = tuple(name for name in names if name in known or name.startswith(scope))
         if found := await each(home, names):
             return [one for one in found if upstream.ready(one.target)] or found[:1]
-    return [await wanted(home, asked, alone=alone)]
+    if alone:
+        return [await at_home(home, asked, home.provider.model)]
+    return [await wanted(home, asked, chat=routes.route_of(flow) is Route.CHAT)]
 
 
 async def each(home: Target, names: tuple[str, ...]) -> list[Choice]:
@@ -62,29 +79,53 @@ async def chosen(home: Target, name: str) -> Choice:
     return Choice(home if prefix == home.provider.name else upstream.named(prefix), rest)
 
 
-async def wanted(home: Target, asked: str, *, alone: bool) -> Choice:
-    """A model that a client names; the default one for what nobody lists."""
-    default = home.provider.model if alone else config.settings().model or home.provider.model
-    placed = [name for name in config.served() if config.providers()[name].base_urls]
-    others = [] if alone else [name for name in placed if name != home.provider.name]
-    prefix, _, rest = asked.partition("/")
-    scoped = bool(rest) and prefix in config.providers() and not alone
-    if not (default or others or scoped):
+async def at_home(home: Target, asked: str, default: str) -> Choice:
+    """The default model for what it does not list."""
+    if not default or asked in (await listed(home) or ()):
         return Choice(home, asked)
+    return await chosen(home, default)
+
+
+async def wanted(home: Target, asked: str, *, chat: bool) -> Choice:
+    """A model that a client names."""
+    default = config.settings().model or home.provider.model
+    placed = [name for name in config.served() if config.providers()[name].base_urls]
+    others = [upstream.named(name) for name in placed if name != home.provider.name]
+    account = None if home.provider.accounts else upstream.account()
+    prefix, _, rest = asked.partition("/")
+    scoped = bool(rest) and prefix in config.providers()
+    if not (others or scoped or account):
+        return await at_home(home, asked, default)
     names = await listed(home)
     if asked in (names or ()):
         return Choice(home, asked)
+    near = [to.provider.name for to in (home, *others)]
     # A name with a slash may be the upstream's own, where we do not know what that lists.
-    if scoped and (prefix in (*others, home.provider.name) or (names and has_key(prefix))):
+    if scoped and (prefix in near or names and is_ready(prefix) or is_login(prefix)):
         return await chosen(home, asked)
-    for other in map(upstream.named, others):
+    return await elsewhere(others, account, asked, chat=chat) or await at_home(home, asked, default)
+
+
+async def elsewhere(
+    others: list[Target], account: Target | None, asked: str, *, chat: bool
+) -> Choice | None:
+    """Another provider that has a model of this name. What nobody lists is the account's where a
+    Chat client asks: Codex asks for models of OpenAI's also where it is to have others."""
+    for other in others:
         if asked in (await listed(other) or ()):
             return Choice(other, asked)
-    return await chosen(home, default) if default else Choice(home, asked)
+    meant = account and variant(asked, (), account.provider.aliases)
+    return Choice(account, asked) if account and (chat or meant) else None
 
 
-def has_key(name: str) -> bool:
-    return bool(config.providers()[name].base_urls) and upstream.named(name).key is not None
+def is_login(name: str) -> bool:
+    """Nobody else's models are called so; who is not logged in is told to."""
+    return config.providers()[name].accounts
+
+
+def is_ready(name: str) -> bool:
+    provider = config.providers()[name]
+    return bool(provider.base_urls) and upstream.named(name).key is not None
 
 
 async def listed(target: Target) -> list[str] | None:

@@ -154,11 +154,6 @@ class Settings(Accounts):
         description="What may be kept; the conversations unused for longest go first.",
         examples=["1024"],
     )
-    chatgpt_issuer: Url = Field(
-        "https://auth.openai.com",
-        description="Where one logs in with ChatGPT; another one is for tests.",
-        examples=["http://127.0.0.1:9000"],
-    )
     check: bool = Field(
         False,
         description="Translate the exchanges of a capture again that is read (`-nr`), and tell "

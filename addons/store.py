@@ -41,21 +41,26 @@ class Keeper:
 
     def keep(self, kept: Kept) -> None:
         """Never raises: the turn that is kept has gone well, whatever becomes of this."""
+        self.write(
+            lambda place: place.keep(kept.id, kept.previous, kept.dump(), time.time()),
+            lambda why: logging.warning(f"relay: {kept.id} is not kept: {why}"),
+        )
+
+    def write(self, work: Callable[[Place], None], failed: Callable[[str], None]) -> None:
+        """Have it done in its turn; `failed` is told why if it is not, perhaps by the thread."""
         if self._backlog >= BACKLOG:
-            logging.warning(f"relay: {kept.id} is not kept: {BACKLOG} others wait to be written")
-            return
+            return failed(f"{BACKLOG} others wait to be written")
         try:
-            self._thread.submit(self._write, kept)
+            self._thread.submit(self._write, work, failed)
             self._backlog += 1
         except RuntimeError:  # closed while the turn ran
-            logging.warning(f"relay: {kept.id} is not kept: relay_store has changed meanwhile")
+            failed("relay_store has changed meanwhile")
 
-    def _write(self, kept: Kept) -> None:
+    def _write(self, work: Callable[[Place], None], failed: Callable[[str], None]) -> None:
         try:
-            data = kept.dump()
-            self._on_place(lambda place: place.keep(kept.id, kept.previous, data, time.time()))
+            self._on_place(work)
         except Unavailable as error:
-            logging.warning(f"relay: {kept.id} is not kept: {error}")
+            failed(str(error))
         finally:
             self._backlog -= 1
 
@@ -66,7 +71,7 @@ class Keeper:
         end = time.monotonic() + ARRIVAL
         while True:
             try:
-                return await self._ask(
+                return await self.ask(
                     lambda place: [Kept.load(data) for data in place.chain(id, time.time())]
                 )
             except Missing:
@@ -77,12 +82,12 @@ class Keeper:
     async def find(self, id: str) -> Kept | None:
         if not id.isascii():
             return None
-        return await self._ask(
+        return await self.ask(
             lambda place: Kept.load(data) if (data := place.find(id, time.time())) else None
         )
 
     async def remove(self, id: str) -> bool:
-        return await self._ask(lambda place: place.remove(id, time.time()))
+        return await self.ask(lambda place: place.remove(id, time.time()))
 
     def look(self) -> None:
         """Open the place already, to say what is wrong with it."""
@@ -106,12 +111,13 @@ class Keeper:
         if self._place:
             self._place.close()
 
-    async def _ask[T](self, work: Callable[[Place], T]) -> T:
+    async def ask[T](self, work: Callable[[Place], T], patience: float = PATIENCE) -> T:
+        """What the place answers. Raises Missing, Unavailable; waits `patience` seconds."""
         waiting = self._thread.submit(self._on_place, work)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(waiting), PATIENCE)
+            return await asyncio.wait_for(asyncio.wrap_future(waiting), patience)
         except TimeoutError:
-            raise self._unavailable(f"no answer in {PATIENCE:g} s") from None
+            raise self._unavailable(f"no answer in {patience:g} s") from None
 
     def _on_place[T](self, work: Callable[[Place], T]) -> T:
         try:
@@ -130,13 +136,16 @@ class Keeper:
         )
 
 
+def limits(settings: Settings) -> Limits:
+    return Limits(settings.store_days * 86_400, int(settings.store_megabytes * 1_000_000))
+
+
 def opened(settings: Settings) -> Place:
-    limits = Limits(settings.store_days * 86_400, int(settings.store_megabytes * 1_000_000))
     if settings.store.startswith(REDIS):
         from addons.place_redis import Redis  # only those who use it pay for the import
 
-        return Redis(settings.store, limits)
-    return SQLite(file(settings), limits)
+        return Redis(settings.store, limits(settings))
+    return SQLite(file(settings), limits(settings))
 
 
 def file(settings: Settings) -> Path:

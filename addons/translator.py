@@ -7,13 +7,16 @@ from urllib.parse import urlsplit
 from mitmproxy import http
 
 from addons import config, ledger, routes, store, transport, upstream
+from addons.accounts.noseat import NoSeat
 from addons.answer import refuse
-from addons.carried import Carried, deliver, head, stream, whole
+from addons.begin import begin
+from addons.carried import Carried, chosen, deliver, head, opening, stream, whole
 from addons.hidden import MASK
 from addons.resent import resent
 from addons.routes import RELAYED
 from addons.rows import Rows
-from addons.turn import Turn, begin
+from addons.seating import Renewing, decline
+from addons.turn import Turn
 from translate import BadRequest, Exchange
 
 CARRIED = "relay_carried"  # an attribute, so that it outlives a reload of this script
@@ -34,6 +37,8 @@ class Translator:
             refuse(flow, 400, error.message, error.code, error.param)
         except store.Unavailable as error:
             refuse(flow, 503, str(error), "store_unavailable")
+        except NoSeat as why:
+            decline(flow, why)
         except Exception:  # without an answer here the flow would go on to where it was addressed
             logging.exception("codex-relay failed at a request")
             refuse(flow, 500, "codex-relay failed at this request; its log says how.")
@@ -41,9 +46,10 @@ class Translator:
     def send(self, flow: http.HTTPFlow, turn: Turn) -> None:
         """Put the flow on a line to the upstream. Raises BadRequest."""
         made = turn.exchange()
-        request = addressed(turn.choice.target, made)
+        request = addressed(flow, turn.choice.target, made)
         vars(flow)[CARRIED] = carried = Carried(made, turn, Rows(flow, request))
         ledger.write(flow, carried.facts())
+        carried.begin()
 
         def another(flow: http.HTTPFlow, error: str | None) -> bool:
             reply = None if error or flow.response is None else told(flow.response, turn)
@@ -60,6 +66,7 @@ class Translator:
         if carried is None or flow.response is None:
             return
         carried.rows.begins(flow.response)
+        carried.heard(flow.response)
         if carried.made.streaming and flow.response.status_code == 200:
             encoding = flow.response.headers.get("content-encoding", "")
             flow.response.http_version = "HTTP/1.1"
@@ -97,12 +104,18 @@ def told(reply: http.Response, turn: Turn) -> http.Response:
     return reply
 
 
-def addressed(target: upstream.Target, made: Exchange) -> http.Request:
+def addressed(flow: http.HTTPFlow, target: upstream.Target, made: Exchange) -> http.Request:
     """The request that goes up."""
     path = upstream.PATH[made.provider.dialect]
     request = http.Request.make("POST", target.url + path, made.body)
+    theirs = chosen(flow.request.headers, made.provider.client_headers)
     request.headers.update(
-        {"host": urlsplit(target.url).netloc, **upstream.headers(), **made.headers}
+        {
+            "host": urlsplit(target.url).netloc,
+            **upstream.headers(made.provider),
+            **made.headers,
+            **theirs,
+        }
     )
     return request
 
@@ -113,18 +126,23 @@ def line(
     request: http.Request,
     another: Callable[[http.HTTPFlow, str | None], bool],
 ) -> transport.Line:
-    settings = config.settings()
+    settings, seat = config.settings(), carried.turn.choice.target.seat
     budget = settings.retry_budget
     if carried.turn.legs[1:] and settings.heartbeat:  # behind a heartbeat nobody else can be asked
         budget = min(budget, settings.heartbeat * 0.8)
+    policy = transport.retry_policy(settings.retries + 1, budget)
+    renewing = Renewing(seat, policy) if seat else None
     return transport.Line(
         exchange=carried.made,
         request=request,
         heartbeat=settings.heartbeat,
         silence=settings.timeout,
-        retry=transport.retry_policy(settings.retries + 1, budget),
+        retry=renewing.retry if renewing else policy,
+        ready=renewing.ready if renewing else lambda: True,
         another=another,
         told=carried.rows.told,
         head=lambda: head(flow, carried),
-        secrets=upstream.secrets(carried.turn.choice.target),
+        secrets=lambda: upstream.secrets(carried.turn.choice.target),
+        opening=opening,
+        heard=carried.rows.heard,
     )

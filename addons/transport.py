@@ -1,7 +1,7 @@
 """Retries, heartbeats and clean endings for a flow with a `Line`; other flows are left alone.
 
-With `attempts`, which has upstream's side, and `clock`, the one place on mitmproxy's private API,
-that of 12.2: a layer is fed events and yields commands.
+With `attempts` and `connections`, which have upstream's side, `held` and `clock` the one place on
+mitmproxy's private API, that of 12.2: a layer is fed events and yields commands.
 """
 
 import logging
@@ -16,8 +16,9 @@ from mitmproxy.proxy.layers.http import _events as wire
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from addons.attempts import RelayClient, RelayClient2, Steps
+from addons.attempts import Steps
 from addons.clock import Clock
+from addons.connections import RelayClient, RelayClient2
 from addons.hidden import hidden_of, restored
 from addons.line import OWN, Line, attach, detach, own, sse_head
 from addons.retry import retry_policy
@@ -59,11 +60,11 @@ class RelayStream(Clock):
             yield from self.outward(super().handle_event(event))
             if isinstance(event, wire.RequestProtocolError) and self.line:
                 yield from self.outward(self.abandon("client left"))
-            over = self.state_done, self.state_errored
-            if self.line and self.client_state in over and self.server_state in over:
-                detach(self.flow)
-                if self.client_state == self.server_state == self.state_done:
-                    del self.flow  # the clock keeps the stream for one more tick
+        over = self.state_done, self.state_errored
+        if self.line and self.client_state in over and self.server_state in over:
+            detach(self.flow)
+            if self.client_state == self.server_state == self.state_done:
+                del self.flow  # the clock keeps the stream for one more tick
 
     def outward(self, steps: Iterable[commands.Command]) -> Steps:
         for step in steps:
@@ -117,7 +118,7 @@ class RelayStream(Clock):
         match event:
             case wire.RequestHeaders(stream_id=stream):
                 request = line.request.copy()
-                request.headers.update(line.secrets)
+                request.headers.update(line.secrets())
                 yield wire.RequestHeaders(stream, request, False)
             case wire.RequestData(stream_id=stream):
                 yield wire.RequestData(stream, line.request.raw_content or b"")

@@ -1,32 +1,17 @@
-"""One turn of a client: its request, where that may go, and what comes after a refusal."""
+"""One turn of a client: the ways that it may take, and what comes after a refusal."""
 
-import asyncio
 import logging
 import re
-import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import Response
 
-from addons import images, roles, routes, selection, store, upstream
 from addons.routes import Route
 from addons.selection import Choice
-from translate import (
-    BadRequest,
-    Exchange,
-    Provider,
-    Way,
-    compact,
-    decode,
-    exchange,
-    learn,
-    told,
-    triggered,
-)
+from translate import Exchange, Provider, Way, compact, decode, exchange, learn, told
 
 # A provider that says so does not serve this model or this person; another one may.
 ELSEWHERE = frozenset({401, 402, 403, 404, 408, 429})
@@ -73,7 +58,9 @@ class Turn:
         """Raises BadRequest."""
         choice, leg = self.choice, self.legs[0]
         way = replace(self.way, provider=profile(choice), model=choice.model)
-        way = replace(way, lost=leg.lost, history=leg.history)
+        way = replace(way, lost=leg.lost, history=leg.history, variant=choice.variant)
+        if way.provider.reasoning_back == "never":  # what is thought there, nobody wants again
+            way = replace(way, heard=None)
         return EXCHANGES[self.route](leg.body, way=way)
 
     def learned(self, made: Exchange) -> str:
@@ -92,40 +79,11 @@ class Turn:
         notes = (*self.notes, f"after {title} ({why})")
         return replace(self, legs=self.legs[1:], notes=notes, mended=False)
 
-
-async def begin(flow: HTTPFlow) -> Turn:
-    """Raises BadRequest."""
-    try:
-        body = decode(flow.request.get_content() or b"")
-    except ValueError as error:  # of the content encoding, or of the JSON in it
-        raise BadRequest(str(error)) from None
-    route = routes.route_of(flow)
-    role = "compaction" if route is Route.COMPACT else roles.role_of(flow.request, body)
-    found = await selection.choices(flow, str(body.get("model")), role)
-    if route is Route.COMPACT or triggered(body.get("input")):
-        found = await asyncio.gather(*map(fitted, found))
-    before = await store.before(body.get("previous_response_id"))
-    way = Way(
-        provider=found[0].target.provider,
-        model=found[0].model,
-        id=f"resp_{uuid.uuid4().hex}",
-        now=int(time.time()),
-        keep=store.keep(),
-        clock=lambda: int(time.time()),
-    )
-    return Turn(route, way, tuple([await leg(choice, body, before) for choice in found]))
-
-
-async def leg(choice: Choice, body: Json, before: Sequence[Json] | None) -> Leg:
-    provider = profile(choice)
-    body, lost = await images.fitted(body, provider)
-    history = before and (await images.fitted({"input": before}, provider))[0]["input"]
-    return Leg(choice, body, lost, history)
-
-
-async def fitted(choice: Choice) -> Choice:
-    provider = await upstream.fitted(choice.target, choice.model)
-    return replace(choice, target=replace(choice.target, provider=provider))
+    def release(self) -> None:
+        """The turn is over: places that it had at accounts are free."""
+        for leg in self.legs:
+            if seat := leg.choice.target.seat:
+                seat.end()
 
 
 def profile(choice: Choice) -> Provider:

@@ -7,14 +7,17 @@ from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config, demo, keys, models, transport
+from addons import client_version, config, demo, keys, models, transport
+from addons.accounts import addon as accounts
+from addons.accounts.seat import Seat
+from addons.identity import USER_AGENT
 from addons.line import PORT
 from addons.routes import OPENAI
 from addons.settings import Settings
-from translate import BadRequest, Provider
+from translate import BadRequest, Provider, catalog
 
-USER_AGENT = "codex-relay"
 PATH = {"chat": "/chat/completions", "responses": "/responses"}  # after the base URL
+CODEX = "/codex"  # Codex's part of the service behind accounts
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -23,6 +26,7 @@ class Target:
     provider: Provider
     url: str  # without a slash at the end
     key: str | None = field(default=None, repr=False)
+    seat: Seat | None = None  # at an account, in place of a key
 
 
 def target(flow: HTTPFlow) -> Target:
@@ -31,7 +35,11 @@ def target(flow: HTTPFlow) -> Target:
         found = named(name)
         return found if found.key else replace(found, key=brought(flow, found.url))
     settings = config.settings()
+    if not configured(settings) and (accounts_ := account()):
+        return accounts_
     provider, url = place(settings)
+    if provider.accounts:
+        return named(provider.name)
     key = settings.api_key.get_secret_value()
     return Target(fitting(provider), url, key or usual_key(provider, url) or brought(flow, url))
 
@@ -53,6 +61,8 @@ def at_port(flow: HTTPFlow) -> str | None:
 def named(name: str) -> Target:
     """A provider at its usual place, with its usual key. Raises BadRequest without a place."""
     provider, settings = config.providers()[name], config.settings()
+    if provider.accounts:
+        return Target(fitting(provider), settings.chatgpt_base + CODEX)
     home = name == settings.provider
     url = settings.upstream if home else ""
     if not url and not provider.base_urls:
@@ -62,14 +72,27 @@ def named(name: str) -> Target:
     return Target(fitting(provider), url, key or usual_key(provider, url))
 
 
+def account() -> Target | None:
+    """The provider of the accounts that are logged in, if there are any."""
+    names = (name for name, one in config.providers().items() if one.accounts)
+    return next(map(named, names), None) if accounts.known() else None
+
+
 def ready(to: Target) -> bool:
     """Whether it can be asked: it has its key, or is a server that may need none."""
+    if to.provider.accounts:
+        return bool(accounts.known())
     return bool(to.key) or home(to.url).startswith("localhost") or not to.provider.key_env
 
 
 def fitting(provider: Provider) -> Provider:
     settings = config.settings()
     return provider.without(settings.quirks_off, settings.tools_off)
+
+
+def configured(settings: Settings) -> bool:
+    """Whether the user chose any provider with a key."""
+    return bool(settings.upstream or settings.provider or config.served())
 
 
 def place(settings: Settings) -> tuple[Provider, str]:
@@ -133,7 +156,11 @@ def brought(flow: HTTPFlow, url: str) -> str | None:
 
 async def listed(to: Target) -> models.Listed:
     """The models that it lists to this key; None where it does not tell."""
-    return await models.listed(to.url, to.provider.credentials(to.key))
+    query = {"client_version": client_version.current()} if to.provider.list_version else {}
+    credentials = await accounts.reader() if to.provider.accounts else secrets(to)
+    found = await models.listed(to.url, to.provider.headers | credentials, query)
+    known = [catalog.Entry(name, owner=to.provider.title) for name in to.provider.known_models]
+    return found or known or found
 
 
 async def fitted(to: Target, name: str) -> Provider:
@@ -145,12 +172,13 @@ async def fitted(to: Target, name: str) -> Provider:
 
 def secrets(to: Target) -> dict[str, str]:
     """The header with the key; kept off the flow, and so out of pages, dumps and logs."""
-    return to.provider.credentials(to.key)
+    return to.seat.secrets() if to.seat else to.provider.credentials(to.key)
 
 
-def headers() -> dict[str, str]:
+def headers(provider: Provider) -> dict[str, str]:
     """All else that goes up beside the body: built from nothing, so none is the client's."""
     return {
+        **provider.headers,
         "accept": "text/event-stream",
         "accept-encoding": "identity",  # what is compressed cannot be translated as it comes
         "content-type": "application/json",

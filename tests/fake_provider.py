@@ -121,14 +121,17 @@ class Scripted:
 class FakeProvider:
     """The server and its script. `url` ends in /v1; `key` is the only key it takes."""
 
+    base = "/v1"
+    paths: tuple[str, ...] = ("/v1/chat/completions", NATIVE)
+
     def __init__(self, key: str = "provider-key-0001") -> None:
         self.key: str | None = key
         self._given = key
         self._lock = threading.Lock()
         self.reset()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = Server(("127.0.0.1", 0), self.handler())
         self._server.provider = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self.url = f"http://127.0.0.1:{self._server.server_port}{self.base}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
@@ -180,26 +183,56 @@ class FakeProvider:
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.01)
 
-    def _take(self, request: Request) -> Scripted | str:
-        """The reply to a request, or why there is none."""
+    def take(self, request: Request) -> Scripted | Error:
+        """The reply to a request, or the error that it gets instead."""
         with self._lock:
             self.requests.append(request)
-            fault = leak(request.headers, self.key, self.rules)
-            try:
-                body = json.loads(request.raw)
-                native = request.path == NATIVE
-                found = strict_responses.refusal(body) if native else refusal(body, self.rules)
-                fault = fault or found
-            except ValueError:
-                fault = "body: not JSON"
-            if not fault:
-                for reply in self.replies:
-                    if reply.when(request):
-                        self.replies.remove(reply)
-                        return reply
-                fault = "messages: a request for which the test has no reply"
-            self.refusals.append(fault)
-            return fault
+            if problem := self.judge(request):
+                return problem
+            for reply in self.replies:
+                if reply.when(request):
+                    self.replies.remove(reply)
+                    return reply
+            return self.refuse("messages: a request for which the test has no reply")
+
+    def refuse(self, fault: str) -> Error:
+        """The answer to a request with a fault, which is kept."""
+        self.refusals.append(fault)
+        return error(400, fault, code="invalid_request_error")
+
+    # what differs from service to service
+
+    def handler(self) -> type["Handler"]:
+        return Handler
+
+    def judge(self, request: Request) -> Error | None:
+        """The answer to a request that is refused."""
+        fault = leak(request.headers, self.key, self.rules)
+        try:
+            body = json.loads(request.raw)
+            native = request.path == NATIVE
+            found = strict_responses.refusal(body) if native else refusal(body, self.rules)
+            fault = fault or found
+        except ValueError:
+            fault = "body: not JSON"
+        return self.refuse(fault) if fault else None
+
+    def steps(self, request: Request, reply: Reply) -> Iterator[bytes | Pause | Hold | Die]:
+        """A reply as it is streamed."""
+        model = request.body["model"]
+        if request.path == NATIVE:
+            return native_replies.stream(model, reply)
+        options = request.body.get("stream_options", {})
+        return stream(model, reply, options.get("include_usage", False))
+
+    def whole(self, request: Request, reply: Reply) -> dict[str, Any]:
+        """The same in one body."""
+        make = native_replies.response if request.path == NATIVE else completion
+        return make(request.body["model"], reply)
+
+    def heads(self, request: Request) -> list[tuple[str, str]]:
+        """More headers of the answer to a request."""
+        return []
 
 
 @contextlib.contextmanager
@@ -213,7 +246,7 @@ def running() -> Iterator[FakeProvider]:
         provider.close()
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     request_queue_size = 128  # bursts of connections must not be refused
     provider: FakeProvider
 
@@ -244,10 +277,11 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: Server
+    sent: Request  # the one that is being answered
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -270,13 +304,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = self._request()
-        if self.path not in ("/v1/chat/completions", NATIVE):
+        if self.path not in self.server.provider.paths:
             self.server.provider.refusals.append(f"path: {self.path}")
             self._send(error(404, f"no such path: {self.path}"))
             return
-        reply = self.server.provider._take(request)
-        if isinstance(reply, str):
-            self._send(error(400, reply, code="invalid_request_error"))
+        reply = self.server.provider.take(request)
+        if isinstance(reply, Error):
+            self._send(reply)
             return
         try:
             self._answer(request, reply)
@@ -300,13 +334,13 @@ class _Handler(BaseHTTPRequestHandler):
             for part in reply.parts:
                 if isinstance(part, Pause):
                     self._sleep(part.seconds)
-            whole = native_replies.response if request.path == NATIVE else completion
-            self._json(whole(request.body["model"], reply), scripted.compress)
+            self._json(self.server.provider.whole(request, reply), scripted.compress)
 
     def _request(self) -> Request:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return Request(self.command, self.path, headers, raw, time.monotonic())
+        self.sent = Request(self.command, self.path, headers, raw, time.monotonic())
+        return self.sent
 
     def _stream(self, request: Request, reply: Reply, compress: bool) -> None:
         packer = zlib.compressobj(wbits=31) if compress else None
@@ -315,12 +349,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         if packer:
             self.send_header("content-encoding", "gzip")
+        for name, value in self.server.provider.heads(request):
+            self.send_header(name, value)
         self.end_headers()
-        wants_usage = request.body.get("stream_options", {}).get("include_usage", False)
-        model = request.body["model"]
-        native = request.path == NATIVE
-        steps = native_replies.stream(model, reply) if native else stream(model, reply, wants_usage)
-        for step in steps:
+        for step in self.server.provider.steps(request, reply):
             match step:
                 case Pause(seconds):
                     self._sleep(seconds)
@@ -367,6 +399,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in {"content-type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        for name, value in self.server.provider.heads(self.sent):
             self.send_header(name, value)
         self.send_header("content-length", str(len(data)))
         self.end_headers()

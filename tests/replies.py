@@ -26,6 +26,30 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Custom:
+    """A call of a custom tool; as the rest of these, of a /responses that has such."""
+
+    name: str
+    input: str
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One that was generated; base64."""
+
+    data: str
+
+
+@dataclass(frozen=True)
+class Fail:
+    """A last event that says what went wrong, inside the stream."""
+
+    error: dict[str, Any]
+    event: str = "response.failed"  # or `error`
+
+
+@dataclass(frozen=True)
 class Pause:
     seconds: float
 
@@ -65,7 +89,7 @@ class Error:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Part = Say | Think | Call | Pause | Hold | Raw | Finish | Die | Error
+Part = Say | Think | Call | Custom | Picture | Pause | Hold | Raw | Finish | Fail | Die | Error
 CUT, RST = Die(reset=False), Die(reset=True)
 
 
@@ -79,6 +103,18 @@ def think(text: str) -> Think:
 
 def call(name: str, /, id: str | None = None, **arguments: Any) -> Call:
     return Call(name, json.dumps(arguments), id)
+
+
+def custom(name: str, input: str, id: str | None = None) -> Custom:
+    return Custom(name, input, id)
+
+
+def picture(data: str) -> Picture:
+    return Picture(data)
+
+
+def fail(code: str, message: str = "scripted failure") -> Fail:
+    return Fail({"code": code, "message": message})
 
 
 def pause(seconds: float) -> Pause:

@@ -25,11 +25,13 @@ NAMES = {
     "max_completion_tokens": "max_output_tokens",
     "reasoning_effort": "reasoning.effort",
     "verbosity": "text.verbosity",
+    "stop": "stop",
     "stream": "stream",
 }
 ALSO = {"text.format": "response_format", logprobs.ASKED: "logprobs"}
 PARTS = ("text", "image_url", "file", "input_audio")
 ID_LIMIT = 64  # of a call_id: https://platform.openai.com/docs/api-reference/responses/create
+NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 HINT = re.compile(r"input\[(\d+)\]")
 
 
@@ -40,6 +42,7 @@ class Asked(NamedTuple):
     reply: Json = {}  # how the client wants its answer: more arguments for the machine
     dropped: tuple[str, ...] = ()
     said: Callable[[str], str] = str  # a place in the request → what the client calls it
+    stop: tuple[str, ...] = ()  # where the answer ends
 
 
 def to_responses(body: Json) -> Asked:
@@ -69,7 +72,8 @@ def to_responses(body: Json) -> Asked:
         place = HINT.sub(lambda found: f"messages[{walk.origins[int(found[1])]}]", place)
         return names.get(place, place)
 
-    return Asked(responses.read(made), reply, tuple(dropped), said)
+    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
+    return Asked(responses.read(made), reply, tuple(dropped), said, tuple(filter(None, stop)))
 
 
 def _settings(asked: ChatRequest) -> Json:
@@ -88,6 +92,8 @@ def _settings(asked: ChatRequest) -> Json:
 def _tools(asked: ChatRequest) -> Json:
     legacy = [{"type": "function", "function": one} for one in asked.functions or []]
     tools = [_tool(tool, f"tools[{n}]") for n, tool in enumerate([*(asked.tools or []), *legacy])]
+    if asked.web_search_options is not None:
+        tools.append(_search(asked.web_search_options))
     choice = asked.tool_choice or asked.function_call
     if isinstance(choice, dict):
         choice = {"type": "function", **choice} if asked.tool_choice is None else choice
@@ -102,9 +108,20 @@ def _tool(tool: Json, place: str) -> Json:
     made = flat(tool, place)
     if isinstance(form := made.get("format"), dict):
         made["format"] = flat(form, f"{place}.format")
-    # said in either case, as its absence means true in Responses
-    strict = {"strict": bool(made.get("strict"))} if made["type"] == FUNCTION.tool_type else {}
-    return made | strict
+    if made["type"] != FUNCTION.tool_type:
+        return made
+    # `{}` is what many say of a tool without parameters, and Responses wants an object's schema
+    schema = NO_PARAMETERS | (made.get("parameters") or {})
+    # strict is said in either case, as its absence means true in Responses
+    return made | {"parameters": schema, "strict": bool(made.get("strict"))}
+
+
+def _search(options: Json) -> Json:
+    """Chat's models that search always have options for it, and no tool."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if "user_location" in given:
+        given["user_location"] = flat(given["user_location"], "web_search_options.user_location")
+    return {"type": "web_search", **given}
 
 
 def flat(said: Any, place: str) -> Json:
@@ -177,7 +194,7 @@ class Messages:
         check(inner, CALLED, f"{place}.{kind.tool_type}")
         id_ = shortened(call.get("id") or "")
         self._outputs[id_] = kind.output_type
-        said = inner.get(field) or ""
+        said = inner.get(field) or EMPTY[field]
         said = said if isinstance(said, str) else codec.text(said)
         named = {"call_id": id_, "name": inner.get("name") or "unknown"}
         return {"type": kind.call_type, **named, field: said}
@@ -228,6 +245,7 @@ class Messages:
     }
 
 
+EMPTY = {"arguments": "{}", "input": ""}  # some servers stream no arguments for a call without any
 SAID = {"input_text": "output_text"}
 SHAPES: dict[str, Callable[[Any], bool]] = {
     "text": lambda inner: isinstance(inner, str),

@@ -43,8 +43,10 @@ class ChatRequest(BaseModel):
     logprobs: bool | None = None
     n: int | None = None
     store: bool | None = None
+    stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    web_search_options: dict[str, Any] | None = None
 
 
 def read(body: dict[str, Any]) -> ChatRequest:

@@ -58,7 +58,7 @@ class ChatToResponses:
         self._events.begin()
         if usage := usage_in(chunk):
             self._events.response = {**self.response, "usage": usage_to_responses(usage)}
-        if error := _error(chunk):
+        if error := error_in(chunk):
             return self.fail(failure(self._provider.title, 200, codec.dumps(error)))
         self._speech.cite(citations.found_in(chunk))
         for choice in _choices(chunk):
@@ -108,7 +108,7 @@ class ChatToResponses:
             return []
         self._events.begin()
         self.ended, self.failure = FAILED, why
-        self._events.end(FAILED.status, error={"code": why.code, "message": why.message})
+        self._events.end(FAILED.status, error=why.error)
         return self._events.drain()
 
     def heartbeat(self) -> list[Event]:
@@ -180,7 +180,7 @@ class ChatToResponses:
         return any(item["type"] != "reasoning" for item in self._items())
 
 
-def _error(chunk: dict[str, Any]) -> dict[str, Any] | None:
+def error_in(chunk: dict[str, Any]) -> dict[str, Any] | None:
     """An error in place of a chunk, wherever the provider puts it."""
     if chunk.get("object") == "error":  # vLLM, Mistral
         return chunk

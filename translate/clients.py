@@ -1,9 +1,9 @@
 """A client's dialect: how its request is read, and what its answer looks like on the wire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from translate import ask, responses, responses_to_chat, sse
+from translate import ask, responses, responses_to_chat, session, sse
 from translate.ask import Asked
 from translate.errors import IN_STREAM
 from translate.provider import Dialect
@@ -35,3 +35,10 @@ CLIENTS: dict[Dialect, Client] = {
         in_stream=frozenset(),
     ),
 }
+
+
+def session_of(body: Json, client: Dialect, history: Sequence[Json] = ()) -> str:
+    """`Exchange.session` of a decoded body, before it is known where that goes. `history`: the
+    items behind its `previous_response_id`. Raises BadRequest."""
+    asked = CLIENTS[client].read(body).request
+    return session.session(asked.model_copy(update={"input": [*history, *asked.items]}))

@@ -6,7 +6,9 @@ turn, a 401 starts a token refresh, 429 and 5xx are tried again, `context_length
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from translate import codec
@@ -43,10 +45,16 @@ class Failure:
     code: str
     message: str
     retry_after: str | None = None
+    facts: Mapping[str, Any] = MappingProxyType({})  # of its own, beside these
 
     @property
     def body(self) -> bytes:
-        return error_body(self.status, self.message, code=self.code)
+        return error_body(self.status, self.message, code=self.code, **self.facts)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """As `response.failed` has it."""
+        return {"code": self.code, "message": self.message, **self.facts}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,11 +63,12 @@ class Failure:
 
 
 def error_body(
-    status: int, message: str, *, code: str | None = None, param: str | None = None
+    status: int, message: str, *, code: str | None = None, param: str | None = None, **facts: Any
 ) -> bytes:
     """An error in OpenAI's form (https://platform.openai.com/docs/guides/error-codes)."""
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return codec.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return codec.dumps({"error": error | facts})
 
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -111,6 +120,8 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
     said = said_by(body)
     status = _named(body) if status == 200 else status
     where = f"{title} answered {status}: {said}" if status != 200 else f"{title} failed: {said}"
+    if limit := usage_limit(body):
+        return _spent(where, limit)
     if status == 402 or (status in UNPAID and out_of_quota(body)):
         return Failure(429, "insufficient_quota", where)
     if status in TOO_LONG and OVERFLOW.search(said) and not OTHER_LIMIT.search(said):
@@ -120,6 +131,7 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
     if status == 429 and retry_after and _seconds(retry_after) > PATIENCE:
         return Failure(429, "rate_limit_exceeded", f"{where} (it asks to wait {retry_after} s)")
     if status == 429:
+        retry_after = retry_after or (BURST if _message_only(body) else None)
         wait = f" Please try again in {retry_after}s." if _seconds(retry_after) else ""
         return Failure(429, "rate_limit_exceeded", where + wait, retry_after)
     if status == 200:
@@ -128,6 +140,41 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
         return Failure(503, "server_is_overloaded", where, retry_after)
     advice = REFUSED.get(status)
     return Failure(400, "invalid_prompt", f"{where} ({advice})" if advice else where)
+
+
+USAGE_LIMIT = "usage_limit_reached"
+FACTS = ("plan_type", "resets_at", "resets_in_seconds")
+# Too many requests of an account at a time: over in about 3 s (Soju06/codex-lb#2239).
+BURST = "3"
+
+
+def usage_limit(body: bytes) -> dict[str, Any] | None:
+    """The facts of a ChatGPT account whose window is used up; Codex knows them by their type, and
+    tells the user when to come back (Soju06/codex-lb#1246)."""
+    match _parsed(body):
+        case {"error": {"type": "usage_limit_reached"} | {"code": "usage_limit_reached"} as error}:
+            told = {name: error[name] for name in FACTS if error.get(name) is not None}
+            return {"type": USAGE_LIMIT, **told}
+    return None
+
+
+def _spent(where: str, facts: dict[str, Any]) -> Failure:
+    left = facts.get("resets_in_seconds")
+    if not isinstance(left, int):
+        return Failure(429, USAGE_LIMIT, where, facts=facts)
+    wait = str(left) if 0 < left <= PATIENCE else None
+    days, rest = divmod(max(left, 0), 86_400)
+    hours, minutes = divmod(rest // 60, 60)
+    when = " ".join(f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if n)
+    return Failure(429, USAGE_LIMIT, f"{where} (resets in {when or f'{left} s'})", wait, facts)
+
+
+def _message_only(body: bytes) -> bool:
+    """Whether an error says nothing that a program could read."""
+    match _parsed(body):
+        case {"error": {"message": str(), **rest}}:
+            return not any(rest.values())
+    return False
 
 
 def out_of_quota(body: bytes) -> bool:

@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from translate import chat_to_chat, codec, compaction, parameters, repair, request, responses, sse
+from translate import (
+    chat_to_chat,
+    codec,
+    compaction,
+    parameters,
+    repair,
+    request,
+    responses,
+    session,
+    sse,
+)
 from translate.ask import Asked
 from translate.chat_to_responses import ChatToResponses
 from translate.clients import CLIENTS, Client
@@ -19,6 +29,10 @@ from translate.responses_to_chat import ResponsesToChat
 from translate.responses_to_responses import ResponsesToResponses
 from translate.tools import ToolMap
 from translate.turns import NO_OUTPUT
+from translate.upward import upward
+from translate.variants import Variant
+
+LIMITS = "codex.rate_limits"  # an event of a ChatGPT account's
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,10 @@ class Way:
     lost: Sequence[str] = ()  # what was taken off the request before, to be reported with the rest
     history: Sequence[dict[str, Any]] | None = None  # the items behind `previous_response_id`
     keep: Callable[[Kept], None] | None = None  # takes the response before its end is handed out
+    heard: Callable[[dict[str, Any]], None] | None = None  # the same, stored or not
     clock: Callable[[], int] | None = None  # Unix seconds at the end
+    variant: Variant | None = None  # what the client's name for the model asks for
+    instructions: str = ""  # where a client gives none; else the provider's
 
 
 class Crossing(NamedTuple):
@@ -86,6 +103,8 @@ def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Wa
     provider = way.provider.of(way.model)
     crossing, wire = CROSSINGS[client, provider.dialect], CLIENTS[client]
     try:
+        if way.instructions and provider.instructions:
+            provider = provider.model_copy(update={"instructions": way.instructions})
         return form(wire.read(body), replace(way, provider=provider), crossing, wire)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
@@ -111,6 +130,7 @@ class Exchange:
         self.dropped = [*way.lost, *read.dropped]
         self._client = client
         self._clock = way.clock
+        self._heard = way.heard
         self._keep = way.keep if self.keeps and asked.store is not False else None
         self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
         stored = {"store": None} if self._keep else {}  # is done; else it may be reported as lost
@@ -118,17 +138,21 @@ class Exchange:
         items = [*before, *asked.items]
         asked = asked.model_copy(update={"input": items, **stored})
         self._asked = asked
+        self.session = session.session(asked)
+        self.limits: dict[str, Any] | None = None
+        asked, more = upward(read, asked, provider, way.variant, self.session)
         tools = ToolMap(self.dropped, provider)
         body = _carried(read.said, crossing, asked, provider, model, tools, len(before))
         self.dropped[:] = map(read.said, self.dropped)
-        machine: Callable[..., Machine] = partial(crossing.machine, **read.reply)
+        machine: Callable[..., Machine] = partial(crossing.machine, **more)
         if compaction.triggered(asked.items):
             body = compaction.to_summary(body, provider, self.dropped)
             omit(body, provider, [])
             machine = partial(ToCompaction, hears=machine)
         self.body = codec.dumps(body)
         self.headers = parameters.headers(asked, provider)
-        empty = responses.skeleton(asked, way.id, way.now, store=bool(self._keep))
+        self.headers |= session.headers(self.session, provider)
+        empty = responses.skeleton(self._asked, way.id, way.now, store=bool(self._keep))
         self._machine = machine(empty, tools=tools, provider=provider, model=model, sent=self.body)
         self._reader = sse.Reader()
 
@@ -214,16 +238,25 @@ class Exchange:
         response = self._machine.response
         if response["status"] == "completed" and response["completed_at"] is None and self._clock:
             response["completed_at"] = self._clock()
-        if self._keep and response["status"] in ENDINGS:
+        if response["status"] in ENDINGS:
             keep, self._keep = self._keep, None
-            keep(Kept(self._input, response))
+            heard, self._heard = self._heard, None
+            if keep:
+                keep(Kept(self._input, response))
+            if heard:
+                heard(response)
 
     def _read(self, piece: bytes) -> list[Event]:
         if piece.strip() == sse.DONE:
             return self._machine.done()
         found = codec.loads(piece) if piece.strip() else None
         chunks = found if isinstance(found, list) else [found]  # Gemini puts errors in a list
-        return [e for one in chunks if isinstance(one, dict) for e in self._machine.feed(one)]
+        events: list[Event] = []
+        for one in chunks:
+            if isinstance(one, dict):
+                self.limits = one if one.get("type") == LIMITS else self.limits
+                events += self._machine.feed(one)
+        return events
 
 
 class Compact(Exchange):

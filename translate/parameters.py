@@ -175,19 +175,20 @@ HEADER = "header:"
 
 def _cache_key(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
     if provider.cache_key.startswith(HEADER):
-        return {} if _fits_header(value) else None
+        return {} if fits_header(value) else None
     return {provider.cache_key: value}
 
 
 def headers(request: ResponsesRequest, provider: Provider) -> dict[str, str]:
     """What goes up beside the body."""
     key = (request.model_extra or {}).get("prompt_cache_key")
-    taken = "prompt_cache_key" in provider.parameters and _fits_header(key)
+    taken = "prompt_cache_key" in provider.parameters and fits_header(key)
     here, name = provider.cache_key.startswith(HEADER), provider.cache_key.removeprefix(HEADER)
     return {name: str(key)} if taken and here else {}
 
 
-def _fits_header(value: object) -> bool:
+def fits_header(value: object) -> bool:
+    """Whether a header can carry it."""
     return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,256}", value))
 
 

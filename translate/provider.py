@@ -4,7 +4,9 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
+
+from translate.taken import ALL, Data, Search, Subset
 
 Dialect = Literal["chat", "responses"]
 Form = Literal["none", "required", "function"]
@@ -26,47 +28,6 @@ COMMON = frozenset(
         "top_p",
     }
 )
-
-
-class Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Subset(Data):
-    """What is taken of JSON Schema. Defaults: all of it, and it goes up as it came."""
-
-    keywords: frozenset[str] | None = Field(
-        None,
-        description="The keywords taken. Others are said with these where that can be (`$ref`, "
-        "`const`, `oneOf`, `allOf`, tuples), else left out.",
-    )
-    one_type: bool = Field(
-        False,
-        description="Each schema has one type: no list of types, none beside `anyOf`, none "
-        "missing; the root is an object.",
-    )
-    nullable: bool = Field(False, description="Null is said with `nullable`, not with a type.")
-    string_enums: bool = Field(False, description="Only strings may be enumerated.")
-    closed: bool = Field(
-        False,
-        description="Objects name all their properties and require each of them; one that may be "
-        "left out may be null instead.",
-    )
-
-
-class Search(Data):
-    """How a provider's own web search is declared."""
-
-    tool: dict[str, JsonValue] = Field({}, description="An entry of `tools`.")
-    fields: dict[str, JsonValue] = Field({}, description="Fields of the request.")
-    options: dict[str, str] = Field(
-        {},
-        description="Options of `web_search` (a dot leads into an object) → where the entry has "
-        "them. Others are reported.",
-    )
-
-
-ALL = Subset.model_validate({})
 
 
 class Provider(Data):
@@ -91,11 +52,44 @@ class Provider(Data):
     )
     port: int | None = Field(None, ge=1, le=65_535, description="Where `relay_ports` serves it.")
     model: str = Field("", description="Used for names that it does not list.")
+    known_models: tuple[str, ...] = Field(
+        (), description="Its models, where its own list cannot be had; the usual one first."
+    )
+    aliases: dict[str, str] = Field(
+        {}, description="Names that always mean one of its newest models."
+    )
     key_header: Literal["authorization", "api-key"] = Field(
         "authorization", description="The header for the key; `authorization` has it as Bearer."
     )
+    accounts: bool = Field(
+        False,
+        description="Whether it serves whom logs in there, and not who has a key: its credentials "
+        "are those of an account.",
+    )
+    headers: dict[str, str] = Field({}, description="Headers that every request has.")
+    list_version: bool = Field(
+        False, description="Whether its list of models wants to know a `client_version` of Codex's."
+    )
+
+    session_header: str = Field(
+        "",
+        description="A header with the key of the conversation, which is the `prompt_cache_key` "
+        "too where the client gives none.",
+    )
+    client_headers: frozenset[str] = Field(
+        frozenset(),
+        description="Headers of a Codex client that go on to it, as it is whom they are for.",
+    )
+    reply_headers: frozenset[str] = Field(
+        frozenset(), description="Headers of its replies that go on to a Codex client."
+    )
 
     # messages
+    instructions: str = Field(
+        "",
+        description="Told to a responses upstream that wants instructions, where a client gives "
+        "none.",
+    )
     system_role: Literal["system", "developer"] = Field(
         "system", description="Role of the first message, which joins all leading instructions."
     )
@@ -276,8 +270,11 @@ class Provider(Data):
         )
 
     def at(self, host: str | None) -> "Provider":
-        """An unknown upstream under its host's name, as no two of them are the same provider."""
-        return self.model_copy(update={"title": f"The upstream {host}", "host": host or ""})
+        """An unknown upstream under its host's name, or an account under its own, as no two of
+        them are the same provider."""
+        title = self.title if self.accounts else f"The upstream {host}"
+        models = {name: one.at(host) for name, one in self.models.items()}
+        return self.model_copy(update={"title": title, "host": host or "", "models": models})
 
     @property
     def identity(self) -> str:

@@ -175,7 +175,7 @@ class Leaks:
         text, self._held = self._held + text, ""
         at = min(
             (at for mark in self._marks if (at := text.find(mark)) >= 0),
-            default=len(text) - max(_overlap(text, mark) for mark in self._marks),
+            default=len(text) - max(overlap(text, mark) for mark in self._marks),
         )
         text, self._held = text[:at], text[at:]
         return text
@@ -196,7 +196,7 @@ class Leaks:
         return text, calls
 
 
-def _overlap(text: str, mark: str) -> int:
+def overlap(text: str, mark: str) -> int:
     """How much of the text's end may be a mark's beginning."""
     most = min(len(text), len(mark) - 1)
     return next((size for size in range(most, 0, -1) if text.endswith(mark[:size])), 0)

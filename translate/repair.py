@@ -8,12 +8,13 @@ items that they do not know, pictures in outputs, and what another provider has 
 from typing import Any
 
 from translate import compaction, parameters, reasoning
+from translate.ask import shortened
 from translate.content import Part, part_to_responses
 from translate.errors import BadRequest
-from translate.kinds import BY_CALL, KINDS, OUTPUTS
+from translate.kinds import BY_CALL, KINDS, NAMED, OUTPUTS
 from translate.omit import omit
 from translate.provider import Provider
-from translate.request import NOTHING, Messages, declare
+from translate.request import NOTHING, SYSTEM, Messages, declare
 from translate.responses import ResponsesRequest
 from translate.tools import ToolMap, call_id
 from translate.turns import NO_OUTPUT, Conversation, Item, Message
@@ -37,6 +38,9 @@ def to_responses(
     if request.instructions and walk.made:
         [joined] = walk.head
         body["instructions"], head = joined["content"], []
+    elif provider.instructions:  # the field must be there; none of ours beside the client's own
+        own = any(item.get("role") in SYSTEM for item in request.items) or bool(head)
+        body["instructions"] = "" if own else provider.instructions
     body["input"] = [*map(to_item, head), *walk.made]
     if not body["input"]:
         raise BadRequest(NOTHING, param="input")
@@ -78,6 +82,9 @@ class Flat(Conversation):
         super()._open()
         self._kept: dict[int, Item] = {}  # position of a call that passed as it is → its output
 
+    def _unique(self, call: str) -> str:
+        return super()._unique(shortened(call))
+
     def say(self, parts: list[Part]) -> None:
         """Text comes before the calls of its turn, so that nothing parts these and outputs."""
         self._turn()
@@ -117,6 +124,18 @@ class Flat(Conversation):
         return to_item(message)
 
 
+IDS = {"message": "msg", **{kind.call_type: kind.id_prefix for kind in KINDS}}
+
+
+def _fitting(item: Item, provider: Provider) -> Item:
+    prefix = IDS.get(str(item.get("type") or "message"))
+    if prefix and not str(item.get("id")).startswith(f"{prefix}_"):
+        item = {name: value for name, value in item.items() if name != "id"}
+    if item.get("call_id"):
+        item = {**item, "call_id": shortened(item["call_id"])}
+    return {**item, "role": provider.late_system_role} if item.get("role") == "system" else item
+
+
 class Items(Messages):
     """The walk of request.py, with what the upstream takes as it is left so."""
 
@@ -128,7 +147,7 @@ class Items(Messages):
         if item.get("type") in MENDED or not self._native(item):
             super()._item(position, item)
         elif self.provider.native("*"):
-            self._keep(self._offered(item))
+            self._pass(position, self._offered(item))
         elif item["type"] in BY_CALL:
             answer = self._answers.get(position)
             self.tools.ids.add(call_id(item))
@@ -140,6 +159,18 @@ class Items(Messages):
             self._heard(position, item)
         else:
             self._keep(item)
+
+    def _pass(self, position: int, item: Item) -> None:
+        """An item as it is, but for what OpenAI refuses: an output without its call, a call without
+        its output, ids of another's, and instructions that are called the system's."""
+        kind = BY_CALL.get(str(item.get("type")))
+        if item.get("type") in OUTPUTS and position not in self._answered:
+            super()._heard(position, item)
+            return
+        self._keep(_fitting(item, self.provider))
+        if kind and kind.tool_type in NAMED and position not in self._answers:
+            answer = {"call_id": shortened(call_id(item)), "output": NO_OUTPUT}
+            self.talk.keep({"type": kind.output_type, **answer})
 
     def _offered(self, item: Item) -> Item:
         """An item without the tools in it that are switched off."""
@@ -161,7 +192,9 @@ class Items(Messages):
         self.talk.keep(item)
 
     def _output(self, position: int) -> list[Item]:
-        return [] if self._native(self.items[position]) else super()._output(position)
+        alone = position not in self._answered
+        native = self._native(self.items[position])
+        return super()._output(position) if alone or not native else []
 
     def _reasoning(self, position: int, item: Item) -> None:
         if made := reasoning.to_responses(item, self.provider):

@@ -14,6 +14,7 @@ from translate.events import Event, Item, Machine
 from translate.outcome import Outcome, finish_to_chat, usage_to_chat
 from translate.provider import Provider
 from translate.responses_to_responses import ResponsesToResponses
+from translate.stops import Stops
 from translate.tools import ToolMap
 
 Chunk = dict[str, Any]
@@ -24,7 +25,8 @@ BREAK = "\n\n"  # between two summaries, messages or thoughts, which are one tex
 class ResponsesToChat:
     """`feed` each event, `close` when the upstream has ended; as ChatToResponses.
 
-    `usage`: whether the client asked for it; `legacy`: whether it knows `functions` only.
+    `usage`: whether the client asked for it; `legacy`: whether it knows `functions` only; `stops`:
+    sequences at which the upstream does not stop by itself.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ResponsesToChat:
         hears: Callable[..., Machine] = ResponsesToResponses,
         usage: bool = True,
         legacy: bool = False,
+        stops: Sequence[str] = (),
     ) -> None:
         self._heard = hears(response, tools=tools, provider=provider, model=model, sent=sent)
         self._dropped = tools.dropped
@@ -54,6 +57,7 @@ class ResponsesToChat:
         self._said = {"content": 0, "reasoning_content": 0}  # characters
         self._breaks: set[str] = set()  # fields that a new part begins in
         self._begins = dict(self._said)  # where in each the open part begins
+        self._stops = Stops(stops)
         self._calls: list[object] = []  # output_index of each
         self._thoughts = 0
 
@@ -89,12 +93,16 @@ class ResponsesToChat:
 
     def _told(self, events: list[Event]) -> list[Chunk]:
         for event in events:
-            if handler := self.HANDLERS.get(event["type"]):
+            if handler := self._handler(event["type"]):
                 handler(self, event)
         if events and self.failure:
             self._chunks.append(codec.loads(self.failure.body))
         chunks, self._chunks = self._chunks, []
         return chunks
+
+    def _handler(self, kind: str) -> "Handler | None":
+        """Behind a stop sequence nothing but the end is told."""
+        return (self.ENDINGS if self._stops.found else self.HANDLERS).get(kind)
 
     def _emit(self, delta: Chunk, finish: str | None = None, probable: Sequence[Item] = ()) -> None:
         told = {"content": list(probable), "refusal": None} if probable else None
@@ -110,7 +118,14 @@ class ResponsesToChat:
             self._breaks.add(field)
 
     def _text(self, event: Event) -> None:
-        self._say("content", event["delta"], logprobs.normal(event["logprobs"]))
+        self._text_told(self._stops.feed(event["delta"], logprobs.normal(event["logprobs"])))
+
+    def _text_over(self, event: Event) -> None:
+        self._text_told(self._stops.close())
+
+    def _text_told(self, said: tuple[str, list[Item]]) -> None:
+        if said[0]:
+            self._say("content", *said)
 
     def _thinking(self, event: Event) -> None:
         self._say("reasoning_content", event["delta"])
@@ -174,16 +189,20 @@ class ResponsesToChat:
     def _end(self, event: Event) -> None:
         said = event["response"]
         called = self._calling if self._calls else "stop"  # the reason has the field's name
-        finish = finish_to_chat(said["incomplete_details"], called)
+        cut = self._stops.found is not None
+        finish = "stop" if cut else finish_to_chat(said["incomplete_details"], called)
         self._emit({}, finish)
         if self._usage:
             usage = usage_to_chat(said["usage"])
             self._chunks.append({**self._head, "choices": [], "usage": usage})
 
-    HANDLERS: dict[str, Callable[["ResponsesToChat", Event], None]] = {
+    ENDINGS: dict[str, "Handler"] = {"response.completed": _end, "response.incomplete": _end}
+    HANDLERS: dict[str, "Handler"] = {
+        **ENDINGS,
         "response.content_part.added": _begin,
         "response.reasoning_summary_part.added": _begin,
         "response.output_text.delta": _text,
+        "response.output_text.done": _text_over,
         "response.refusal.delta": _refusal,
         "response.reasoning_summary_text.delta": _thinking,
         "response.reasoning_text.delta": _thinking,
@@ -192,11 +211,10 @@ class ResponsesToChat:
         "response.function_call_arguments.delta": _arguments,
         "response.custom_tool_call_input.delta": _input,
         "response.output_item.done": _finished,
-        "response.completed": _end,
-        "response.incomplete": _end,
     }
 
 
+Handler = Callable[[ResponsesToChat, Event], None]
 CALLS = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}
 FIELDS = {
     "output_text": "content",

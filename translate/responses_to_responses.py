@@ -88,7 +88,7 @@ class ResponsesToResponses:
 
     def _fail(self, why: Failure) -> None:
         self.ended, self.failure = FAILED, why
-        self._events.end(FAILED.status, error={"code": why.code, "message": why.message})
+        self._events.end(FAILED.status, error=why.error)
 
     # items
 

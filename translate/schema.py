@@ -8,8 +8,8 @@ leads into itself is followed twice.
 
 from typing import Any
 
-from translate.provider import ALL, Subset
 from translate.restore import TYPES, a_list, a_map, merged, required, resolve
+from translate.taken import ALL, Subset
 
 Json = dict[str, Any]
 Refs = tuple[str, ...]

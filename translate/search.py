@@ -7,7 +7,7 @@ import re
 from copy import deepcopy
 from typing import Any
 
-from translate.provider import Search
+from translate.taken import Search
 
 Json = dict[str, Any]
 

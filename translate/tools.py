@@ -14,10 +14,11 @@ from translate import codec, search
 from translate.errors import BadRequest
 from translate.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
 from translate.patch import is_patch_tool, mended
-from translate.provider import PLAIN, Provider, Search, Subset
+from translate.provider import PLAIN, Provider
 from translate.responses import TOOL, check
 from translate.restore import restored
 from translate.schema import closable, normalised
+from translate.taken import Search, Subset
 
 NAME_LIMIT = 64  # https://platform.openai.com/docs/api-reference/chat/create: tools.function.name
 

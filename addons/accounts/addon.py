@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mitmproxy.http import HTTPFlow
+
 from addons import config
 from addons.accounts import usage
 from addons.accounts.account import Tokens
 from addons.accounts.login import Login
+from addons.accounts.member import Account
 from addons.accounts.pool import Pool, Rules
 from addons.accounts.roster import Roster
 from addons.accounts.settings import Accounts as Chosen
@@ -27,6 +30,20 @@ def pool() -> Pool:
     return _pool
 
 
+def known() -> list[Account]:
+    """The accounts; none where the addon is not."""
+    return _pool.known() if _pool else []
+
+
+async def reader() -> dict[str, str]:
+    """The headers of an account, for what any of them may read; none where none serves."""
+    members = list(pool().roster.members.values()) if known() else []
+    for member in members:
+        if seat := await pool().seat(member):
+            return seat.secrets()
+    return {}
+
+
 def login() -> Login:
     """The login that runs, or may."""
     assert _login  # noqa: S101
@@ -43,6 +60,7 @@ class Accounts:
 
     chosen: Chosen | None = None
     task: asyncio.Task[None] | None = None
+    looked: Pool | None = None
 
     def configure(self, updated: set[str]) -> None:
         global _pool, _login
@@ -57,13 +75,19 @@ class Accounts:
     def running(self) -> None:
         self.task = asyncio.create_task(tend())
 
+    async def requestheaders(self, flow: HTTPFlow) -> None:
+        """The first request waits until the accounts have been looked for."""
+        if _pool and self.looked is not _pool and flow.live:
+            await _pool.roster.look()
+            self.looked = _pool
+
     def done(self) -> asyncio.Task[None] | None:
         """mitmproxy awaits this at its end; when the script is read anew it ends by itself."""
         global _pool, _login
         if self.task:
             self.task.cancel()
         task = ending(_pool, _login)
-        _pool = _login = self.chosen = self.task = None
+        _pool = _login = self.chosen = self.task = self.looked = None
         return task
 
 

@@ -25,10 +25,12 @@ class Jar:
         """Values of `Set-Cookie`; whether `kept` is another now."""
         before, told = self.kept(), Message()
         for line in lines:
-            if LINE.fullmatch(line) and len(self._jar) < MOST:
+            if LINE.fullmatch(line):
                 told["Set-Cookie"] = line
         reply: Any = SimpleNamespace(info=lambda: told)  # all that the jar looks at
         self._jar.extract_cookies(reply, self._request())
+        for cookie in list(self._jar)[MOST:]:
+            self._jar.clear(cookie.domain, cookie.path, cookie.name)
         return self.kept() != before
 
     def header(self) -> str:

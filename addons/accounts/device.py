@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import httpx2
 
 from addons.accounts import oauth
-from addons.accounts.oauth import CLIENT, Dead, Unreachable, code_of, issuer, session, unheard
+from addons.accounts.oauth import CLIENT, Dead, Unreachable, code_of, issuer, unheard
+from addons.fetch import PATIENCE, session
 
 LIFE = 900.0  # s, of a device code
 INTERVAL = 5.0  # s between two polls, where the service tells none
@@ -77,7 +78,7 @@ async def device_poll(device: Device) -> Approved | Device:
 async def sent(name: str, **asked: str) -> httpx2.Response:
     url = f"{issuer()}/api/accounts/deviceauth/{name}"
     try:
-        async with asyncio.timeout(oauth.PATIENCE), httpx2.AsyncClient(**session()) as client:
+        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(**session()) as client:
             return await client.post(url, json=asked)
     except (httpx2.HTTPError, OSError) as error:
         raise unheard(error) from None

@@ -1,6 +1,7 @@
 """Small files with secrets in them: written whole or not at all, and read by their owner only."""
 
 import contextlib
+import errno
 import logging
 import os
 import stat
@@ -29,12 +30,26 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        swap(name, path, data)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
     settle(path.parent)
+
+
+def swap(name: str, path: Path, data: bytes) -> None:
+    try:
+        os.replace(name, path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        with path.open("r+b") as file:  # it is mounted by itself, as containers do it
+            file.write(data)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        os.unlink(name)
 
 
 def settle(folder: Path) -> None:

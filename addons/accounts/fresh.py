@@ -15,6 +15,7 @@ from typing import Protocol
 
 from filelock import AsyncFileLock, Timeout
 
+from addons import fetch
 from addons.accounts import oauth
 from addons.accounts.account import Tokens
 from addons.accounts.disk import Unavailable
@@ -100,11 +101,10 @@ class Fresh:
     async def finish(self) -> None:
         """What was sent is heard out: its answer is the only valid login."""
         if self._task and not self._task.done():
-            await asyncio.wait([self._task], timeout=oauth.PATIENCE)
+            await asyncio.wait([self._task], timeout=fetch.PATIENCE)
 
     async def _renew(self, seen: Tokens) -> Tokens:
         lock = self.home.lock
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             async with AsyncFileLock(lock, timeout=TURN, mode=0o600):
                 tokens = await asyncio.to_thread(self._read)
@@ -113,8 +113,9 @@ class Fresh:
                 return await self._asked(tokens)
         except Timeout:
             raise self._unreachable("another process does not end renewing this login") from None
-        except OSError as error:
-            raise Unavailable(f"{lock} cannot be locked: {error.strerror}") from None
+        except (OSError, Unavailable) as error:
+            why = f"{lock}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise self._unreachable(why) from None
 
     async def _asked(self, old: Tokens) -> Tokens:
         """Under the lock."""
@@ -132,7 +133,6 @@ class Fresh:
                     return found
             return await self._buried(old, dead.code)
         new = replace(new, refresh=new.refresh or old.refresh, id=new.id or old.id)
-        self._failed = 0.0, ""
         self._unkept = old, new
         await asyncio.to_thread(self._read)  # which keeps them
         return new
@@ -168,6 +168,6 @@ def early(tokens: Tokens) -> float:
 
 
 def ended(task: asyncio.Task[Tokens]) -> None:
-    """So that a renewal that nobody waited for does not end in a complaint of asyncio's."""
-    if not task.cancelled():
-        task.exception()
+    """Said here, as maybe nobody waits for it."""
+    if not task.cancelled() and (error := task.exception()):
+        logging.warning(f"A ChatGPT login was not renewed: {error}")

@@ -50,7 +50,8 @@ class Member:
 
     def learn(self, limit: Limit | None, now: float) -> None:
         """A refusal stands until its end, whatever a page says; a short one does not hide it."""
-        if limit and (not limit.brief or self.limit(now) is None):
+        held = self.limit(now)
+        if limit and (held is None or held.brief or not limit.brief):
             self._learned = limit
 
     def begin_anew(self) -> None:

@@ -7,19 +7,18 @@ a code are good for one use, and whether a request without a reply was one, nobo
 
 import asyncio
 import re
-import ssl
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import httpx2
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]  # it has none
 from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
-from addons import config, models
+from addons import config
 from addons.accounts.account import Tokens
-from addons.identity import ORIGINATOR, USER_AGENT
+from addons.fetch import PATIENCE, session
+from addons.identity import ORIGINATOR
 
 CLIENT = "app_EMoamEEZ73f0CkXaXp7hrann"  # Codex's, which is public
 PORT = 1455  # the only one to which the service sends browsers back; tests have others
@@ -29,7 +28,6 @@ FLOW = {
     "codex_cli_simplified_flow": "true",
     "originator": ORIGINATOR,
 }
-PATIENCE = 20.0  # s for a whole request
 FORM = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
 OVER = frozenset(
     {
@@ -136,23 +134,3 @@ def code_of(reply: httpx2.Response) -> str:
 
 def issuer() -> str:
     return config.settings().chatgpt_issuer
-
-
-def session() -> dict[str, Any]:
-    """What a client for our own requests to OpenAI is made with."""
-    trusted = models.trust()
-    return {
-        "headers": {"user-agent": USER_AGENT},
-        "timeout": PATIENCE,
-        "trust_env": False,  # HTTPS_PROXY may be ourselves
-        "follow_redirects": False,
-        "verify": verified(trusted["ca_certs"], trusted["validate_cert"]),
-    }
-
-
-@cache
-def verified(file: str, checked: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=file)
-    if not checked:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context

@@ -50,9 +50,8 @@ class Pool:
     def snapshot(self) -> dict[str, Any]:
         """What `GET /auth/accounts` answers; whoever asks wants new quotas soon."""
         self.looked = self._now()
-        told = [account.told() for account in self.known()]
-        rules = {"strategy": self.rules.strategy, "failover": self.rules.failover}
-        return {"accounts": told, **rules, "login": None}
+        told = {"accounts": [account.told() for account in self.known()], "login": None}
+        return told | {"strategy": self.rules.strategy, "failover": self.rules.failover}
 
     async def add(self, tokens: Tokens) -> str:
         """A login; its account's id. Raises Unavailable."""

@@ -60,9 +60,7 @@ class Quota:
 
     def told(self) -> dict[str, Any]:
         """As JSON has it."""
-        told = asdict(self)
-        del told["credits"]  # which have a place of their own
-        return told
+        return {name: value for name, value in asdict(self).items() if name != "credits"}
 
     @property
     def _windows(self) -> list[Window]:
@@ -156,9 +154,8 @@ def refused(status: int, body: bytes, now: float) -> Limit | None:
 def quota(
     primary: Window | None, secondary: Window | None, credits: Any, now: float
 ) -> Quota | None:
-    credits = credits if isinstance(credits, dict) else None
-    told = primary or secondary or credits
-    return Quota(primary, secondary, credits, now) if told else None
+    told = credits if isinstance(credits, dict) and credits else None
+    return Quota(primary, secondary, told, now) if primary or secondary or told else None
 
 
 def window_in(told: Any, now: float) -> Window | None:

@@ -43,12 +43,13 @@ class Roster:
 
     async def add(self, tokens: Tokens) -> str:
         """A login, and the account's name. It serves if there was no other. Raises Unavailable."""
-        name, alone = tokens.name, not self.members
+        name = tokens.name
+        first = "" if self.members else name
 
         def added(book: Book) -> Book:
             old = book.entries.get(name)
             entry = Entry(tokens, None, old.cookies if old else ())
-            return replace(book.having(name, entry), selected=book.selected or name * alone)
+            return replace(book.having(name, entry), selected=book.selected or first)
 
         await self._change(added)
         if member := self.members.get(name):

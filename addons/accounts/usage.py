@@ -4,9 +4,10 @@ from hashlib import sha256
 
 import httpx2
 
-from addons.accounts import oauth, quota
+from addons.accounts import quota
 from addons.accounts.member import Member
 from addons.accounts.pool import Pool
+from addons.fetch import session
 from addons.identity import ORIGINATOR
 
 EVERY, SPREAD = 900.0, 300.0  # s between two questions: 15 to 20 minutes, each at its own pace
@@ -39,11 +40,9 @@ async def ask(pool: Pool, base: str, now: float) -> None:
 async def fetched(base: str, secrets: dict[str, str]) -> dict[str, object]:
     """The page as JSON. Raises httpx2.HTTPError, OSError, ValueError."""
     headers = {**secrets, "accept": "application/json", "originator": ORIGINATOR}
-    session = oauth.session() | {"timeout": PATIENCE}
-    session["headers"] = session["headers"] | headers
-    async with httpx2.AsyncClient(**session) as client:
+    async with httpx2.AsyncClient(**session(PATIENCE)) as client:
         for page in PAGES:
-            reply = await client.get(f"{base}/{page}")
+            reply = await client.get(f"{base}/{page}", headers=headers)
             if reply.status_code != 404:
                 break
     told = reply.raise_for_status().json()

@@ -13,10 +13,10 @@ from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 
 from addons import config, ledger, upstream, usage
-from addons.codex import version
 from addons.dashboard.feed import Feed
 from addons.dashboard.hub import Hub
 from addons.dashboard.setup import snippets
+from addons.identity import VERSION
 from addons.ledger import Facts
 from addons.prices import Cost
 from addons.upstream import Target
@@ -86,7 +86,7 @@ class Desk:
         model = next(filter(None, names), "")
         keyed = bool(settings.client_key)
         return {
-            "version": version(),
+            "version": VERSION,
             "keyed": keyed,
             "mitmweb": mitmweb(),
             "exchanges": rows,
@@ -132,25 +132,39 @@ class Desk:
 
 
 def served(met: Iterable[str]) -> list[Target]:
-    """The providers that the user chose, the one of `relay_upstream` first; then others that were
-    met."""
+    """The providers that the user chose, the first for whatever names no other; then those that
+    were met."""
+    first, accounts = primary(), upstream.account()
+    found = [to for to in (first, accounts) if to]
+    for name in [*config.served(), *(one for one in met if one in config.providers())]:
+        with contextlib.suppress(BadRequest):  # it has no place of its own
+            found.append(upstream.named(name))
+    once: dict[str, Target] = {}
+    for to in found:
+        once.setdefault(to.provider.name, to)
+    return list(once.values())
+
+
+def primary() -> Target | None:
+    """The provider of the settings, else the demonstration, unless accounts are in its place."""
     settings = config.settings()
+    if not upstream.configured(settings) and upstream.account():
+        return None
     try:
         provider, url = upstream.place(settings)
     except RuntimeError:  # it is the demonstration, and that does not run
-        return []
+        return None
+    if provider.accounts:
+        return upstream.named(provider.name)
     own = settings.api_key.get_secret_value() or upstream.usual_key(provider, url)
-    found = [Target(provider, url, own or None)]
-    others = dict.fromkeys([*config.served(), *(one for one in met if one in config.providers())])
-    for name in others:
-        with contextlib.suppress(BadRequest):  # it has no place of its own
-            found += [upstream.named(name)] if name != provider.name else []
-    return found
+    return Target(provider, url, own or None)
 
 
 def key_state(to: Target) -> str:
-    """`set`, `missing`, or `optional` where it is a server that may need none."""
-    return "set" if to.key else "optional" if upstream.ready(to) else "missing"
+    """`set`, `missing`, `login` of an account, or `optional` where it may need none."""
+    if not upstream.ready(to):
+        return "missing"
+    return "login" if to.provider.accounts else "set" if to.key else "optional"
 
 
 def mitmweb() -> Json | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from addons.accounts import disk, fresh
+from addons.accounts import disk, fresh, oauth
 from addons.accounts.account import Tokens
 from addons.accounts.codexfile import CodexFile, timestamp
 from addons.accounts.fresh import EARLY, REST, SPREAD, Fresh, early
@@ -220,6 +220,28 @@ def test_a_service_that_is_away_is_left_alone_for_a_while(auth: FakeAuth, tmp_pa
     assert len(auth.asked) == 3
 
 
+def test_all_who_wait_hear_of_one_failure(auth: FakeAuth, tmp_path: Path) -> None:
+    ours = Fresh(in_vault(tmp_path, auth.give(lifetime=ENDED)))
+    auth.delay = 0.1
+    auth.troubles.append(Trouble(500))
+
+    async def ask() -> list[Tokens | BaseException]:
+        return await asyncio.gather(*(ours.tokens() for _ in range(20)), return_exceptions=True)
+
+    assert {type(one) for one in within(auth, ask())} == {Unreachable}
+    assert counting(auth) == 1
+
+
+def test_an_id_token_that_is_not_given_again_stays(auth: FakeAuth, tmp_path: Path) -> None:
+    old = auth.give(lifetime=ENDED)
+
+    async def refresh(token: str) -> Tokens:
+        return replace(await oauth.refresh(token), id="", refresh="")
+
+    new = within(auth, Fresh(in_vault(tmp_path, old), refresh).tokens())
+    assert (new.id, new.refresh) == (old.id, old.refresh) and new.access != old.access
+
+
 def test_the_old_ones_serve_while_the_service_is_away(auth: FakeAuth, tmp_path: Path) -> None:
     old = replace(auth.give(lifetime=20), at=0)
     ours = Fresh(in_vault(tmp_path, old))
@@ -277,6 +299,21 @@ def test_a_lock_that_nobody_gives_back(
     home = in_vault(tmp_path, auth.give(lifetime=ENDED))
     with FileLock(home.lock), pytest.raises(Unreachable, match="another process"):
         within(auth, Fresh(home).tokens())
+    assert counting(auth) == 0
+
+
+def test_a_folder_in_which_nothing_can_be_locked(auth: FakeAuth, tmp_path: Path) -> None:
+    """Then nothing is asked for either: the new login could not be written down."""
+    home = in_codex(tmp_path, auth.give(lifetime=ENDED))
+    home.lock.mkdir()
+    ours = Fresh(home)
+
+    async def ask() -> None:
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="auth.json.lock"):
+                await ours.tokens()
+
+    within(auth, ask())
     assert counting(auth) == 0
 
 

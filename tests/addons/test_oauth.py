@@ -15,6 +15,7 @@ from addons import identity
 from addons.accounts import device, oauth
 from addons.accounts.account import Tokens
 from addons.accounts.oauth import Dead, Unreachable
+from addons.fetch import trust
 from tests.fake_auth import FakeAuth, Trouble, browse, person, within
 
 type Refresh = Callable[[str], Tokens]
@@ -125,9 +126,9 @@ def test_a_proxy_of_the_environment_is_not_used(
 
 def test_certificates_are_checked_as_mitmproxy_does_it() -> None:
     file = certifi.where()
-    assert oauth.verified(file, True).verify_mode is ssl.CERT_REQUIRED
-    assert oauth.verified(file, True).check_hostname
-    assert oauth.verified(file, False).verify_mode is ssl.CERT_NONE
+    assert trust(file, False).verify_mode is ssl.CERT_REQUIRED
+    assert trust(file, False).check_hostname
+    assert trust(file, True).verify_mode is ssl.CERT_NONE
 
 
 def test_no_service_at_all(auth: FakeAuth, refreshed: Refresh) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from addons.place import Limits, Missing, Place
+from addons.place import Limits, Missing, Notes, Place
+from addons.place_memory import Memory
 from addons.place_redis import Redis
-from addons.place_sqlite import SQLite
+from addons.place_sqlite import RESPONSES, SQLite
 from tests.redis import RedisServer, redis_server
 
 DAY = 86_400.0
@@ -131,6 +132,119 @@ def test_what_is_too_large_alone_is_refused_and_harms_nothing(place: Place) -> N
     with pytest.raises(OSError, match="relay_store_megabytes"):
         place.keep("c", None, b"x" * 1_001, 1)
     assert place.chain("a", 2) == [b"x" * 600]
+
+
+@pytest.fixture(params=["sqlite", "redis", "memory"])
+def notes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Notes]:
+    if request.param == "memory":
+        yield Memory(LIMITS)
+        return
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("server")
+        server.client.flushall()
+    new = request.param == "sqlite"
+    place: Place = SQLite(tmp_path / "kept.db", LIMITS) if new else Redis(server.url, LIMITS)
+    yield place
+    place.close()
+
+
+def test_notes_are_found_by_their_keys(notes: Notes) -> None:
+    notes.note({"a": b"1", "b": b"\x00\xff", "c": b"3"}, 0)
+    assert notes.noted(["a", "b", "z", "b"], 1) == {"a": b"1", "b": b"\x00\xff"}
+    assert notes.noted([], 1) == notes.noted(["z"], 1) == {}
+    notes.note({"a": b"4"}, 2)
+    notes.note({}, 2)
+    assert notes.noted(["a"], 3) == {"a": b"4"}
+    many = [str(number) for number in range(3_000)]
+    assert notes.noted([*many, "a"], 3) == {"a": b"4"}
+
+
+def test_notes_are_renewed_by_use_and_end_without(notes: Notes) -> None:
+    notes.note({"a": b"1", "b": b"2"}, 0)
+    assert notes.noted(["a"], 29 * DAY)
+    assert notes.noted(["a", "b"], 31 * DAY) == {"a": b"1"}
+    notes.note({"c": b"3"}, 32 * DAY)
+    assert notes.noted(["a", "b", "c"], 60 * DAY) == {"a": b"1", "c": b"3"}
+    assert notes.noted(["a", "c"], 91 * DAY) == {}
+
+
+def test_the_longest_unused_notes_make_room(notes: Notes) -> None:
+    for number, key in enumerate("abc"):
+        notes.note({key: b"x" * 300}, number * DAY)
+    assert notes.noted(["a"], 3 * DAY)
+    notes.note({"d": b"x" * 300}, 4 * DAY)
+    assert notes.noted("abcd", 5 * DAY).keys() == {"a", "c", "d"}
+    for _ in range(5):  # takes the room of one
+        notes.note({"d": b"x" * 400}, 6 * DAY)
+    assert notes.noted("acd", 7 * DAY).keys() == {"a", "c", "d"}
+    notes.note({"e": b"x" * 1_000}, 8 * DAY)
+    assert notes.noted("acde", 9 * DAY).keys() == {"e"}
+
+
+def test_a_note_that_is_too_large_alone_harms_nothing(notes: Notes) -> None:
+    notes.note({"a": b"1"}, 0)
+    notes.note({"b": b"x" * 1_001, "c": b"2"}, 1)
+    assert notes.noted("abc", 2) == {"a": b"1", "c": b"2"}
+
+
+def test_notes_do_not_take_the_room_of_responses(place: Place) -> None:
+    place.keep("a", None, b"x" * 900, 0)
+    place.note({"a": b"x" * 900}, 1)
+    place.note({"b": b"x" * 900}, 2)
+    assert place.chain("a", 3) == [b"x" * 900]
+    assert place.noted("ab", 3).keys() == {"b"}
+    assert place.find("b", 3) is None
+
+
+def test_notes_are_there_after_a_restart_and_for_another_relay(open_place: Open) -> None:
+    first, second = open_place(), open_place()
+    first.note({"a": b"1"}, 0)
+    second.note({"b": b"2"}, 0)
+    assert first.noted("ab", 1) == {"a": b"1", "b": b"2"}
+    first.close()
+    assert open_place().noted("ab", 1) == {"a": b"1", "b": b"2"}
+
+
+def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "kept.db"
+    with sqlite3.connect(file) as first:
+        for statement in (*RESPONSES, "PRAGMA user_version = 1"):
+            first.execute(statement)
+        first.execute("INSERT INTO conversation VALUES ('a', 0, 1)")
+        first.execute("INSERT INTO response VALUES ('a', NULL, x'31', 'a')")
+    first.close()
+    for _ in range(2):
+        place = SQLite(file, LIMITS)
+        assert place.chain("a", 1) == [b"1"]
+        place.note({"a": b"2"}, 1)
+        assert place.noted("a", 1) == {"a": b"2"}
+        place.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["kept.db"]
+
+
+def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "kept.db"
+    SQLite(file, LIMITS).close()
+    with sqlite3.connect(file) as later:
+        later.execute("PRAGMA user_version = 99")
+    later.close()
+    with pytest.raises(OSError, match="another program or version"):
+        SQLite(file, LIMITS)
+
+
+def test_notes_in_redis_end_by_themselves_and_their_sum_is_right(server: RedisServer) -> None:
+    server.client.flushall()
+    place = Redis(server.url, Limits(seconds=100, bytes=1_000))
+    place.note({"a": b"x" * 100, "b": b"x"}, 0)
+    assert all(0 < server.client.ttl(f"codex-relay:note:{key}") <= 101 for key in "ab")
+    place.note({"a": b"x" * 10}, 1)
+    assert server.client.hgetall("codex-relay:notes:size") == {b"": b"11", b"a": b"10", b"b": b"1"}
+    server.client.delete("codex-relay:note:b")
+    assert place.noted("ab", 2) == {"a": b"x" * 10}
+    place.note({"c": b"x" * 5}, 1_000)
+    assert server.client.hgetall("codex-relay:notes:size") == {b"": b"5", b"c": b"5"}
+    assert len(server.client.keys("*")) == 3
+    place.close()
 
 
 def test_redis_holds_nothing_that_does_not_end_by_itself(server: RedisServer) -> None:

@@ -95,6 +95,41 @@ def test_rate_limit_that_talks_of_billing_is_tried_again() -> None:
     assert decide(failed(429, body)) == 0.5
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"message":"The usage limit has been reached","type":"usage_limit_reached",'
+        b'"plan_type":"plus","resets_at":1700009999,"resets_in_seconds":9999}}',
+        b'{"error":{"code":"usage_limit_reached"}}',
+    ],
+)
+def test_spent_window_is_not_tried_again(body: bytes) -> None:
+    assert decide(failed(429, body, x_should_retry="true", retry_after="1")) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"message":"Too many requests at once."}}',
+        b'{"error":{"message":"Too many requests at once.","type":null,"code": null}}',
+        b'{"detail":"Too many requests."}',
+    ],
+)
+def test_burst_that_no_limit_is_named_for_takes_longer(body: bytes) -> None:
+    waits = [decide(failed(429, body), None, attempt) for attempt in range(1, 5)]
+    assert waits == [3.0, 3.0, 3.0, 4.0]
+    assert decide(failed(429, body, retry_after="1")) == 1.0
+    assert decide(failed(503, body)) == 0.5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"slow down", b'{"error":{"message":"x","type":"tokens","code":"rate_limit_exceeded"}}'],
+)
+def test_other_rate_limits_do_not(body: bytes) -> None:
+    assert decide(failed(429, body)) == 0.5
+
+
 def test_packed_body_is_read() -> None:
     flow = failed(429, b'{"error":{"code":"insufficient_quota"}}')
     assert flow.response

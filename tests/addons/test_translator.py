@@ -10,7 +10,7 @@ from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
-from addons import translator, turn
+from addons import translator
 from addons.carried import Carried, stream
 from addons.codex import Codex
 from addons.config import Config
@@ -196,7 +196,7 @@ def begun(url: str) -> tuple[Request, Carried]:
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
-            asked = await turn.begin(flow)
+            asked = await begin.begin(flow)
             made = asked.exchange()
             request = translator.addressed(asked.choice.target, made)
             return request, Carried(made, asked, Rows(flow, request))
@@ -517,7 +517,8 @@ def test_an_upstream_that_dies_in_mid_stream(death: str, stream: bool) -> None:
 async def test_a_reply_that_is_none_ends_as_failed() -> None:
     bodies = [b"", b"<html>Welcome</html>", b"data: {\n\n", b"null", b"\0" * 9]
     pending = iter([body for body in bodies for _ in range(2)])
-    async with relay(lambda call: call.reply(200, next(pending))) as (_, port):
+    handler: Handler = lambda call: call.reply(200, next(pending))  # noqa: E731
+    async with relay(handler, relay_retries="0") as (_, port):
         for _ in bodies:
             assert failed(await answered(port))["code"] == "server_error"
             assert (await answered(port, stream=False)).status == 502
@@ -529,7 +530,7 @@ async def test_an_empty_reply_after_a_heartbeat_ends_as_failed() -> None:
         await asyncio.sleep(0.2)
         call.reply(200)
 
-    async with relay(handler, relay_heartbeat="0.1") as (_, port):
+    async with relay(handler, relay_heartbeat="0.1", relay_retries="0") as (_, port):
         assert failed(await answered(port))["code"] == "server_error"
 
 

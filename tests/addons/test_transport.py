@@ -17,6 +17,8 @@ import pytest
 from mitmproxy import http, version
 from mitmproxy.proxy.layers import http as layers
 
+from addons.carried import opening
+from addons.line import line_of
 from addons.transport import Line, RelayStream, Transport, attach, own, retry_policy
 from tests.addons.proxy import (
     Answer,
@@ -73,6 +75,7 @@ class Relay:
     hold: float = 0.0  # s that the request hook takes
     dial: float = 0.0  # s that connecting takes
     stream: Callable[[bytes], Any] = lambda data: data or []
+    more: dict[str, Any] = field(default_factory=dict)  # of the line
     hooks: list[str] = field(default_factory=list)
     flows: list[http.HTTPFlow] = field(default_factory=list)
 
@@ -87,6 +90,7 @@ class Relay:
             heartbeat=self.heartbeat,
             silence=self.silence,
             retry=self.retry,
+            **self.more,
         )
         attach(flow, line)
         await asyncio.sleep(self.hold)
@@ -581,6 +585,137 @@ async def test_killed_between_attempts() -> None:
         assert len(up.seen) == 1
 
 
+@pytest.mark.parametrize("kind", ["direct", "h2"])
+@pytest.mark.parametrize("begun", [False, True], ids=["before the head", "in mid-stream"])
+@bounded
+async def test_killed_while_upstream_is_mute(kind: str, begun: bool) -> None:
+    left: list[float] = []
+
+    async def handler(call: Call) -> None:
+        if begun:
+            call.stream(b"hello ")
+        left.append(await call.left())
+
+    async with relay(handler, retry=every(0.0)) as (up, addon, port), leaving(port, kind):
+        await asyncio.sleep(0.15)
+        addon.flows[0].kill()
+        await asyncio.sleep(0.3)
+        assert left and left[0] < 1.0
+        assert addon.hooks[-1] == "error Connection killed."
+    assert len(up.seen) == 1
+
+
+@pytest.mark.parametrize("dial", [0.0, 1.0], ids=["connected", "connecting"])
+@bounded
+async def test_killed_client_hears_no_answer(dial: float) -> None:
+    how = {"retry": every(0.0), "heartbeat": 0, "silence": 0.3, "dial": dial}
+    async with relay(mute, **how) as (_, addon, port), Client.connect(port) as client:
+        client.send("/v1/responses")
+        await asyncio.sleep(0.1)
+        addon.flows[0].kill()
+        with pytest.raises(EOFError):
+            await client.head(within=0.6)
+        assert addon.flows[0].response is None
+        assert line_of(addon.flows[0]) is None
+        await asyncio.sleep(dial)
+
+
+@dataclass
+class Renewing:
+    """An account whose token is renewed after a refusal, as its policy of retries decides."""
+
+    takes: float  # s
+    token: str = "old"
+    task: asyncio.Task[None] | None = None
+
+    async def renew(self) -> None:
+        await asyncio.sleep(self.takes)
+        self.token = "new"
+
+    def retry(self, flow: http.HTTPFlow, error: str | None, attempt: int) -> float | None:
+        if self.task or error or not flow.response or flow.response.status_code != 401:
+            return None
+        self.task = asyncio.create_task(self.renew())
+        return 0.0
+
+    def line(self) -> dict[str, Any]:
+        return {
+            "ready": lambda: self.task is None or self.task.done(),
+            "secrets": lambda: {"authorization": f"Bearer {self.token}"},
+        }
+
+
+def knowing(token: str) -> Callable[[Call], None]:
+    def handler(call: Call) -> None:
+        known = call.headers["authorization"] == f"Bearer {token}"
+        (fine if known else failing(401))(call)
+
+    return handler
+
+
+@pytest.mark.parametrize("kind", ["direct", "tunnel", "h2"])
+@bounded
+async def test_next_attempt_waits_for_what_it_needs(kind: str) -> None:
+    it = Renewing(takes=0.25)
+    async with relay(knowing("new"), retry=it.retry, more=it.line()) as (up, addon, port):
+        body = (await raw(port, kind)).body
+    assert body.count(b"<beat>") >= 2 and words(body) == b"hello world"
+    tokens = [call.headers["authorization"] for call in up.seen]
+    assert tokens == ["Bearer old", "Bearer new"]
+    assert addon.hooks == ["head 401", "head 200", "response 200"]
+
+
+@bounded
+async def test_refused_again_it_is_told() -> None:
+    it = Renewing(takes=0.05)
+    how = {"retry": it.retry, "more": it.line(), "heartbeat": 0}
+    async with relay(knowing("another"), **how) as (up, _, port):
+        assert (await raw(port, "direct")).status == 401
+    assert len(up.seen) == 2
+
+
+@bounded
+async def test_what_is_never_ready_is_waited_for_as_long_as_for_upstream() -> None:
+    it = Renewing(takes=30)
+    how = {"retry": it.retry, "more": it.line(), "silence": 0.4, "heartbeat": 0}
+    async with relay(knowing("new"), **how) as (up, _, port):
+        start = time.monotonic()
+        assert (await raw(port, "direct")).status == 401
+        assert 0.4 <= time.monotonic() - start < 1.5
+        assert it.task
+        it.task.cancel()
+    assert len(up.seen) == 2
+
+
+@pytest.mark.parametrize("kind", ["direct", "h2"])
+@bounded
+async def test_client_that_leaves_while_something_is_awaited_is_forgotten(kind: str) -> None:
+    it = Renewing(takes=0.3)
+    start = relay(knowing("new"), retry=it.retry, more=it.line())
+    async with start as (up, addon, port), leaving(port, kind) as leave:
+        await asyncio.sleep(0.15)
+        await leave()
+        await asyncio.sleep(0.05)
+        assert addon.hooks[-1].startswith("error ")
+        await asyncio.sleep(0.25)
+    assert len(up.seen) == 1
+
+
+@bounded
+async def test_killed_while_something_is_awaited() -> None:
+    it = Renewing(takes=30)
+    how = {"retry": it.retry, "more": it.line(), "heartbeat": 0}
+    async with relay(knowing("new"), **how) as (up, addon, port), Client.connect(port) as client:
+        client.send("/v1/responses")
+        await asyncio.sleep(0.15)
+        addon.flows[0].kill()
+        with pytest.raises(EOFError):
+            await client.head(within=1)
+        assert it.task
+        it.task.cancel()
+    assert len(up.seen) == 1
+
+
 @bounded
 async def test_one_read_is_one_call_of_the_stream() -> None:
     calls: list[bytes] = []
@@ -684,9 +819,15 @@ async def test_stale_connection_is_no_excuse_twice() -> None:
         assert len(up.seen) == 3
 
 
-@bounded
-async def test_retry_on_http2_upstream() -> None:
-    """A stream id of the client may be used once on an upstream connection."""
+BUSY = b'data: {"type":"response.created"}\n\ndata: {"error":{"code":503}}\n\n'
+LOST = BUSY + b": and the connection closes\n\n"
+SPEAKS = b'data: {"delta":"hello"}\n\n'
+
+
+@contextlib.asynccontextmanager
+async def upstream2(*answers: tuple[int, bytes]) -> AsyncIterator[tuple[int, list[int]]]:
+    """The port of an HTTP/2 server with these answers, the last one repeats, and the ids of the
+    streams that were asked on."""
     import h2.config
     import h2.connection
     import h2.events
@@ -694,6 +835,7 @@ async def test_retry_on_http2_upstream() -> None:
     asked: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lost = False
         conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         conn.initiate_connection()
         writer.write(conn.data_to_send())
@@ -702,18 +844,49 @@ async def test_retry_on_http2_upstream() -> None:
                 for event in conn.receive_data(data):
                     if isinstance(event, h2.events.StreamEnded):
                         asked.append(event.stream_id)
-                        status = "500" if len(asked) == 1 else "200"
-                        conn.send_headers(event.stream_id, [(":status", status)])
-                        conn.send_data(event.stream_id, b"hello", end_stream=True)
+                        status, body = answers[min(len(asked), len(answers)) - 1]
+                        kind = "text/event-stream" if status == 200 else "text/plain"
+                        head = [(":status", str(status)), ("content-type", kind)]
+                        conn.send_headers(event.stream_id, head)
+                        conn.send_data(event.stream_id, body, end_stream=body != LOST)
+                        lost = body == LOST
                 writer.write(conn.data_to_send())
+                if lost:
+                    break
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
-    addon = Relay(server.sockets[0].getsockname()[1], "https", exchange=Whole(), retry=every(0.1))
-    async with proxy(Transport(), addon, ssl_insecure=True) as (_, port):
-        answer = await raw(port, "h2")
+    yield server.sockets[0].getsockname()[1], asked
     server.close()
+
+
+@bounded
+async def test_retry_on_http2_upstream() -> None:
+    """A stream id of the client may be used once on an upstream connection."""
+    async with upstream2((500, b"hello"), (200, b"hello")) as (above, asked):
+        addon = Relay(above, "https", exchange=Whole(), retry=every(0.1))
+        async with proxy(Transport(), addon, ssl_insecure=True) as (_, port):
+            answer = await raw(port, "h2")
     assert (answer.status, answer.body, asked) == (200, b"hello", [1, 3])
+
+
+@pytest.mark.parametrize("first", [BUSY, LOST], ids=["ended", "lost"])
+@pytest.mark.parametrize(("upto", "status"), [(3, 200), (1, 503)])
+@bounded
+async def test_refusal_in_a_stream_on_http2_upstream(first: bytes, upto: int, status: int) -> None:
+    """Its end comes in the same read."""
+    async with upstream2((200, first), (200, SPEAKS)) as (above, asked):
+        more = {"opening": opening}
+        addon = Relay(above, "https", retry=every(0.1, upto), more=more, heartbeat=0)
+        async with (
+            proxy(Transport(), addon, ssl_insecure=True) as (_, port),
+            Client2.connect(port) as client,
+        ):
+            answer = await client.rest(client.send("/v1/responses"))
+            assert answer.status == status
+            again = await client.rest(client.send("/v1/responses"))
+            assert (again.status, again.body) == (200, SPEAKS)
+    assert len(asked) == (3 if upto > 1 else 2)
 
 
 class Bystander:

@@ -13,6 +13,7 @@ from addons.demo import Demo
 from addons.file import known
 from addons.given import read
 from addons.guard import Guard
+from addons.identity import USER_AGENT
 from addons.line import OWN
 from addons.listing import Listing
 from addons.routes import Routes
@@ -319,7 +320,7 @@ def test_no_header_of_the_client_crosses(tunnel: str) -> None:
             assert (await sent(port, tunnel, **mine)).status == 200
         for call in (*chats, *lists):
             assert call.headers.keys() <= HEADERS
-            assert call.headers["user-agent"] == "codex-relay"
+            assert call.headers["user-agent"] == USER_AGENT
             assert "of-mine" not in f"{call.headers}{call.body!r}{call.line}"
         assert chats[0].headers["accept-encoding"] == "identity"
         assert chats[0].headers["content-type"] == "application/json"

@@ -1,5 +1,6 @@
 """Where logins lie: files with their modes, and a keyring with the limits of Windows."""
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -193,6 +194,21 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(Unavailable, match="No space left on device.*CODEX_RELAY_VAULT"):
         put(Vault(file), "acct_2")
     assert list(Vault(file).read().entries) == ["acct_1"]
+    assert {path.name for path in tmp_path.iterdir()} == {"logins", "logins.lock"}
+
+
+def test_a_file_that_is_mounted_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "logins"
+    put(Vault(file), "acct_1", replace(ENTRY, tokens=replace(TOKENS, id="long" * 900)))
+
+    def busy(old: str, new: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    inode = file.stat().st_ino
+    monkeypatch.setattr(os, "replace", busy)
+    put(Vault(file))
+    assert file.stat().st_ino == inode
+    assert Vault(file).read() == Book("acct_1", {"acct_1": ENTRY})
     assert {path.name for path in tmp_path.iterdir()} == {"logins", "logins.lock"}
 
 

@@ -171,7 +171,7 @@ def test_parameter_has_its_own_name(fields: Json, place: str, value: Any) -> Non
 
 def test_reasoning_goes_back_sealed_or_in_words() -> None:
     item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "theirs"}
-    ours = seal(Envelope("account", "m", {"item": item}))
+    ours = seal(Envelope("chatgpt", "m", {"item": item}))
     detail = {"type": "reasoning.encrypted", "data": ours}
     foreign = {"type": "reasoning.encrypted", "data": "gAAAA"}
     said: Json = {"role": "assistant", "content": "B", "reasoning_content": "Hm."}
@@ -203,7 +203,7 @@ def test_old_calls_are_answered_by_name() -> None:
         USER, call, answer, call, answer, {**answer, "name": None}
     )
     assert one["call_id"] == out["call_id"] != two["call_id"] == again["call_id"]
-    assert lost["call_id"] == ""
+    assert lost["content"].endswith("not in this conversation: ]\nB")
 
 
 def test_parts_beyond_sense_are_reported() -> None:

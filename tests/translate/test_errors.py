@@ -60,6 +60,9 @@ def test_body_that_is_no_json_is_read_as_text(body: bytes, said: str) -> None:
 OVERFLOWS = {
     # onyx-dot-app/onyx#6051
     "openai": "Your input exceeds the context window of this model. Please adjust your input.",
+    # openai/codex, codex-rs/core: what it understands of a failed response
+    "chatgpt": "Your input exceeds the context window of this model. Please adjust your input and "
+    "try again.",
     # BerriAI/litellm#15968
     "azure": "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in "
     "509178 tokens. Please reduce the length of the messages.",
@@ -312,3 +315,56 @@ def test_base_resp_without_an_error_is_none() -> None:
 def test_error_body_is_openais(status: int, kind: str) -> None:
     body = json.loads(error_body(status, "m", code="c", param="p"))
     assert body == {"error": {"message": "m", "type": kind, "param": "p", "code": "c"}}
+
+
+def limit(**facts: Any) -> bytes:
+    error = {"type": "usage_limit_reached", "message": "The usage limit has been reached"}
+    return json.dumps({"error": {**error, "plan_type": "plus", **facts}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words", "wait"),
+    [
+        (9_568, "(resets in 2 h 39 min)", None),
+        (90_061, "(resets in 1 d 1 h 1 min)", None),
+        (120, "(resets in 2 min)", None),
+        (61, "(resets in 1 min)", None),
+        (45, "(resets in 45 s)", "45"),
+        (0, "(resets in 0 s)", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 200])
+def test_a_used_up_account_is_told_with_when_to_come_back(
+    status: int, seconds: int, words: str, wait: str | None
+) -> None:
+    why = failure("ChatGPT", status, limit(resets_at=1_800_000_000, resets_in_seconds=seconds))
+    assert (why.status, why.code, why.retry_after) == (429, "usage_limit_reached", wait)
+    assert why.message.endswith(words)
+    error = json.loads(why.body)["error"]
+    assert (error["type"], error["plan_type"]) == ("usage_limit_reached", "plus")
+    assert (error["resets_at"], error["resets_in_seconds"]) == (1_800_000_000, seconds)
+    assert why.error == {"code": why.code, "message": why.message, **why.facts}
+
+
+def test_a_used_up_account_that_tells_no_time_is_one_all_the_same() -> None:
+    why = failure("ChatGPT", 429, limit(resets_at=None), "5")
+    assert (why.code, why.retry_after) == ("usage_limit_reached", None)
+    assert "resets" not in why.message and "resets_at" not in why.facts
+    said = {"error": {"code": "usage_limit_reached", "message": "Spent."}}
+    assert failure("ChatGPT", 200, json.dumps(said).encode()).code == "usage_limit_reached"
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        ({"message": "Slow down."}, "3"),
+        ({"message": "Slow down.", "type": None, "code": None}, "3"),
+        ({"message": "Slow down.", "type": "tokens"}, None),
+        ({"code": "x"}, None),
+        ("Slow down.", None),
+    ],
+)
+def test_a_429_of_a_message_alone_is_soon_over(error: Any, wait: str | None) -> None:
+    why = failure("X", 429, json.dumps({"error": error}).encode())
+    assert (why.code, why.retry_after) == ("rate_limit_exceeded", wait)
+    assert failure("X", 429, json.dumps({"error": error}).encode(), "7").retry_after == "7"

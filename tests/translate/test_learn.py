@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, Json, carry, provider, sent
+from tests.translate.support import ACCOUNT, PROVIDERS, Json, ask, carry, provider, sent
 from translate import Provider, learn, told
 
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}
@@ -233,3 +233,20 @@ def test_content_is_never_left_out(reply: bytes, to: str) -> None:
 def test_the_field_that_is_named_apart_is_the_one_that_is_meant() -> None:
     better = after(error("temperature and seed: invalid", param="presence_penalty"))
     assert better and better.omits == {"presence_penalty"}
+
+
+@pytest.mark.parametrize("name", ["service_tier", "prompt_cache_key", "include", "reasoning"])
+def test_the_chatgpt_backends_refusals_are_learned(name: str) -> None:
+    """askalf/dario#1009: what it takes changes without notice."""
+    fields = {"service_tier": "priority", "reasoning_effort": "low", "messages": [USER]}
+    reply = json.dumps({"detail": f"Unsupported parameter: {name}"}).encode()
+    after = learn(ACCOUNT, 400, reply, json.loads(ask(fields).body))
+    assert after is not None
+    again = ask(fields, to=after)
+    assert name not in json.loads(again.body) and name in again.dropped
+    for needed in ("store", "stream", "instructions", "input", "model"):
+        reply = json.dumps({"detail": f"Unsupported parameter: {needed}"}).encode()
+        assert learn(ACCOUNT, 400, reply, json.loads(ask(fields).body)) is None
+
+
+USER = {"role": "user", "content": "Hello."}

@@ -13,6 +13,7 @@ ROWS = [
         "sse",
         "responses",
         "provider",
+        "taken",
         "errors",
         "envelope",
         "citations",
@@ -22,14 +23,15 @@ ROWS = [
     {
         *("kinds", "live", "events", "outcome", "content", "reasoning", "restore", "schema"),
         *("tools", "quirks", "catalog", "tables", "learn", "search", "patch", "omit"),
+        "variants",
     },
     {
         *("calls", "speech", "turns", "parameters", "request", "compaction", "chat_to_responses"),
-        *("kept", "ask"),
+        *("kept", "ask", "session", "stops"),
     },
-    {"passing", "repair", "responses_to_responses", "responses_to_chat"},
-    {"chat_to_chat"},
-    {"clients", "exchange"},
+    {"passing", "repair", "responses_to_responses", "responses_to_chat", "continuity"},
+    {"chat_to_chat", "handshake"},
+    {"clients", "upward", "exchange"},
     {"__init__"},
 ]
 IMPURE = {

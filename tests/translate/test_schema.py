@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.translate.support import PROVIDERS, VALUES, Json, carry, chunk, output, replied, sent
-from translate.provider import ALL, Subset
 from translate.restore import resolve, restored
 from translate.schema import BUDGET, closable, normalised
+from translate.taken import ALL, Subset
 
 KIMI, GEMINI = PROVIDERS["kimi"].subset, PROVIDERS["gemini"].subset
 STRICT = PROVIDERS["openai"].strict

@@ -11,7 +11,7 @@ const COLUMNS = [
   { name: "Failed", number: true },
   { name: "First token, median", number: true, span: 2 },
 ];
-const KEYS = { set: "Set", missing: "Missing, or the client's", optional: "None needed" };
+const KEYS = { set: "Set", login: "An account's login", missing: "Missing, or the client's", optional: "None needed" };
 const DIALECTS = { chat: "Chat Completions", responses: "Responses" };
 
 let body = null;

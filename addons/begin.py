@@ -1,0 +1,68 @@
+"""How a turn begins: what is asked, where that may go, and what is known beside it."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from mitmproxy.http import HTTPFlow
+
+from addons import config, continuity, images, roles, routes, selection, store, upstream
+from addons.line import CLIENT
+from addons.routes import Route
+from addons.seating import seated
+from addons.selection import Choice
+from addons.turn import Leg, Turn, profile
+from translate import BadRequest, Dialect, Way, decode, session_of, triggered
+
+type Json = dict[str, Any]
+
+
+async def begin(flow: HTTPFlow) -> Turn:
+    """Raises BadRequest, NoSeat, Unavailable."""
+    try:
+        body = decode(flow.request.get_content() or b"")
+    except ValueError as error:  # of the content encoding, or of the JSON in it
+        raise BadRequest(str(error)) from None
+    route = routes.route_of(flow)
+    before = await store.before(body.get("previous_response_id"))
+    found = await ways(flow, route, body, before or ())
+    way = Way(
+        provider=found[0].target.provider,
+        model=found[0].model,
+        id=f"resp_{uuid.uuid4().hex}",
+        now=int(time.time()),
+        keep=store.keep(),
+        instructions=config.settings().instructions,
+        clock=lambda: int(time.time()),
+    )
+    if route is Route.CHAT:
+        owner = str(flow.metadata.get(CLIENT, ""))
+        way = replace(way, heard=partial(continuity.keep, body, owner))
+        body = await continuity.restore(body, owner)
+    return Turn(route, way, tuple([await leg(choice, body, before) for choice in found]))
+
+
+async def ways(flow: HTTPFlow, route: Route, body: Json, before: Sequence[Json]) -> list[Choice]:
+    """Where it may go, the first one first. Raises BadRequest, NoSeat."""
+    role = "compaction" if route is Route.COMPACT else roles.role_of(flow.request, body)
+    found = await selection.choices(flow, str(body.get("model")), role)
+    if route is Route.COMPACT or triggered(body.get("input")):
+        found = await asyncio.gather(*map(fitted, found))
+    client: Dialect = "chat" if route is Route.CHAT else "responses"
+    return await seated(found, session_of(body, client, before))
+
+
+async def leg(choice: Choice, body: Json, before: Sequence[Json] | None) -> Leg:
+    provider = profile(choice)
+    body, lost = await images.fitted(body, provider)
+    history = before and (await images.fitted({"input": before}, provider))[0]["input"]
+    return Leg(choice, body, lost, history)
+
+
+async def fitted(choice: Choice) -> Choice:
+    provider = await upstream.fitted(choice.target, choice.model)
+    return replace(choice, target=replace(choice.target, provider=provider))

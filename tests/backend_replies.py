@@ -1,0 +1,171 @@
+"""The scripted replies of tests/replies.py as the ChatGPT backend streams them: every item from its
+beginning to its end, and its own event of quotas before all."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.native_replies import USAGE
+from tests.replies import (
+    Call,
+    Custom,
+    Die,
+    Fail,
+    Finish,
+    Hold,
+    Pause,
+    Picture,
+    Raw,
+    Reply,
+    Say,
+    Think,
+)
+
+Json = dict[str, Any]
+PIECE = 7  # characters a delta
+
+
+def seal(account: str, id: str, text: str) -> str:
+    """What only the account that got it may send back, with its item."""
+    mark = hashlib.sha256(f"{account}\0{id}\0{text}".encode()).hexdigest()
+    return f"gAAAAA-{mark[:16]}-{text.encode().hex()}"
+
+
+def sealed_by(account: str, id: str, sealed: str) -> bool:
+    _, _, text = sealed.rpartition("-")
+    try:
+        return sealed == seal(account, id, bytes.fromhex(text).decode())
+    except ValueError:
+        return False
+
+
+def stream(
+    model: str, reply: Reply, account: str, quota: Json
+) -> Iterator[bytes | Pause | Hold | Die]:
+    yield _event(0, "codex.rate_limits", **quota)
+    number, items = 0, []
+    for event in ("response.created", "response.in_progress"):
+        yield _event(number, event, response=_response(model, "in_progress", [], reply))
+        number += 1
+    for part in reply.parts:
+        if isinstance(part, Raw):
+            yield part.data
+        elif isinstance(part, Pause | Hold | Die):
+            yield part
+        elif isinstance(part, Fail):
+            yield _failed(number, part, _response(model, "failed", items, reply))
+        elif item := _item(part, len(items), reply, account):
+            for name, fields in _grown(item, len(items)):
+                yield _event(number, name, **fields)
+                number += 1
+            items.append(item)
+        if isinstance(part, Die | Fail):
+            return
+    yield _event(number, *_last(model, items, reply))
+
+
+def response(model: str, reply: Reply, account: str) -> Json:
+    """The same reply in one body."""
+    made = [_item(part, n, reply, account) for n, part in enumerate(reply.parts)]
+    return _response(model, "completed", [item for item in made if item], reply, usage=_usage())
+
+
+def _last(model: str, items: list[Json], reply: Reply) -> tuple[str, Json]:
+    """The closing event: a `Finish` names the reason why it is incomplete."""
+    reason = next((part.reason for part in reply.parts if isinstance(part, Finish)), None)
+    status = "incomplete" if reason else "completed"
+    more = {"usage": _usage(), "incomplete_details": {"reason": reason} if reason else None}
+    return f"response.{status}", {"response": _response(model, status, items, reply, **more)}
+
+
+def _failed(number: int, part: Fail, response: Json) -> bytes:
+    if part.event == "error":
+        return _event(number, "error", {"error": part.error, "status_code": 429})
+    return _event(number, part.event, {"response": {**response, "error": part.error}})
+
+
+def _item(part: object, n: int, reply: Reply, account: str) -> Json | None:
+    id = f"{reply.number:02d}_{n}"
+    match part:
+        case Think(text):
+            own = f"rs_{id}"
+            said = [{"type": "summary_text", "text": text}]
+            sealed = seal(account, own, text)
+            return {"type": "reasoning", "id": own, "summary": said, "encrypted_content": sealed}
+        case Say(text):
+            part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+            head = {"type": "message", "id": f"msg_{id}", "role": "assistant"}
+            return {**head, "status": "completed", "content": [part]}
+        case Call(name, arguments, given):
+            call = {"call_id": given or f"call_{id}", "name": name, "arguments": arguments}
+            return {"type": "function_call", "id": f"fc_{id}", "status": "completed", **call}
+        case Custom(name, input, given):
+            call = {"call_id": given or f"call_{id}", "name": name, "input": input}
+            return {"type": "custom_tool_call", "id": f"ctc_{id}", "status": "completed", **call}
+        case Picture(data):
+            made = {"result": data, "output_format": "png", "status": "completed"}
+            return {"type": "image_generation_call", "id": f"ig_{id}", **made}
+    return None
+
+
+def _grown(item: Json, n: int) -> Iterator[tuple[str, Json]]:
+    at = {"item_id": item["id"], "output_index": n}
+    begun = {name: value for name, value in item.items() if name != "result"}
+    empty: Json = {"status": "in_progress"} if "status" in item else {}
+    inner: Iterator[tuple[str, Json]] = iter(())
+    match item:
+        case {"type": "reasoning", "summary": [part]}:
+            empty |= {"summary": []}
+            inner = _part("reasoning_summary", "summary_index", part)
+        case {"type": "message", "content": [part]}:
+            empty |= {"content": []}
+            inner = _part("", "content_index", part)
+        case {"arguments": text}:
+            empty |= {"arguments": ""}
+            inner = _text("function_call_arguments", "arguments", text, name=item["name"])
+        case {"input": text}:
+            empty |= {"input": ""}
+            inner = _text("custom_tool_call_input", "input", text)
+        case _:
+            inner = iter([("response.image_generation_call.generating", {})])
+    yield "response.output_item.added", {"output_index": n, "item": begun | empty}
+    for name, fields in inner:
+        yield name, at | fields
+    yield "response.output_item.done", {"output_index": n, "item": item}
+
+
+def _part(name: str, index: str, part: Json) -> Iterator[tuple[str, Json]]:
+    at = {index: 0}
+    whole, text = f"{name or 'content'}_part", f"{name or 'output'}_text"
+    yield f"response.{whole}.added", {**at, "part": {**part, "text": ""}}
+    for event, fields in _text(text, "text", part["text"]):
+        yield event, at | fields
+    yield f"response.{whole}.done", {**at, "part": part}
+
+
+def _text(event: str, field: str, text: str, **done: str) -> Iterator[tuple[str, Json]]:
+    more: Json = {"logprobs": []} if event == "output_text" else {}
+    for start in range(0, len(text), PIECE):
+        yield f"response.{event}.delta", {"delta": text[start : start + PIECE], **more}
+    yield f"response.{event}.done", {field: text, **more, **done}
+
+
+def _event(sequence: int, type: str, fields: Json | None = None, **more: Any) -> bytes:
+    number = {"sequence_number": sequence} if type.startswith("response.") else {}
+    data = json.dumps({"type": type, **number, **(fields or {}), **more}, ensure_ascii=False)
+    return f"event: {type}\ndata: {data}\n\n".encode()
+
+
+def _usage() -> Json:
+    cached = {**USAGE["input_tokens_details"], "cache_write_tokens": 0}
+    total = USAGE["input_tokens"] + USAGE["output_tokens"]
+    return {**USAGE, "input_tokens_details": cached, "total_tokens": total}
+
+
+def _response(model: str, status: str, output: list[Json], reply: Reply, **more: Any) -> Json:
+    id = f"resp_{reply.number:04d}"
+    head = {"id": id, "object": "response", "created_at": 1700000000, "model": model}
+    rest = {"error": None, "incomplete_details": None, "store": False, "usage": None}
+    tools = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True}
+    return {**head, "status": status, "output": output, **rest, **tools, **more}
