@@ -35,7 +35,9 @@ from addons.transport import Transport
 from addons.usage import Usage
 from tests import fake_auth
 from tests.accounts_table import Table
+from tests.addons.gateway import gateway
 from tests.addons.proxy import Answer, Client, bounded, client_tls, proxy
+from tests.replies import say
 
 KEY = "a-client-key"
 BEARER = {"authorization": f"Bearer {KEY}"}
@@ -363,6 +365,25 @@ async def logged_in(auth: fake_auth.FakeAuth, folder: Path) -> None:
         body = f"value={ada['id']}".encode()
         answer = await client.ask("/relay/accounts/logout", body, **sent)
         assert json.loads(answer.body)["accounts"] == []
+
+
+@bounded
+async def test_a_turn_of_an_account_is_told_with_the_apis_price(tmp_path: Path) -> None:
+    more = Dashboard(Pooled()), Usage()
+    async with gateway(tmp_path, fake_auth.person("ada"), more=more) as relay:
+        relay.backend.reply(say("Hello"))
+        assert (await relay.chat(stream=True)).status == 200
+        async with Client.connect(relay.port) as client:
+            while not (told := await data(client))["exchanges"][0]["cost"]:
+                await asyncio.sleep(0.01)
+    [turn], [account] = told["exchanges"], told["accounts"]["accounts"]
+    assert (turn["account"], turn["provider"]) == (account["id"], "chatgpt")
+    assert turn["notional"] and account["email"] == "ada@example.com"
+    [values] = told["totals"]["rows"]
+    row = dict(zip(told["totals"]["columns"], values, strict=True))
+    assert (row["cost"], row["unpriced"], row["notional"]) == (0, 0, turn["cost"])
+    [provider] = told["providers"]
+    assert (provider["name"], provider["key"], provider["last"]) == ("chatgpt", "login", "ok")
 
 
 @bounded

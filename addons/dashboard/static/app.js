@@ -21,7 +21,7 @@ const HEARD = {
   all,
   exchange: exchanges.add,
   totals: totals.add,
-  accounts: accounts.draw,
+  accounts: (told) => { accounts.draw(told); exchanges.named(told); },
   providers: providers.draw,
   alive: () => {},
 };
@@ -32,12 +32,12 @@ function all(told) {
   show(byId("leave"), told.keyed && Number(location.port) !== told.mitmweb?.port);
   for (const section of document.querySelectorAll("#board > section")) show(section);
   accounts.draw(told.accounts);
+  exchanges.named(told.accounts);
   exchanges.reset(told.exchanges, told.mitmweb);
   totals.reset(told.totals);
   providers.draw(told.providers);
   setup.draw(told.setup);
   byId("board").setAttribute("aria-busy", "false");
-  window.dispatchEvent(new Event("filled"));
 }
 
 function changed(state, why = "") {

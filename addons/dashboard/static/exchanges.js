@@ -24,6 +24,7 @@ const COLUMNS = [
 ];
 
 const rows = new Map();
+let names = new Map(); // of accounts, by id
 let body = null;
 let flows = null;
 let finished = 0;
@@ -35,6 +36,10 @@ export function start() {
   byId("exchanges-table").append(made.whole);
   body = made.body;
   setInterval(tick, 1000);
+}
+
+export function named(accounts) {
+  names = new Map((accounts?.accounts ?? []).map((one) => [one.id, one.email]));
 }
 
 export function reset(all, mitmweb) {
@@ -100,7 +105,7 @@ function time(one) {
 function model(one) {
   const asked = one.asked && one.asked !== one.model ? `asked for ${one.asked} · ` : "";
   return [make("span", { class: "name" }, one.model ?? "–"),
-    make("small", {}, `${asked}${one.provider ?? ""}`)];
+    make("small", {}, asked + [one.provider, names.get(one.account)].filter(Boolean).join(" · "))];
 }
 
 const detail = (n, what) => (n ? make("small", {}, `${compact(n)} ${what}`) : null);
