@@ -25,8 +25,12 @@ class Carried:
 
     def facts(self) -> ledger.Facts:
         told = ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
-        wanted = self.turn.choice.variant
-        return told | {"variant": asdict(wanted) if wanted else None}
+        choice, seat = self.turn.choice, self.seat
+        return told | {
+            "url": choice.target.url,
+            "account": seat.account.id if seat else None,
+            "variant": asdict(choice.variant) if choice.variant else None,
+        }
 
     @property
     def seat(self) -> Seat | None:
@@ -53,6 +57,8 @@ class Carried:
 
     def leave(self, reply: http.Response | None) -> None:
         """Another request takes over; this one's leg has ended."""
+        why = f"status {reply.status_code}" if reply else "no answer"
+        ledger.tell(self.rows.client, {**self.facts(), "status": ledger.LEFT, "error": why})
         self.left(reply)
         shelf.put(*self.rows.leave(reply))
 

@@ -32,8 +32,8 @@ DEFAULTS = {
     "web_columns": ["tls", "icon", "path", "comment", "method", "status", "size", "time"],
 }
 
-# mitmdump has a line of ours for these, unless it is to show all of them.
-SHORT = {"dumper_filter": "! ~meta 'relay.(leg|facts)'"}
+# mitmdump has a line of ours for these, or need not tell; unless it is to show all of them.
+SHORT = {"dumper_filter": "! ~meta 'relay.(leg|facts)|relay.route: dashboard'"}
 
 SHOWN = "(hidden)"
 

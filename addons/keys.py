@@ -1,12 +1,14 @@
 """What clients bring as Bearer, and which of it is OpenAI's and must stay with OpenAI."""
 
 import base64
+import hmac
 import json
 import re
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
+from addons import config
 from addons.hidden import sent
 
 OPENAI_KEY = re.compile(r"sk-(proj|svcacct|admin)-|^sess-|T3BlbkFJ")  # the mark of its older keys
@@ -21,6 +23,14 @@ def bearer(flow: HTTPFlow) -> str:
     token = token.strip(" ")
     fits = scheme.lower() == "bearer" and re.fullmatch(r"[^\s,\"']+", token)
     return token if fits else ""
+
+
+def accepted(token: str) -> str | None:
+    """The name of this client key, or None where it is none; the time that this takes does not
+    tell how near it comes."""
+    keys, sent = config.settings().client_key, token.encode("utf-8", "surrogateescape")
+    fits = [hmac.compare_digest(sent, key.secret.get_secret_value().encode()) for key in keys]
+    return next((key.name for key, fit in zip(keys, fits, strict=True) if fit), None)
 
 
 def is_openais(token: str) -> bool:

@@ -3,7 +3,7 @@ comment, its marker, its metadata and, in mitmdump, in one line."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
@@ -23,9 +23,15 @@ MARKS = {
     "failed": ":red_circle:",
     "in_progress": ":hourglass_flowing_sand:",
 }
+GONE = "Client disconnected", "stream reset by client"  # how mitmproxy says it
+LEFT = "left"  # in place of a status, for watchers: another request takes over
 RETRIED = ":arrows_counterclockwise:"  # complete in the end
 
 type Facts = dict[str, Any]
+type Watcher = Callable[[HTTPFlow, Facts], None]
+
+# Hear of each exchange as it begins and as it ends, and of each provider that it left in between.
+watchers: list[Watcher] = []
 
 
 def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Facts:
@@ -36,6 +42,7 @@ def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Fac
     token = rows.token and rows.token - rows.sent
     writing = now - rows.token if rows.token else 0.0
     return {
+        "at": round(rows.sent, 3),
         "asked": made.asked,
         "client": rows.client.metadata.get(KEY, ""),
         "provider": made.provider.name,
@@ -107,6 +114,21 @@ def write(flow: HTTPFlow, told: Facts) -> None:
     """On the flow, for its lists, filters and files."""
     flow.metadata[FACTS] = told
     flow.comment, flow.marked = comment(told), mark(told)
+    tell(flow, told)
+
+
+def left(flow: HTTPFlow) -> bool:
+    """Whether the client went away before the end."""
+    return bool(flow.error) and str(flow.error).startswith(GONE)
+
+
+def tell(flow: HTTPFlow, told: Facts) -> None:
+    """Never raises: the exchange goes on, whatever becomes of those who watch."""
+    for watcher in list(watchers):
+        try:
+            watcher(flow, told)
+        except Exception:
+            logging.exception("codex-relay failed at telling of an exchange")
 
 
 def line(told: Facts) -> str:

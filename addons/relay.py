@@ -17,6 +17,8 @@ from addons.check import Check
 from addons.client_version import ClientVersion
 from addons.codex import Codex
 from addons.config import Config
+from addons.dashboard.accounts import Pooled
+from addons.dashboard.serve import Dashboard
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.ledger import Ledger
@@ -32,11 +34,13 @@ from addons.store import Store
 from addons.stored import Stored
 from addons.translator import Translator
 from addons.transport import Transport
+from addons.usage import Usage
 from addons.views import Views
 
 config._secrets.update(kept)
 addons = [
     *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
     *(Store(), Stored(), Accounts(), Web(), ClientVersion(), Codex(), Listing(), Metrics()),
-    *(Translator(), Ledger(), Redact(), Record(), Demo(), Check(), Views()),
+    *(Translator(), Ledger(), Dashboard(Pooled()), Redact(), Record(), Demo(), Usage()),
+    *(Check(), Views()),
 ]

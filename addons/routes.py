@@ -31,6 +31,7 @@ class Route(StrEnum):
     SELECT = "select"  # the account that serves
     IMPORT = "import"  # of Codex's own login
     INDEX = "index"
+    DASHBOARD = "dashboard"  # its pages
     ISOLATED = "isolated"  # another call of Codex to OpenAI
     MISSING = "missing"  # no such path on our port
     METHOD = "method"  # the path, but not with this method
@@ -49,6 +50,7 @@ CANCEL = {"POST": Route.CANCEL}
 MODELS = {"GET": Route.MODELS}
 MODEL = {"GET": Route.MODEL}
 ACCOUNT = {"GET": Route.ACCOUNT}
+DASHBOARD = {"GET": Route.DASHBOARD, "POST": Route.DASHBOARD}
 
 TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     "api.openai.com": {
@@ -69,6 +71,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
     OURS: {
         "/": {"GET": Route.INDEX},
         "/health": {"GET": Route.HEALTH},
+        "/relay": DASHBOARD,  # and all below it
         "/metrics": {"GET": Route.METRICS},
         "/debug/identity": {"GET": Route.IDENTITY},
         "/auth/accounts": {"GET": Route.ACCOUNTS},
@@ -100,6 +103,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
 OPENAI = frozenset(host for host in TABLE if host)
 # What stands for `{id}`; a model's may have slashes in it.
 ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/v1/models/)[^?]+")
+BELOW = re.compile(r"(?<=^/relay)/.*")
 RELAYED = frozenset({Route.RELAY, Route.COMPACT, Route.CHAT})
 STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
@@ -144,7 +148,8 @@ def methods_of(site: str | None, path: str) -> Mapping[str, Route]:
     """What is done with this path, by method; nothing where it is not ours."""
     plain = path.partition("?")[0]
     plain = plain if plain == "/" else plain.rstrip("/")
-    return TABLE[site].get(plain) or TABLE[site].get(ID.sub("{id}", plain, 1), {})
+    names = plain, ID.sub("{id}", plain, 1), BELOW.sub("", plain, 1)
+    return next((TABLE[site][name] for name in names if name in TABLE[site]), {})
 
 
 def from_codex(headers: Mapping[str, str]) -> bool:

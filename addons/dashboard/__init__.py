@@ -1,0 +1,1 @@
+"""The pages at /relay/: accounts, exchanges, totals, providers, set-up of clients."""

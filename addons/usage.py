@@ -1,0 +1,182 @@
+"""Totals of finished exchanges by day, provider and model, where `relay_store` keeps things; in
+memory where that is off. One thread prices and writes: neither may hold up the proxy."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mitmproxy.http import HTTPFlow
+from platformdirs import user_data_path
+
+from addons import config, ledger
+from addons.ledger import LEFT, Facts
+from addons.prices import Cost, cost
+from addons.settings import Settings
+from addons.usage_places import DAYS, FIELDS, Counts, Key, Memory, Place, Redis, SQLite
+from addons.values import OFF, REDIS
+
+PATIENCE = 10.0  # s
+BACKLOG = 1000  # exchanges that may wait to be counted
+LONGEST = 200  # characters of a name
+
+type Row = tuple[Key, Counts]
+type Watcher = Callable[[str, Cost | None, Row | None], None]
+
+# Hear, in the event loop, what an exchange cost (by its flow's id), and the row that it went into.
+watchers: list[Watcher] = []
+
+
+class Totals:
+    """One place, opened when it is needed, and the thread that may block on it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._thread = ThreadPoolExecutor(1, "relay-usage")
+        self._place: Place | None = None
+        self._backlog = 0
+        self._swept = ""  # the day on which old rows were last removed
+
+    def add(self, id: str, told: Facts, failed: bool) -> None:
+        """Never raises; watchers are told when it is done."""
+        loop = asyncio.get_running_loop()
+        if self._backlog >= BACKLOG:
+            logging.warning(f"relay: an exchange is not counted: {BACKLOG} others wait")
+            return
+        self._backlog += 1
+        done = self._thread.submit(self._count, told, failed)
+        done.add_done_callback(
+            lambda it: it.cancelled() or loop.call_soon_threadsafe(self._told, id, it.result())
+        )
+
+    def _told(self, id: str, found: tuple[Cost | None, Row | None]) -> None:
+        self._backlog -= 1
+        for watcher in list(watchers):
+            watcher(id, *found)
+
+    def _count(self, told: Facts, failed: bool) -> tuple[Cost | None, Row | None]:
+        price, row = None, None
+        try:
+            price = cost(told)
+            key = Key(today(), told["provider"][:LONGEST], clean(told["model"])[:LONGEST])
+            place = self._opened()
+            if key.day != self._swept:
+                place.forget(today(DAYS))
+                self._swept = key.day
+            row = place.add(key, counts(told, price, failed))
+        except Exception as error:
+            logging.warning(f"relay: an exchange is not counted: {error}")
+        return price, row
+
+    def _opened(self) -> Place:
+        self._place = self._place or opened(self._settings)
+        return self._place
+
+    async def rows(self) -> list[Row]:
+        """All that are kept, after what was to be counted before. Raises OSError with words."""
+        waiting = self._thread.submit(lambda: self._opened().rows(today(DAYS)))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(waiting), PATIENCE)
+        except TimeoutError:
+            raise OSError("no answer in time from where the totals are kept") from None
+        except Exception as error:
+            raise OSError(f"the totals cannot be read: {error}") from error
+
+    def _close(self) -> None:
+        if self._place:
+            self._place.close()
+
+    def close(self) -> None:
+        """Count what waits, within bounds."""
+        try:
+            self._thread.submit(self._close).result(PATIENCE)
+        except TimeoutError:
+            logging.warning(f"relay: {self._backlog} exchanges were not counted: no answer in time")
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def counts(told: Facts, price: Cost | None, failed: bool) -> Counts:
+    paid = price.dollars if price and not price.notional else 0.0
+    notional = price.dollars if price and price.notional else 0.0
+    tokens = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+    used = told["input_tokens"] is not None
+    return (
+        *(1.0, float(failed), *(float(told[name] or 0) for name in tokens)),
+        *(paid, notional, float(used and price is None)),
+    )
+
+
+def clean(text: str) -> str:
+    """A name from outside, as any place can keep it."""
+    return "".join(c if c.isprintable() else "?" for c in text).encode("utf-8", "replace").decode()
+
+
+def today(back: int = 0) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - back * 86_400))
+
+
+def opened(settings: Settings) -> Place:
+    if settings.store == OFF:
+        return Memory()
+    if settings.store.startswith(REDIS):
+        return Redis(settings.store)
+    return SQLite(file(settings))
+
+
+def file(settings: Settings) -> Path:
+    """Beside the kept responses."""
+    kept = Path(settings.store).expanduser() if settings.store else None
+    folder = user_data_path("codex-relay", appauthor=False)
+    return kept.with_name(f"{kept.stem}-usage.db") if kept else folder / "usage.db"
+
+
+async def table() -> dict[str, Any]:
+    """All totals as JSON: the names of the columns, a list for each row, and whether they outlive
+    this process. Raises OSError with words."""
+    rows = await _totals.rows() if _totals else []
+    lasting = config.settings().store != OFF
+    head = {"lasting": lasting, "columns": [*Key._fields, *FIELDS]}
+    return {**head, "rows": [flat(row) for row in rows]}
+
+
+def flat(row: Row) -> list[str | float]:
+    key, numbers = row
+    return [*key, *(round(number, 6) for number in numbers)]
+
+
+_totals: Totals | None = None
+
+
+class Usage:
+    """Counts each exchange that ends."""
+
+    chosen: str | None = None
+
+    def configure(self, updated: set[str]) -> None:
+        global _totals
+        settings = config.settings()
+        if settings.store != self.chosen:
+            self.close()
+            self.chosen, _totals = settings.store, Totals(settings)
+
+    def running(self) -> None:
+        ledger.watchers.append(self.heard)
+
+    def heard(self, flow: HTTPFlow, told: Facts) -> None:
+        if _totals and told["status"] not in ("in_progress", LEFT):
+            failed = told["status"] == "failed" and not ledger.left(flow)
+            _totals.add(flow.id, told, failed)
+
+    def done(self) -> None:
+        if self.heard in ledger.watchers:
+            ledger.watchers.remove(self.heard)
+        self.close()
+
+    def close(self) -> None:
+        global _totals
+        if _totals:
+            _totals.close()
+        _totals, self.chosen = None, None
