@@ -108,7 +108,9 @@ def why(entry: Entry, dropped: list[str]) -> str:
         return ": its tools are declared with the others"
     place = f"input[{entry.at}]", f"messages[{entry.at}]"  # as this client's dialect calls it
     said = [what for what in dropped if what.startswith(place)]
-    return f": dropped as {', '.join(said)}" if said else ""
+    if said:
+        return f": dropped as {', '.join(said)}"
+    return "" if entry.words else ": it says nothing"
 
 
 # Replies

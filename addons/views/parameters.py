@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from addons.views.paper import RULE, line, wrapped
-from addons.views.tools import flat
+from addons.views.tools import SEARCH, flat
 from addons.views.tools import offered as beside
 from addons.views.turn import brief
 
 Json = dict[str, Any]
-TALK = frozenset({"input", "messages", "instructions", "tools", "functions"})
+TALK = frozenset({"input", "messages", "instructions", "tools", "functions", SEARCH})
 WIDTH = 60  # characters of a value
 OBJECTS = frozenset({"reasoning", "text", "stream_options", "thinking"})
 # The client's name → the upstream's, where the dialects differ or providers do

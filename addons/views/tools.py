@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+SEARCH = "web_search_options"  # Chat's models that search have no tool for it
+
 
 def flat(tools: Any, within: str = "") -> Iterator[str]:
     """The name of each tool, `namespace.name` where it has one; hosted ones by their type."""
@@ -22,6 +24,8 @@ def offered(request: dict[str, Any]) -> Iterator[str]:
     """The names of the tools that stand beside a conversation, of both times of Chat."""
     for field in ("tools", "functions"):
         yield from flat(request.get(field))
+    if request.get(SEARCH) is not None:
+        yield "web_search"
 
 
 def names(tools: Any) -> str:
