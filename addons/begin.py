@@ -28,7 +28,7 @@ async def begin(flow: HTTPFlow) -> Turn:
     except ValueError as error:  # of the content encoding, or of the JSON in it
         raise BadRequest(str(error)) from None
     route = routes.route_of(flow)
-    before = await store.before(body.get("previous_response_id"))
+    before = None if route is Route.CHAT else await store.before(body.get("previous_response_id"))
     found = await ways(flow, route, body, before or ())
     way = Way(
         provider=found[0].target.provider,
