@@ -7,9 +7,10 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.mitmweb import Mitmweb, Screen, browsing
+from tests.browser.picture_dashboard import photograph
 from tests.codex.driver import ROOT, Codex, Mode
 from tests.fake_provider import FakeProvider, running
 from tests.replies import DEEPSEEK, Hold, Part, Raw, call, pause, say, think
@@ -71,11 +72,16 @@ def usage(read: int, cached: int, wrote: int) -> bytes:
 
 
 def take(screen: Screen, name: str, top: str = "") -> None:
-    """A picture, in few colours, with this line of the view at the top."""
+    """A picture with this line of the view at the top."""
     if top:
         lines = screen.page.locator(".contentview h5, .contentview pre > div")
         lines.filter(has_text=top).first.evaluate("line => line.scrollIntoView()")
-    seen = Image.open(BytesIO(screen.page.screenshot())).convert("RGB")
+    save(screen.page, name)
+
+
+def save(page: Page, name: str) -> None:
+    """In few colours."""
+    seen = Image.open(BytesIO(page.screenshot())).convert("RGB")
     FOLDER.mkdir(parents=True, exist_ok=True)
     seen.quantize(256, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
 
@@ -101,6 +107,7 @@ def main() -> None:
             session(screen, Codex(folder / "codex", Mode.PROXY_CHATGPT, relay), provider)
         finally:
             relay.stop()
+        photograph(browser, lambda page: save(page, "dashboard"))
 
 
 def session(screen: Screen, codex: Codex, provider: FakeProvider) -> None:
