@@ -15,10 +15,12 @@ from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
 STARTED = time.monotonic()
 
 ABOUT = """\
-codex-relay {version}: OpenAI's Responses API on a Chat Completions provider, upstream: {title}.
+codex-relay {version}, upstream: {title}. A page of it all: http://{host}/relay/
 
-By proxy:    HTTPS_PROXY=http://{host} and CODEX_CA_CERTIFICATE=~/.mitmproxy/mitmproxy-ca-cert.pem
-By base URL: base_url = "http://{host}/v1" in a provider's table of ~/.codex/config.toml
+Codex, proxy:  HTTPS_PROXY=http://{host} and CODEX_CA_CERTIFICATE=~/.mitmproxy/mitmproxy-ca-cert.pem
+Codex, URL:    base_url = "http://{host}/v1" in a provider's table of ~/.codex/config.toml
+Other clients: http://{host}/v1 is a base URL of Chat Completions and of the Responses API
+ChatGPT login: http://{host}/auth/login
 
 Here are: {paths}
 """

@@ -52,7 +52,9 @@ async def one(flow: HTTPFlow) -> None:
 async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
     """The models of this port's upstream, and of all others that may be asked by it."""
     settings, home, alone = config.settings(), upstream.source(flow), upstream.at_port(flow)
-    others = [] if alone else [name for name in config.served() if name != home.provider.name]
+    account = upstream.account()
+    served = [*config.served(), *([account.provider.name] if account else [])]
+    others = [] if alone else [name for name in served if name != home.provider.name]
     own = upstream.listed(home) if home.url else nothing()
     found = await asyncio.gather(own, *map(scoped, others))
     return catalog.offered(

@@ -159,8 +159,10 @@ async def listed(to: Target) -> models.Listed:
     query = {"client_version": client_version.current()} if to.provider.list_version else {}
     credentials = await accounts.reader() if to.provider.accounts else secrets(to)
     found = await models.listed(to.url, to.provider.headers | credentials, query)
-    known = [catalog.Entry(name, owner=to.provider.title) for name in to.provider.known_models]
-    return found or known or found
+    if not to.provider.accounts:
+        return found
+    shown = [entry for entry in found or () if entry.chat]  # some are hidden
+    return shown or [catalog.Entry(name) for name in to.provider.known_models]
 
 
 async def fitted(to: Target, name: str) -> Provider:

@@ -96,7 +96,7 @@ QUOTA = re.compile(
     re.I,
 )
 REFUSED = {
-    401: "check the API key",
+    401: "check the key or the login",
     403: "check that the key may use this model",
     404: "check the upstream URL and the model's name",
     405: "check the upstream URL",

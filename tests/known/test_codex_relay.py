@@ -175,7 +175,9 @@ async def test_codex_relay_13_errors() -> None:
         answer = await answered(port)
     assert answer.status == 400
     assert error_of(answer)["code"] == "invalid_prompt"
-    assert error_of(answer)["message"].endswith("answered 401: no [nope] (check the API key)")
+    assert error_of(answer)["message"].endswith(
+        "answered 401: no [nope] (check the key or the login)"
+    )
     async with relay(refuses(429, no, retry_after="7"), relay_retries="0") as (_, port):
         answer = await answered(port)
     assert (answer.status, answer.headers["retry-after"]) == (429, "7")
