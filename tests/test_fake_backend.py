@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,6 +23,7 @@ from tests.fake_backend import (
     window,
 )
 from tests.replies import CUT, Finish, Part, call, custom, picture, say, think
+from translate import Way, exchange, providers
 
 ASKED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "ls", "arguments": "{}"}
@@ -217,6 +219,33 @@ def test_the_sdk_reads_its_stream_and_it_takes_back_what_it_said(backend: FakeBa
     theirs = {"authorization": "Bearer other", "chatgpt_account_id": "account-0002"}
     assert "could not be verified" in ask(backend, GOOD | said(made[0]), **theirs).text
     backend.refusals.clear()
+
+
+def test_a_loop_of_ours_is_taken_word_for_word(backend: FakeBackend) -> None:
+    """What the translation sends, thinking and custom calls given back included."""
+    table = (Path(__file__).parents[1] / "translate/providers.toml").read_text()
+    way = Way(provider=providers(table)["chatgpt"], model="gpt-5.5", id="resp_1", now=1)
+    asked: list[Any] = [{"role": "user", "content": "List the files."}]
+    tools = [{"type": "function", "function": {"name": "ls", "parameters": {"type": "object"}}}]
+    body = {"model": "codex", "messages": asked, "tools": [*tools, EXEC], "temperature": 0.5}
+    backend.reply(think("Hm."), call("ls", a=1), custom("exec", "text(1)\n"))
+    backend.reply(say("Done."))
+    for number in range(2):
+        made = exchange(body, client="chat", way=way)
+        reply = ask(backend, json.loads(made.body), **made.headers)
+        message = json.loads(made.whole(reply.content).body)["choices"][0]["message"]
+        asked.append(message)
+        calls = message.get("tool_calls", [])
+        assert len(calls) == (2, 0)[number]
+        asked += [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
+        assert made.limits and made.limits["rate_limits"]["allowed"]
+    assert asked[-1]["content"] == "Done."
+    first, second = backend.turns
+    assert first.headers["session_id"] == second.headers["session_id"]
+    assert [item["type"] for item in second.items][:2] == ["message", "reasoning"]
+
+
+EXEC = {"type": "custom", "custom": {"name": "exec"}}
 
 
 def test_scripted_failures(backend: FakeBackend) -> None:

@@ -21,7 +21,7 @@ class Entry:
     owner: str = ""
     context: int | None = None  # tokens that may be sent
     images: bool | None = None  # taken as input
-    chat: bool = True  # False: it makes embeddings, speech, pictures …
+    chat: bool = True  # False: it makes embeddings, speech, pictures …, or is not to be shown
 
 
 # Where the forms have it; the first that is there and of the right type counts.
@@ -112,7 +112,7 @@ def chats(model: Json, name: str) -> bool:
         return False
     if first(model, CHAT, bool) is False or OTHER_TYPES.search(first(model, TYPES, str) or ""):
         return False
-    return not OTHER_NAMES.search(name)
+    return first(model, ("visibility",), str) != "hide" and not OTHER_NAMES.search(name)
 
 
 def first[T](model: Any, paths: Iterable[str], kind: type[T]) -> T | None:

@@ -3,6 +3,7 @@ import json
 import pytest
 from openai.types import Model
 
+from tests import fake_backend
 from tests.translate.support import PLAIN, provider
 from translate import catalog
 from translate.catalog import Entry
@@ -274,3 +275,12 @@ def test_the_template_is_the_classic_entry_of_codexs_catalog() -> None:
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"models": 5}', b'{"models": [5, {}]}'])
 def test_a_catalog_without_a_classic_entry_gives_no_template(body: bytes) -> None:
     assert catalog.template(body) is None
+
+
+def test_the_chatgpt_backends_list_is_read_without_what_it_hides() -> None:
+    listed = [fake_backend.model("gpt-5.5"), fake_backend.model("secret") | fake_backend.HIDDEN]
+    found = catalog.entries(json.dumps({"models": listed}).encode())
+    assert [(one.id, one.context, one.chat) for one in found] == [
+        ("gpt-5.5", 272_000, True),
+        ("secret", 272_000, False),
+    ]

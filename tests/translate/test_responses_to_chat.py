@@ -424,3 +424,9 @@ def test_text_of_any_kind_is_told_word_for_word() -> None:
         )
 
     law()
+
+
+def test_a_last_line_is_no_ending_of_a_reply() -> None:
+    crossing = ask()
+    [last] = lawful_chunks(crossing.feed(b"data: [DONE]\n\n"))
+    assert "stopped in mid-reply" in last["error"]["message"]
