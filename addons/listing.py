@@ -53,7 +53,7 @@ async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
     """The models of this port's upstream, and of all others that may be asked by it."""
     settings, home, alone = config.settings(), upstream.source(flow), upstream.at_port(flow)
     account = upstream.account()
-    served = [*config.served(), *([account.provider.name] if account else [])]
+    served = dict.fromkeys([*config.served(), *([account.provider.name] if account else [])])
     others = [] if alone else [name for name in served if name != home.provider.name]
     own = upstream.listed(home) if home.url else nothing()
     found = await asyncio.gather(own, *map(scoped, others))
