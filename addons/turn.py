@@ -20,6 +20,9 @@ LOUD = re.compile(r"tools\[[^\]]*\]$|input(?= \()")  # of what is dropped: whole
 
 type Json = dict[str, Any]
 
+# What differs from one request to the next: the model's own window, the account that serves.
+PASSING = {"context_window": 0, "host": "", "models": {}}
+
 # How a request is carried over: by its route, which tells the client's dialect.
 EXCHANGES: dict[Route, Callable[..., Exchange]] = {
     Route.RELAY: partial(exchange, client="responses"),
@@ -92,12 +95,12 @@ def profile(choice: Choice) -> Provider:
     before, after = _learned.get((choice.target.url, choice.model), (None, provider))
     if before != plain(provider):
         return provider
-    return after.model_copy(update={"context_window": provider.context_window})
+    return after.model_copy(update={name: getattr(provider, name) for name in PASSING})
 
 
 def plain(provider: Provider) -> Provider:
     """Without what differs from one request to the next."""
-    return provider.model_copy(update={"context_window": 0})
+    return provider.model_copy(update=PASSING)
 
 
 def lesson_of(made: Exchange, reply: Response, choice: Choice) -> str:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from addons.accounts import addon
 from tests.addons.gateway import HI, gateway
 from tests.addons.proxy import Answer, bounded
 from tests.fake_auth import person
 from tests.fake_backend import burst, overloaded, usage_limit
-from tests.replies import call, say, think
+from tests.replies import Error, call, say, think
 from tests.translate.support import Json, chunks_of
 
 ADA, BOB = person("ada"), person("bob")
@@ -197,3 +198,18 @@ async def test_identity_tells_who_we_are_and_no_secret(tmp_path: Path) -> None:
     assert asked["headers"]["originator"] == "codex-relay"
     assert asked["headers"]["authorization"] == "Bearer (hidden)"
     assert token not in answer.body.decode() and ADA.workspace not in answer.body.decode()
+
+
+@bounded
+async def test_a_lesson_is_for_all_accounts(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ADA, BOB) as relay:
+        refused = Error(400, b'{"detail": "Unsupported parameter: service_tier"}')
+        relay.backend.reply(refused)
+        relay.backend.reply(say("Hello"))
+        await relay.chat(service_tier="priority")
+        await relay.post("/auth/select", {"id": addon.known()[1].id})
+        relay.backend.reply(say("Hello"))
+        await relay.chat(service_tier="priority")
+        turns = relay.backend.turns
+    assert ["service_tier" in turn.body for turn in turns] == [True, False, False]
+    assert turns[2].headers["chatgpt-account-id"] == BOB.workspace
