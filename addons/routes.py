@@ -61,6 +61,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/v1/responses/{id}/cancel": CANCEL,
         "/v1/chat/completions": CHAT,
         "/v1/models": MODELS,
+        "/v1/models/{id}": MODEL,
     },
     "chatgpt.com": {
         "/backend-api/codex/responses": RESPONSES,
@@ -109,6 +110,7 @@ STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
 # On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.
 ANYBODY = STORED | {Route.RELAY, Route.COMPACT, Route.UPGRADE}
+OPTED = frozenset({Route.CHAT, Route.MODELS, Route.MODEL})  # these, where the user wants that
 
 
 def decide(
@@ -122,7 +124,7 @@ def decide(
     chat: bool = False,
 ) -> Route:
     """The route of a request; `own`: it was addressed to our own port; `chat`: Chat requests to
-    OpenAI are taken over, too."""
+    OpenAI are taken over, and what belongs to them."""
     site = OURS if own else host.lower().rstrip(".")
     if site not in TABLE:
         return Route.PASS
@@ -132,9 +134,8 @@ def decide(
     route = methods.get({"HEAD": "GET"}.get(method, method))
     if own:
         return route or (Route.METHOD if methods else Route.MISSING)
-    if route is Route.CHAT:
-        return route if chat else Route.PASS
-    if route in ANYBODY or (route and from_codex(headers)):
+    taken = ANYBODY | OPTED if chat else ANYBODY
+    if route in taken or (route and from_codex(headers)):
         return route
     return elsewhere(headers, isolate)
 

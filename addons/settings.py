@@ -83,7 +83,8 @@ class Settings(Accounts):
     )
     openai_chat: bool = Field(
         False,
-        description="Take over Chat requests that come by proxy for api.openai.com, too.",
+        description="Take over the Chat requests and model lists of programs that come by proxy "
+        "for api.openai.com.",
         examples=["on"],
     )
     client_key: Keys = Field(

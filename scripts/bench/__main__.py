@@ -1,5 +1,7 @@
 """What the relay adds: the same replies straight from a loopback upstream, through a mitmdump that
-only passes them on, and through the relay. Compare the columns of one run, not of two."""
+only passes them on, and through the relay: for a Responses client, a Chat client (chat), and
+for a Chat client on an upstream that speaks Responses, as accounts do (gateway). Compare the columns
+of one run, not of two."""
 
 import asyncio
 import contextlib
@@ -11,42 +13,72 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 TURNS, CHUNKS, ROUNDS = 200, 5000, 5
 PASSING = "def responseheaders(flow): flow.response.stream = True\n"
 
 
+def framed(event: str) -> bytes:
+    data = f"{event}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
 def chunk(**delta: str) -> bytes:
     body = {"id": "c", "object": "chat.completion.chunk", "model": "m", "created": 1}
     choice = {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}
-    data = json.dumps(body | {"choices": [choice]})
-    event = f"data: {data}\n\n".encode()
-    return b"%x\r\n%s\r\n" % (len(event), event)
+    return framed("data: " + json.dumps(body | {"choices": [choice]}))
+
+
+def event(kind: str, **fields: object) -> bytes:
+    data = json.dumps({"type": kind, "sequence_number": 1, **fields})
+    return framed(f"event: {kind}\ndata: {data}")
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-END = chunk() + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+DONE = framed("data: [DONE]") + b"0\r\n\r\n"
+ITEM = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+AT = {"item_id": "msg_1", "output_index": 0}
+
+
+class Form(NamedTuple):
+    """A reply in a dialect: how it begins, a word of it, how it ends."""
+
+    first: bytes
+    word: bytes
+    end: bytes
+
+
+CHAT = Form(chunk(content="word"), chunk(content=" word"), chunk() + DONE)
+WORD = event("response.output_text.delta", **AT, content_index=0, delta=" word")
+RESPONSES = Form(
+    event("response.output_item.added", output_index=0, item=ITEM) + WORD,
+    WORD,
+    event("response.completed", response={"status": "completed"}) + b"0\r\n\r\n",
+)
 
 
 async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Streams as many chunks as the model's name says."""
+    """Streams as many words as the model's name says."""
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while True:
-            body = await request(reader)
+            path, body = await request(reader)
+            form = RESPONSES if path.endswith(b"/responses") else CHAT
             count = int(json.loads(body)["model"])
-            writer.write(HEAD + chunk(content="word"))
+            writer.write(HEAD + form.first)
             for start in range(1, count, 50):
-                writer.write(chunk(content=" word") * min(50, count - start))
+                writer.write(form.word * min(50, count - start))
                 await writer.drain()
-            writer.write(END)
+            writer.write(form.end)
             await writer.drain()
 
 
-async def request(reader: asyncio.StreamReader) -> bytes:
+async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Its path and body."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-    return await reader.readexactly(length)
+    return head.split()[1], await reader.readexactly(length)
 
 
 @dataclass
@@ -60,7 +92,10 @@ class Client:
 
     async def turn(self, chunks: int, text: str) -> tuple[float, float]:
         """Seconds to the first and to the last byte of the reply's body."""
-        body = json.dumps({"model": str(chunks), "stream": True, "store": False, "input": text})
+        said = {"input": text, "store": False}
+        if self.target.endswith("/chat/completions"):
+            said = {"messages": [{"role": "user", "content": text}]}
+        body = json.dumps({"model": str(chunks), "stream": True, **said})
         start = time.perf_counter()
         head = f"POST {self.target} HTTP/1.1\r\nhost: {self.host}\r\n"
         self.writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
@@ -123,14 +158,18 @@ async def main() -> None:
         (passing := Path(folder, "passing.py")).write_text(PASSING)
         chat = f"http://127.0.0.1:{there}/v1"
         settings = "--set", f"relay_upstream={chat}"
+        native = *settings, "--set", "relay_provider=responses"
         async with (
             mitmdump(passing) as bare,
             mitmdump(ROOT / "addons" / "relay.py", *settings) as relay,
+            mitmdump(ROOT / "addons" / "relay.py", *native) as gateway,
         ):
             ways = {
                 "direct": (there, "/v1/chat/completions"),
                 "mitmdump": (bare, f"{chat}/chat/completions"),
                 "relay": (relay, "/v1/responses"),
+                "chat": (relay, "/v1/chat/completions"),
+                "gateway": (gateway, "/v1/chat/completions"),
             }
             clients = {}
             for name, (port, target) in ways.items():
@@ -144,11 +183,16 @@ async def main() -> None:
 
 
 def report(rounds: list[dict[str, dict[str, float]]]) -> None:
-    print(f"{'':18}" + "".join(f"{name:>12}" for name in rounds[0]) + f"{'relay/mitm':>12}")
+    """Each figure, and under it what it is of mitmdump's in the same round."""
+    print(f"{'':18}" + "".join(f"{name:>12}" for name in rounds[0]))
     for figure in rounds[0]["direct"]:
-        row = {name: statistics.median(r[name][figure] for r in rounds) for name in rounds[0]}
-        ratio = statistics.median(r["relay"][figure] / r["mitmdump"][figure] for r in rounds)
-        print(f"{figure:18}" + "".join(f"{v:12.2f}" for v in row.values()) + f"{ratio:12.2f}")
+        middle = {name: statistics.median(r[name][figure] for r in rounds) for name in rounds[0]}
+        print(f"{figure:18}" + "".join(f"{value:12.2f}" for value in middle.values()))
+        ratios = (
+            statistics.median(r[name][figure] / r["mitmdump"][figure] for r in rounds)
+            for name in rounds[0]
+        )
+        print(f"{'  ratio':18}" + "".join(f"{ratio:12.2f}" for ratio in ratios))
 
 
 asyncio.run(main())

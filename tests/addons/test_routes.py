@@ -15,6 +15,7 @@ def to(
     *,
     own: bool = False,
     isolate: bool = True,
+    chat: bool = False,
 ) -> Route:
     method, path = call.split(" ", 1)
     return decide(
@@ -24,6 +25,7 @@ def to(
         path=path,
         headers=Headers([(k.encode(), v.encode()) for k, v in headers.items()]),
         isolate=isolate,
+        chat=chat,
     )
 
 
@@ -88,6 +90,20 @@ def test_responses_of_every_program_are_relayed(
     assert to(host, f"POST {path}", headers) is Route.RELAY
     assert to(host, f"POST {path}/compact", headers) is Route.COMPACT
     assert to(host, f"GET {path}", {**headers, **SOCKET}) is Route.UPGRADE
+
+
+@pytest.mark.parametrize(
+    ("call", "route"),
+    [
+        ("POST /v1/chat/completions", Route.CHAT),
+        ("GET /v1/models", Route.MODELS),
+        ("GET /v1/models/gpt-5.5", Route.MODEL),
+        ("POST /v1/embeddings", Route.PASS),
+    ],
+)
+def test_chat_of_other_programs_is_taken_over_where_that_is_wanted(call: str, route: Route) -> None:
+    assert to("api.openai.com", call) is Route.PASS
+    assert to("api.openai.com", call, chat=True) is route
 
 
 @pytest.mark.parametrize("headers", [CODEX, OTHER])
