@@ -1,5 +1,6 @@
 """How our own small requests are made: by whom, with whom they trust, and within what time."""
 
+import logging
 import ssl
 from functools import cache
 from typing import Any
@@ -10,6 +11,8 @@ from mitmproxy import ctx
 from addons.identity import USER_AGENT
 
 PATIENCE = 20.0  # s for a whole request
+
+logging.getLogger("httpcore2").setLevel(logging.INFO)  # below, it tells the cookies of replies
 
 
 def session(patience: float = PATIENCE) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 Claims: https://api.openai.com/auth and …/profile in the access and id tokens of OpenAI's login.
 """
 
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from addons.accounts.quota import number
 from addons.keys import CLAIMS, jwt_claims
+
+LONGEST = 320  # characters of an e-mail address, and of anything else that is told of an account
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,13 @@ class Tokens:
     @property
     def expires(self) -> float:
         """Unix seconds at which the access token ends by its own words; 0 where it tells none."""
-        exp = jwt_claims(self.access).get("exp")
-        return float(exp) if isinstance(exp, int | float) else 0.0
+        return number(jwt_claims(self.access).get("exp")) or 0.0
 
     @property
     def workspace(self) -> str:
         """What the service calls the account id; one workspace may hold several users."""
-        return self._claim("auth", "chatgpt_account_id")
+        told = self._claim("auth", "chatgpt_account_id")
+        return told if sendable(told) else ""
 
     @property
     def user(self) -> str:
@@ -41,7 +45,7 @@ class Tokens:
 
     @property
     def email(self) -> str:
-        return self._claim("profile", "email") or str(jwt_claims(self.id).get("email") or "")
+        return self._claim("profile", "email") or plain(jwt_claims(self.id).get("email"))
 
     @property
     def name(self) -> str:
@@ -51,6 +55,16 @@ class Tokens:
     def _claim(self, group: str, name: str) -> str:
         for token in (self.access, self.id):
             told: Any = jwt_claims(token).get(CLAIMS + group)
-            if isinstance(told, dict) and isinstance(told.get(name), str):
-                return str(told[name])
+            if isinstance(told, dict) and (text := plain(told.get(name))):
+                return text
         return ""
+
+
+def plain(told: Any) -> str:
+    """A text that can be shown, logged and kept as it is; "" for all else."""
+    return told if isinstance(told, str) and told.isprintable() and len(told) <= LONGEST else ""
+
+
+def sendable(*texts: str) -> bool:
+    """Whether they fit into a header, of which they cannot make two."""
+    return all(re.fullmatch(r"[!-~]*", text) for text in texts)

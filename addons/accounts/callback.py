@@ -14,6 +14,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 from addons.accounts import oauth, page
 
 LOCALHOST = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+LARGEST = 4096  # bytes of a request's body, where none is wanted
 PARTING = 3.0  # s in which a browser takes its page
 UNREADABLE = "This address is not the one that the login service gave to your browser."
 ASTRAY = "This page belongs to another login, or to none. One that still runs goes on."
@@ -43,7 +44,10 @@ class Listener:
         routes: list[Any] = [(r"/auth/callback", Callback, {"listener": self}), (r".*", Other)]
         # No access log: addresses have codes in them.
         self.server = HTTPServer(
-            Application(routes, log_function=lambda handler: None), idle_connection_timeout=PARTING
+            Application(routes, log_function=lambda handler: None),
+            idle_connection_timeout=PARTING,
+            body_timeout=PARTING,
+            max_body_size=LARGEST,
         )
         self.server.add_sockets(bound(oauth.PORT))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from addons.accounts import disk
-from addons.accounts.account import Tokens
+from addons.accounts.account import Tokens, sendable
 from addons.accounts.disk import Unavailable
 from addons.accounts.oauth import Dead
 
@@ -64,7 +64,10 @@ class CodexFile:
 def import_(path: Path) -> tuple[Tokens, str]:
     """A copy of Codex's login for the vault, and what the user must know of it. Raises
     Unavailable."""
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise Unavailable(f"{path}: there is no such user") from None
     return tokens_of(path, document(path)), (
         f"The login of {path} was copied. Codex and the relay now share one refresh token, which is"
         " good for one use: who renews first stays logged in, and the other has to log in again."
@@ -75,7 +78,7 @@ def import_(path: Path) -> tuple[Tokens, str]:
 def document(path: Path) -> dict[str, Any]:
     """The whole file. Raises Unavailable."""
     for _ in range(TRIES):
-        data = disk.read(path)
+        data = disk.read(path, has_login)
         if data is None:
             raise Unavailable(
                 f"{path} is not there: `codex login` writes it, unless Codex is told to keep logins"
@@ -92,12 +95,17 @@ def document(path: Path) -> dict[str, Any]:
     raise Unavailable(f"{path} is no auth.json of Codex's: log in with `codex login`")
 
 
+def has_login(data: bytes) -> bool:
+    """Whether it may be what its name says; other files are not ours to change."""
+    return b'"access_token"' in data
+
+
 def tokens_of(path: Path, told: dict[str, Any]) -> Tokens:
     kept = told.get("tokens")
     kept = kept if isinstance(kept, dict) else {}
     texts = [kept.get(name) or "" for name in ("access_token", "refresh_token", "id_token")]
     match texts:
-        case [str(access), str(refresh), str(id)] if access:
+        case [str(access), str(refresh), str(id)] if access and sendable(access, refresh, id):
             return Tokens(access, refresh, id, moment(told.get("last_refresh")))
     raise Unavailable(f"{path} has no ChatGPT login in it: log in with `codex login`")
 

@@ -87,7 +87,7 @@ async def sent(name: str, **asked: str) -> httpx2.Response:
 def read(reply: httpx2.Response) -> dict[str, object]:
     try:
         told = reply.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise unheard(error) from None
     return told if isinstance(told, dict) else {}
 

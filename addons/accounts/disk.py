@@ -6,13 +6,15 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkstemp
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 PATIENCE = 15.0  # s that another process may hold a lock around a read and a write
+LARGEST = 64_000_000  # bytes of a file, which is more logins than anybody has
 POSIX = os.name == "posix"  # elsewhere modes say nothing; the user's folders have their own rules
 
 
@@ -62,17 +64,35 @@ def settle(folder: Path) -> None:
             os.close(handle)
 
 
-def read(path: Path) -> bytes | None:
+def read(path: Path, secret: Callable[[bytes], bool] = bool) -> bytes | None:
     """None where there is no such file. One that others could read is theirs no more: its mode is
-    put right, with a warning. Raises Unavailable."""
+    put right, with a warning, if what is in it is `secret`. Raises Unavailable."""
     try:
-        with path.open("rb") as file:
-            make_private(path, file.fileno())
-            return file.read()
+        with open(path, "rb", opener=opened) as file:
+            data = content(path, file)
+            if secret(data):
+                make_private(path, file.fileno())
+            return data
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name that none can be
+        raise Unavailable(f"{path} cannot be read: {error}") from None
+
+
+def opened(path: str, flags: int) -> int:
+    """At once: a pipe would be waited for until somebody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def content(path: Path, file: BinaryIO) -> bytes:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise Unavailable(f"{path} cannot be read: it is no file")
+    data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise Unavailable(f"{path} cannot be read: it is larger than {LARGEST:,} bytes")
+    return data
 
 
 def make_private(path: Path, handle: int) -> None:

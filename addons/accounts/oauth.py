@@ -16,7 +16,7 @@ from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untype
 from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
 from addons import config
-from addons.accounts.account import Tokens
+from addons.accounts.account import Tokens, sendable
 from addons.fetch import PATIENCE, session
 from addons.identity import ORIGINATOR
 
@@ -40,6 +40,7 @@ OVER = frozenset(
     }
 )
 REFUSED = frozenset({400, 401, 403})
+UNREADABLE = httpx2.HTTPError, AuthlibBaseError, OSError, ValueError, TypeError, RecursionError
 
 
 class Dead(Exception):
@@ -93,11 +94,11 @@ async def asked(question: Callable[[Any], Any]) -> Tokens:
     try:
         async with asyncio.timeout(PATIENCE), service:
             told = await question(service)
-    except (httpx2.HTTPError, AuthlibBaseError, OSError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise unheard(error) from None
     found = [told.get(name) or "" for name in ("access_token", "refresh_token", "id_token")]
     match found:
-        case [str(access), str(refresh), str(id)] if access:
+        case [str(access), str(refresh), str(id)] if access and sendable(access, refresh, id):
             return Tokens(access, refresh, id, time.time())
     raise Unreachable("the login service: an answer without tokens")
 
@@ -125,7 +126,7 @@ def code_of(reply: httpx2.Response) -> str:
     """The error's code in OAuth's form or in OpenAI's; "" where there is none, or no plain one."""
     try:
         told = reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     error = told.get("error") if isinstance(told, dict) else None
     code = error.get("code") or error.get("type") if isinstance(error, dict) else error

@@ -1,5 +1,6 @@
 """The usage page: asked for rarely, and only for accounts that somebody uses or looks at."""
 
+import asyncio
 from hashlib import sha256
 
 import httpx2
@@ -32,15 +33,15 @@ async def ask(pool: Pool, base: str, now: float) -> None:
             continue
         try:
             page = await fetched(base, seat.secrets())
-        except (httpx2.HTTPError, OSError, ValueError):
+        except (httpx2.HTTPError, OSError, ValueError, RecursionError):
             continue  # the next replies tell it as well
         member.hear(quota.of_usage(page, now))
 
 
 async def fetched(base: str, secrets: dict[str, str]) -> dict[str, object]:
-    """The page as JSON. Raises httpx2.HTTPError, OSError, ValueError."""
+    """The page as JSON. Raises httpx2.HTTPError, OSError, ValueError, RecursionError."""
     headers = {**secrets, "accept": "application/json", "originator": ORIGINATOR}
-    async with httpx2.AsyncClient(**session(PATIENCE)) as client:
+    async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(**session(PATIENCE)) as client:
         for page in PAGES:
             reply = await client.get(f"{base}/{page}", headers=headers)
             if reply.status_code != 404:

@@ -13,9 +13,10 @@ from typing import Any
 from platformdirs import user_data_path
 
 from addons.accounts import disk, ring
-from addons.accounts.account import Tokens
+from addons.accounts.account import Tokens, sendable
 from addons.accounts.disk import Unavailable
 from addons.accounts.oauth import Dead
+from addons.accounts.quota import number
 from addons.accounts.ring import Damaged, Ring
 
 VERSION = 1
@@ -66,9 +67,9 @@ class Book:
 def entry_of(told: dict[str, Any]) -> Entry:
     kept = told["tokens"]
     texts = [kept["access"], kept["refresh"], kept["id"], told["dead"] or "", *told["cookies"]]
-    if not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) for text in texts) or not sendable(*texts[:3]):
         raise ValueError
-    tokens = Tokens(kept["access"], kept["refresh"], kept["id"], float(kept["at"]))
+    tokens = Tokens(kept["access"], kept["refresh"], kept["id"], number(kept["at"]) or 0.0)
     return Entry(tokens, told["dead"], tuple(told["cookies"]))
 
 

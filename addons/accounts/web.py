@@ -5,26 +5,24 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
 
-from addons import routes, upstream
+from addons import config, routes, upstream
 from addons.accounts import addon, codexfile
 from addons.accounts.callback import Taken
 from addons.accounts.disk import Unavailable
 from addons.accounts.oauth import Dead, Unreachable
 from addons.answer import answer, answer_json, refuse
 from addons.guard import remote
-from addons.hidden import MASK
+from addons.hidden import MASK, hidden_of
 from addons.identity import VERSION
 from addons.routes import Route
 from translate import BadRequest, decode
 
-SITES = (
-    "",
-    "none",
-    "same-origin",
-)  # https://www.w3.org/TR/fetch-metadata: who sends a browser here
+# https://www.w3.org/TR/fetch-metadata: who sends a browser here
+SITES = ("", "none", "same-origin")
 
 
 class Web:
@@ -32,8 +30,12 @@ class Web:
         reply = ANSWERS.get(routes.route_of(flow))
         if flow.response or reply is None or not flow.live:
             return
+        if foreign(flow):
+            refuse(flow, 403, "Pages of other sites may not ask for this.", "foreign_origin")
+            return
         try:
             await reply(flow)
+            cover(flow)
         except BadRequest as error:
             refuse(flow, 400, error.message, error.code, error.param)
         except LookupError as error:
@@ -44,6 +46,28 @@ class Web:
             refuse(flow, 502, f"The login service refused: {error}", "login_failed")
         except Unavailable as error:
             refuse(flow, 503, str(error), "vault_unavailable")
+        except Exception:  # without an answer here the flow would go on to where it was addressed
+            logging.exception("codex-relay failed at an account")
+            refuse(flow, 500, "codex-relay failed at this request; its log says how.")
+
+
+def foreign(flow: HTTPFlow) -> bool:
+    """Whether a page of another origin sent a browser here, be it one of this machine."""
+    headers = flow.request.headers
+    host, origin = flow.request.host_header, headers.get("origin")
+    away = origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower()
+    return away or headers.get("sec-fetch-site", "") not in SITES
+
+
+def cover(flow: HTTPFlow) -> None:
+    """Whose accounts they are, and what a login takes, is nobody's who reads flows."""
+    reply, hidden = flow.response, hidden_of(flow)
+    if reply is None or not config.settings().redact:
+        return
+    if reply.raw_content:
+        hidden.body, reply.raw_content = reply.raw_content, MASK.encode()
+    if url := reply.headers.get("location"):
+        hidden.response["location"], reply.headers["location"] = [url], MASK
 
 
 async def accounts(flow: HTTPFlow) -> None:
@@ -52,9 +76,7 @@ async def accounts(flow: HTTPFlow) -> None:
 
 async def login(flow: HTTPFlow) -> None:
     """Sends a browser to the login; `?device=true` gives a code to be entered on any machine."""
-    if flow.request.headers.get("sec-fetch-site", "") not in SITES:
-        refuse(flow, 403, "Another site's page may not begin a login.", "foreign_origin")
-    elif flow.request.query.get("device", "").lower() in ("true", "1"):
+    if flow.request.query.get("device", "").lower() in ("true", "1"):
         answer_json(flow, await addon.login().device())
     else:
         url = await addon.login().browser()

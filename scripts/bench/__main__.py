@@ -1,7 +1,7 @@
 """What the relay adds: the same replies straight from a loopback upstream, through a mitmdump that
 only passes them on, and through the relay: for a Responses client, a Chat client (chat), and
-for a Chat client on an upstream that speaks Responses, as accounts do (gateway). Compare the columns
-of one run, not of two."""
+for a Chat client on an upstream that speaks Responses, as accounts do (gateway). Only the columns
+of one run can be compared."""
 
 import asyncio
 import contextlib

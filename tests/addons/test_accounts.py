@@ -98,6 +98,34 @@ async def test_a_page_that_cannot_be_read_is_left_alone(
 
 
 @bounded
+async def test_a_page_without_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addon, "PACE", 0.02)
+    monkeypatch.setattr(usage, "PATIENCE", 0.2)
+
+    async def drips(call: Call) -> None:
+        call.head(content_length="1000")
+        while not call.writer.is_closing():
+            call.writer.write(b" ")
+            await asyncio.sleep(0.02)
+
+    vault = kept(tmp_path / "logins", login("ada"), login("bob"))
+    async with upstream(drips, lambda call: call.reply(200, b"[" * 100_000)) as service:
+        options = {
+            "relay_vault": str(vault),
+            "relay_chatgpt_base": f"http://127.0.0.1:{service.port}",
+        }
+        async with proxy(Config(), Accounts(), **options) as (master, _):
+            await until(lambda: addon.pool().known())
+            addon.snapshot()
+            await until(lambda: len(service.seen) == 2)
+            await asyncio.sleep(0.1)
+            task = master.addons.get("accounts").task
+            assert not task.done()
+
+
+@bounded
 async def test_a_renewal_is_heard_out_at_the_end(tmp_path: Path) -> None:
     with running() as auth:
         old = auth.give(lifetime=-5)

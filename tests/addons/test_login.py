@@ -177,6 +177,25 @@ def test_other_paths_and_methods(auth: FakeAuth, caplog: pytest.LogCaptureFixtur
     assert "the-code" not in caplog.text
 
 
+@pytest.mark.parametrize("size", [10, 10_000_000])
+def test_bodies_are_neither_kept_nor_waited_for(
+    auth: FakeAuth, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(callback, "PARTING", 0.2)
+
+    async def test(logins: Login, kept: Kept) -> None:
+        await logins.browser()
+        reader, writer = await asyncio.open_connection("127.0.0.1", auth.port)
+        writer.write(b"POST /auth/callback HTTP/1.1\r\nhost: localhost\r\n")
+        writer.write(b"content-length: %d\r\n\r\n" % size)
+        async with asyncio.timeout(2):
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    logging_in(auth, test)
+
+
 def test_a_login_that_the_user_denies(auth: FakeAuth) -> None:
     auth.denies = "access_denied"
 

@@ -16,7 +16,8 @@ from addons.accounts import device, oauth
 from addons.accounts.account import Tokens
 from addons.accounts.oauth import Dead, Unreachable
 from addons.fetch import trust
-from tests.fake_auth import FakeAuth, Trouble, browse, person, within
+from addons.keys import CLAIMS
+from tests.fake_auth import FakeAuth, Trouble, browse, person, web_token, within
 
 type Refresh = Callable[[str], Tokens]
 
@@ -216,3 +217,30 @@ def test_a_device_that_polls_too_fast_is_slowed_down(auth: FakeAuth) -> None:
     within(auth, test())
     assert auth.refusals == ["polled faster than the interval"]
     auth.refusals.clear()
+
+
+@pytest.mark.parametrize("body", [b'{"access_token": "a\\r\\nx-evil: 1"}', b"[" * 100_000])
+def test_an_answer_that_cannot_be_used(auth: FakeAuth, refreshed: Refresh, body: bytes) -> None:
+    auth.troubles += [Trouble(200, body=body)]
+    with pytest.raises(Unreachable):
+        refreshed(auth.give().refresh)
+
+
+def told(claims: dict[str, object]) -> Tokens:
+    return Tokens(web_token(claims), "", "")
+
+
+@pytest.mark.parametrize("exp", [10**400, float("inf"), float("nan"), -1, None, [], {}])
+def test_an_end_that_is_none(exp: object) -> None:
+    assert told({"exp": exp}).expires == 0.0
+
+
+@pytest.mark.parametrize("odd", ["a\r\nx-evil: 1", "a\ud800", "x" * 1000, 1, None])
+def test_what_is_told_of_an_account_is_a_line_or_nothing(odd: object) -> None:
+    auth = {"chatgpt_account_id": odd, "chatgpt_user_id": odd, "chatgpt_plan_type": odd}
+    claims = {CLAIMS + "auth": auth, CLAIMS + "profile": {"email": odd}}
+    tokens = told(claims)
+    assert (tokens.workspace, tokens.user, tokens.plan, tokens.email) == ("", "", "", "")
+    assert tokens.name.startswith("acct_")
+    assert told({CLAIMS + "auth": {"chatgpt_account_id": "é"}}).workspace == ""
+    assert told({CLAIMS + "profile": {"email": "é@example.com"}}).email == "é@example.com"

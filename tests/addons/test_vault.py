@@ -434,3 +434,45 @@ def test_an_import_says_what_comes_of_it(tmp_path: Path, caplog: pytest.LogCaptu
     assert "who renews first stays logged in" in notice
     assert f"relay_chatgpt_auth={path}" in notice and "refresh-1" not in notice
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+def test_other_files_keep_their_modes(tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    page.write_text("<p>")
+    page.chmod(0o644)
+    with pytest.raises(Unavailable, match="codex login"):
+        codexfile.import_(page)
+    assert mode(page) == 0o644
+    page.write_text(json.dumps(CODEX))
+    codexfile.import_(page)
+    assert mode(page) == 0o600
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "auth.json"
+    os.mkfifo(pipe)
+    with pytest.raises(Unavailable, match="it is no file"):
+        CodexFile(pipe).read()
+    with pytest.raises(Unavailable, match="it is no file"):
+        Vault(pipe).read()
+
+
+def test_a_file_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "LARGEST", 1000)
+    path = auth(tmp_path / "auth.json", CODEX | {"more": "x" * 1000})
+    with pytest.raises(Unavailable, match="larger than 1,000 bytes"):
+        CodexFile(path).read()
+
+
+@pytest.mark.parametrize("odd", ["access\r\nx-evil: 1", "access\ud800", "access 1", "zugänge"])
+def test_tokens_that_no_header_can_carry_are_none(tmp_path: Path, odd: str) -> None:
+    tokens = {"access_token": odd, "refresh_token": "refresh-1", "id_token": "id-1"}
+    with pytest.raises(Unavailable, match="no ChatGPT login in it"):
+        CodexFile(auth(tmp_path / "auth.json", {"tokens": tokens})).read()
+
+
+def test_numbers_beyond_all_measure(tmp_path: Path) -> None:
+    path = tmp_path / "logins"
+    Vault(path).change(lambda book: book.having("ada", ENTRY))
+    path.write_text(path.read_text().replace("1790000000.5", "9" * 400))
+    assert Vault(path).read().entries["ada"].tokens.at == 0.0
