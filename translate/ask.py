@@ -237,7 +237,7 @@ class Messages:
 
     def _parts(self, content: Any, place: str, taken: tuple[str, ...] = PARTS) -> list[Item]:
         if isinstance(content, str):
-            content = [{"type": "text", "text": content}]
+            return [{"type": "input_text", "text": content}] if content else []
         made = []
         for number, part in enumerate(content or []):
             here = f"{place}.content[{number}]"
