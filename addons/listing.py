@@ -8,7 +8,7 @@ from mitmproxy.http import HTTPFlow
 from addons import config, models, routes, upstream
 from addons.answer import answer_json, refuse
 from addons.routes import Route
-from translate import BadRequest, catalog
+from translate import BadRequest, catalog, variant
 
 
 class Listing:
@@ -42,8 +42,10 @@ async def one(flow: HTTPFlow) -> None:
     """https://platform.openai.com/docs/api-reference/models/retrieve"""
     name = routes.id_of(flow)
     known = {entry["id"]: entry for entry in catalog.to_openai(await offered(flow))["data"]}
-    if name in known:
-        answer_json(flow, known[name])
+    home = upstream.source(flow).provider
+    meant = variant(name.removeprefix(f"{home.name}/"), known, home.aliases)
+    if meant and meant.model in known:
+        answer_json(flow, {**known[meant.model], "id": name})
     else:
         message = f"The model {name!r} is not offered here; GET /v1/models lists those that are."
         refuse(flow, 404, message, "model_not_found", "model")
@@ -52,9 +54,7 @@ async def one(flow: HTTPFlow) -> None:
 async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
     """The models of this port's upstream, and of all others that may be asked by it."""
     settings, home, alone = config.settings(), upstream.source(flow), upstream.at_port(flow)
-    account = upstream.account()
-    served = dict.fromkeys([*config.served(), *([account.provider.name] if account else [])])
-    others = [] if alone else [name for name in served if name != home.provider.name]
+    others = [] if alone else [name for name in beside() if name != home.provider.name]
     own = upstream.listed(home) if home.url else nothing()
     found = await asyncio.gather(own, *map(scoped, others))
     return catalog.offered(
@@ -63,6 +63,12 @@ async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
         model=home.provider.model if alone else settings.model or home.provider.model,
         renames=[] if alone else [(name, to[0]) for name, to in settings.model_map],
     )
+
+
+def beside() -> list[str]:
+    """The providers that are asked by a prefix: those of the settings, and the accounts'."""
+    account = upstream.account()
+    return list(dict.fromkeys([*config.served(), *([account.provider.name] if account else [])]))
 
 
 async def scoped(name: str) -> list[catalog.Entry]:

@@ -96,6 +96,7 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/v1/chat/completions": CHAT,
         "/models": MODELS,
         "/v1/models": MODELS,
+        "/models/{id}": MODEL,
         "/v1/models/{id}": MODEL,
         "/backend-api/codex/models": MODELS,
         "/backend-api/wham/accounts/check": ACCOUNT,
@@ -103,7 +104,8 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
 }
 OPENAI = frozenset(host for host in TABLE if host)
 # What stands for `{id}`; a model's may have slashes in it.
-ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/v1/models/)[^?]+")
+ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/models/)[^?]+")
+SLASHES = re.compile("//+(?=v1/|chat/|models|responses)")  # base URL and path both have one
 BELOW = re.compile(r"(?<=^/relay)/.*")
 RELAYED = frozenset({Route.RELAY, Route.COMPACT, Route.CHAT})
 STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
@@ -147,7 +149,7 @@ def elsewhere(headers: Mapping[str, str], isolate: bool) -> Route:
 
 def methods_of(site: str | None, path: str) -> Mapping[str, Route]:
     """What is done with this path, by method; nothing where it is not ours."""
-    plain = path.partition("?")[0]
+    plain = SLASHES.sub("/", path.partition("?")[0])
     plain = plain if plain == "/" else plain.rstrip("/")
     names = plain, ID.sub("{id}", plain, 1), BELOW.sub("", plain, 1)
     return next((TABLE[site][name] for name in names if name in TABLE[site]), {})
@@ -185,8 +187,8 @@ def give_back(flow: http.HTTPFlow) -> None:
 
 def id_of(flow: http.HTTPFlow) -> str:
     """What stands for `{id}` in the path."""
-    found = ID.search(flow.request.path)
-    return unquote(found[0]) if found else ""
+    found = ID.search(SLASHES.sub("/", flow.request.path))
+    return unquote(found[0]).rstrip("/") if found else ""
 
 
 class Routes:

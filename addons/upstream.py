@@ -161,8 +161,7 @@ async def listed(to: Target) -> models.Listed:
     found = await models.listed(to.url, to.provider.headers | credentials, query)
     if not to.provider.accounts:
         return found
-    shown = [entry for entry in found or () if entry.chat]  # some are hidden
-    return shown or [catalog.Entry(name) for name in to.provider.known_models]
+    return found or [catalog.Entry(name) for name in to.provider.known_models]
 
 
 async def fitted(to: Target, name: str) -> Provider:

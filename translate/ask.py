@@ -9,8 +9,8 @@ from hashlib import blake2s
 from typing import Any, ClassVar, NamedTuple
 
 from translate import chat, codec, logprobs, reasoning, responses
-from translate.chat import CALL, CALLED, ChatRequest
-from translate.content import part_to_responses
+from translate.chat import CALL, CALLED, ChatRequest, StreamOptions
+from translate.content import image, part_to_responses
 from translate.errors import BadRequest
 from translate.kinds import CUSTOM, FUNCTION
 from translate.responses import PART, TOOL, ResponsesRequest, check
@@ -30,6 +30,8 @@ NAMES = {
 }
 ALSO = {"text.format": "response_format", logprobs.ASKED: "logprobs"}
 PARTS = ("text", "image_url", "file", "input_audio")
+# Anthropic's clients say these in an object, and `any`, as Mistral's do.
+CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 ID_LIMIT = 64  # of a call_id: https://platform.openai.com/docs/api-reference/responses/create
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 HINT = re.compile(r"input\[(\d+)\]")
@@ -47,6 +49,8 @@ class Asked(NamedTuple):
 
 def to_responses(body: Json) -> Asked:
     """Raises BadRequest, with the field's place, for what cannot be asked."""
+    if "messages" not in body and "input" in body:
+        return _asked_already(body)
     asked = chat.read(body)
     if asked.n not in (None, 1):
         raise BadRequest(f"n: {asked.n} answers are wanted, and one is given", param="n")
@@ -61,11 +65,7 @@ def to_responses(body: Json) -> Asked:
     made |= {"parallel_tool_calls": False} if legacy else {}  # it can tell of one call only
     made |= _tools(asked) | _settings(asked)
     dropped = [*walk.dropped, *sorted(strange), *(["store"] if asked.store else [])]
-    options = asked.stream_options
-    reply = {
-        "usage": not asked.stream or bool(options and options.include_usage),
-        "legacy": legacy,
-    }
+    reply = {"usage": _wants_usage(asked.stream, asked.stream_options), "legacy": legacy}
     names = ALSO | {NAMES[name]: name for name in NAMES if getattr(asked, name) is not None}
 
     def said(place: str) -> str:
@@ -76,12 +76,24 @@ def to_responses(body: Json) -> Asked:
     return Asked(responses.read(made), reply, tuple(dropped), said, tuple(filter(None, stop)))
 
 
+def _asked_already(body: Json) -> Asked:
+    """Cursor sends bodies of Responses to Chat endpoints (gabrii/Cursor-Azure-GPT-5#69)."""
+    asked = responses.read({**body, "store": False})
+    options = StreamOptions.model_validate((asked.model_extra or {}).get("stream_options") or {})
+    dropped = ("store",) if body.get("store") else ()
+    return Asked(asked, {"usage": _wants_usage(asked.stream, options)}, dropped)
+
+
+def _wants_usage(stream: bool | None, options: StreamOptions | None) -> bool:
+    return not stream or bool(options and options.include_usage)
+
+
 def _settings(asked: ChatRequest) -> Json:
     made: Json = {"reasoning": dict(asked.reasoning)} if asked.reasoning else {}
     for name, place in NAMES.items():
         value = getattr(asked, name)
         outer, _, inner = place.partition(".")
-        if value is not None:
+        if value not in (None, ""):  # which forms send for what nobody chose
             made[outer] = made.get(outer, {}) | {inner: value} if inner else value
     if asked.response_format:
         form = flat(asked.response_format, "response_format")
@@ -95,7 +107,11 @@ def _tools(asked: ChatRequest) -> Json:
     if asked.web_search_options is not None:
         tools.append(_search(asked.web_search_options))
     choice = asked.tool_choice or asked.function_call
-    if isinstance(choice, dict):
+    if isinstance(choice, dict) and choice.get("type") in CHOICES:
+        choice = str(choice["type"])
+    if isinstance(choice, str):
+        choice = CHOICES.get(choice, choice)
+    elif choice:
         choice = {"type": "function", **choice} if asked.tool_choice is None else choice
         choice = flat(choice, "tool_choice")
         inner = choice.get("tools") or []
@@ -151,7 +167,7 @@ class Messages:
             if (handler := self.ROLES.get(str(role))) is None:
                 where = f"{place}.role"
                 raise BadRequest(f"{where}: {role!r} is not a role", param=where)
-            if message.get("name") and role != "function":
+            if message.get("name") and role not in ("tool", "function"):  # their calls say it
                 self.dropped.append(f"{place}.name")
             made = handler(self, message, place)
             self.items += made
@@ -183,8 +199,7 @@ class Messages:
             made.append(self._call(call, f"{place}.tool_calls[{number}]"))
         if legacy := message.get("function_call"):
             made.append(self._called(legacy, f"{place}.function_call"))
-        if message.get("audio"):
-            self.dropped.append(f"{place}.audio")
+        self.dropped += [f"{place}.{name}" for name in ("audio", "images") if message.get(name)]
         return made
 
     def _call(self, call: Any, place: str) -> Item:
@@ -222,7 +237,7 @@ class Messages:
 
     def _parts(self, content: Any, place: str, taken: tuple[str, ...] = PARTS) -> list[Item]:
         if isinstance(content, str):
-            content = [{"type": "text", "text": content}]
+            return [{"type": "input_text", "text": content}] if content else []
         made = []
         for number, part in enumerate(content or []):
             here = f"{place}.content[{number}]"
@@ -250,7 +265,7 @@ SAID = {"input_text": "output_text"}
 SHAPES: dict[str, Callable[[Any], bool]] = {
     "text": lambda inner: isinstance(inner, str),
     "refusal": lambda inner: isinstance(inner, str),
-    "image_url": lambda inner: isinstance(inner, dict) and isinstance(inner.get("url"), str),
+    "image_url": lambda inner: isinstance(image(inner).get("url"), str),
     "file": lambda inner: isinstance(inner, dict),
     "input_audio": lambda inner: isinstance(inner, dict),
 }

@@ -21,7 +21,8 @@ class Entry:
     owner: str = ""
     context: int | None = None  # tokens that may be sent
     images: bool | None = None  # taken as input
-    chat: bool = True  # False: it makes embeddings, speech, pictures …, or is not to be shown
+    chat: bool = True  # False: it makes embeddings, speech, pictures …
+    hidden: bool = False  # served to who knows it, and shown to nobody
 
 
 # Where the forms have it; the first that is there and of the right type counts.
@@ -92,6 +93,7 @@ def entry(model: Any) -> Entry | None:
         context=budget(model),
         images=takes_images(model),
         chat=chats(model, name),
+        hidden=first(model, ("visibility",), str) == "hide",
     )
 
 
@@ -112,7 +114,7 @@ def chats(model: Json, name: str) -> bool:
         return False
     if first(model, CHAT, bool) is False or OTHER_TYPES.search(first(model, TYPES, str) or ""):
         return False
-    return first(model, ("visibility",), str) != "hide" and not OTHER_NAMES.search(name)
+    return not OTHER_NAMES.search(name)
 
 
 def first[T](model: Any, paths: Iterable[str], kind: type[T]) -> T | None:
@@ -143,8 +145,10 @@ def offered(
         if not PATTERN.search(name) and name not in first_ones:
             source = known.get(target) or whole(Entry(target), provider)
             title = source.title if name == target else name
-            first_ones[name] = replace(source, id=name, title=title or name, chat=True)
-    return list((first_ones | {k: v for k, v in known.items() if k not in first_ones}).values())
+            named = replace(source, id=name, title=title or name)
+            first_ones[name] = replace(named, chat=True, hidden=False)
+    shown = {k: v for k, v in known.items() if k not in first_ones and not v.hidden}
+    return list((first_ones | shown).values())
 
 
 def whole(one: Entry, provider: Provider) -> Entry:

@@ -9,7 +9,8 @@ from typing import Any
 from translate import codec
 from translate.responses import PART, check
 
-Part = dict[str, Any]
+Json = dict[str, Any]
+Part = Json
 
 TEXT = {
     "input_text": "text",
@@ -79,12 +80,17 @@ def part_to_responses(part: Part) -> Part:
         case "text":
             return {"type": "input_text", "text": part["text"]}
         case "image_url":
-            image = part["image_url"]
-            detail = image.get("detail", "auto")
-            return {"type": "input_image", "image_url": image["url"], "detail": detail}
+            said = image(part["image_url"])
+            detail = said.get("detail") or "auto"
+            return {"type": "input_image", "image_url": said["url"], "detail": detail}
         case "file":
             return {"type": "input_file", **part["file"]}
     return part
+
+
+def image(said: Any) -> Json:
+    """Mistral's clients and Ollama's send the URL alone."""
+    return said if isinstance(said, dict) else {"url": said}
 
 
 def plain(parts: list[Part]) -> str | list[Part]:

@@ -27,6 +27,7 @@ RANGE = re.compile(
     r"|too (large|small|high|low|long|many)|maximum|minimum|range of|exceed",
     re.I,
 )
+VALUES = re.compile(r"supported values", re.I)  # the same, in OpenAI's words
 # Content, and what says how to read it: never left out.
 NEEDED = frozenset(
     {"model", "messages", "input", "tools", "stream", "store", "instructions", "prompt", "text"}
@@ -51,7 +52,7 @@ def learn(provider: Provider, status: int, reply: bytes, sent: Json) -> Provider
     if status not in (400, 422) or failure("", status, reply).code != "invalid_prompt":
         return None
     said = f"{said_by(reply)}\n{_param(reply)}"
-    for lesson in (_thinking, _role, _max_tokens, _tool_choice, _format, _field):
+    for lesson in (_thinking, _role, _max_tokens, _tool_choice, _format, _effort, _field):
         if change := lesson(said, provider, sent):
             return provider.model_copy(update={**change, "models": {}})
     return None
@@ -66,6 +67,10 @@ def told(before: Provider, after: Provider) -> str:
     for name in ("tool_choices", "formats"):
         gone = getattr(before, name) - getattr(after, name)
         new += [f"without {name} {one}" for one in sorted(gone)]
+    left = {
+        word for word, meant in after.efforts.items() if meant == {} != before.efforts.get(word)
+    }
+    new += [f"without effort {word}" for word in sorted(left)]
     return ", ".join(new)
 
 
@@ -116,15 +121,28 @@ def _format(said: str, provider: Provider, sent: Json) -> Change | None:
     return {"formats": provider.formats - {form}} if form in provider.formats else None
 
 
+def _effort(said: str, provider: Provider, sent: Json) -> Change | None:
+    """A word that this model does not know; clients with another one are served as before."""
+    depth: Any = sent
+    for name in (provider.effort_field if "messages" in sent else "reasoning.effort").split("."):
+        depth = depth.get(name) if isinstance(depth, dict) else None
+    if not (VALUES.search(said) and "effort" in said and f"'{depth}'" in said):
+        return None
+    words = {word for word, meant in provider.efforts.items() if meant == depth} | {str(depth)}
+    return {"efforts": provider.efforts | dict.fromkeys(words, {})}
+
+
 def _field(said: str, provider: Provider, sent: Json) -> Change | None:
     """A field that we sent, that the provider names, and that is not the content itself."""
-    if not REFUSED.search(said) or RANGE.search(said):
+    if not REFUSED.search(said) or RANGE.search(said) or VALUES.search(said):
         return None
     words, _, param = said.rpartition("\n")
     for text in (param, words):  # the field that is named apart is the one that is meant
         named = [(at.start(), path) for path in _paths(sent) if (at := _names(path, text))]
-        if named:
-            return {"omits": provider.omits | {min(named)[1]}}
+        path = min(named, default=(0, ""))[1]
+        if path:
+            of_value = f"{path}: {sent.get(path)}" in said
+            return None if of_value else {"omits": provider.omits | {path}}
     return None
 
 

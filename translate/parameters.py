@@ -10,6 +10,7 @@ from translate.provider import Provider
 from translate.responses import ResponsesRequest
 from translate.schema import normalised
 from translate.tools import ToolMap
+from translate.variants import TIERS
 
 Json = dict[str, Any]
 Parameter = Callable[[str, Any, Provider, ToolMap], Json | None]
@@ -239,6 +240,10 @@ def _format_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> J
     return made and {"text": {"format": flat(made["response_format"])}}
 
 
+def _tier(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return {name: TIERS.get(value, value)}
+
+
 def _include(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
     return {name: [REASONING, *value]}
 
@@ -258,6 +263,7 @@ RESPONSES: Table = {
     "reasoning.summary": _inner,
     "text.format": _format_flat,
     "text.verbosity": _inner,
+    "service_tier": _tier,
     "tool_choice": _choice_flat,
     "parallel_tool_calls": _parallel_flat,
 }

@@ -11,7 +11,7 @@ from translate import compaction, parameters, reasoning
 from translate.ask import shortened
 from translate.content import Part, part_to_responses
 from translate.errors import BadRequest
-from translate.kinds import BY_CALL, KINDS, NAMED, OUTPUTS
+from translate.kinds import BY_CALL, KINDS, NAMED, OUTPUTS, Kind
 from translate.omit import omit
 from translate.provider import Provider
 from translate.request import NOTHING, SYSTEM, Messages, declare
@@ -35,7 +35,7 @@ def to_responses(
     walk = Items(request, provider, tools, known)
     body: dict[str, Any] = {"model": model}
     head = walk.head
-    if request.instructions and walk.made:
+    if request.instructions and walk.made and not _read_as_input(request, walk.head):
         [joined] = walk.head
         body["instructions"], head = joined["content"], []
     elif provider.instructions:  # the field must be there; none of ours beside the client's own
@@ -51,6 +51,14 @@ def to_responses(
     body |= {"store": False, "stream": True}
     omit(body, provider, tools.dropped)
     return body
+
+
+def _read_as_input(request: ResponsesRequest, head: list[Message]) -> bool:
+    """JSON mode wants the word in the input, and looks for it nowhere else: "Response input
+    messages must contain the word 'json'" (pydantic/pydantic-ai, models/openai.py)."""
+    form = request.text and request.text.format
+    wanted = form and form.get("type") == "json_object"
+    return bool(wanted) and "json" in str(head).lower()
 
 
 def _function(tool: Item, provider: Provider) -> Item:
@@ -82,8 +90,8 @@ class Flat(Conversation):
         super()._open()
         self._kept: dict[int, Item] = {}  # position of a call that passed as it is → its output
 
-    def _unique(self, call: str) -> str:
-        return super()._unique(shortened(call))
+    def unique(self, call: str) -> str:
+        return super().unique(shortened(call))
 
     def say(self, parts: list[Part]) -> None:
         """Text comes before the calls of its turn, so that nothing parts these and outputs."""
@@ -142,6 +150,10 @@ class Items(Messages):
     form = Flat
     talk: Flat
 
+    def __init__(self, *request: Any) -> None:
+        self._own: dict[int, str] = {}  # position of an output → the id that its call passed under
+        super().__init__(*request)
+
     def _item(self, position: int, item: Item) -> None:
         item = {name: value for name, value in item.items() if name != PRIVATE}
         if item.get("type") in MENDED or not self._native(item):
@@ -167,10 +179,22 @@ class Items(Messages):
         if item.get("type") in OUTPUTS and position not in self._answered:
             super()._heard(position, item)
             return
-        self._keep(_fitting(item, self.provider))
-        if kind and kind.tool_type in NAMED and position not in self._answers:
-            answer = {"call_id": shortened(call_id(item)), "output": NO_OUTPUT}
-            self.talk.keep({"type": kind.output_type, **answer})
+        item = _fitting(item, self.provider)
+        if kind and kind.tool_type in NAMED:
+            self._named(position, item, kind)
+        elif own := self._own.get(position):
+            self._keep({**item, "call_id": own})
+        else:
+            self._keep(item)
+
+    def _named(self, position: int, item: Item, kind: Kind) -> None:
+        """A call under an id of its own: some clients count anew in each turn, or give none."""
+        own = self.talk.unique(call_id(item))
+        self._keep({**item, "call_id": own})
+        if position in self._answers:
+            self._own[self._answers[position]] = own
+        else:
+            self.talk.keep({"type": kind.output_type, "call_id": own, "output": NO_OUTPUT})
 
     def _offered(self, item: Item) -> Item:
         """An item without the tools in it that are switched off."""

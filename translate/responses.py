@@ -30,8 +30,9 @@ def check(value: object, types: Types, place: str) -> None:
     """Raises BadRequest unless `value` is an object whose fields, where there, have these types."""
     if not isinstance(value, dict):
         raise BadRequest(f"{place}: must be an object", param=place)
-    for name, wanted in types.items():
-        if value.get(name) is not None and not isinstance(value[name], wanted):
+    for name, said in value.items():  # of which there are fewer than types, and most are right
+        wanted = types.get(name)
+        if wanted and said is not None and not isinstance(said, wanted):
             either = wanted if isinstance(wanted, tuple) else (wanted,)
             what = " or ".join(WORDS[one] for one in either)
             raise BadRequest(f"{place}.{name}: must be {what}", param=f"{place}.{name}")

@@ -80,7 +80,7 @@ class Conversation:
 
     def call(self, position: int, call: Message) -> None:
         self._turn()
-        call["id"] = self._unique(call["id"])
+        call["id"] = self.unique(call["id"])
         self._calls[position] = call
 
     def hear(self) -> None:
@@ -143,7 +143,7 @@ class Conversation:
             message["tool_calls"] = list(self._calls.values())
         return message
 
-    def _unique(self, call: str) -> str:
+    def unique(self, call: str) -> str:
         unique, number = call or "call", 1
         while unique in self._ids:
             number += 1

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from addons.accounts import addon
-from tests.addons.gateway import HI, gateway
+from tests import fake_provider
+from tests.addons.gateway import CHAT, HI, gateway
 from tests.addons.proxy import Answer, bounded
 from tests.fake_auth import person
 from tests.fake_backend import burst, overloaded, usage_limit
@@ -105,8 +106,48 @@ async def test_models_are_the_accounts(tmp_path: Path) -> None:
     async with gateway(tmp_path, ADA) as relay:
         listed = json.loads((await relay.get("/v1/models")).body)
         one = await relay.get("/v1/models/gpt-5.5")
-    assert [entry["id"] for entry in listed["data"]][:2] == ["gpt-5.5", "gpt-6.1-sol"]
+    assert [entry["id"] for entry in listed["data"]] == ["gpt-5.5", "gpt-6.1-sol"]  # not "hidden"
     assert one.status == 200
+
+
+@pytest.mark.parametrize("name", ["gpt-5.5-high-fast", "codex", "chatgpt%2Fgpt-5.5"])
+@bounded
+async def test_a_model_is_found_by_each_name_that_serves(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    async with gateway(tmp_path_factory.mktemp("a"), ADA) as relay:
+        answer = await relay.get(f"/models/{name}")
+    assert (answer.status, json.loads(answer.body)["id"]) == (200, name.replace("%2F", "/"))
+
+
+@bounded
+async def test_models_of_the_account_are_listed_beside_a_providers(tmp_path: Path) -> None:
+    with fake_provider.running() as provider:
+        chosen = {"relay_upstream": provider.url, "relay_api_key": provider.key}
+        async with gateway(tmp_path, ADA, **chosen) as relay:
+            listed = json.loads((await relay.get("/v1/models")).body)["data"]
+    names = [entry["id"] for entry in listed]
+    assert names == [*provider.models, "chatgpt/gpt-5.5", "chatgpt/gpt-6.1-sol"]
+
+
+@bounded
+async def test_a_body_of_responses_at_the_chat_endpoint_is_answered_as_chat(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ADA) as relay:
+        relay.backend.reply(think("Hm."), say("Hello"))
+        answer = await relay.post(CHAT, {"model": "gpt-5.5", "input": HI})
+    assert message(answer)["content"] == "Hello"
+
+
+@bounded
+async def test_what_one_client_asks_wrongly_others_may_still_ask(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ADA) as relay:
+        wrong = await relay.chat(service_tier="scale")
+        relay.backend.refusals.clear()
+        relay.backend.reply(say("Hello"))
+        await relay.chat("gpt-5.5-fast")
+        asked = relay.backend.turns[-1].body
+    assert wrong.status == 400 and "service_tier: scale" in error(wrong)["message"]
+    assert asked["service_tier"] == "priority"
 
 
 @bounded

@@ -16,6 +16,14 @@ from translate.envelope import Envelope, seal
 NATIVE = PROVIDERS["responses"]
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 USER = {"role": "user", "content": "A"}
+HELLO = [
+    b'data: {"type": "response.output_item.added", "output_index": 0,'
+    b' "item": {"type": "message", "id": "msg_1", "role": "assistant", "content": []}}\n\n',
+    b'data: {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0,'
+    b' "content_index": 0, "delta": "Hello"}\n\n',
+    b'data: {"type": "response.completed", "response": {"status": "completed", "output": [],'
+    b' "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}}}\n\n',
+]
 
 
 def sent(request: Json | None = None, to: Provider = ACCOUNT, **fields: Any) -> Json:
@@ -216,7 +224,7 @@ def test_old_calls_are_answered_by_name() -> None:
 
 def test_parts_beyond_sense_are_reported() -> None:
     parts = [
-        {"type": "image_url", "image_url": "x"},
+        {"type": "image_url", "image_url": 5},
         {"type": "text"},
         {"type": "refusal", "refusal": "no"},
         {"type": "text", "text": ""},
@@ -286,3 +294,94 @@ def test_any_request_is_carried_or_refused_by_name(request: Json, to: Provider) 
         assert error.message
     else:
         assert body["stream"] is True and body["store"] is False
+
+
+def test_pictures_may_be_urls_alone() -> None:
+    _, said = items(USER, {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]})
+    assert said["content"] == [{"type": "input_image", "image_url": "x", "detail": "auto"}]
+
+
+def test_detail_that_is_null_is_nobodys_choice() -> None:
+    image = {"type": "image_url", "image_url": {"url": "x", "detail": None}}
+    [said] = items({"role": "user", "content": [image]})
+    assert said["content"][0]["detail"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("any", "required"),
+        ({"type": "any"}, "required"),
+        ({"type": "auto"}, "auto"),
+        ({"type": "none"}, "none"),
+        ({"type": "required"}, "required"),
+        ({"type": "function", "name": "f"}, {"type": "function", "name": "f"}),
+    ],
+)
+def test_choices_as_others_spell_them(given: Any, wanted: Any) -> None:
+    assert sent(tools=[FUNCTION], tool_choice=given)["tool_choice"] == wanted
+
+
+def test_a_body_of_responses_is_taken_at_the_chat_endpoint() -> None:
+    body = {
+        "model": "gpt-5.5", "stream": True, "store": True, "user": "u",
+        "input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+        "stream_options": {"include_usage": True},
+    }  # fmt: skip
+    crossing = exchange(body, client="chat", way=way(ACCOUNT, "gpt-5.5"))
+    asked = json.loads(crossing.body)
+    assert [item["role"] for item in asked["input"]] == ["developer", "user"]
+    assert asked["tools"][0]["name"] == "f" and asked["store"] is False
+    assert sorted(crossing.dropped) == ["store", "user"]
+    assert b"chat.completion.chunk" in (told := crossing.feed(b"".join(HELLO)))
+    assert b'"usage":{' in told and told.endswith(b"data: [DONE]\n\n")
+
+
+def test_calls_that_share_an_id_are_told_apart() -> None:
+    call = {"id": "0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    answer = {"role": "tool", "tool_call_id": "0", "content": "B"}
+    said = {"role": "assistant", "tool_calls": [call, call]}
+    made = items(USER, said, answer, answer, {"role": "assistant", "tool_calls": [call]}, answer)
+    assert [item["call_id"] for item in made[1:]] == ["0", "0_2", "0", "0_2", "0_3", "0_3"]
+
+
+def test_calls_without_an_id_get_one() -> None:
+    call = {"id": "", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "tool_calls": [call]}
+    _, called, output = items(USER, said, {"role": "tool", "tool_call_id": "", "content": "B"})
+    assert called["call_id"] == output["call_id"] != ""
+
+
+@pytest.mark.parametrize(
+    ("system", "form", "roles"),
+    [
+        ("Answer in JSON.", "json_object", ["developer", "user"]),
+        ("Be brief.", "json_object", ["user"]),
+        ("Answer in JSON.", "text", ["user"]),
+    ],
+)
+def test_json_mode_finds_its_word_in_the_input(system: str, form: str, roles: list[str]) -> None:
+    said = [{"role": "system", "content": system}, USER]
+    body = sent(messages=said, response_format={"type": form})
+    assert [item["role"] for item in body["input"]] == roles
+    assert body["instructions"] == ("" if len(roles) == 2 else system)
+
+
+def test_an_effort_of_nobodys_choice_is_not_asked_for() -> None:
+    assert "effort" not in sent(reasoning_effort="")["reasoning"]
+
+
+def test_the_fast_tier_has_another_name() -> None:
+    assert sent(service_tier="fast")["service_tier"] == "priority"
+
+
+def test_pictures_that_came_with_an_answer_are_reported() -> None:
+    said = {"role": "assistant", "content": "B", "images": [{"type": "image_url"}]}
+    assert ask(messages=[USER, said, USER]).dropped == ["messages[1].images"]
+
+
+def test_the_name_of_a_tool_is_said_by_its_call() -> None:
+    answer = {"role": "tool", "name": "f", "tool_call_id": "1", "content": "B"}
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert ask(messages=[USER, {"role": "assistant", "tool_calls": [call]}, answer]).dropped == []

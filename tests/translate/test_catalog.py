@@ -280,7 +280,7 @@ def test_a_catalog_without_a_classic_entry_gives_no_template(body: bytes) -> Non
 def test_the_chatgpt_backends_list_is_read_without_what_it_hides() -> None:
     listed = [fake_backend.model("gpt-5.5"), fake_backend.model("secret") | fake_backend.HIDDEN]
     found = catalog.entries(json.dumps({"models": listed}).encode())
-    assert [(one.id, one.context, one.chat) for one in found] == [
+    assert [(one.id, one.context, not one.hidden) for one in found] == [
         ("gpt-5.5", 272_000, True),
         ("secret", 272_000, False),
     ]

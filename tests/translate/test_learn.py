@@ -32,6 +32,9 @@ OPEN = provider(
 )  # fmt: skip
 
 
+DEPTHS = ("default", "high")
+
+
 def error(message: str, **more: Any) -> bytes:
     return json.dumps({"error": {"message": message, **more}}).encode()
 
@@ -250,3 +253,31 @@ def test_the_chatgpt_backends_refusals_are_learned(name: str) -> None:
 
 
 USER = {"role": "user", "content": "Hello."}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid value: 'default'. Supported values are: 'low', 'medium', and 'high'.",
+        "Unsupported value: 'default' is not supported here. Supported values are: 'low'.",
+    ],
+)
+def test_an_effort_is_forgotten_and_the_others_are_not(message: str) -> None:
+    asked = ask(reasoning_effort="default")
+    reply = error(message, param="reasoning.effort", code="invalid_value")
+    after = learn(ACCOUNT, 400, reply, json.loads(asked.body))
+    assert after and told(ACCOUNT, after) == "without effort default"
+    again = {word: json.loads(ask(reasoning_effort=word, to=after).body) for word in DEPTHS}
+    assert [body["reasoning"].get("effort") for body in again.values()] == [None, "high"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        error("Invalid value: 'f'. Supported values are: 'none' and 'auto'.", param="tool_choice"),
+        json.dumps({"detail": "Unsupported service_tier: scale"}).encode(),
+    ],
+)
+def test_one_clients_wrong_value_takes_a_field_from_nobody(reply: bytes) -> None:
+    asked = ask(service_tier="scale", tool_choice="f")
+    assert learn(ACCOUNT, 400, reply, json.loads(asked.body)) is None
