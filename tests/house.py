@@ -9,9 +9,12 @@ the vault has, with a Chat provider, with both; strict fakes behind them all.
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from addons.accounts.account import Tokens
 from addons.accounts.codexfile import timestamp
@@ -119,10 +122,18 @@ class Houses:
             assert "Traceback" not in relay.log, kind
 
     def close(self) -> None:
-        for relay in self._relays.values():
-            relay.stop()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Relay.stop, self._relays.values()))
         for server in (self.backend, self.provider, self.auth):
             server.close()
+
+    def log_in_anew(self, relay: Relay) -> None:
+        """What was learned of an account is forgotten at its next login."""
+        login = self.folder / "another.json"
+        write_login(login, self.auth.give(ADA))
+        with httpx2.Client(trust_env=False, timeout=10) as client:
+            told = client.post(f"{relay.url}/auth/import", json={"path": str(login)})
+        assert told.status_code == 200, told.text
 
     # where logins lie
 
