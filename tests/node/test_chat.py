@@ -55,7 +55,9 @@ def test_streams(node: Node, home: Home) -> None:
     home.fake.reply(say("One, "), pause(0.4), say("two, three."))  # longer than a heartbeat
     *chunks, last = chat(node, home, "stream")
     told = [choice["delta"].get("content") or "" for one in chunks for choice in one["choices"]]
-    assert "".join(told).replace("\n", "") == "One, two, three." and len(list(filter(None, told))) > 1
+    assert (
+        "".join(told).replace("\n", "") == "One, two, three." and len(list(filter(None, told))) > 1
+    )
     assert last["choices"] == [] and last["usage"]["total_tokens"] == 150
     home.fake.reply(say("Count me."))
     made = chat(node, home, "helper")

@@ -16,7 +16,10 @@ from tests.sdk.chats import Answer, Desk
 PLAIN = {"role", "content", "tool_calls"}
 DETAILS = "reasoning_details"
 GRAMMAR = {"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: "run" /.+/'}}
-SHELL = {"type": "custom", "custom": {"name": "shell", "description": "A shell.", "format": GRAMMAR}}
+SHELL = {
+    "type": "custom",
+    "custom": {"name": "shell", "description": "A shell.", "format": GRAMMAR},
+}
 
 
 class Weather(BaseModel):
