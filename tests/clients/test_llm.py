@@ -27,7 +27,7 @@ FUNCTION = (
 )
 
 
-@pytest.fixture(params=["vault", "provider"])
+@pytest.fixture
 def home(request: pytest.FixtureRequest, houses: Houses) -> Home:
     return houses.home(request.param)
 
@@ -53,6 +53,7 @@ def llm(home: Home, tmp_path: Path) -> Llm:
     return run
 
 
+@pytest.mark.parametrize("home", ["provider"], indirect=True)
 def test_it_streams_and_goes_on(llm: Llm, home: Home) -> None:
     home.fake.reply(think("Hm."), say("One, "), pause(0.4), say("two."))
     assert llm("-s", "Be brief.", "Count.").replace("\n", "") == "One, two."
@@ -62,6 +63,7 @@ def test_it_streams_and_goes_on(llm: Llm, home: Home) -> None:
     assert (first.prompt, second.prompt, first.system) == ("Count.", "Go on.", "Be brief.")
 
 
+@pytest.mark.parametrize("home", ["vault"], indirect=True)
 def test_it_calls_a_tool_and_shows_a_picture(llm: Llm, home: Home) -> None:
     home.fake.reply(think("Where?"), call("weather", city="Oslo"), call("weather", city="Rome"))
     home.fake.reply(say("Rain."))
@@ -69,5 +71,5 @@ def test_it_calls_a_tool_and_shows_a_picture(llm: Llm, home: Home) -> None:
     last = home.asked[1]
     assert last.outputs == ["rain in Oslo", "rain in Rome"]
     assert len(last.pictures) == 1
-    if home.account:  # llm keeps plain messages only
-        assert "reasoning" in [item["type"] for item in last.body["input"]]
+    # llm keeps plain messages only.
+    assert "reasoning" in [item["type"] for item in last.body["input"]]

@@ -23,7 +23,7 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(params=["file", "provider", "both-account"])
+@pytest.fixture(params=["file", "provider"])
 def home(request: pytest.FixtureRequest, houses: Houses) -> Home:
     return houses.home(request.param)
 

@@ -21,6 +21,9 @@ SHELL = {
     "custom": {"name": "shell", "description": "A shell.", "format": GRAMMAR},
 }
 
+NAMED = {"type": "function", "function": {"name": "weather"}}
+CHOICES: list[Any] = ["auto", "none", "required", NAMED]
+
 
 class Weather(BaseModel):
     """The weather of a city."""
@@ -172,16 +175,14 @@ def test_parsed_arguments(desk: Desk) -> None:
     assert one.function.parsed_arguments == Weather(city="Oslo")
 
 
-@pytest.mark.parametrize(
-    "choice", ["auto", "none", "required", {"type": "function", "function": {"name": "weather"}}]
-)
-def test_tool_choice(choice: Any, desk: Desk) -> None:
-    desk.home.fake.reply(say("Hi."))
-    desk.create(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False)
-    body = desk.home.asked[0].body
-    made = body.get("tool_choice", "auto")
-    if isinstance(choice, dict):
-        assert made.get("function", made)["name"] == "weather"
-    else:
-        assert made == choice
-    assert body["parallel_tool_calls"] is False
+def test_tool_choice(desk: Desk) -> None:
+    for choice in CHOICES:
+        desk.home.fake.reply(say("Hi."))
+        desk.create(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False)
+        body = desk.home.asked[-1].body
+        made = body.get("tool_choice", "auto")
+        if isinstance(choice, dict):
+            assert made.get("function", made)["name"] == "weather"
+        else:
+            assert made == choice
+        assert body["parallel_tool_calls"] is False
