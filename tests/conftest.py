@@ -9,6 +9,7 @@ from addons.accounts import oauth
 from addons.launch import bindable
 from tests import fake_auth
 from tests.fake_provider import FakeProvider, running
+from tests.house import Houses
 
 # Property tests draw the same examples on every machine, so that CI never surprises.
 settings.register_profile(
@@ -40,3 +41,19 @@ def no_files_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
+    """The relays of tests/house.py, for all that want one."""
+    houses = Houses(tmp_path_factory.mktemp("houses"))
+    yield houses
+    houses.close()
+
+
+@pytest.fixture
+def houses(town: Houses) -> Iterator[Houses]:
+    """The same, its fakes forgetful between tests; what they refused fails the test."""
+    town.reset()
+    yield town
+    town.verify()

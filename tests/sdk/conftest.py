@@ -1,11 +1,8 @@
 """The official SDK before the relay as a user starts it; all that it reads is checked."""
 
-import functools
 import json
-import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,13 +10,14 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.responses import Response
 
 from tests.codex.conftest import provider, upstream
-from tests.codex.driver import API_KEY, Relay
+from tests.codex.driver import Relay
 from tests.fake_provider import FakeProvider
+from tests.sdk.chats import answer, desk
+from tests.sdk.wire import Kept, Way, options, settings
 from tests.translate.support import lawful
 
-__all__ = ["provider", "upstream"]
+__all__ = ["answer", "desk", "provider", "upstream"]
 
-Way = Literal["base_url", "proxy"]
 Ask = Callable[..., Response]
 
 
@@ -30,38 +28,6 @@ def relay(upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> I
     relay = Relay(folder, upstream=upstream.url, api_key=key, retries="0", heartbeat="0.5")
     yield relay
     relay.stop()
-
-
-@functools.cache
-def trust(authority: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=authority)
-
-
-def options(relay: Relay, way: Way) -> dict[str, Any]:
-    """For an HTTP client that gets to the relay this way, whatever the machine is set up with."""
-    proxy = relay.url if way == "proxy" else None
-    return {"trust_env": False, "verify": trust(relay.ca), "proxy": proxy}
-
-
-def settings(relay: Relay, way: Way) -> dict[str, Any]:
-    """For the SDK; by proxy it believes that it talks to OpenAI."""
-    base = f"{relay.url}/v1" if way == "base_url" else "https://api.openai.com/v1"
-    return {"base_url": base, "api_key": API_KEY, "max_retries": 0, "timeout": 20}
-
-
-class Kept(httpx2.SyncByteStream):
-    """A body that is kept as it is read."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner, self.data = inner, b""
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self.inner:
-            self.data += piece
-            yield piece
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 @pytest.fixture(params=["base_url", "proxy"])

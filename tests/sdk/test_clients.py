@@ -9,7 +9,7 @@ from openai import APITimeoutError, AsyncOpenAI, OpenAI
 from tests.codex.driver import API_KEY, Relay
 from tests.fake_provider import FakeProvider
 from tests.replies import Pause, pause, say
-from tests.sdk.conftest import Way, settings
+from tests.sdk.wire import Way, settings
 
 NewAsync = Callable[[Way], AsyncOpenAI]
 SOON = 2.0  # s until the provider sees that the client left; far less on an idle machine

@@ -1,0 +1,92 @@
+// The official SDK for Node as a Chat client. Reads what to do from stdin, as JSON: `base`, `model`,
+// the `name` of one of the functions below, and what that takes; writes what came of it to stdout.
+
+import { text } from "node:stream/consumers";
+import OpenAI from "openai";
+
+const given = JSON.parse(await text(process.stdin));
+const client = new OpenAI({ baseURL: given.base, apiKey: "sk-invented", maxRetries: 0, timeout: 20_000 });
+const asked = (fields) => ({
+  model: given.model,
+  messages: [{ role: "user", content: given.prompt ?? "Hello." }],
+  ...given.fields,
+  ...fields,
+});
+const completions = client.chat.completions;
+
+const weather = {
+  type: "function",
+  function: {
+    name: "weather",
+    strict: true,
+    parameters: {
+      type: "object",
+      properties: { city: { type: "string" } },
+      required: ["city"],
+      additionalProperties: false,
+    },
+  },
+};
+
+const cases = {
+  create: () => completions.create(asked()),
+
+  async stream() {
+    const chunks = [];
+    const options = { stream: true, stream_options: { include_usage: true } };
+    for await (const chunk of await completions.create(asked(options))) chunks.push(chunk);
+    return chunks;
+  },
+
+  async helper() {
+    const deltas = [];
+    const stream = completions.stream(asked()).on("content", (delta) => deltas.push(delta));
+    return { deltas, final: await stream.finalChatCompletion() };
+  },
+
+  // Until no call is left, with the plain fields of each message, or all of it.
+  async loop() {
+    const messages = asked().messages;
+    for (let turn = 0; turn < 5; turn++) {
+      const fields = { messages, tools: [weather] };
+      const answer = given.streaming
+        ? await completions.stream(asked(fields)).finalChatCompletion()
+        : await completions.create(asked(fields));
+      const { message, finish_reason } = answer.choices[0];
+      const { role, content, tool_calls } = message;
+      messages.push(given.whole ? message : { role, content, ...(tool_calls && { tool_calls }) });
+      if (!tool_calls?.length) return { content, finish_reason, turns: turn + 1 };
+      for (const call of tool_calls) {
+        const { city } = JSON.parse(call.function.arguments);
+        messages.push({ role: "tool", tool_call_id: call.id, content: `rain in ${city}` });
+      }
+    }
+  },
+
+  // The SDK runs the tools by itself.
+  async runner() {
+    const tool = {
+      type: "function",
+      function: { ...weather.function, parse: JSON.parse, function: ({ city }) => `rain in ${city}` },
+    };
+    const fields = asked({ tools: [tool] });
+    const runner = completions.runTools({ ...fields, stream: given.streaming });
+    return { content: await runner.finalContent() };
+  },
+
+  async models() {
+    const ids = [];
+    for await (const model of client.models.list()) ids.push(model.id);
+    return { ids, one: await client.models.retrieve(ids[0]) };
+  },
+};
+
+try {
+  console.log(JSON.stringify({ made: await cases[given.name]() }));
+} catch (error) {
+  if (!(error instanceof OpenAI.OpenAIError)) throw error;
+  const { status, code, type, param, message } = error;
+  const name = error.constructor.name;
+  const body = error.error;
+  console.log(JSON.stringify({ error: { name, status, code, type, param, message, body } }));
+}
