@@ -7,6 +7,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons import routes, store, transport
 from addons.answer import answer_json, refuse
+from addons.line import client
 from addons.routes import Route
 from translate import BadRequest, Kept, listed
 
@@ -18,7 +19,7 @@ class Stored:
             return
         id, keeper = routes.id_of(flow), store.keeper()
         try:
-            if keeper and (kept := await keeper.find(id)):
+            if keeper and (kept := await keeper.find(id, client(flow))):
                 await reply(flow, keeper, kept)
             elif transport.own(flow):
                 off = "" if keeper else " relay_store is off."
@@ -39,7 +40,7 @@ async def retrieve(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
 
 
 async def delete(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
-    await keeper.remove(kept.id)
+    await keeper.remove(kept.id, client(flow))
     answer_json(flow, {"id": kept.id, "object": "response", "deleted": True})
 
 

@@ -261,6 +261,44 @@ async def test_the_client_key_is_needed(tmp_path: Path) -> None:
         assert (await call(port, "GET", "/v1/responses/resp_1", **bearer)).status == 404
 
 
+@pytest.mark.parametrize("where", ["file", "redis"])
+def test_each_key_has_its_own(tmp_path: Path, redis: RedisServer, where: str) -> None:
+    place = redis.url if where == "redis" else str(tmp_path / "kept.db")
+
+    @bounded
+    async def run() -> None:
+        chosen = {"relay_store": place, "relay_client_key": f"ada:{KEY}-a,bob:{KEY}-b,{KEY}-c"}
+        async with relay(says("Hi."), **chosen) as (above, port):
+
+            async def turn(key: str, **fields: Any) -> Answer:
+                body = json.dumps({"model": "m", "input": "Hello.", **fields}).encode()
+                async with Client.connect(port) as client:
+                    bearer = f"Bearer {KEY}-{key}"
+                    return await client.ask("/v1/responses", body, authorization=bearer)
+
+            async def kept(key: str, method: str, id: str, tail: str = "") -> int:
+                bearer = {"authorization": f"Bearer {KEY}-{key}"}
+                return (await call(port, method, f"/v1/responses/{id}{tail}", **bearer)).status
+
+            first = value(await turn("a"))["id"]
+            for other in "bc":
+                for id in (first, f"ada%2F{first}"):
+                    for method, tail in (("GET", ""), ("GET", "/input_items"), ("DELETE", "")):
+                        assert await kept(other, method, id, tail) == 404
+                for id in (first, f"ada/{first}"):
+                    refused = await turn(other, previous_response_id=id)
+                    assert (refused.status, id in refused.body.decode()) == (400, True)
+            second = await turn("a", previous_response_id=first)
+            assert value(second)["previous_response_id"] == first
+            assert ("user", "Hello.") in messages(above.seen[-1])[:-1]
+            assert await kept("a", "GET", first) == 200
+            assert await kept("a", "DELETE", first) == 200
+            gone = await turn("a", previous_response_id=value(second)["id"])
+            assert gone.status == 400 and "ada/" not in gone.body.decode()
+
+    run()
+
+
 @bounded
 async def test_redis_that_is_gone_is_an_answer_and_not_a_loss(
     redis: RedisServer, caplog: pytest.LogCaptureFixture
