@@ -5,7 +5,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import routes, store, transport
+from addons import config, routes, store, transport
 from addons.answer import answer_json, refuse
 from addons.line import client
 from addons.routes import Route
@@ -21,7 +21,7 @@ class Stored:
         try:
             if keeper and (kept := await keeper.find(id, client(flow))):
                 await reply(flow, keeper, kept)
-            elif transport.own(flow):
+            elif transport.own(flow) or config.settings().client_key:  # which is no key of OpenAI's
                 off = "" if keeper else " relay_store is off."
                 refuse(flow, 404, f"Response with id {id!r} not found.{off}")
             else:  # one of OpenAI's own, perhaps

@@ -249,6 +249,17 @@ async def test_what_another_program_kept_at_openai_it_finds_there(
 
 
 @bounded
+async def test_a_client_key_does_not_go_to_openai(tmp_path: Path) -> None:
+    chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Translator()]
+    chosen = {"relay_store": str(tmp_path / "kept.db"), "relay_client_key": KEY}
+    async with proxy(*chain, Theirs(), **chosen) as (_, port):
+        bearer = {"authorization": f"Bearer {KEY}"}
+        for method in ("GET", "DELETE"):
+            answer = await call(port, method, "/v1/responses/resp_1", "api.openai.com", **bearer)
+            assert answer.status == 404 and b"theirs" not in answer.body
+
+
+@bounded
 async def test_the_client_key_is_needed(tmp_path: Path) -> None:
     chosen = {"relay_store": str(tmp_path / "kept.db"), "relay_client_key": KEY}
     async with relay(says("Hi."), **chosen) as (_, port):
