@@ -11,7 +11,7 @@ from addons import config, continuity, store, upstream
 from addons.begin import leg
 from addons.carried import whole
 from addons.ledger import FACTS
-from addons.line import CLIENT
+from addons.line import client as owner
 from addons.resent import DECLINED
 from addons.routes import Route
 from addons.selection import Choice
@@ -69,7 +69,7 @@ async def again(pair: Pair, told: Told) -> Exchange:
     )
     route = Route(pair.client.metadata["relay.route"])
     body = await restored(pair.client, body)
-    turn = Turn(route, way, (await leg(choice, body, await history(body)),))
+    turn = Turn(route, way, (await leg(choice, body, await history(pair.client, body)),))
     made = turn.exchange()
     if facts["learned"] and facts["learned"] != turn.learned(made):
         raise Cannot(f"{made.provider.title}'s refusals had taught the relay: {facts['learned']}")
@@ -97,18 +97,18 @@ async def restored(client: HTTPFlow, body: dict[str, Any]) -> dict[str, Any]:
     then = client.metadata.get(continuity.RESTORED)
     if not then:
         return body
-    whole = await continuity.restore(body, str(client.metadata.get(CLIENT, "")))
+    whole = await continuity.restore(body, owner(client))
     if continuity.put_back(body, whole) != then:
         raise Cannot("it had reasoning put back that is not remembered as it was")
     return whole
 
 
-async def history(body: dict[str, Any]) -> list[dict[str, Any]] | None:
+async def history(client: HTTPFlow, body: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The items before a request that continues a kept response. Raises Cannot."""
     if not (previous := body.get("previous_response_id")):
         return None
     try:
-        found = await store.before(previous)
+        found = await store.before(previous, owner(client))
     except (BadRequest, store.Unavailable) as error:
         raise Cannot(f"it continues a kept response: {error}") from None
     if found is None:

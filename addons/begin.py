@@ -11,7 +11,7 @@ from typing import Any
 from mitmproxy.http import HTTPFlow
 
 from addons import config, continuity, images, roles, routes, selection, store, upstream
-from addons.line import CLIENT
+from addons.line import client
 from addons.routes import Route
 from addons.seating import seated
 from addons.selection import Choice
@@ -27,20 +27,20 @@ async def begin(flow: HTTPFlow) -> Turn:
         body = decode(flow.request.get_content() or b"")
     except ValueError as error:  # of the content encoding, or of the JSON in it
         raise BadRequest(str(error)) from None
-    route = routes.route_of(flow)
-    before = None if route is Route.CHAT else await store.before(body.get("previous_response_id"))
+    route, owner = routes.route_of(flow), client(flow)
+    previous = None if route is Route.CHAT else body.get("previous_response_id")
+    before = await store.before(previous, owner)
     found = await ways(flow, route, body, before or ())
     way = Way(
         provider=found[0].target.provider,
         model=found[0].model,
         id=f"resp_{uuid.uuid4().hex}",
         now=int(time.time()),
-        keep=store.keep(),
+        keep=store.keep(owner),
         instructions=config.settings().instructions,
         clock=lambda: int(time.time()),
     )
     if route is Route.CHAT:
-        owner = str(flow.metadata.get(CLIENT, ""))
         way = replace(way, heard=partial(continuity.keep, body, owner))
         whole = await continuity.restore(body, owner)
         flow.metadata[continuity.RESTORED] = continuity.put_back(body, whole)

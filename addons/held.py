@@ -13,6 +13,7 @@ from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http import _events as wire
 
 from addons.attempts import Attempts, Steps
+from addons.hidden import without
 from addons.line import Line
 from translate import Opening, Refused
 
@@ -116,8 +117,9 @@ class Held(Attempts):
         return False
 
     def fail(self, line: Line, response: http.Response) -> Steps:
-        body, wait = response.get_content(strict=False), response.headers.get("retry-after")
-        tail = line.exchange.fail(response.status_code, body or b"", wait).event
+        wait = response.headers.get("retry-after")
+        body = without(response.get_content(strict=False) or b"", line.secrets().values())
+        tail = line.exchange.fail(response.status_code, body, wait).event
         yield SendHttp(wire.ResponseData(self.stream_id, tail), self.context.client)
 
 

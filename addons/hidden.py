@@ -1,6 +1,6 @@
 """What a flow does not show, kept beside it: for our own use, and to be put back as it leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mitmproxy.http import Headers, HTTPFlow
@@ -26,6 +26,13 @@ def hidden_of(flow: HTTPFlow) -> Hidden:
 def sent(flow: HTTPFlow, name: str) -> list[str]:
     """All values of a request header, as the client sent them."""
     return hidden_of(flow).request.get(name) or flow.request.headers.get_all(name)
+
+
+def without(content: bytes, secrets: Iterable[str]) -> bytes:
+    """What an upstream says, without the key that it was sent: some say it again."""
+    for value in secrets:
+        content = content.replace(value.removeprefix("Bearer ").encode(), MASK.encode())
+    return content
 
 
 def restored(headers: Headers, kept: Mapping[str, list[str]]) -> Headers:

@@ -58,6 +58,11 @@ def line_of(flow: HTTPFlow) -> Line | None:
     return line
 
 
+def client(flow: HTTPFlow) -> str:
+    """Whose conversation it is: the name of the client's key, "" where that has none."""
+    return str(flow.metadata.get(CLIENT, ""))
+
+
 def own(flow: HTTPFlow) -> bool:
     """Whether the request was addressed to our own port, not through it to another host."""
     return bool(flow.metadata.get(OWN))

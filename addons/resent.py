@@ -5,9 +5,10 @@ from weakref import WeakSet
 from mitmproxy.connection import Server
 from mitmproxy.http import HTTPFlow
 
-from addons.line import OWN
+from addons.line import CLIENT, OWN
 
 RESENT = "relay.resent"  # in the metadata: the id of the flow that was sent again
+KEPT = OWN, CLIENT
 DECLINED = "relay.declined"  # in the metadata: mitmproxy's own replay has taken its reply
 
 # Masked on the flow, or of a login that may be over: the relay's own key goes up.
@@ -25,8 +26,7 @@ def copy(flow: HTTPFlow) -> HTTPFlow:
     made = HTTPFlow(flow.client_conn, Server(address=(request.host, request.port)))
     made.request = request
     made.metadata[RESENT] = flow.id
-    if OWN in flow.metadata:
-        made.metadata[OWN] = flow.metadata[OWN]
+    made.metadata.update((name, flow.metadata[name]) for name in KEPT if name in flow.metadata)
     made.comment = f"resent from {flow.id}"
     _ours.add(made)
     return made

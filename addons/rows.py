@@ -145,6 +145,8 @@ def leg(flow: HTTPFlow, request: Request) -> HTTPFlow:
     server = connection.Server(address=(request.host, request.port))
     made = HTTPFlow(flow.client_conn, server)
     made.request = request.copy()
+    if config.settings().redact:  # a table of the user's may have one in its headers
+        redact.hide(made.request, {})
     made.request.timestamp_start = made.request.timestamp_end = time.time()
     made.comment = f"upstream leg of {flow.request.pretty_url}"
     return made

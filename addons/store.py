@@ -7,12 +7,14 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
 
 from addons import config
+from addons.owned import Owned
 from addons.place import Limits, Missing, Place
 from addons.place_sqlite import SQLite
 from addons.settings import Settings
@@ -39,10 +41,12 @@ class Keeper:
         self._place: Place | None = None
         self._backlog = 0
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: Kept, owner: str = "") -> None:
         """Never raises: the turn that is kept has gone well, whatever becomes of this."""
         self.write(
-            lambda place: place.keep(kept.id, kept.previous, kept.dump(), time.time()),
+            lambda place: Owned(place, owner).keep(
+                kept.id, kept.previous, kept.dump(), time.time()
+            ),
             lambda why: logging.warning(f"relay: {kept.id} is not kept: {why}"),
         )
 
@@ -64,30 +68,28 @@ class Keeper:
         finally:
             self._backlog -= 1
 
-    async def chain(self, id: str) -> list[Kept]:
+    async def chain(self, id: str, owner: str = "") -> list[Kept]:
         """A response and all before it, oldest first. Raises Missing, Unavailable."""
-        if not id.isascii():
-            raise Missing(id)
         end = time.monotonic() + ARRIVAL
         while True:
             try:
                 return await self.ask(
-                    lambda place: [Kept.load(data) for data in place.chain(id, time.time())]
+                    lambda place: list(map(Kept.load, Owned(place, owner).chain(id, time.time())))
                 )
             except Missing:
                 if not OURS.fullmatch(id) or time.monotonic() > end:
                     raise
             await asyncio.sleep(PACE)
 
-    async def find(self, id: str) -> Kept | None:
-        if not id.isascii():
-            return None
-        return await self.ask(
-            lambda place: Kept.load(data) if (data := place.find(id, time.time())) else None
-        )
+    async def find(self, id: str, owner: str) -> Kept | None:
+        def found(place: Place) -> Kept | None:
+            data = Owned(place, owner).find(id, time.time())
+            return Kept.load(data) if data else None
 
-    async def remove(self, id: str) -> bool:
-        return await self.ask(lambda place: place.remove(id, time.time()))
+        return await self.ask(found)
+
+    async def remove(self, id: str, owner: str) -> bool:
+        return await self.ask(lambda place: Owned(place, owner).remove(id, time.time()))
 
     def look(self) -> None:
         """Open the place already, to say what is wrong with it."""
@@ -161,17 +163,17 @@ def keeper() -> Keeper | None:
     return _keeper
 
 
-def keep() -> Callable[[Kept], None] | None:
-    """What is to be done with a response that has ended."""
-    return _keeper.keep if _keeper else None
+def keep(owner: str) -> Callable[[Kept], None] | None:
+    """What is to be done with a response of this owner's that has ended."""
+    return partial(_keeper.keep, owner=owner) if _keeper else None
 
 
-async def before(id: object) -> list[dict[str, Any]] | None:
+async def before(id: object, owner: str) -> list[dict[str, Any]] | None:
     """The history that a `previous_response_id` names. Raises BadRequest, Unavailable."""
     if _keeper is None or not isinstance(id, str) or not id:
         return None
     try:
-        return history(await _keeper.chain(id))
+        return history(await _keeper.chain(id, owner))
     except Missing as missing:
         raise no_previous(str(missing)) from None
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import routes, store, transport
+from addons import config, routes, store, transport
 from addons.answer import answer_json, refuse
+from addons.line import client
 from addons.routes import Route
 from translate import BadRequest, Kept, listed
 
@@ -18,9 +19,9 @@ class Stored:
             return
         id, keeper = routes.id_of(flow), store.keeper()
         try:
-            if keeper and (kept := await keeper.find(id)):
+            if keeper and (kept := await keeper.find(id, client(flow))):
                 await reply(flow, keeper, kept)
-            elif transport.own(flow):
+            elif transport.own(flow) or config.settings().client_key:  # which is no key of OpenAI's
                 off = "" if keeper else " relay_store is off."
                 refuse(flow, 404, f"Response with id {id!r} not found.{off}")
             else:  # one of OpenAI's own, perhaps
@@ -39,7 +40,7 @@ async def retrieve(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
 
 
 async def delete(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
-    await keeper.remove(kept.id)
+    await keeper.remove(kept.id, client(flow))
     answer_json(flow, {"id": kept.id, "object": "response", "deleted": True})
 
 

@@ -11,7 +11,7 @@ from addons.accounts.noseat import NoSeat
 from addons.answer import refuse
 from addons.begin import begin
 from addons.carried import Carried, chosen, deliver, head, opening, stream, whole
-from addons.hidden import MASK
+from addons.hidden import without
 from addons.resent import resent
 from addons.routes import RELAYED
 from addons.rows import Rows
@@ -94,13 +94,12 @@ class Translator:
 
 
 def told(reply: http.Response, turn: Turn) -> http.Response:
-    """A reply that did not stream; some providers say the key again that they refuse."""
+    """A reply that did not stream; what is no refusal says no key again."""
     reply = reply.copy()
     content = reply.get_content(strict=False) or b""
-    for value in upstream.secrets(turn.choice.target).values():
-        key = value.removeprefix("Bearer ").encode()
-        if reply.status_code != 200 and key in content:
-            reply.content = content = content.replace(key, MASK.encode())
+    plain = without(content, upstream.secrets(turn.choice.target).values())
+    if reply.status_code != 200 and plain != content:
+        reply.content = plain
     return reply
 
 

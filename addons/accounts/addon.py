@@ -12,6 +12,7 @@ from addons.accounts import usage
 from addons.accounts.account import Tokens
 from addons.accounts.login import Login
 from addons.accounts.member import Account
+from addons.accounts.noseat import unreachable
 from addons.accounts.pool import Pool, Rules
 from addons.accounts.roster import Roster
 from addons.accounts.settings import Accounts as Chosen
@@ -25,8 +26,9 @@ _ending: set[asyncio.Task[None]] = set()
 
 
 def pool() -> Pool:
-    """The accounts. Only while the addon is there."""
-    assert _pool  # noqa: S101
+    """The accounts. Raises NoSeat where the addon is not, for who waited while it was read anew."""
+    if _pool is None:
+        raise unreachable("The relay has just been read anew: try again.", time.time())
     return _pool
 
 
@@ -37,10 +39,10 @@ def known() -> list[Account]:
 
 async def reader() -> dict[str, str]:
     """The headers of an account, for what any of them may read; none where none serves."""
-    members = list(pool().roster.members.values()) if known() else []
-    for member in members:
-        if seat := await pool().seat(member):
-            return seat.secrets()
+    if current := _pool:
+        for member in list(current.roster.members.values()):
+            if seat := await current.seat(member):
+                return seat.secrets()
     return {}
 
 

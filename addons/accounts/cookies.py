@@ -9,6 +9,7 @@ from typing import Any
 from urllib.request import Request
 
 MOST = 50  # cookies in a jar
+LAST = 253_402_300_799  # Unix seconds: no date is later
 LINE = re.compile(r"[ -~]{1,4096}")
 
 
@@ -50,5 +51,5 @@ class Jar:
 def line_of(cookie: Cookie) -> str:
     parts = [f"{cookie.name}={cookie.value}", f"Path={cookie.path}"]
     parts += [f"Domain={cookie.domain}"] if cookie.domain_specified else []
-    parts += [f"Expires={formatdate(cookie.expires, usegmt=True)}"]
+    parts += [f"Expires={formatdate(min(cookie.expires or 0, LAST), usegmt=True)}"]
     return "; ".join(parts + (["Secure"] if cookie.secure else []))

@@ -66,11 +66,10 @@ class Fresh:
         left = tokens.expires - self._now()
         if not tokens.expires or left > early(tokens):
             return tokens
-        until, why = self._failed
-        if self._now() < until:
+        if self._resting():
             if left > 0:
                 return tokens
-            raise Unreachable(why)
+            raise Unreachable(self._failed[1])
         renewing = self.renewing(tokens)
         if left > SAFE:
             return tokens
@@ -86,8 +85,7 @@ class Fresh:
         tokens = await asyncio.to_thread(self._read)
         if tokens.access != refused.access:
             return tokens
-        young = bool(tokens.at) and self._now() < tokens.at + YOUNG
-        if young or self._now() < self._failed[0]:
+        if abs(self._now() - tokens.at) < YOUNG or self._resting():
             return None
         return await asyncio.shield(self.renewing(tokens))
 
@@ -140,6 +138,10 @@ class Fresh:
     async def _buried(self, old: Tokens, code: str) -> Tokens:
         await asyncio.to_thread(self.home.bury, old, code)
         raise Dead(code)
+
+    def _resting(self) -> bool:
+        """Also where the clock was put back meanwhile: then not for longer."""
+        return 0 < self._failed[0] - self._now() <= REST
 
     def _unreachable(self, why: str) -> Unreachable:
         self._failed = self._now() + REST, why

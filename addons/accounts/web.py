@@ -18,6 +18,7 @@ from addons.answer import answer, answer_json, refuse
 from addons.guard import remote
 from addons.hidden import MASK, hidden_of
 from addons.identity import VERSION
+from addons.redact import NAMES
 from addons.routes import Route
 from translate import BadRequest, decode
 
@@ -108,11 +109,14 @@ async def identity(flow: HTTPFlow) -> None:
     """The headers that go up, for each service that this port's requests may go to."""
     found = [upstream.source(flow), upstream.account()]
     asked = {to.url: to for to in found if to and to.url}
-    requests = [
-        {"url": url, "headers": upstream.headers(to.provider) | await masked(to)}
-        for url, to in asked.items()
-    ]
+    requests = [{"url": url, "headers": plain(to) | await masked(to)} for url, to in asked.items()]
     answer_json(flow, {"name": "codex-relay", "version": VERSION, "requests": requests})
+
+
+def plain(to: upstream.Target) -> dict[str, str]:
+    """A table of the user's may have a key in its headers."""
+    told = upstream.headers(to.provider)
+    return {name: MASK if name.lower() in NAMES else value for name, value in told.items()}
 
 
 async def masked(to: upstream.Target) -> dict[str, str]:

@@ -220,6 +220,25 @@ def test_a_service_that_is_away_is_left_alone_for_a_while(auth: FakeAuth, tmp_pa
     assert len(auth.asked) == 3
 
 
+def test_a_clock_that_is_put_back(auth: FakeAuth, tmp_path: Path) -> None:
+    clock, old = Clock(), auth.give(lifetime=ENDED)
+    ours = Fresh(in_vault(tmp_path, old), now=clock)
+    auth.troubles += [Trouble(503)]
+
+    async def ask() -> tuple[Tokens, Tokens | None]:
+        clock.ahead = 86_400
+        with pytest.raises(Unreachable, match="HTTP 503"):
+            await ours.tokens()
+        clock.ahead = 0
+        new = await ours.tokens()
+        clock.ahead = -86_400  # when they were given out is yet to come
+        return new, await ours.better(new)
+
+    new, better = within(auth, ask())
+    assert new.access != old.access
+    assert better and better.access != new.access
+
+
 def test_all_who_wait_hear_of_one_failure(auth: FakeAuth, tmp_path: Path) -> None:
     ours = Fresh(in_vault(tmp_path, auth.give(lifetime=ENDED)))
     auth.delay = 0.1

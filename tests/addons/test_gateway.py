@@ -1,5 +1,6 @@
 """Chat clients on an account: by the model's name, through the strict backend."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -71,6 +72,23 @@ async def test_who_is_not_logged_in_is_told_how(tmp_path: Path) -> None:
         answer = await relay.chat("chatgpt/gpt-5.5")
     assert (answer.status, error(answer)["code"]) == (401, "no_account")
     assert "/auth/login" in error(answer)["message"]
+
+
+@bounded
+async def test_who_waits_while_the_relay_is_read_anew_is_told_so(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ADA) as relay:
+        relay.auth.delay = 0.5
+        old = relay.auth.give(ADA, lifetime=0.01)
+        await asyncio.sleep(0.05)
+        await addon.pool().add(old)
+        waiting = asyncio.create_task(relay.chat())
+        async with asyncio.timeout(5):
+            while not relay.auth.asked:
+                await asyncio.sleep(0.01)
+        relay.master.addons.get("accounts").done()
+        answer = await waiting
+    assert (answer.status, error(answer)["code"]) == (503, "login_unreachable")
+    assert "read anew" in error(answer)["message"]
 
 
 @pytest.mark.parametrize(

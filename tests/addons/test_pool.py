@@ -224,6 +224,15 @@ def test_a_jar_is_for_one_host_and_not_for_ever() -> None:
     assert jar.header().count("=") <= MOST
 
 
+@pytest.mark.parametrize("age", [10**12, 10**20])
+def test_a_cookie_for_ever_lasts_as_long_as_dates_do(age: int) -> None:
+    jar = Jar("https://chatgpt.com/backend-api/codex")
+    assert jar.hear([f"ours=1; Path=/; Max-Age={age}"])
+    [line] = jar.kept()
+    assert "Expires=Fri, 31 Dec 9999" in line
+    assert Jar("https://chatgpt.com/", (line,)).header() == "ours=1"
+
+
 @pytest.mark.parametrize("window", ["primary", "secondary"])
 def test_either_window_ends_the_service_until_its_reset(scene: Scene, window: str) -> None:
     async def test() -> None:

@@ -241,3 +241,31 @@ async def test_a_key_that_the_provider_says_again_stays_here() -> None:
     assert answer.status == 400
     assert MASK in answer.body.decode() and KEY not in answer.body.decode()
     assert KEY not in watch.shown[-1]
+
+
+@bounded
+async def test_a_key_in_a_table_of_the_users_is_on_no_flow(tmp_path: Path) -> None:
+    above_all: list[str] = []
+
+    def hears(call: Call) -> None:
+        above_all.append(call.headers.get("x-api-key", ""))
+        fine(call)
+
+    async with upstream(hears) as above:
+        file = tmp_path / "relay.toml"
+        file.write_text(
+            f'[providers.box]\nlike = "vllm"\nbase_urls = ["http://127.0.0.1:{above.port}/v1"]\n'
+            f'headers = {{ x-api-key = "{KEY}", x-team = "a" }}\n'
+        )
+        chain = [Config(), Transport(), Guard(), Routes(), Translator(), Redact(), Demo()]
+        chosen = {"relay_config": str(file), "relay_provider": "box"}
+        watch = Watch()
+        async with proxy(*chain, watch, save_stream_file=str(tmp_path / "f"), **chosen) as (
+            _,
+            port,
+        ):
+            answer = await asked(port, "/backend-api/codex/responses")
+            while not any("x-team" in shown for shown in watch.shown):
+                await asyncio.sleep(0.01)
+    assert b"Hi." in answer.body and KEY in above_all
+    assert not [shown for shown in watch.shown if KEY in shown]

@@ -249,6 +249,17 @@ async def test_what_another_program_kept_at_openai_it_finds_there(
 
 
 @bounded
+async def test_a_client_key_does_not_go_to_openai(tmp_path: Path) -> None:
+    chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Translator()]
+    chosen = {"relay_store": str(tmp_path / "kept.db"), "relay_client_key": KEY}
+    async with proxy(*chain, Theirs(), **chosen) as (_, port):
+        bearer = {"authorization": f"Bearer {KEY}"}
+        for method in ("GET", "DELETE"):
+            answer = await call(port, method, "/v1/responses/resp_1", "api.openai.com", **bearer)
+            assert answer.status == 404 and b"theirs" not in answer.body
+
+
+@bounded
 async def test_the_client_key_is_needed(tmp_path: Path) -> None:
     chosen = {"relay_store": str(tmp_path / "kept.db"), "relay_client_key": KEY}
     async with relay(says("Hi."), **chosen) as (_, port):
@@ -259,6 +270,44 @@ async def test_the_client_key_is_needed(tmp_path: Path) -> None:
                 assert error_of(answer)["code"] == "invalid_api_key"
         bearer = {"authorization": f"Bearer {KEY}"}
         assert (await call(port, "GET", "/v1/responses/resp_1", **bearer)).status == 404
+
+
+@pytest.mark.parametrize("where", ["file", "redis"])
+def test_each_key_has_its_own(tmp_path: Path, redis: RedisServer, where: str) -> None:
+    place = redis.url if where == "redis" else str(tmp_path / "kept.db")
+
+    @bounded
+    async def run() -> None:
+        chosen = {"relay_store": place, "relay_client_key": f"ada:{KEY}-a,bob:{KEY}-b,{KEY}-c"}
+        async with relay(says("Hi."), **chosen) as (above, port):
+
+            async def turn(key: str, **fields: Any) -> Answer:
+                body = json.dumps({"model": "m", "input": "Hello.", **fields}).encode()
+                async with Client.connect(port) as client:
+                    bearer = f"Bearer {KEY}-{key}"
+                    return await client.ask("/v1/responses", body, authorization=bearer)
+
+            async def kept(key: str, method: str, id: str, tail: str = "") -> int:
+                bearer = {"authorization": f"Bearer {KEY}-{key}"}
+                return (await call(port, method, f"/v1/responses/{id}{tail}", **bearer)).status
+
+            first = value(await turn("a"))["id"]
+            for other in "bc":
+                for id in (first, f"ada%2F{first}"):
+                    for method, tail in (("GET", ""), ("GET", "/input_items"), ("DELETE", "")):
+                        assert await kept(other, method, id, tail) == 404
+                for id in (first, f"ada/{first}"):
+                    refused = await turn(other, previous_response_id=id)
+                    assert (refused.status, id in refused.body.decode()) == (400, True)
+            second = await turn("a", previous_response_id=first)
+            assert value(second)["previous_response_id"] == first
+            assert ("user", "Hello.") in messages(above.seen[-1])[:-1]
+            assert await kept("a", "GET", first) == 200
+            assert await kept("a", "DELETE", first) == 200
+            gone = await turn("a", previous_response_id=value(second)["id"])
+            assert gone.status == 400 and "ada/" not in gone.body.decode()
+
+    run()
 
 
 @bounded

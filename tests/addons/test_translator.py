@@ -480,6 +480,19 @@ async def test_an_error_after_a_heartbeat_is_an_event(status: int, code: str) ->
 
 
 @bounded
+async def test_a_key_that_is_said_again_after_a_heartbeat_stays_here() -> None:
+    async def handler(call: Call) -> None:
+        await asyncio.sleep(0.25)
+        call.reply(401, json.dumps({"error": {"message": call.headers["authorization"]}}).encode())
+
+    options = {"relay_heartbeat": "0.1", "relay_retries": "0", "relay_api_key": "key-of-provider"}
+    async with relay(handler, **options) as (_, port):
+        error = failed(await answered(port))
+    assert "Bearer (hidden)" in error["message"]
+    assert "key-of-provider" not in error["message"]
+
+
+@bounded
 async def test_an_error_before_any_heartbeat_is_a_status() -> None:
     async with relay(refuses(503, retry_after="7"), relay_retries="0") as (_, port):
         answer = await answered(port)

@@ -125,3 +125,16 @@ async def test_what_cannot_be_imported_is_an_answer(
     async with gateway(tmp_path_factory.mktemp("a")) as relay:
         answer = await relay.post("/auth/import", {"path": path})
     assert (answer.status, error(answer)) == (503, "vault_unavailable")
+
+
+@bounded
+async def test_keys_in_a_table_of_the_users_are_masked(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(
+        '[providers.box]\nlike = "vllm"\nbase_urls = ["http://127.0.0.1:9/v1"]\n'
+        'headers = { X-Api-Key = "key-in-a-table", x-team = "a" }\n'
+    )
+    async with gateway(tmp_path, ADA, relay_config=str(file), relay_provider="box") as relay:
+        told = (await relay.get("/debug/identity")).body
+    assert b'"X-Api-Key": "(hidden)"' in told and b'"x-team": "a"' in told
+    assert b"key-in-a-table" not in told
