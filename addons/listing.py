@@ -52,7 +52,7 @@ async def one(flow: HTTPFlow) -> None:
 async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
     """The models of this port's upstream, and of all others that may be asked by it."""
     settings, home, alone = config.settings(), upstream.source(flow), upstream.at_port(flow)
-    others = [] if alone else [name for name in config.served() if name != home.provider.name]
+    others = [] if alone else [name for name in beside() if name != home.provider.name]
     own = upstream.listed(home) if home.url else nothing()
     found = await asyncio.gather(own, *map(scoped, others))
     return catalog.offered(
@@ -61,6 +61,12 @@ async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
         model=home.provider.model if alone else settings.model or home.provider.model,
         renames=[] if alone else [(name, to[0]) for name, to in settings.model_map],
     )
+
+
+def beside() -> list[str]:
+    """The providers that the user has beside the one at home."""
+    account = upstream.account()
+    return list(dict.fromkeys([*config.served(), *([account.provider.name] if account else [])]))
 
 
 async def scoped(name: str) -> list[catalog.Entry]:
