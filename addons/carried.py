@@ -2,12 +2,12 @@
 
 import logging
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from mitmproxy import http
 
-from addons import ledger, metrics, record, shelf, transport
+from addons import ledger, metrics, passed, record, shelf, transport
 from addons.accounts.seat import Seat
 from addons.answer import answer
 from addons.rows import Rows
@@ -136,11 +136,6 @@ def deliver(flow: http.HTTPFlow, carried: Carried, reply: Reply) -> None:
     answer(flow, reply.status, reply.body, **reply.headers, **report(flow, carried))
 
 
-def chosen(headers: http.Headers, names: Iterable[str]) -> dict[str, str]:
-    """Those of the headers that are there."""
-    return {name: headers[name] for name in names if name in headers}
-
-
 def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
     """What the client is told beside the reply: who answered, how fast, and what did not cross."""
     made, received = carried.made, flow.request.timestamp_end or flow.request.timestamp_start
@@ -152,6 +147,6 @@ def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
     if made.dropped:
         told["x-relay-dropped"] = ", ".join(made.dropped)
     if flow.response:
-        told |= chosen(flow.response.headers, made.provider.reply_headers)
+        told |= passed.down(flow.response.headers, made.provider)
     # header values are latin-1 without control characters, and servers limit their length
     return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import transport
+from addons import routes, transport
 from addons.accounts import addon as accounts
 from addons.accounts.noseat import NoSeat
 from addons.accounts.seat import Seat
@@ -51,7 +51,8 @@ SOON = 60.0  # s; a client that waits longer than that is not told to
 
 def decline(flow: HTTPFlow, why: NoSeat) -> None:
     """At a 401 Codex renews a login of its own, which is none of these."""
-    status = 400 if why.status == 401 and not transport.own(flow) else why.status
+    codex = routes.from_codex(flow.request.headers) or not transport.own(flow)
+    status = 400 if why.status == 401 and codex else why.status
     left = (why.resets_at or 0) - time.time()
     wait = {"retry_after": str(math.ceil(left))} if 0 < left <= SOON else {}
     facts: dict[str, Any] = {}

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from mitmproxy import http
 
-from addons import config, ledger, routes, store, transport, upstream
+from addons import config, ledger, passed, routes, store, transport, upstream
 from addons.accounts.noseat import NoSeat
 from addons.answer import refuse
 from addons.begin import begin
-from addons.carried import Carried, chosen, deliver, head, opening, stream, whole
+from addons.carried import Carried, deliver, head, opening, stream, whole
 from addons.hidden import without
 from addons.resent import resent
 from addons.routes import RELAYED
@@ -107,13 +107,12 @@ def addressed(flow: http.HTTPFlow, target: upstream.Target, made: Exchange) -> h
     """The request that goes up."""
     path = upstream.PATH[made.provider.dialect]
     request = http.Request.make("POST", target.url + path, made.body)
-    theirs = chosen(flow.request.headers, made.provider.client_headers)
     request.headers.update(
         {
             "host": urlsplit(target.url).netloc,
             **upstream.headers(made.provider),
             **made.headers,
-            **theirs,
+            **passed.up(flow.request.headers, made.provider),
         }
     )
     return request

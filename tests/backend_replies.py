@@ -97,8 +97,15 @@ def _item(part: object, n: int, reply: Reply, account: str) -> Json | None:
             part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
             head = {"type": "message", "id": f"msg_{id}", "role": "assistant"}
             return {**head, "status": "completed", "content": [part]}
+        case Call("tool_search", arguments, given):
+            call = {"call_id": given or f"call_{id}", "arguments": json.loads(arguments)}
+            head = {"type": "tool_search_call", "id": f"tsc_{id}", "execution": "client"}
+            return {**head, "status": "completed", **call}
         case Call(name, arguments, given):
+            scope, _, name = name.rpartition(".")
+            scoped = {"namespace": scope} if scope else {}
             call = {"call_id": given or f"call_{id}", "name": name, "arguments": arguments}
+            call |= scoped
             return {"type": "function_call", "id": f"fc_{id}", "status": "completed", **call}
         case Custom(name, input, given):
             call = {"call_id": given or f"call_{id}", "name": name, "input": input}
@@ -121,6 +128,8 @@ def _grown(item: Json, n: int) -> Iterator[tuple[str, Json]]:
         case {"type": "message", "content": [part]}:
             empty |= {"content": []}
             inner = _part("", "content_index", part)
+        case {"arguments": dict()}:
+            pass
         case {"arguments": text}:
             empty |= {"arguments": ""}
             inner = _text("function_call_arguments", "arguments", text, name=item["name"])

@@ -101,7 +101,7 @@ class FakeBackend(FakeProvider):
         self.catalog = [model("gpt-5.5"), model("gpt-6.1-sol", 2), model("hidden", 3) | HIDDEN]
         self.quotas: dict[str, tuple[Json, Json]] = {}  # account → both windows, as `window` has it
         self.plan = "plus"
-        self.states: set[str] = set()  # x-codex-turn-state that were given out
+        self.states = {("", "")}  # x-codex-turn-state that were given out, and to which account
 
     def handler(self) -> type[Handler]:
         return BackendHandler
@@ -129,8 +129,9 @@ class FakeBackend(FakeProvider):
             fault = "chatgpt-account-id: another account's"
         if not fault and headers.get("cookie", cookie(account)) != cookie(account):
             fault = "cookie: another account's"
-        if not fault and headers.get("x-codex-turn-state", "") not in {"", *self.states}:
-            fault = "x-codex-turn-state: never given out"
+        state = headers.get("x-codex-turn-state", "")
+        if not fault and (state, account if state else "") not in self.states:
+            fault = "x-codex-turn-state: never given out to this account"
         return self.refuse(fault) if fault else None
 
     def judge(self, request: Request) -> Error | None:
@@ -176,7 +177,7 @@ class FakeBackend(FakeProvider):
                 value = str(window[field.replace("-", "_")])
                 found.append((f"x-codex-{name}-{field}", value))
         state = request.headers.get("x-codex-turn-state") or f"turn-{len(self.requests)}"
-        self.states.add(state)
+        self.states.add((state, account))
         return [
             *found,
             ("x-codex-active-limit", "premium"),

@@ -13,7 +13,8 @@ Json = dict[str, Any]
 REQUIRED = ("chatgpt-account-id", "content-type", "originator", "user-agent")
 KNOWN = HEADERS | {
     "chatgpt-account-id", "conversation_id", "cookie", "if-none-match", "openai-beta", "originator",
-    "session-id", "session_id", "thread-id", "version", "x-client-request-id", "x-openai-subagent",
+    "session-id", "session_id", "thread-id", "version", "x-client-request-id",
+    "x-openai-internal-codex-responses-lite", "x-openai-subagent",
 }  # fmt: skip
 # SDKs, plain HTTP clients, browsers; and Codex itself, which we are not.
 STRANGERS = re.compile(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from translate import codec
@@ -23,6 +23,7 @@ class Entry:
     images: bool | None = None  # taken as input
     chat: bool = True  # False: it makes embeddings, speech, pictures …
     hidden: bool = False  # served to who knows it, and shown to nobody
+    codex: Json | None = field(default=None, repr=False)  # in Codex's own form, as it came
 
 
 # Where the forms have it; the first that is there and of the right type counts.
@@ -75,8 +76,27 @@ def entries(body: bytes) -> list[Entry]:
             found = next((found[k] for k in LISTS if isinstance(found.get(k), list | dict)), None)
     if not isinstance(found, list):
         raise ValueError("not a model list")
-    made = (entry({"id": one} if isinstance(one, str) else one) for one in found)
+    found = [{"id": one} if isinstance(one, str) else one for one in found]
+    made = (entry(one) for one in sorted(found, key=rank))  # the order stays where none is told
     return list({one.id: one for one in made if one}.values())
+
+
+def rank(model: Any) -> int:
+    """Where Codex shows a model; the first one is its default."""
+    return int((in_codexs_form(model) or {"priority": 0})["priority"])
+
+
+# What Codex reads of each model, or else reads none at all (0.169).
+CODEXS = (
+    ("slug", str), ("base_instructions", str), ("shell_type", str), ("visibility", str),
+    ("supported_reasoning_levels", list), ("truncation_policy", dict), ("priority", int),
+)  # fmt: skip
+
+
+def in_codexs_form(model: Any) -> Json | None:
+    """The model, if its upstream speaks to Codex."""
+    told = isinstance(model, dict) and all(isinstance(model.get(k), kind) for k, kind in CODEXS)
+    return model if told else None
 
 
 def entry(model: Any) -> Entry | None:
@@ -85,6 +105,7 @@ def entry(model: Any) -> Entry | None:
     if not name:
         return None
     created = first(model, ("created",), int)
+    codex = in_codexs_form(model)
     return Entry(
         id=name,
         title=first(model, TITLES, str) or name,
@@ -92,8 +113,9 @@ def entry(model: Any) -> Entry | None:
         owner=first(model, OWNERS, str) or "",
         context=budget(model),
         images=takes_images(model),
-        chat=chats(model, name),
+        chat=codex is not None or chats(model, name),
         hidden=first(model, ("visibility",), str) == "hide",
+        codex=codex,
     )
 
 
@@ -147,8 +169,7 @@ def offered(
             title = source.title if name == target else name
             named = replace(source, id=name, title=title or name)
             first_ones[name] = replace(named, chat=True, hidden=False)
-    shown = {k: v for k, v in known.items() if k not in first_ones and not v.hidden}
-    return list((first_ones | shown).values())
+    return list((first_ones | {k: v for k, v in known.items() if k not in first_ones}).values())
 
 
 def whole(one: Entry, provider: Provider) -> Entry:
@@ -162,6 +183,7 @@ def to_openai(listed: Iterable[Entry]) -> Json:
     data = [
         {"id": one.id, "object": "model", "created": one.created, "owned_by": one.owner or "relay"}
         for one in listed
+        if not one.hidden
     ]
     return {"object": "list", "data": data}
 
@@ -226,20 +248,29 @@ def template(body: bytes) -> Json | None:
 
 
 def to_codex(listed: Iterable[Entry], base: Mapping[str, Any], *, owner: str) -> Json:
-    """Codex's catalog. `base`: a template's entry, or TEMPLATE with `base_instructions`."""
-    models = []
-    for priority, one in enumerate(one for one in listed if one.chat):
-        models.append(
-            {
-                **base,
-                **CLASSIC,
-                "slug": one.id,
-                "display_name": one.title or one.id,
-                "description": f"{one.id}, by {owner}",
-                "priority": priority,
-                "context_window": one.context,
-                "max_context_window": one.context,
-                "input_modalities": ["text", "image"] if one.images else ["text"],
-            }
-        )
+    """Codex's catalog. `base`: a template's entry, or TEMPLATE with `base_instructions`.
+
+    What an upstream told in this form passes whole; its priority where that keeps the order."""
+    models, last = [], -1
+    for one in (one for one in listed if one.chat and (one.codex or not one.hidden)):
+        told = one.codex or made(one, base, owner)
+        last = max(last + 1, told["priority"])
+        own = {"slug": one.id, "display_name": one.title or one.id, "priority": last}
+        # names another model, by a name that it has not here
+        moved = {"upgrade": None} if one.id != told["slug"] and told.get("upgrade") else {}
+        models.append(told | own | moved)
     return {"models": models}
+
+
+def made(one: Entry, base: Mapping[str, Any], owner: str) -> Json:
+    """An entry for a model that Codex does not know."""
+    return {
+        **base,
+        **CLASSIC,
+        "slug": one.id,
+        "description": f"{one.id}, by {owner}",
+        "priority": 0,
+        "context_window": one.context,
+        "max_context_window": one.context,
+        "input_modalities": ["text", "image"] if one.images else ["text"],
+    }

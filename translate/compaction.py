@@ -100,7 +100,7 @@ def to_summary(body: Message, provider: Provider, dropped: list[str]) -> Message
         raise BadRequest("input: holds nothing to compact", param="input")
     without = {"response_format", "text"} | (set() if "none" in provider.tool_choices else TOOLS)
     made = {name: value for name, value in body.items() if name not in without}
-    if "tools" in made:
+    if made.keys() & {"tools", "tool_choice"}:  # tools may stand in the input, too
         made["tool_choice"] = "none"
     window = provider.context_window
     told = {"content": PROMPT + made.get("instructions", "")}

@@ -103,6 +103,12 @@ REFUSED = {
     413: "the request is larger than the provider takes",
     422: "check that the provider takes what its message names",
 }
+# Where one logs in, whose own words speak of another login than ours.
+LOGGED_IN = {
+    401: "the relay's login is over: log in again at its page /auth/login",
+    403: "check that the account may use this model",
+}
+ADVICE = {False: REFUSED, True: REFUSED | LOGGED_IN}  # by whether it has accounts
 
 
 # What Codex understands as an event only, to make room; as a 400 it just shows the body (0.163).
@@ -115,8 +121,15 @@ TOO_LONG = frozenset({200, 400, 413, 422, 500})
 PATIENCE = 60  # s; a longer Retry-After is told in words only, as Codex would sit through it
 
 
-def failure(title: str, status: int, body: bytes, retry_after: str | None = None) -> Failure:
-    """An error reply of the provider called `title` (200: an error inside the stream)."""
+def failure(
+    title: str,
+    status: int,
+    body: bytes,
+    retry_after: str | None = None,
+    advice: Mapping[int, str] = REFUSED,
+) -> Failure:
+    """An error reply of the provider called `title` (200: an error inside the stream); `advice`:
+    what to do about it, by status."""
     said = said_by(body)
     status = _named(body) if status == 200 else status
     where = f"{title} answered {status}: {said}" if status != 200 else f"{title} failed: {said}"
@@ -138,8 +151,8 @@ def failure(title: str, status: int, body: bytes, retry_after: str | None = None
         return Failure(502, "server_error", where)
     if status >= 500:
         return Failure(503, "server_is_overloaded", where, retry_after)
-    advice = REFUSED.get(status)
-    return Failure(400, "invalid_prompt", f"{where} ({advice})" if advice else where)
+    said = f"{where} ({advice[status]})" if status in advice else where
+    return Failure(400, "invalid_prompt", said)
 
 
 USAGE_LIMIT = "usage_limit_reached"

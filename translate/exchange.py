@@ -21,7 +21,7 @@ from translate.ask import Asked
 from translate.chat_to_responses import ChatToResponses
 from translate.clients import CLIENTS, Client
 from translate.compaction import ToCompaction
-from translate.errors import BadRequest, Failure, failure, no_previous
+from translate.errors import ADVICE, BadRequest, Failure, failure, no_previous
 from translate.events import Event, Machine
 from translate.kept import ENDINGS, Kept
 from translate.omit import omit
@@ -208,7 +208,8 @@ class Exchange:
 
     def fail(self, status: int, body: bytes, retry_after: str | None) -> Reply:
         """The upstream's error reply in the client's dialect."""
-        return self._failed(failure(self.provider.title, status, body, retry_after))
+        advice = ADVICE[self.provider.accounts]
+        return self._failed(failure(self.provider.title, status, body, retry_after, advice))
 
     def cut(self, reason: str) -> bytes:
         """The events that end a stream whose upstream died; b"" if it had ended."""

@@ -1,7 +1,7 @@
 """What a provider's refusal teaches: its profile, with what it did not take left out.
 
-Only of fields, roles and forms, which a request can do without; never of content. A lesson is a
-change of the profile like one that a user would write.
+Only of fields, roles, forms and foreign seals, which a request can do without; never of content. A
+lesson is a change of the profile like one that a user would write.
 """
 
 import re
@@ -46,13 +46,15 @@ THINKING = re.compile(
     re.I,
 )
 
+SEALED = re.compile(r"encrypted.content.{0,80}could not be (verified|decrypted)", re.I | re.S)
+
 
 def learn(provider: Provider, status: int, reply: bytes, sent: Json) -> Provider | None:
     """The profile for asking again, after this reply to this body; None: nothing to learn."""
     if status not in (400, 422) or failure("", status, reply).code != "invalid_prompt":
         return None
     said = f"{said_by(reply)}\n{_param(reply)}"
-    for lesson in (_thinking, _role, _max_tokens, _tool_choice, _format, _effort, _field):
+    for lesson in LESSONS:
         if change := lesson(said, provider, sent):
             return provider.model_copy(update={**change, "models": {}})
     return None
@@ -64,6 +66,7 @@ def told(before: Provider, after: Provider) -> str:
     for name in ("reasoning_back", "system_role", "late_system_role", "max_tokens"):
         if (value := getattr(after, name)) != getattr(before, name):
             new.append(f"{name} = {value}")
+    new += ["without foreign_seals"] if before.foreign_seals > after.foreign_seals else []
     for name in ("tool_choices", "formats"):
         gone = getattr(before, name) - getattr(after, name)
         new += [f"without {name} {one}" for one in sorted(gone)]
@@ -79,6 +82,12 @@ def _thinking(said: str, provider: Provider, sent: Json) -> Change | None:
     found = THINKING.search(said) if provider.dialect == "chat" else None
     name = (found[1] or found[2]).lower() if found else provider.reasoning_back
     return {"reasoning_back": name} if name != provider.reasoning_back else None
+
+
+def _seals(said: str, provider: Provider, sent: Json) -> Change | None:
+    """What another account was given sealed: "could not be verified", "could not be decrypted"."""
+    refused = provider.reads_foreign_seals() and SEALED.search(said)
+    return {"foreign_seals": False} if refused else None
 
 
 def _role(said: str, provider: Provider, sent: Json) -> Change | None:
@@ -176,3 +185,7 @@ def _param(reply: bytes) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     param = error.get("param") if isinstance(error, dict) else None
     return param if isinstance(param, str) else ""
+
+
+# The first that has something to say counts.
+LESSONS = (_seals, _thinking, _role, _max_tokens, _tool_choice, _format, _effort, _field)

@@ -232,7 +232,9 @@ def _choice_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> J
 
 
 def _parallel_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    return {name: value} if tools.native else _parallel(name, value, provider, tools)
+    # they may stand in the input, where all passes as it is
+    passes = tools.native or provider.native("*")
+    return {name: value} if passes else _parallel(name, value, provider, tools)
 
 
 def _format_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:

@@ -235,7 +235,6 @@ class Whole:
         self._ours: Item = {}
         self._item: Item = {}
         if self._kind:
-            self._ours["id"] = self._events.id(self._kind.id_prefix)
             self._ours["call_id"] = upstream.unique(item.get("call_id"))
         elif not isinstance(self.given, str) or self.given in upstream.seen:
             self._ours["id"] = self._events.id("item")
@@ -246,6 +245,8 @@ class Whole:
     def _begin(self, item: Item) -> None:
         """Show it; nothing of a call is shown before its name is known."""
         empty = {self._live: ""} if self._live else {}
+        if self._kind:  # not before, as ids are those of the items that are shown
+            self._ours["id"] = self._events.id(self._kind.id_prefix)
         self._index, self._item = self._events.open("item", {**item, **self._ours, **empty})
 
     @property

@@ -128,6 +128,10 @@ class Provider(Data):
         )
     )
 
+    foreign_seals: bool = Field(
+        True, description="Whether what OpenAI itself sealed goes up, where all passes as it is."
+    )
+
     # parameters
     takes: frozenset[str] = Field(
         frozenset(), description="Responses parameters taken beside the common ones."
@@ -247,6 +251,10 @@ class Provider(Data):
     def native(self, type: str) -> bool:
         """Whether tools of a type, or `*`: whether all of the dialect, pass as they are."""
         return self.dialect == "responses" and not self.tool_types.isdisjoint((type, "*"))
+
+    def reads_foreign_seals(self) -> bool:
+        """Whether it may be OpenAI itself, who can read what OpenAI sealed."""
+        return self.foreign_seals and self.native("*")
 
     def of(self, model: str) -> "Provider":
         """The provider as it is for one model, whose name may have a path before it."""

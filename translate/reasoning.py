@@ -121,7 +121,7 @@ def to_responses(item: Fields, provider: Provider) -> Fields | None:
     Its own comes back as it made it, as some check what they sealed against the item's id.
     """
     foreign, envelope = item.get("encrypted_content"), unseal(item.get("encrypted_content"))
-    if foreign and envelope is None and provider.native("*"):
+    if foreign and envelope is None and provider.reads_foreign_seals():
         return item  # OpenAI sealed it and may well be here
     own = envelope is not None and envelope.provider == provider.identity
     state = envelope.state if envelope else {}

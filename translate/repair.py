@@ -227,7 +227,7 @@ class Items(Messages):
             self.tools.dropped.append(f"{self._at(position)} (reasoning)")
 
     def _compaction(self, position: int, item: Item) -> None:
-        if self.provider.native("*") and compaction.to_text(item) is None:
+        if self.provider.reads_foreign_seals() and compaction.to_text(item) is None:
             self.talk.keep(item)  # OpenAI sealed it and may well be here
         else:
             super()._compaction(position, item)

@@ -78,8 +78,9 @@ class Accounts:
         self.task = asyncio.create_task(tend())
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
-        """The first request waits until the accounts have been looked for."""
-        if _pool and self.looked is not _pool and flow.live:
+        """The first request waits until the accounts have been looked for; so do others while
+        some are missing, as who has logged in with Codex comes back at once."""
+        if _pool and flow.live and (self.looked is not _pool or _pool.roster.trouble):
             await _pool.roster.look()
             self.looked = _pool
 

@@ -152,11 +152,21 @@ class Codex:
     ) -> Run:
         return self._run(["resume", *options, "-m", model, thread, prompt], timeout)
 
+    def login(self) -> str:
+        """Whom Codex takes itself to be logged in as."""
+        return self._done([str(CODEX), "login", "status"], 10).stderr
+
     def _run(self, arguments: list[str], timeout: float) -> Run:
         command = [str(CODEX), "exec", "--json", "--skip-git-repo-check"]
         command += ["-s", "danger-full-access", *arguments]
         begin = time.monotonic()
-        done = subprocess.run(
+        done = self._done(command, timeout)
+        elapsed = time.monotonic() - begin
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return Run(done.returncode, events, elapsed, done.stderr, self.work)
+
+    def _done(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             command,
             cwd=self.work,
             env=self._environment,
@@ -165,9 +175,6 @@ class Codex:
             text=True,
             timeout=timeout,
         )
-        elapsed = time.monotonic() - begin
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        return Run(done.returncode, events, elapsed, done.stderr, self.work)
 
 
 QUIET = """

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from openai.types import Model
@@ -247,6 +248,40 @@ def test_codexs_form() -> None:
         assert (model["tool_mode"], model["use_responses_lite"]) == (None, False)
         assert not model["supports_search_tool"]
         assert model["apply_patch_tool_type"] == "freeform"
+
+
+def told(slug: str, priority: int, **more: object) -> dict[str, object]:
+    """A model as OpenAI's service tells Codex of it."""
+    return {
+        "slug": slug, "display_name": slug.upper(), "priority": priority, "visibility": "list",
+        "base_instructions": "You are Codex.", "shell_type": "unified_exec",
+        "supported_reasoning_levels": [], "truncation_policy": {}, "tool_mode": "code_mode_only",
+        **more,
+    }  # fmt: skip
+
+
+def test_what_is_told_in_codexs_form_passes_whole() -> None:
+    """Its default first, as its priorities have it; these hold where they keep the order."""
+    models = [told("b", 5), told("image-1", 2, visibility="hide"), told("c", 5)]
+    listed = entries({"models": models})
+    assert [one.id for one in listed] == ["image-1", "b", "c"]
+    made = catalog.to_codex(listed, BASE, owner="P")["models"]
+    assert made == [models[1], models[0], {**models[2], "priority": 6}]
+
+
+def test_a_model_in_codexs_form_under_another_name() -> None:
+    [one] = entries({"models": [told("b", 0, upgrade={"model": "c"})]})
+    scoped = replace(one, id="chatgpt/b")
+    first, last = catalog.to_codex([Entry("a"), scoped], BASE, owner="P")["models"]
+    assert (first["slug"], first["priority"], first["tool_mode"]) == ("a", 0, None)
+    assert last == told("chatgpt/b", 1, display_name="B", upgrade=None)
+
+
+def test_a_form_that_codex_could_not_read_is_made_anew() -> None:
+    model = {name: value for name, value in told("b", 3).items() if name != "truncation_policy"}
+    [one] = catalog.to_codex(entries({"models": [model]}), BASE, owner="P")["models"]
+    assert one["truncation_policy"] == BASE["truncation_policy"]
+    assert (one["priority"], one["tool_mode"]) == (0, None)
 
 
 def bundled(**more: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, carry, chunk, lawful, replied
+from tests.translate.support import ACCOUNT, PROVIDERS, carry, chunk, lawful, replied
 from translate import error_body
 from translate.errors import failure, said_by
 
@@ -252,6 +252,12 @@ def test_401_never_stays_401(status: int) -> None:
 def test_advice_says_what_to_check(status: int) -> None:
     message = failure("Example AI", status, b"no").message
     assert "check" in message and "Example AI" in message and str(status) in message
+
+
+def test_where_one_logs_in_the_relays_own_login_is_meant() -> None:
+    said = b'{"error": {"message": "Please try signing in again."}}'
+    message = carry(to=ACCOUNT).fail(401, said, None).body.decode()
+    assert "log in again at its page /auth/login" in message and "API key" not in message
 
 
 def test_a_wait_beyond_patience_is_told_in_words_alone() -> None:

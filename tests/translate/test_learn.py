@@ -281,3 +281,21 @@ def test_an_effort_is_forgotten_and_the_others_are_not(message: str) -> None:
 def test_one_clients_wrong_value_takes_a_field_from_nobody(reply: bytes) -> None:
     asked = ask(service_tier="scale", tool_choice="f")
     assert learn(ACCOUNT, 400, reply, json.loads(asked.body)) is None
+
+
+def test_what_others_were_given_sealed_is_not_sent_again() -> None:
+    theirs = {"encrypted_content": "gAAAAA"}
+    items = [
+        {"type": "reasoning", "id": "rs_1", "summary": [], **theirs},
+        {"type": "compaction", **theirs},
+        {"role": "user", "content": "Go on."},
+    ]
+    made = carry({"input": items}, ACCOUNT)
+    assert json.loads(made.body)["input"][:2] == items[:2]
+    reply = error("The encrypted content gAAA... could not be verified. Reason: organization_id")
+    after = learn(ACCOUNT, 400, reply, json.loads(made.body))
+    assert after and told(ACCOUNT, after) == "without foreign_seals"
+    again = carry({"input": items}, after)
+    assert "gAAAAA" not in again.body.decode()
+    assert "input[0] (reasoning)" in again.dropped
+    assert learn(after, 400, reply, json.loads(again.body)) is None

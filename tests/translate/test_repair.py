@@ -83,6 +83,16 @@ def test_parallel_calls_are_left_to_the_provider_unless_forbidden() -> None:
     assert not sent(to=NATIVE, tools=[tool], parallel_tool_calls=False)["parallel_tool_calls"]
 
 
+def test_tools_in_the_input_are_not_to_be_called_for_a_summary_or_two_at_a_time() -> None:
+    """As Codex declares them in its code mode."""
+    tools = {"type": "additional_tools", "role": "developer", "tools": [{"type": "custom"}]}
+    fields = {"tool_choice": "auto", "parallel_tool_calls": False}
+    made = sent(to=PROVIDERS["chatgpt"], input=[tools, USER], **fields)
+    assert (made["tool_choice"], made["parallel_tool_calls"]) == ("auto", False)
+    made = sent(to=PROVIDERS["chatgpt"], input=[tools, USER, TRIGGER], **fields)
+    assert made["input"][0] == tools and made["tool_choice"] == "none"
+
+
 @pytest.mark.parametrize(
     ("choice", "made"), [("required", "required"), ("auto", None), ({"type": "mcp"}, None)]
 )

@@ -63,6 +63,14 @@ def message(text: str, **more: Any) -> Json:
     return {"type": "message", "role": "assistant", "content": [part], **more}
 
 
+def test_calls_that_are_shown_at_the_end_only_have_ids_of_their_own() -> None:
+    nameless = [added({"type": "custom_tool_call"}, output_index=n) for n in (0, 1)]
+    whole = [{"type": "custom_tool_call", "name": "p", "input": "", "call_id": n} for n in "ab"]
+    ended = {**COMPLETED, "response": {"status": "completed", "output": whole}}
+    made = output(told(*nameless, ended))
+    assert len({item["id"] for item in made}) == len(made) == 2
+
+
 def test_items_are_found_by_their_ids_where_no_place_is_told() -> None:
     one, two = call("f", id="a"), call("p", id="b", call_id="d")
     events = told(
