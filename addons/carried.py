@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from mitmproxy import http
 
-from addons import ledger, metrics, passed, record, shelf, transport
+from addons import cors, ledger, metrics, passed, record, shelf, transport
 from addons.accounts.seat import Seat
 from addons.answer import answer
 from addons.rows import Rows
@@ -148,5 +148,6 @@ def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
         told["x-relay-dropped"] = ", ".join(made.dropped)
     if flow.response:
         told |= passed.down(flow.response.headers, made.provider)
+    told |= cors.allowed(flow)
     # header values are latin-1 without control characters, and servers limit their length
     return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}

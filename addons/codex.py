@@ -87,7 +87,8 @@ def asked(flow: HTTPFlow) -> str:
 
 def paths() -> str:
     every = ((method, path) for path, methods in TABLE[OURS].items() for method in methods)
-    return ", ".join(f"{method} {path}" for method, path in every if method != WEBSOCKET)
+    shown = (f"{method} {path}" for method, path in every if method not in (WEBSOCKET, "OPTIONS"))
+    return ", ".join(shown)
 
 
 ANSWERS: dict[Route, Callable[[HTTPFlow], Awaitable[None]]] = {

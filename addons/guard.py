@@ -13,7 +13,9 @@ from addons.keys import accepted, bearer
 from addons.line import CLIENT, OWN, PORT
 from addons.routes import OPENAI, Route
 
-# What needs the client key on OpenAI's hosts. On our own port all does, except HEALTH.
+# What needs the client key on OpenAI's hosts. On our own port all does, except FREE: with a
+# preflight no browser sends a key.
+FREE = frozenset({Route.HEALTH, Route.PREFLIGHT})
 KEYED = routes.STORED | {*routes.RELAYED, Route.MODELS}
 
 
@@ -119,7 +121,7 @@ def astray(flow: http.HTTPFlow) -> bool:
 def admitted(flow: http.HTTPFlow) -> bool:
     """Whether the request has a client key or needs none. The key's name goes on the flow."""
     route = routes.route_of(flow)
-    needed = route is not Route.HEALTH if transport.own(flow) else route in KEYED
+    needed = route not in FREE if transport.own(flow) else route in KEYED
     if not config.settings().client_key or not needed:
         return True
     name = accepted(bearer(flow))

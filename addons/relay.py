@@ -17,6 +17,7 @@ from addons.check import Check
 from addons.client_version import ClientVersion
 from addons.codex import Codex
 from addons.config import Config
+from addons.cors import Cors
 from addons.dashboard.accounts import Pooled
 from addons.dashboard.serve import Dashboard
 from addons.demo import Demo
@@ -39,7 +40,7 @@ from addons.views import Views
 
 config._secrets.update(kept)
 addons = [
-    *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Remember()),
+    *(Config(), Listeners(), Transport(), Replay(), Guard(), Routes(), Cors(), Remember()),
     *(Store(), Stored(), Accounts(), Web(), ClientVersion(), Codex(), Listing(), Metrics()),
     *(Translator(), Ledger(), Dashboard(Pooled()), Redact(), Record(), Demo(), Usage()),
     *(Check(), Views()),

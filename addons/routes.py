@@ -33,6 +33,7 @@ class Route(StrEnum):
     INDEX = "index"
     DASHBOARD = "dashboard"  # its pages
     ISOLATED = "isolated"  # another call of Codex to OpenAI
+    PREFLIGHT = "preflight"  # a browser asks whether a page may ask
     MISSING = "missing"  # no such path on our port
     METHOD = "method"  # the path, but not with this method
     PASS = "pass"  # noqa: S105 - to where the client sent it
@@ -41,14 +42,15 @@ class Route(StrEnum):
 OURS = None  # stands for our own port in the table
 WEBSOCKET = "websocket"  # stands for the method of an upgrade
 
-RESPONSES = {"POST": Route.RELAY, WEBSOCKET: Route.UPGRADE}
-COMPACT = {"POST": Route.COMPACT}
-CHAT = {"POST": Route.CHAT}
+PREFLIGHT = {"OPTIONS": Route.PREFLIGHT}
+RESPONSES = {"POST": Route.RELAY, **PREFLIGHT, WEBSOCKET: Route.UPGRADE}
+COMPACT = {"POST": Route.COMPACT, **PREFLIGHT}
+CHAT = {"POST": Route.CHAT, **PREFLIGHT}
 KEPT = {"GET": Route.RETRIEVE, "DELETE": Route.DELETE}
 ITEMS = {"GET": Route.ITEMS}
 CANCEL = {"POST": Route.CANCEL}
-MODELS = {"GET": Route.MODELS}
-MODEL = {"GET": Route.MODEL}
+MODELS = {"GET": Route.MODELS, **PREFLIGHT}
+MODEL = {"GET": Route.MODEL, **PREFLIGHT}
 ACCOUNT = {"GET": Route.ACCOUNT}
 DASHBOARD = {"GET": Route.DASHBOARD, "POST": Route.DASHBOARD}
 

@@ -122,6 +122,9 @@ def _tools(asked: ChatRequest) -> Json:
 
 def _tool(tool: Json, place: str) -> Json:
     made = flat(tool, place)
+    if made["type"] in (FUNCTION.tool_type, CUSTOM.tool_type) and not made.get("name"):
+        where = f"{place}.{made['type']}.name"
+        raise BadRequest(f"{where}: is missing", param=where)
     if isinstance(form := made.get("format"), dict):
         made["format"] = flat(form, f"{place}.format")
     if made["type"] != FUNCTION.tool_type:

@@ -23,6 +23,7 @@ from addons.upstream import Target
 from translate import BadRequest
 
 PACE = 1.0  # s between two looks at accounts and providers
+SHORT = 1.0  # s that a page waits for a list of models
 
 type Json = dict[str, Any]
 
@@ -83,7 +84,7 @@ class Desk:
         rows = self.feed.rows()
         names = [settings.model, *(one["model"] for one in self.providers()[:1])]
         names += [row["model"] for row in rows if row["outcome"] == "completed"]
-        model = next(filter(None, names), "")
+        model = next(filter(None, names), "") or await first_listed()
         keyed = bool(settings.client_key)
         return {
             "version": VERSION,
@@ -158,6 +159,15 @@ def primary() -> Target | None:
         return upstream.named(provider.name)
     own = settings.api_key.get_secret_value() or upstream.usual_key(provider, url)
     return Target(provider, url, own or None)
+
+
+async def first_listed() -> str:
+    """A model that the first provider offers; "" where it does not tell at once."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SHORT):
+            entries = [await upstream.listed(to) or [] for to in served(())[:1]]
+            return next((one.id for one in sum(entries, []) if one.chat and not one.hidden), "")
+    return ""
 
 
 def key_state(to: Target) -> str:

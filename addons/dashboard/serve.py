@@ -11,6 +11,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from addons import rows
+from addons.answer import refuse
 from addons.dashboard.app import HANDLERS, Other
 from addons.dashboard.desk import Accounts, Desk
 from addons.dashboard.handler import INNER, SCHEME
@@ -45,6 +46,9 @@ class Dashboard:
 
     def request(self, flow: HTTPFlow) -> None:
         if not ours(flow):
+            return
+        if not self.port:
+            refuse(flow, 503, "The relay is still starting.", "starting")
             return
         unlist(flow)
         scheme, host = flow.request.scheme, flow.request.host_header

@@ -44,9 +44,12 @@ async def relay(
             yield port, above
 
 
-async def ask(port: int, path: str = PATH, authorization: str = "", **fields: Any) -> Answer:
+async def ask(
+    port: int, path: str = PATH, authorization: str = "", origin: str = "", **fields: Any
+) -> Answer:
     said = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
     headers = {"authorization": authorization} if authorization else {}
+    headers |= {"origin": origin} if origin else {}
     async with Client.connect(port) as client:
         return await client.ask(path, json.dumps(said).encode(), **headers)
 

@@ -321,7 +321,7 @@ async def test_what_is_not_there_is_said_in_openais_form() -> None:
         assert error["message"].startswith("POST /v1/responses/none/cancelled: no such path.")
         assert "POST /v1/responses" in error["message"]
         answer = await get(client, "/v1/responses", "DELETE")
-        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        assert (answer.status, answer.headers["allow"]) == (405, "POST, OPTIONS")
     assert seen == []
 
 

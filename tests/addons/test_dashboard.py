@@ -52,6 +52,8 @@ async def relay(**options: str) -> AsyncIterator[tuple[Dashboard, int]]:
     before = [Config(), Transport(), Guard(), Routes(), Codex(), Translator()]
     chain = [*before, pages, Redact(), Usage(), Demo()]
     async with proxy(*chain, **{"relay_store": "off", **options}) as (_, port):
+        while not pages.port:  # the proxy listens before all addons run
+            await asyncio.sleep(0.001)
         yield pages, port
 
 

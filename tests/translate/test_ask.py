@@ -81,7 +81,7 @@ def test_what_the_upstream_cannot_take_is_named_in_the_clients_words() -> None:
     with pytest.raises(BadRequest, match="^tools: 2, and") as error:
         ask(to=one, tools=tools)
     assert error.value.param == "tools"
-    with pytest.raises(BadRequest, match=r"^tools\[0\].name: is missing"):
+    with pytest.raises(BadRequest, match=r"^tools\[0\].custom.name: is missing"):
         ask(to=NATIVE, tools=[{"type": "custom", "custom": {}}])
 
 
@@ -149,6 +149,13 @@ def test_tools_in_the_responses_form_are_taken() -> None:
     schema = {"type": "object", "properties": {}}
     flat = {"type": "function", "name": "f", "strict": True, "parameters": schema}
     assert sent(tools=[flat])["tools"] == [flat]
+
+
+@pytest.mark.parametrize("tool", [{"type": "function"}, {"function": {"name": ""}}])
+def test_tool_without_a_name_is_refused_at_its_place(tool: Json) -> None:
+    with pytest.raises(BadRequest, match="is missing") as refused:
+        sent(tools=[tool])
+    assert refused.value.param == "tools[0].function.name"
 
 
 @pytest.mark.parametrize("given", [{}, {"parameters": None}, {"parameters": {}}])
