@@ -6,27 +6,29 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from operator import add
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
-from platformdirs import user_data_path
 
 from addons import config, ledger
 from addons.ledger import LEFT, Facts
 from addons.prices import Cost, cost
 from addons.settings import Settings
-from addons.usage_places import DAYS, FIELDS, Counts, Key, Memory, Place, Redis, SQLite
-from addons.values import OFF, REDIS
+from addons.usage_places import DAYS, FIELDS, Counts, Key, Place, opened
+from addons.values import OFF
 
 PATIENCE = 10.0  # s
+PACE = 0.5  # s in which exchanges are gathered
 BACKLOG = 1000  # exchanges that may wait to be counted
 LONGEST = 200  # characters of a name
 
 type Row = tuple[Key, Counts]
-type Watcher = Callable[[str, Cost | None, Row | None], None]
+type Prices = dict[str, Cost | None]  # by the flow's id
+type Waiting = tuple[str, Facts, bool]
+type Watcher = Callable[[Prices, list[Row]], None]
 
-# Hear, in the event loop, what an exchange cost (by its flow's id), and the row that it went into.
+# Hear, in the event loop, what exchanges cost, and which rows have grown.
 watchers: list[Watcher] = []
 
 
@@ -38,38 +40,54 @@ class Totals:
         self._thread = ThreadPoolExecutor(1, "relay-usage")
         self._place: Place | None = None
         self._backlog = 0
+        self._waiting: list[Waiting] = []
+        self._timer: asyncio.TimerHandle | None = None  # until these are counted
         self._swept = ""  # the day on which old rows were last removed
 
     def add(self, id: str, told: Facts, failed: bool) -> None:
-        """Never raises; watchers are told when it is done."""
-        loop = asyncio.get_running_loop()
+        """Never raises; watchers are told when it is done. Several at a time, as a thread that
+        works for each exchange would make the next one wait."""
         if self._backlog >= BACKLOG:
             logging.warning(f"relay: an exchange is not counted: {BACKLOG} others wait")
             return
         self._backlog += 1
-        done = self._thread.submit(self._count, told, failed)
+        self._waiting.append((id, told, failed))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PACE, self._send)
+
+    def _send(self) -> None:
+        """What waits goes to the thread."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer, loop = None, asyncio.get_running_loop()
+        waiting, self._waiting = self._waiting, []
+        done = self._thread.submit(self._count, waiting)
         done.add_done_callback(
-            lambda it: it.cancelled() or loop.call_soon_threadsafe(self._told, id, it.result())
+            lambda it: it.cancelled() or loop.call_soon_threadsafe(self._told, *it.result())
         )
 
-    def _told(self, id: str, found: tuple[Cost | None, Row | None]) -> None:
-        self._backlog -= 1
+    def _told(self, prices: Prices, rows: list[Row]) -> None:
+        self._backlog -= len(prices)
         for watcher in list(watchers):
-            watcher(id, *found)
+            watcher(prices, rows)
 
-    def _count(self, told: Facts, failed: bool) -> tuple[Cost | None, Row | None]:
-        price, row = None, None
-        try:
-            price = cost(told)
+    def _count(self, waiting: list[Waiting]) -> tuple[Prices, list[Row]]:
+        prices = {id: cost(told) for id, told, _ in waiting}
+        sums: dict[Key, Counts] = {}
+        for id, told, failed in waiting:
             key = Key(today(), told["provider"][:LONGEST], clean(told["model"])[:LONGEST])
+            more = counts(told, prices[id], failed)
+            sums[key] = tuple(map(add, sums[key], more)) if key in sums else more
+        try:
             place = self._opened()
-            if key.day != self._swept:
+            if (day := today()) != self._swept:
                 place.forget(today(DAYS))
-                self._swept = key.day
-            row = place.add(key, counts(told, price, failed))
+                self._swept = day
+            return prices, [place.add(key, found) for key, found in sums.items()]
         except Exception as error:
-            logging.warning(f"relay: an exchange is not counted: {error}")
-        return price, row
+            logging.warning(f"relay: {len(waiting)} finished exchanges not counted: {error}")
+            return prices, []
 
     def _opened(self) -> Place:
         self._place = self._place or opened(self._settings)
@@ -77,6 +95,7 @@ class Totals:
 
     async def rows(self) -> list[Row]:
         """All that are kept, after what was to be counted before. Raises OSError with words."""
+        self._send()
         waiting = self._thread.submit(lambda: self._opened().rows(today(DAYS)))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(waiting), PATIENCE)
@@ -91,6 +110,7 @@ class Totals:
 
     def close(self) -> None:
         """Count what waits, within bounds."""
+        self._send()
         try:
             self._thread.submit(self._close).result(PATIENCE)
         except TimeoutError:
@@ -116,21 +136,6 @@ def clean(text: str) -> str:
 
 def today(back: int = 0) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(time.time() - back * 86_400))
-
-
-def opened(settings: Settings) -> Place:
-    if settings.store == OFF:
-        return Memory()
-    if settings.store.startswith(REDIS):
-        return Redis(settings.store)
-    return SQLite(file(settings))
-
-
-def file(settings: Settings) -> Path:
-    """Beside the kept responses."""
-    kept = Path(settings.store).expanduser() if settings.store else None
-    folder = user_data_path("codex-relay", appauthor=False)
-    return kept.with_name(f"{kept.stem}-usage.db") if kept else folder / "usage.db"
 
 
 async def table() -> dict[str, Any]:

@@ -5,6 +5,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from platformdirs import user_data_path
+
+from addons.settings import Settings
+from addons.values import OFF, REDIS
+
 FIELDS = (
     *("exchanges", "failed", "input", "cached", "output", "reasoning"),
     *("cost", "notional", "unpriced"),  # US dollars, of accounts' turns, exchanges of unknown price
@@ -143,3 +148,18 @@ class Redis:
 
     def close(self) -> None:
         self._client.close()
+
+
+def opened(settings: Settings) -> Place:
+    if settings.store == OFF:
+        return Memory()
+    if settings.store.startswith(REDIS):
+        return Redis(settings.store)
+    return SQLite(file(settings))
+
+
+def file(settings: Settings) -> Path:
+    """Beside the kept responses."""
+    kept = Path(settings.store).expanduser() if settings.store else None
+    folder = user_data_path("codex-relay", appauthor=False)
+    return kept.with_name(f"{kept.stem}-usage.db") if kept else folder / "usage.db"

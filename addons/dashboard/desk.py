@@ -18,7 +18,6 @@ from addons.dashboard.hub import Hub
 from addons.dashboard.setup import snippets
 from addons.identity import VERSION
 from addons.ledger import Facts
-from addons.prices import Cost
 from addons.upstream import Target
 from translate import BadRequest
 
@@ -67,10 +66,11 @@ class Desk:
     def heard(self, flow: HTTPFlow, told: Facts) -> None:
         self.hub.publish("exchange", self.feed.put(flow.id, told, ledger.left(flow)))
 
-    def counted(self, id: str, cost: Cost | None, row: usage.Row | None) -> None:
-        if cost and (priced := self.feed.price(id, cost)):
-            self.hub.publish("exchange", priced)
-        if row:
+    def counted(self, prices: usage.Prices, rows: list[usage.Row]) -> None:
+        for id, cost in prices.items():
+            if cost and (priced := self.feed.price(id, cost)):
+                self.hub.publish("exchange", priced)
+        for row in rows:
             self.hub.publish("totals", usage.flat(row))
 
     async def snapshot(self, origin: str) -> Json:

@@ -9,8 +9,20 @@ import pytest
 from addons import usage
 from addons.given import read
 from addons.prices import Cost, cost
-from addons.usage import Totals, counts, file, opened
-from addons.usage_places import DAYS, FIELDS, MODELS, OTHERS, Key, Memory, Place, Redis, SQLite
+from addons.usage import Totals, counts
+from addons.usage_places import (
+    DAYS,
+    FIELDS,
+    MODELS,
+    OTHERS,
+    Key,
+    Memory,
+    Place,
+    Redis,
+    SQLite,
+    file,
+    opened,
+)
 from tests.redis import RedisServer, redis_server
 
 TOLD: dict[str, Any] = {
@@ -135,7 +147,7 @@ def test_what_was_counted_is_told_and_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = read({"relay_store": str(tmp_path / "kept.db")}, {})
-    heard: list[tuple[str, Cost | None, Any]] = []
+    heard: list[tuple[dict[str, Cost | None], Any]] = []
     monkeypatch.setattr(usage, "watchers", [lambda *told: heard.append(told)])
 
     async def count() -> list[Any]:
@@ -148,11 +160,9 @@ def test_what_was_counted_is_told_and_read_again(
         return rows
 
     rows = asyncio.run(count())
-    assert [id for id, _, _ in heard] == ["flow-1", "flow-2"]
-    assert heard[0][1] == cost(TOLD) and heard[1][1] is None
-    assert [row for _, _, row in heard] == sorted(
-        rows, key=lambda row: row[0].model != TOLD["model"]
-    )
+    [(prices, grown)] = heard
+    assert prices == {"flow-1": cost(TOLD), "flow-2": None}
+    assert sorted(grown) == rows
     day = time.strftime("%Y-%m-%d", time.gmtime())
     assert {key.day for key, _ in rows} == {day}
     assert {key.model for key, _ in rows} == {"deepseek-chat", ("a?b?" + "x" * 999)[:200]}
@@ -175,4 +185,4 @@ def test_a_place_that_cannot_be_used_is_told_and_hurts_nobody(
         totals.close()
 
     asyncio.run(count())
-    assert "is not counted" in caplog.text
+    assert "1 finished exchanges not counted" in caplog.text
