@@ -1,6 +1,7 @@
 """Answers to the calls beside the exchange: Codex's account check, what is isolated from OpenAI,
 and the small pages of our own port."""
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,7 +10,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons import config, hidden, keys, upstream
 from addons.answer import answer, answer_json, refuse
-from addons.identity import VERSION
+from addons.identity import MARK, VERSION
 from addons.routes import OURS, TABLE, WEBSOCKET, Route, methods_of, route_of
 
 STARTED = time.monotonic()
@@ -61,7 +62,8 @@ async def isolated(flow: HTTPFlow) -> None:
 async def health(flow: HTTPFlow) -> None:
     to = upstream.source(flow)
     facts = {"status": "ok", "version": VERSION, "provider": to.provider.name, "upstream": to.url}
-    answer_json(flow, {**facts, "uptime": round(time.monotonic() - STARTED, 1)})
+    mark = {"mark": os.environ[MARK]} if MARK in os.environ else {}
+    answer_json(flow, {**facts, **mark, "uptime": round(time.monotonic() - STARTED, 1)})
 
 
 async def index(flow: HTTPFlow) -> None:

@@ -7,7 +7,9 @@ with start(port=4446, upstream="https://api.deepseek.com/v1", api_key="sk-…") 
 """
 
 import http.client
+import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -19,10 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from addons.identity import MARK
 from addons.settings import ENV, FIELDS
 
 SCRIPT = Path(__file__).with_name("relay.py")
 TAIL = 4000  # characters of the log that an error shows
+TRIES = 3  # at a free port, which somebody else may take first
 GRACE = 10.0  # s for a relay that was asked to end
 
 
@@ -35,6 +39,7 @@ class Relay(subprocess.Popen[bytes]):
 
     port: int
     log: Path
+    mark: str  # by which it is known from others
 
     @property
     def url(self) -> str:
@@ -77,26 +82,44 @@ def start(
     """
     if strange := settings.keys() - FIELDS.keys():
         raise TypeError(f"{min(strange)} is no setting; there are: {', '.join(sorted(FIELDS))}")
-    port = bindable(port)
     log = log or Path(tempfile.mkdtemp(prefix="codex-relay-")) / "relay.log"
-    command = [beside_python(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1"]
     said = {name: value for name, value in settings.items() if value is not None}
     given = {f"{ENV}{name.upper()}": text(value) for name, value in said.items()}
+    given = {**(os.environ if environment is None else environment), **given}
+    command = [beside_python(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1", *arguments]
+    for tries in range(TRIES, 0, -1):
+        relay = launched(command, bindable(port), log, given)
+        try:
+            wait(relay, patience)
+        except BaseException as error:
+            relay.stop()
+            if port or tries == 1 or not (isinstance(error, NotStarted) and taken(relay.port)):
+                raise
+        else:
+            break
+    return relay
+
+
+def launched(command: Sequence[str], port: int, log: Path, environment: Mapping[str, str]) -> Relay:
+    mark = secrets.token_hex(8)
     with log.open("ab") as output:
         relay = Relay(
-            [*command, "--listen-port", str(port), *arguments],
-            env={**(os.environ if environment is None else environment), **given},
+            [*command, "--listen-port", str(port)],
+            env={**environment, MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
-    relay.port, relay.log = port, log
-    try:
-        wait(relay, patience)
-    except BaseException:
-        relay.stop()
-        raise
+    relay.port, relay.log, relay.mark = port, log, mark
     return relay
+
+
+def taken(port: int) -> bool:
+    """Whether somebody else was faster."""
+    try:
+        return bindable(port) != port
+    except NotStarted:
+        return True
 
 
 def text(value: Any) -> str:
@@ -111,7 +134,7 @@ def text(value: Any) -> str:
 def wait(relay: Relay, patience: float) -> None:
     end = time.monotonic() + patience
     while relay.poll() is None and time.monotonic() < end:
-        if answers(relay.port):
+        if answers(relay):
             return
         time.sleep(0.05)
     why = f"ended with {relay.returncode}" if relay.returncode is not None else "does not answer"
@@ -119,13 +142,15 @@ def wait(relay: Relay, patience: float) -> None:
     raise NotStarted(f"the relay on port {relay.port} {why}; its log:\n{tail}")
 
 
-def answers(port: int) -> bool:
+def answers(relay: Relay) -> bool:
+    """Whether it is there, and it is this one."""
     # Not urllib, which would ask a proxy that the environment names.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=5)
     try:
         connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        told = json.loads(connection.getresponse().read())
+        return isinstance(told, dict) and told.get("mark") == relay.mark
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from addons.launch import NotStarted, Relay, start
+from addons.launch import NotStarted, Relay, answers, launched, start, taken
 from tests.fake_provider import FakeProvider
 from tests.replies import say
 
@@ -53,6 +53,17 @@ def test_a_port_that_somebody_has_is_told(folder: list[str]) -> None:
         port = other.getsockname()[1]
         with pytest.raises(NotStarted, match=f"port {port} cannot be had"):
             start(port=port, arguments=folder)
+
+
+def test_another_relay_on_the_port_is_not_this_one(folder: list[str]) -> None:
+    with start(arguments=folder) as other:
+        one = launched(
+            ["sh", "-c", "exec sleep 60"], other.port, other.log, {"PATH": "/usr/bin:/bin"}
+        )
+        try:
+            assert answers(other) and not answers(one) and taken(other.port)
+        finally:
+            one.stop()
 
 
 def test_a_relay_that_never_answers_is_ended(tmp_path: Path) -> None:
