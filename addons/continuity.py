@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from addons import config, store
 from addons.place import Data, Limits, Notes
 from addons.place_memory import Memory
+from addons.places import limits
 from addons.store import Keeper, Unavailable
 from translate import forgotten, remember, restored
 
@@ -89,5 +90,5 @@ def _memory(limits: Limits) -> Notes:
 
 
 def _limits() -> Limits:
-    wanted = store.limits(config.settings())
+    wanted = limits(config.settings())
     return Limits(wanted.seconds, min(wanted.bytes, IN_MEMORY))

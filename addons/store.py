@@ -8,17 +8,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-from platformdirs import user_data_path
 
 from addons import config
 from addons.owned import Owned
-from addons.place import Limits, Missing, Place
+from addons.place import Missing, Place
 from addons.place_sqlite import SQLite
+from addons.places import opened
 from addons.settings import Settings
-from addons.values import OFF, REDIS
+from addons.values import OFF
 from translate import Kept, history, no_previous
 
 PATIENCE = 15.0  # s that a request waits, and that the end waits for what is still being written
@@ -136,23 +134,6 @@ class Keeper:
             f"Kept responses cannot be used: {why}. relay_store (CODEX_RELAY_STORE) says where"
             f" they are: {cure}."
         )
-
-
-def limits(settings: Settings) -> Limits:
-    return Limits(settings.store_days * 86_400, int(settings.store_megabytes * 1_000_000))
-
-
-def opened(settings: Settings) -> Place:
-    if settings.store.startswith(REDIS):
-        from addons.place_redis import Redis  # only those who use it pay for the import
-
-        return Redis(settings.store, limits(settings))
-    return SQLite(file(settings), limits(settings))
-
-
-def file(settings: Settings) -> Path:
-    folder = user_data_path("codex-relay", appauthor=False)
-    return Path(settings.store).expanduser() if settings.store else folder / "responses.db"
 
 
 _keeper: Keeper | None = None

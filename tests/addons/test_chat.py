@@ -6,14 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from addons.codex import Codex
-from addons.config import Config
 from addons.demo import Demo
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
 from tests.translate.support import Json, chunk, chunks_of
 from tests.translate.support import stream as chat
@@ -36,7 +30,7 @@ HELLO = says(chunk(role="assistant", content="Hel"), chunk(content="lo"), chunk(
 async def relay(
     *handlers: Any, more: Sequence[Any] = (), **options: str
 ) -> AsyncIterator[tuple[int, Upstream]]:
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain = chain_of(Demo())
     chain += more
     async with upstream(*handlers) as above:
         url = f"http://127.0.0.1:{above.port}/v1"

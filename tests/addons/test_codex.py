@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 
 from addons import installed, models
-from addons.codex import Codex
-from addons.config import Config
 from addons.demo import Demo
-from addons.guard import Guard
 from addons.keys import chatgpt_account
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import Answer, Call, Client, Handler, bounded, proxy, upstream
 from tests.codex.driver import ACCOUNT, CODEX, base_environment, jwt
 
@@ -35,7 +29,7 @@ def no_codex(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @asynccontextmanager
 async def relay(*handlers: Handler, **options: Any) -> AsyncIterator[tuple[Client, list[Call]]]:
     """A client of the relay, and what reaches its upstream."""
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain = chain_of(Demo())
     async with upstream(*handlers) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", **options}
         async with proxy(*chain, **chosen) as (_, port), Client.connect(port) as client:

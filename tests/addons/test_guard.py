@@ -12,14 +12,8 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
 from addons import guard
-from addons.codex import Codex
-from addons.config import Config
 from addons.demo import Demo
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import (
     Call,
     Client,
@@ -38,7 +32,7 @@ CODEX = {"user_agent": "codex_exec/0.169.0"}
 
 @asynccontextmanager
 async def relay(**options: Any) -> AsyncIterator[int]:
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain = chain_of(Demo())
     async with proxy(*chain, **options) as (_, port):
         yield port
 

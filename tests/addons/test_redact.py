@@ -12,17 +12,16 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from addons import redact, rows
-from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.guard import Guard
 from addons.launch import start
-from addons.listing import Listing
 from addons.redact import MASK, Redact, masked
 from addons.routes import Routes
 from addons.settings import OPTIONS
 from addons.translator import Translator
 from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import Answer, Call, Client, bounded, confdir, proxy, upstream
 from tests.codex.driver import ACCOUNT, jwt
 from tests.fake_provider import FakeProvider
@@ -132,17 +131,7 @@ def test_both_rows_are_in_the_files_in_their_order(saved: Callable[..., Saved]) 
 @bounded
 async def test_no_secret_is_ever_on_a_flow_or_an_option() -> None:
     watch = Watch()
-    chain = [
-        Config(),
-        Transport(),
-        Guard(),
-        Routes(),
-        Codex(),
-        Listing(),
-        Translator(),
-        Redact(),
-        Demo(),
-    ]
+    chain = chain_of(Redact(), Demo())
     async with upstream(fine) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", "relay_api_key": KEY}
         async with proxy(*chain, watch, **chosen, relay_client_key=CLIENT) as (master, port):
@@ -223,17 +212,7 @@ async def test_a_key_that_the_provider_says_again_stays_here() -> None:
         call.reply(401, json.dumps(said).encode())
 
     watch = Watch()
-    chain = [
-        Config(),
-        Transport(),
-        Guard(),
-        Routes(),
-        Codex(),
-        Listing(),
-        Translator(),
-        Redact(),
-        Demo(),
-    ]
+    chain = chain_of(Redact(), Demo())
     async with upstream(refuses) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", "relay_api_key": KEY}
         async with proxy(*chain, watch, **chosen) as (_, port):

@@ -13,15 +13,11 @@ from mitmproxy.test import tflow
 from addons import translator
 from addons.begin import begin as turn_begins
 from addons.carried import Carried, stream
-from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
 from addons.rows import Rows
 from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import (
     Answer,
     Call,
@@ -49,7 +45,7 @@ async def relay(
     **options: Any,
 ) -> AsyncIterator[tuple[Upstream, int]]:
     """The whole relay before an upstream with these handlers, and its port."""
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain = chain_of(Demo())
     async with upstream(*handlers) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}{base}", **options}
         chain = [addon for addon in chain if not isinstance(addon, without)]
@@ -672,16 +668,7 @@ async def test_the_key_goes_up_but_is_nowhere_on_the_flow() -> None:
             seen.append(flow)
 
     async with upstream(refuses(500), says()) as above:
-        chain = [
-            Config(),
-            Transport(),
-            Guard(),
-            Routes(),
-            Codex(),
-            Listing(),
-            Translator(),
-            Watch(),
-        ]
+        chain = chain_of(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_api_key="k-secret") as (_, port):
             assert said(await answered(port)) == "Hi."
@@ -711,16 +698,7 @@ async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
             seen.append(flow.comment)
 
     async with upstream(says()) as above:
-        chain = [
-            Config(),
-            Transport(),
-            Guard(),
-            Routes(),
-            Codex(),
-            Listing(),
-            Translator(),
-            Watch(),
-        ]
+        chain = chain_of(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             await client.ask("/v1/responses", b'{"model": "\\ud800x", "input": "Hello."}')
@@ -753,16 +731,7 @@ async def test_the_comment_tells_what_was_lost_on_the_way_down(stream: bool) -> 
         call.end()
 
     async with upstream(both) as above:
-        chain = [
-            Config(),
-            Transport(),
-            Guard(),
-            Routes(),
-            Codex(),
-            Listing(),
-            Translator(),
-            Watch(),
-        ]
+        chain = chain_of(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             asked = {"model": "m", "input": "Hello.", "stream": stream}

@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 
 from addons import turn
-from addons.codex import Codex
-from addons.config import Config
 from addons.demo import Demo
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
 from tests.translate.support import PLAIN, chunk, provider, way
 from tests.translate.support import stream as chat
@@ -46,7 +40,7 @@ def refusing(*names: str) -> Any:
 
 @asynccontextmanager
 async def relay(handler: Any, **options: str) -> AsyncIterator[tuple[Any, int, Upstream]]:
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain = chain_of(Demo())
     async with upstream(handler) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", **options}
         async with proxy(*chain, **chosen) as (master, port):

@@ -7,18 +7,13 @@ import pytest
 from mitmproxy.test import tflow
 
 from addons import selection, upstream
-from addons.codex import Codex
 from addons.config import Config
 from addons.demo import Demo
 from addons.file import known
 from addons.given import read
-from addons.guard import Guard
 from addons.identity import USER_AGENT
 from addons.line import OWN
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import Answer, Call, Client, bounded, proxy
 from tests.addons.proxy import upstream as serving
 from tests.codex.driver import ACCOUNT, jwt
@@ -63,7 +58,7 @@ async def relay(
     models: bytes | None = None, **options: Any
 ) -> AsyncIterator[tuple[int, list[Call], list[Call]]]:
     """The relay's port; the chats and the list requests that reached its upstream."""
-    chain = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator(), Demo()]
+    chain = chain_of(Demo())
     chats: list[Call] = []
     lists: list[Call] = []
 

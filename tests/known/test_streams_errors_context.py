@@ -15,13 +15,7 @@ import pytest
 from mitmproxy.http import HTTPFlow
 
 from addons import turn
-from addons.codex import Codex
-from addons.config import Config
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from tests.addons.chain import chain_of
 from tests.addons.proxy import Call, Client, Handler, bounded, proxy, upstream
 from tests.addons.test_codex import get, lists
 from tests.addons.test_translator import COMPLETION, answered, failed, refuses, relay, said, says
@@ -176,16 +170,7 @@ async def comment_of(handler: Handler, **fields: Any) -> str:
             seen.append(flow.comment)
 
     async with upstream(handler) as above:
-        chain = [
-            Config(),
-            Transport(),
-            Guard(),
-            Routes(),
-            Codex(),
-            Listing(),
-            Translator(),
-            Watch(),
-        ]
+        chain = chain_of(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_provider="ollama") as (_, port):
             assert said(await answered(port, **fields)) == "Hi."
