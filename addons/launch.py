@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from addons.config.settings import ENV, FIELDS
 from addons.identity import MARK
-from addons.settings import ENV, FIELDS
 
 SCRIPT = Path(__file__).with_name("relay.py")
 TAIL = 4000  # characters of the log that an error shows

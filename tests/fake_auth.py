@@ -28,8 +28,8 @@ import httpx2
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
-from addons.accounts.account import Tokens
-from addons.config import Config
+from addons.accounts.tokens import Tokens
+from addons.config.addon import Config
 
 CLIENT = "app_EMoamEEZ73f0CkXaXp7hrann"
 SCOPE = "openid profile email offline_access"

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx2
 
-from addons.accounts.account import Tokens
-from addons.accounts.codexfile import timestamp
+from addons.accounts.codex_auth_file import timestamp
+from addons.accounts.tokens import Tokens
 from addons.accounts.vault import Book, Entry, Vault
 from addons.launch import bindable
 from tests.addons.gateway import Admitted

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from addons.file import known
-from addons.settings import FIELDS, SECRETS
+from addons.config.config_file import known
+from addons.config.settings import FIELDS, SECRETS
 from translate import Provider
 
 README = Path(__file__).parents[1] / "README.md"

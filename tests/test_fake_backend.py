@@ -223,7 +223,7 @@ def test_the_sdk_reads_its_stream_and_it_takes_back_what_it_said(backend: FakeBa
 
 def test_a_loop_of_ours_is_taken_word_for_word(backend: FakeBackend) -> None:
     """What the translation sends, thinking and custom calls given back included."""
-    table = (Path(__file__).parents[1] / "translate/providers.toml").read_text()
+    table = (Path(__file__).parents[1] / "translate/providers/providers.toml").read_text()
     way = Way(provider=providers(table)["chatgpt"], model="gpt-5.5", id="resp_1", now=1)
     asked: list[Any] = [{"role": "user", "content": "List the files."}]
     tools = [{"type": "function", "function": {"name": "ls", "parameters": {"type": "object"}}}]

@@ -14,12 +14,6 @@ def test_its_first_two_commands_run_and_test() -> None:
     assert [block.strip() for block in blocks[:2]] == ["./scripts/run", "./scripts/test"]
 
 
-def test_every_file_stands_there() -> None:
-    for folder in ("translate", "addons"):
-        for file in (ROOT / folder).glob("[a-z]*.*"):
-            assert file.name in README, file
-
-
 def test_its_tables_are_up_to_date() -> None:
     """`./scripts/readme` writes them."""
     assert [name for _, name, _ in MADE.findall(README)] == list(TABLES)

@@ -1,18 +1,18 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
 from translate.clients import session_of
-from translate.compaction import triggered
-from translate.continuity import forgotten, remember, restored
-from translate.envelope import Envelope, seal, unseal
-from translate.errors import BadRequest, error_body, no_previous, out_of_quota
 from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
-from translate.handshake import Handshake, Opening, Refused
-from translate.kept import Kept, history, listed
-from translate.learn import learn, told
-from translate.provider import Dialect, Provider
-from translate.quirks import QUIRKS
-from translate.tables import WrongTable, providers
-from translate.variants import Variant, variant
+from translate.providers.learned import learn, told
+from translate.providers.model_names import Variant, variant
+from translate.providers.profile import Dialect, Provider
+from translate.providers.quirks import QUIRKS
+from translate.providers.tables import WrongTable, providers
+from translate.reply.stream_start import Handshake, Opening, Refused
+from translate.state.compaction import triggered
+from translate.state.reasoning_memory import forgotten, remember, restored
+from translate.state.stored_response import Kept, history, listed
+from translate.wire.envelope import Envelope, seal, unseal
+from translate.wire.errors import BadRequest, error_body, no_previous, out_of_quota
 
 __all__ = [
     "BadRequest",

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from translate import ask, responses, responses_to_chat, session, sse
-from translate.ask import Asked
-from translate.errors import IN_STREAM
-from translate.provider import Dialect
+from translate.providers.profile import Dialect
+from translate.reply import responses_to_chat
+from translate.request import chat_to_responses as ask
+from translate.request.chat_to_responses import Asked
+from translate.state import session
+from translate.wire import requests as responses
+from translate.wire import sse
+from translate.wire.errors import IN_STREAM
 
 Json = dict[str, Any]
 

@@ -5,33 +5,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from translate import (
-    chat_to_chat,
-    codec,
-    compaction,
-    parameters,
-    reasoning,
-    repair,
-    request,
-    responses,
-    session,
-    sse,
-)
-from translate.ask import Asked
-from translate.chat_to_responses import ChatToResponses
+from translate import dialects as chat_to_chat
 from translate.clients import CLIENTS, Client
-from translate.compaction import ToCompaction
-from translate.errors import ADVICE, BadRequest, Failure, failure, no_previous
-from translate.events import Event, Machine
-from translate.kept import ENDINGS, Kept
-from translate.omit import omit
-from translate.provider import Dialect, Provider
-from translate.responses_to_chat import ResponsesToChat
-from translate.responses_to_responses import ResponsesToResponses
-from translate.tools import ToolMap
-from translate.turns import NO_OUTPUT
+from translate.mappings import parameters, reasoning
+from translate.mappings.omit import omit
+from translate.providers.model_names import Variant
+from translate.providers.profile import Dialect, Provider
+from translate.reply.chat_to_responses import ChatToResponses
+from translate.reply.event_writer import Event, Machine
+from translate.reply.responses_to_chat import ResponsesToChat
+from translate.reply.responses_to_responses import ResponsesToResponses
+from translate.request import responses_to_chat as request
+from translate.request import responses_to_responses as repair
+from translate.request.chat_to_responses import Asked
+from translate.request.conversation import NO_OUTPUT
+from translate.state import compaction, session
+from translate.state.compaction import ToCompaction
+from translate.state.stored_response import ENDINGS, Kept
+from translate.tools.tool_map import ToolMap
 from translate.upward import upward
-from translate.variants import Variant
+from translate.wire import codec, sse
+from translate.wire import requests as responses
+from translate.wire.errors import ADVICE, BadRequest, Failure, failure, no_previous
 
 LIMITS = "codex.rate_limits"  # an event of a ChatGPT account's
 

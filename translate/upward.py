@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from translate import session, stops, variants
-from translate.ask import Asked
-from translate.provider import Provider
-from translate.responses import ResponsesRequest
-from translate.variants import Variant
+from translate.mappings import stop_sequences as stops
+from translate.providers import model_names as variants
+from translate.providers.model_names import Variant
+from translate.providers.profile import Provider
+from translate.request.chat_to_responses import Asked
+from translate.state import session
+from translate.wire.requests import ResponsesRequest
 
 
 def upward(

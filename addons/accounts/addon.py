@@ -7,16 +7,16 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons import config
 from addons.accounts import usage
-from addons.accounts.account import Tokens
 from addons.accounts.login import Login
 from addons.accounts.member import Account
 from addons.accounts.noseat import unreachable
 from addons.accounts.pool import Pool, Rules
-from addons.accounts.roster import Roster
-from addons.accounts.settings import Accounts as Chosen
+from addons.accounts.registry import Roster
+from addons.accounts.tokens import Tokens
 from addons.accounts.vault import Vault
+from addons.config import addon as config
+from addons.config.account_settings import Accounts as Chosen
 
 PACE = 20.0  # s between two looks at what Codex and other processes did to the logins
 

@@ -10,7 +10,7 @@ import httpx2
 
 from addons.accounts import oauth
 from addons.accounts.oauth import CLIENT, Dead, Unreachable, code_of, issuer, unheard
-from addons.fetch import PATIENCE, session
+from addons.http_client import PATIENCE, session
 
 LIFE = 900.0  # s, of a device code
 INTERVAL = 5.0  # s between two polls, where the service tells none

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from addons.accounts import oauth
-from addons.accounts.account import Tokens
-from addons.accounts.callback import Answer, Listener
 from addons.accounts.device import LIFE, Approved, Device, device_begin, device_poll
+from addons.accounts.login_callback import Answer, Listener
 from addons.accounts.oauth import Dead, Unreachable
+from addons.accounts.tokens import Tokens
 
 BROWSER = 600.0  # s until somebody has logged in there
 KEEPING = 60.0  # s until the tokens are kept

@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from addons.accounts.account import Tokens
-from addons.accounts.choose import Candidate
 from addons.accounts.cookies import Jar
-from addons.accounts.fresh import Fresh
 from addons.accounts.quota import Limit, Quota
+from addons.accounts.strategy import Candidate
+from addons.accounts.token_refresh import Fresh
+from addons.accounts.tokens import Tokens
 
 type State = Literal["ready", "busy", "limited", "dead"]
 

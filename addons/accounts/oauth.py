@@ -15,9 +15,9 @@ import httpx2
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]  # it has none
 from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
-from addons import config
-from addons.accounts.account import Tokens, sendable
-from addons.fetch import PATIENCE, session
+from addons.accounts.tokens import Tokens, sendable
+from addons.config import addon as config
+from addons.http_client import PATIENCE, session
 from addons.identity import ORIGINATOR
 
 CLIENT = "app_EMoamEEZ73f0CkXaXp7hrann"  # Codex's, which is public

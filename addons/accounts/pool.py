@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from addons.accounts.account import Tokens
-from addons.accounts.choose import order
-from addons.accounts.disk import Unavailable
+from addons.accounts.lease import Seat
+from addons.accounts.locked_file import Unavailable
 from addons.accounts.member import Account, Member
 from addons.accounts.noseat import CURE, NoSeat, limited, no_place, over, spoken, unreachable
 from addons.accounts.oauth import Dead, Unreachable
-from addons.accounts.roster import Roster
-from addons.accounts.seat import Seat
-from addons.accounts.settings import Strategy
+from addons.accounts.registry import Roster
+from addons.accounts.strategy import order
+from addons.accounts.tokens import Tokens
+from addons.config.account_settings import Strategy
 
 PATIENCE = 10.0  # s that a request waits for a place, which is longer than a burst lasts
 SESSIONS = 4096  # whose accounts are remembered

@@ -8,7 +8,7 @@ import httpx2
 from addons.accounts import quota
 from addons.accounts.member import Member
 from addons.accounts.pool import Pool
-from addons.fetch import session
+from addons.http_client import session
 from addons.identity import ORIGINATOR
 
 EVERY, SPREAD = 900.0, 300.0  # s between two questions: 15 to 20 minutes, each at its own pace

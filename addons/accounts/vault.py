@@ -12,12 +12,13 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from addons.accounts import disk, ring
-from addons.accounts.account import Tokens, sendable
-from addons.accounts.disk import Unavailable
+from addons.accounts import keyring_store as ring
+from addons.accounts import locked_file as disk
+from addons.accounts.keyring_store import Damaged, Ring
+from addons.accounts.locked_file import Unavailable
 from addons.accounts.oauth import Dead
 from addons.accounts.quota import number
-from addons.accounts.ring import Damaged, Ring
+from addons.accounts.tokens import Tokens, sendable
 
 VERSION = 1
 FOLDER = "accounts"

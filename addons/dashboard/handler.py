@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
 
-from addons.dashboard import door
-from addons.dashboard.desk import Desk
+from addons.dashboard.state import Desk
+from addons.ingress import session_cookie as door
 
 INNER, SCHEME = "x-relay-inner", "x-relay-scheme"  # headers that our own proxy adds
 HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")

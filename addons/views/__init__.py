@@ -4,11 +4,11 @@ from typing import Any
 
 from mitmproxy import contentviews
 
-from addons.views.both import Both
-from addons.views.catalog import Catalog
+from addons.views.base import View
+from addons.views.catalog_view import Catalog
+from addons.views.compare_view import Both
 from addons.views.stream import Stream
-from addons.views.turn import Turn
-from addons.views.view import View
+from addons.views.turn_view import Turn
 
 
 class Views:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from addons.views import paper
+from addons.views import text as paper
 
 SYSTEM = frozenset({"system", "developer"})
 FOLDED = {"system": 6, "tools": 6}  # lines shown of what a reader knows by heart

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from translate import codec, sse
+from translate.wire import codec, sse
 
 BLANK = re.compile(rb"\r?\n\r?\n|\r\r")
 START = re.compile(rb"\s*(?:data|event|id|retry)?:")

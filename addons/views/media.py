@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from addons.views.paper import line, size
+from addons.views.text import line, size
 
 HEAD = 128 << 10  # characters of base64 in which a picture's head is looked for
 INSIDE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+=-]+)*;base64,[A-Za-z0-9+/_=-]+")

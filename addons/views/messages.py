@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from addons.views import words
+from addons.views.dialects import opened
 from addons.views.entry import Entry, kind_of
-from addons.views.items import opened
-from translate.reasoning import DETAILS, ENCRYPTED, STRINGS, fields_of, shown
+from translate.mappings.reasoning import DETAILS, ENCRYPTED, STRINGS, fields_of, shown
 
 Message = dict[str, Any]
 OUTPUTS = frozenset({"tool", "function"})  # roles; the latter is of the time before tools

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from addons.views.paper import RULE, line, wrapped
+from addons.views.text import RULE, line, wrapped
 from addons.views.tools import SEARCH, flat
 from addons.views.tools import offered as beside
-from addons.views.turn import brief
+from addons.views.turn_view import brief
 
 Json = dict[str, Any]
 TALK = frozenset({"input", "messages", "instructions", "tools", "functions", SEARCH})

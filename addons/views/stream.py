@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from addons import rows
-from addons.views import replies
+from addons.observe import flow_pair as rows
+from addons.views import stream_parsing as replies
+from addons.views.base import Seen, View
 from addons.views.entry import answered
 from addons.views.events import Clock, Piece, is_stream, pieces
-from addons.views.paper import RULE
-from addons.views.steps import steps
-from addons.views.usage import record, tokens
-from addons.views.view import Seen, View
+from addons.views.stream_view import steps
+from addons.views.text import RULE
+from addons.views.usage_line import record, tokens
 
 Json = dict[str, Any]
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from addons.views import media
-from addons.views.paper import fold, weight
-from translate import codec
-from translate.envelope import Envelope, unseal
-from translate.reasoning import ENCRYPTED
+from addons.views.text import fold, weight
+from translate.mappings.reasoning import ENCRYPTED
+from translate.wire import codec
+from translate.wire.envelope import Envelope, unseal
 
 MOST = 4000  # characters of a value that nothing is known of
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from addons.codex import Codex
-from addons.config import Config
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.translator import Translator
-from addons.transport import Transport
+from addons.config.addon import Config
+from addons.endpoints.codex_calls import Codex
+from addons.endpoints.models import Listing
+from addons.exchange.addon import Translator
+from addons.ingress.access import Guard
+from addons.ingress.routes import Routes
+from addons.transport.relay_stream import Transport
 
 
 def chain_of(*more: Any) -> list[Any]:

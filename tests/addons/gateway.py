@@ -11,17 +11,17 @@ from mitmproxy.tools.dump import DumpMaster
 
 from addons.accounts import addon
 from addons.accounts.addon import Accounts
-from addons.accounts.web import Web
-from addons.codex import Codex
-from addons.config import Config
-from addons.demo import Demo
-from addons.guard import Guard
-from addons.listing import Listing
-from addons.routes import Routes
-from addons.store import Store
-from addons.stored import Stored
-from addons.translator import Translator
-from addons.transport import Transport
+from addons.config.addon import Config
+from addons.demo_provider import Demo
+from addons.endpoints.auth import Web
+from addons.endpoints.codex_calls import Codex
+from addons.endpoints.models import Listing
+from addons.endpoints.stored_responses import Stored
+from addons.exchange.addon import Translator
+from addons.ingress.access import Guard
+from addons.ingress.routes import Routes
+from addons.storage.response_store import Store
+from addons.transport.relay_stream import Transport
 from tests import fake_auth, fake_backend
 from tests.addons.proxy import Answer, Client, proxy
 from tests.fake_auth import FakeAuth, User

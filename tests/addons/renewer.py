@@ -10,10 +10,10 @@ from pathlib import Path
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
-from addons.accounts.codexfile import CodexFile
-from addons.accounts.fresh import Fresh
+from addons.accounts.codex_auth_file import CodexFile
+from addons.accounts.token_refresh import Fresh
 from addons.accounts.vault import Slot, Vault
-from addons.config import Config
+from addons.config.addon import Config
 
 
 async def run(issuer: str, file: str, name: str) -> None:

@@ -5,7 +5,7 @@ import urllib.request
 from pathlib import Path
 
 from addons.launch import bindable
-from tests.addons.test_config import ROOT, mitmdump
+from tests.addons.config.test_addon import ROOT, mitmdump
 
 
 def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
@@ -17,8 +17,13 @@ def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
     with mitmdump(tmp_path, *options, root=tmp_path, CODEX_RELAY_ISOLATE="on") as running:
         try:
             assert "codex-relay" in page(port)
-            edit(tmp_path / "addons" / "codex.py", "codex-relay {version}", "Edited {version}")
-            edit(tmp_path / "translate" / "providers.toml", "The demonstration", "Another")
+            page_file = tmp_path / "addons" / "endpoints" / "codex_calls.py"
+            edit(page_file, "codex-relay {version}", "Edited {version}")
+            edit(
+                tmp_path / "translate" / "providers" / "providers.toml",
+                "The demonstration",
+                "Another",
+            )
             os.utime(tmp_path / "addons" / "relay.py")
             assert "Another" in page(port, "Edited")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as reply:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 from playwright.sync_api import Browser, Page, expect
 
-from addons.usage_places import Key, SQLite
+from addons.storage.usage_backends import Key, SQLite
 from tests import accounts_table
 from tests.codex.driver import ROOT, Relay
 from tests.fake_provider import running

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from addons.usage_places import Key, SQLite
+from addons.storage.usage_backends import Key, SQLite
 from tests import accounts_table
 from tests.browser.mitmweb import PASSWORD, Mitmweb
 from tests.codex.driver import ROOT, Relay

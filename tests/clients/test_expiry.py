@@ -6,8 +6,8 @@ import time
 import httpx2
 import pytest
 
-from addons.accounts.account import Tokens
-from addons.accounts.codexfile import CodexFile
+from addons.accounts.codex_auth_file import CodexFile
+from addons.accounts.tokens import Tokens
 from addons.accounts.vault import Slot, Vault
 from tests.codex.driver import Relay
 from tests.house import ADA, Houses, keep_login, write_login

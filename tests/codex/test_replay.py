@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.addons.test_check import check, summary
+from tests.addons.replay.test_check import check, summary
 from tests.codex.conftest import PIXEL
 from tests.codex.driver import Codex, Mode, Relay
 from tests.fake_provider import FakeProvider

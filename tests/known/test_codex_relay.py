@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.addons.endpoints.test_codex_calls import get, lists
+from tests.addons.exchange.test_addon import answered, ask, error_of, refuses, relay, said, says
 from tests.addons.proxy import Client, bounded
-from tests.addons.test_codex import get, lists
-from tests.addons.test_translator import answered, ask, error_of, refuses, relay, said, says
 from tests.known.support import (
     APPLY_PATCH,
     CODE_MODE,

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from addons import images
+from addons.exchange import request_images as images
 from tests.known.support import (
     PICTURE,
     PIXEL,
@@ -26,7 +26,7 @@ from tests.known.support import (
 )
 from tests.provider_rules import RULES
 from tests.translate.support import PROVIDERS, Json, carry, chunk
-from translate.outcome import tokens
+from translate.mappings.outcome import tokens
 
 TALK = [developer("Lead."), user(), message("assistant", "Yes."), developer("Late."), user("Go.")]
 

@@ -14,12 +14,20 @@ from typing import Any
 import pytest
 from mitmproxy.http import HTTPFlow
 
-from addons import turn
+from addons.exchange import fallback as turn
 from tests.addons.chain import chain_of
+from tests.addons.endpoints.test_codex_calls import get, lists
+from tests.addons.exchange.test_addon import (
+    COMPLETION,
+    answered,
+    failed,
+    refuses,
+    relay,
+    said,
+    says,
+)
+from tests.addons.exchange.test_addon import reply as whole_reply
 from tests.addons.proxy import Call, Client, Handler, bounded, proxy, upstream
-from tests.addons.test_codex import get, lists
-from tests.addons.test_translator import COMPLETION, answered, failed, refuses, relay, said, says
-from tests.addons.test_translator import reply as whole_reply
 from tests.translate.support import TERMINAL, Json, carry, chunk, events_of, lawful, replied, stream
 
 

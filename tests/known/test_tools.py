@@ -11,9 +11,9 @@ import logging
 
 import pytest
 
-from addons import turn
+from addons.exchange import fallback as turn
+from tests.addons.exchange.test_addon import answered, relay, said, says
 from tests.addons.proxy import bounded
-from tests.addons.test_translator import answered, relay, said, says
 from tests.known.support import (
     APPLY_PATCH,
     CODE_MODE,
@@ -42,7 +42,7 @@ from tests.translate.support import (
     replied,
     stream,
 )
-from translate.catalog import TEMPLATE, Entry, to_codex
+from translate.providers.catalog import TEMPLATE, Entry, to_codex
 
 EVERY_KIND: list[Json] = [
     function(), APPLY_PATCH, TINY, {"type": "tool_search"}, {"type": "local_shell"},

@@ -12,7 +12,7 @@ from openai.types.responses import ResponseStreamEvent
 from translate import Exchange, Provider, Way, exchange, providers
 
 ROOT = Path(__file__).parents[2]
-PROVIDERS = providers((ROOT / "translate/providers.toml").read_text())
+PROVIDERS = providers((ROOT / "translate/providers/providers.toml").read_text())
 PLAIN = PROVIDERS["generic"]
 ACCOUNT = PROVIDERS["chatgpt"]
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}

@@ -22,10 +22,10 @@ from tests.translate.support import (
     stream,
     well_formed,
 )
-from translate import sse
-from translate.compaction import TRIGGER
-from translate.kinds import BY_CALL, KINDS, NAMED, Kind
-from translate.tools import ToolMap
+from translate.state.compaction import TRIGGER
+from translate.tools.kinds import BY_CALL, KINDS, NAMED, Kind
+from translate.tools.tool_map import ToolMap
+from translate.wire import sse
 
 REPLIES = [case for case in CASES if case.reply]
 each = pytest.mark.parametrize("case", REPLIES, ids=str)

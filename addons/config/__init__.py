@@ -1,0 +1,1 @@
+"""Options: what there are, where they come from, what they mean."""

@@ -1,0 +1,1 @@
+"""What the relay answers itself, on its own port and for Codex."""

@@ -1,0 +1,1 @@
+"""Who may talk to the relay, and what is done with each request."""

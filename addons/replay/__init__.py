@@ -1,0 +1,1 @@
+"""Exchanges again: sent, translated, checked, exported."""

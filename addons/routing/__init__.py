@@ -1,0 +1,1 @@
+"""Which provider, model and account serve a request."""

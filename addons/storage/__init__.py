@@ -1,0 +1,1 @@
+"""What outlives an exchange: kept responses, remembered reasoning, usage."""

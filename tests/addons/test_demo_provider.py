@@ -1,0 +1,197 @@
+"""addons/demo_provider.py, asked by the official SDK over real sockets."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import openai
+import pytest
+
+from addons import demo_provider as demo
+
+SHELL = {
+    "type": "function",
+    "function": {
+        "name": "exec_command",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "cmd": {"type": "string"},
+                "timeout": {"type": "integer"},
+                "mode": {"enum": ["fast", "slow"]},
+                "env": {"type": ["object", "null"]},
+            },
+            "required": ["cmd", "timeout", "mode", "env"],
+        },
+    },
+}
+LOOK = {"type": "function", "function": {"name": "look"}}
+
+
+def asked(question: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Any:
+    """The answer to a question to a demonstration that runs for this one."""
+
+    async def ask() -> Any:
+        addon = demo.Demo()
+        addon.running()
+        try:
+            client = openai.AsyncOpenAI(base_url=demo.url(), api_key="any", max_retries=0)
+            async with client:
+                return await question(client)
+        finally:
+            addon.done()
+
+    return asyncio.run(ask())
+
+
+def streamed(prompt: str, *more: dict[str, Any], tools: list[Any] | None = None) -> dict[str, Any]:
+    """What the stream of chunks adds up to."""
+
+    messages: Any = [{"role": "user", "content": prompt}, *more]
+
+    async def question(client: openai.AsyncOpenAI) -> list[Any]:
+        stream = await client.chat.completions.create(
+            model="demo",
+            messages=messages,
+            tools=tools or openai.omit,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        return [chunk.to_dict() async for chunk in stream]
+
+    *chunks, last, usage = asked(question)
+    assert usage["choices"] == []
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    return {
+        "thought": "".join(delta.get("reasoning_content", "") for delta in deltas),
+        "text": "".join(delta.get("content", "") for delta in deltas),
+        "calls": [call["function"] for delta in deltas for call in delta.get("tool_calls", [])],
+        "finish": last["choices"][0]["finish_reason"],
+        "usage": usage["usage"],
+        "chunks": len(chunks),
+    }
+
+
+def test_the_welcome_says_what_this_is_and_how_to_leave_it() -> None:
+    reply = streamed("Hello!")
+    assert "demonstration" in reply["text"]
+    assert "CODEX_RELAY_UPSTREAM" in reply["text"]
+    assert "CODEX_RELAY_API_KEY" in reply["text"]
+    assert reply["thought"]
+    assert reply["finish"] == "stop"
+    assert reply["chunks"] > 20
+    usage = reply["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 20
+
+
+def test_it_calls_each_tool_that_the_prompt_names() -> None:
+    prompt = 'Please call exec_command {"cmd": "echo {hi}"} and call look, then call nobody.'
+    reply = streamed(prompt, tools=[SHELL, LOOK])
+    names = [call["name"] for call in reply["calls"]]
+    assert names == ["exec_command", "look"]
+    assert json.loads(reply["calls"][0]["arguments"]) == {"cmd": "echo {hi}"}
+    assert json.loads(reply["calls"][1]["arguments"]) == {}
+    assert reply["finish"] == "tool_calls"
+
+
+def test_a_call_without_arguments_gets_the_least_that_the_schema_wants() -> None:
+    [call] = streamed("call exec_command", tools=[SHELL])["calls"]
+    assert json.loads(call["arguments"]) == {"cmd": "", "timeout": 0, "mode": "fast", "env": {}}
+
+
+def test_it_reports_what_the_tools_said_and_ends() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    said = [{"type": "text", "text": "a cat"}, {"type": "image_url"}]
+    reply = streamed(
+        "call look",
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": said},
+        tools=[LOOK],
+    )
+    assert "a cat[image_url]" in reply["text"]
+    assert reply["calls"] == []
+    assert reply["finish"] == "stop"
+
+
+def test_without_a_stream_it_answers_in_one_body() -> None:
+    async def question(client: openai.AsyncOpenAI) -> Any:
+        messages: Any = [{"role": "user", "content": [{"type": "text", "text": "call look"}]}]
+        tools: Any = [LOOK]
+        return await client.chat.completions.create(model="m", messages=messages, tools=tools)
+
+    reply = asked(question)
+    assert reply.model == "m"
+    assert reply.choices[0].message.content == "On it."
+    assert reply.choices[0].message.tool_calls[0].function.name == "look"
+    assert reply.usage.prompt_tokens_details.cached_tokens == 0
+
+
+def test_it_lists_one_model() -> None:
+    async def question(client: openai.AsyncOpenAI) -> Any:
+        return (await client.models.list()).data
+
+    assert [model.id for model in asked(question)] == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b"{", "body"),
+        (b"[]", "messages"),
+        (b'{"messages": {}}', "messages"),
+        (b'{"messages": [1]}', "messages[0]"),
+        (b'{"messages": [{"role": "developer"}]}', "messages[0].role"),
+        (b'{"messages": [], "tools": [{"type": "custom"}]}', "tools[0]"),
+    ],
+)
+def test_a_bad_request_is_refused_with_its_place(body: bytes, place: str) -> None:
+    async def question(client: openai.AsyncOpenAI) -> Any:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.post("/chat/completions", content=body, cast_to=object)
+        return caught.value.body
+
+    error = asked(question)
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith(place)
+
+
+def test_any_other_path_is_told_in_openai_form() -> None:
+    async def question(client: openai.AsyncOpenAI) -> Any:
+        with pytest.raises(openai.NotFoundError) as caught:
+            await client.get("/nothing", cast_to=object)
+        return caught.value.body
+
+    assert "/v1/models" in asked(question)["message"]
+
+
+def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def question(client: openai.AsyncOpenAI) -> None:
+        stream = await client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        async for _ in stream:
+            break
+        await stream.close()
+        await asyncio.sleep(0.05)
+
+    asked(question)
+    assert caplog.records == []
+
+
+def test_it_has_an_address_only_while_it_runs() -> None:
+    addon = demo.Demo()
+    addon.done()
+    with pytest.raises(RuntimeError):
+        demo.url()
+
+
+def test_a_tool_inside_a_script_tool_is_called_there() -> None:
+    """As with Codex's newest models, whose one tool runs JavaScript."""
+    script = {"type": "function", "function": {"name": "functions__exec"}}
+    prompt = {"role": "user", "content": 'Please call exec_command {"cmd": "ls"} now.'}
+    *_, last = demo.answer([prompt], [script])
+    [call] = last["tool_calls"]
+    assert call["function"]["name"] == "functions__exec"
+    sent = json.loads(call["function"]["arguments"])["input"]
+    assert sent == 'text(await tools.exec_command({"cmd": "ls"}));'

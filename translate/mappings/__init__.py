@@ -1,0 +1,1 @@
+"""Parts of requests and replies, both ways in one file."""

@@ -1,0 +1,1 @@
+"""What differs between providers, as data."""

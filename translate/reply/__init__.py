@@ -1,0 +1,1 @@
+"""The machines that translate a reply as it streams."""

@@ -1,0 +1,1 @@
+"""Requests, from one dialect to the other."""

@@ -1,0 +1,1 @@
+"""What a conversation carries from turn to turn."""

@@ -1,0 +1,1 @@
+"""Tools: their kinds, names, schemas and inputs."""
