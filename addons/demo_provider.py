@@ -1,6 +1,6 @@
-"""The demonstration provider: a small, deterministic Chat Completions upstream on a loopback port
-of this process, so that a newcomer sees the whole trip without an account anywhere. It calls the
-tools that the prompt names, as in `call exec_command {"cmd": "ls"}`, and reports what they said."""
+"""The demonstration provider: a small, deterministic Chat Completions server in this process, on a
+loopback port. With it, a newcomer can try the relay without an account anywhere. It calls the tools
+that the prompt names, as in `call exec_command {"cmd": "ls"}`, and repeats their output."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
-Json = dict[str, Any]
+type Json = dict[str, Any]
 
 MODEL = "demo"
 WELCOME = """\
@@ -21,82 +21,104 @@ This is codex-relay's demonstration provider: no model is behind it. To use a re
 relay with CODEX_RELAY_UPSTREAM=https://api.example.com/v1 and CODEX_RELAY_API_KEY=… set. Until \
 then I can show you tools at work: ask me to `call NAME {"argument": "value"}`."""
 MENTION = re.compile(r"\bcall\s+`?([A-Za-z0-9_-]+)`?\s*")
-SCRIPT = "functions__exec"  # with Codex's newest models, the others are called inside it
-EMPTY: Json = {"array": [], "boolean": False, "integer": 0, "number": 0, "object": {}, "null": None}
+# Codex gives its newest models this one tool: it runs a script, which calls all other tools.
+SCRIPT_TOOL = "functions__exec"
+EMPTY_VALUES: Json = {
+    "array": [],
+    "boolean": False,
+    "integer": 0,
+    "number": 0,
+    "object": {},
+    "null": None,
+}
 
-_bases: list[str] = []
+_base_urls: list[str] = []
 
 
-def url() -> str:
-    """Base URL of the running demonstration provider; RuntimeError where none runs."""
-    if not _bases:
+def demo_url() -> str:
+    """Base URL of the running demonstration provider. Raises RuntimeError if none runs."""
+    if not _base_urls:
         raise RuntimeError("the demonstration provider is not running")
-    return _bases[-1]
+    return _base_urls[-1]
 
 
-class Demo:
-    """Serves while the proxy runs."""
+class DemoProvider:
+    """The addon: serves from the start of the proxy to its end."""
 
     server: HTTPServer | None = None
 
     def running(self) -> None:
-        routes = [(r"/v1/models", Models), (r"/v1/chat/completions", Completions), (r".*", Other)]
-        sockets = bind_sockets(0, "127.0.0.1")  # and no access log: mitmproxy has its own
+        routes = [
+            (r"/v1/models", ModelsHandler),
+            (r"/v1/chat/completions", CompletionsHandler),
+            (r".*", UnknownPathHandler),
+        ]
+        sockets = bind_sockets(0, "127.0.0.1")
+        # No access log: mitmproxy's log has these requests already.
         self.server = HTTPServer(Application(routes, log_function=lambda handler: None))
         self.server.add_sockets(sockets)
-        _bases.append(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/v1")
+        _base_urls.append(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/v1")
 
     def done(self) -> None:
         if self.server:
             self.server.stop()
-            _bases.clear()
+            _base_urls.clear()
 
 
-class Handler(RequestHandler):
+class DemoHandler(RequestHandler):
+    """Answers errors in OpenAI's form."""
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        kind = "invalid_request_error" if status_code < 500 else "server_error"
-        self.finish({"error": {"message": self._reason, "type": kind, "param": None, "code": None}})
+        error_type = "invalid_request_error" if status_code < 500 else "server_error"
+        error = {"message": self._reason, "type": error_type, "param": None, "code": None}
+        self.finish({"error": error})
 
 
-class Other(Handler):
+class UnknownPathHandler(DemoHandler):
     def prepare(self) -> None:
         raise HTTPError(404, reason="No such path: there is /v1/models and /v1/chat/completions")
 
 
-class Models(Handler):
+class ModelsHandler(DemoHandler):
     def get(self) -> None:
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "codex-relay"}
         self.finish({"object": "list", "data": [model]})
 
 
-class Completions(Handler):
+class CompletionsHandler(DemoHandler):
     async def post(self) -> None:
-        request = checked(self.request.body)
-        deltas = list(answer(request["messages"], request.get("tools") or []))
-        finish = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
-        usage = usage_of(self.request.body, deltas)
-        if not request.get("stream"):
-            message = {"role": "assistant", "content": None, **folded(deltas)}
-            choice = {"index": 0, "message": message, "finish_reason": finish}
-            self.finish(envelope(request, "chat.completion", [choice], usage=usage))
+        request = parse_chat_request(self.request.body)
+        deltas = list(reply_deltas(request["messages"], request.get("tools") or []))
+        finish_reason = "tool_calls" if any("tool_calls" in delta for delta in deltas) else "stop"
+        usage = invented_usage(self.request.body, deltas)
+        if request.get("stream"):
+            with contextlib.suppress(StreamClosedError):  # the client has disconnected
+                await self.stream_chunks(request, deltas, finish_reason, usage)
             return
-        self.set_header("content-type", "text/event-stream")
-        with contextlib.suppress(StreamClosedError):  # whoever leaves misses the rest
-            for delta in [{"role": "assistant", "content": ""}, *deltas]:
-                await self.send(request, [{"index": 0, "delta": delta, "finish_reason": None}])
-            await self.send(request, [{"index": 0, "delta": {}, "finish_reason": finish}])
-            if (request.get("stream_options") or {}).get("include_usage"):
-                await self.send(request, [], usage=usage)
-            await self.finish("data: [DONE]\n\n")
+        message = {"role": "assistant", "content": None, **join_deltas(deltas)}
+        choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+        self.finish(chat_object(request, "chat.completion", [choice], usage=usage))
 
-    async def send(self, request: Json, choices: list[Json], **more: Json) -> None:
-        chunk = envelope(request, "chat.completion.chunk", choices, **more)
+    async def stream_chunks(
+        self, request: Json, deltas: list[Json], finish_reason: str, usage: Json
+    ) -> None:
+        self.set_header("content-type", "text/event-stream")
+        for delta in [{"role": "assistant", "content": ""}, *deltas]:
+            await self.send_chunk(request, [{"index": 0, "delta": delta, "finish_reason": None}])
+        last_choice = {"index": 0, "delta": {}, "finish_reason": finish_reason}
+        await self.send_chunk(request, [last_choice])
+        if (request.get("stream_options") or {}).get("include_usage"):
+            await self.send_chunk(request, [], usage=usage)
+        await self.finish("data: [DONE]\n\n")
+
+    async def send_chunk(self, request: Json, choices: list[Json], **fields: Json) -> None:
+        chunk = chat_object(request, "chat.completion.chunk", choices, **fields)
         self.write(f"data: {json.dumps(chunk)}\n\n")
         await self.flush()
 
 
-def checked(body: bytes) -> Json:
-    """The request, or a 400 that names its fault."""
+def parse_chat_request(body: bytes) -> Json:
+    """The request of this body. Raises HTTPError 400, whose reason names the wrong field."""
     try:
         request = json.loads(body)
     except ValueError:
@@ -117,64 +139,75 @@ def checked(body: bytes) -> Json:
     return request
 
 
-def answer(messages: list[Json], tools: list[Json]) -> Iterator[Json]:
-    """The reply as deltas: it thinks, speaks, then calls; or it reports what the tools said."""
-    turn = next((i for i in range(len(messages), 0, -1) if messages[i - 1]["role"] == "user"), 0)
-    results = [text_of(message) for message in messages[turn:] if message["role"] == "tool"]
-    if results:
-        yield from words("reasoning_content", "The tools have answered.")
-        yield from words("content", "\n\n".join(["The tools said:", *results]))
+def reply_deltas(messages: list[Json], tools: list[Json]) -> Iterator[Json]:
+    """The reply as deltas: reasoning, text, then calls; or the output of tools that were called."""
+    roles = [message["role"] for message in messages]
+    prompt_end = next((i for i in range(len(roles), 0, -1) if roles[i - 1] == "user"), 0)
+    outputs = [message_text(m) for m in messages[prompt_end:] if m["role"] == "tool"]
+    if outputs:
+        yield from text_deltas("reasoning_content", "The tools have answered.")
+        yield from text_deltas("content", "\n\n".join(["The tools said:", *outputs]))
         return
-    prompt = text_of(messages[turn - 1]) if turn else ""
-    calls = list(mentioned(prompt, {tool["function"]["name"]: tool["function"] for tool in tools}))
-    thought = f"I was asked to call {len(calls)} of my {len(tools)} tools."
-    yield from words("reasoning_content", thought)
-    yield from words("content", "On it." if calls else WELCOME)
+    prompt = message_text(messages[prompt_end - 1]) if prompt_end else ""
+    functions = {tool["function"]["name"]: tool["function"] for tool in tools}
+    calls = list(prompted_calls(prompt, functions))
+    reasoning = f"I was asked to call {len(calls)} of my {len(tools)} tools."
+    yield from text_deltas("reasoning_content", reasoning)
+    yield from text_deltas("content", "On it." if calls else WELCOME)
     for i, (name, arguments) in enumerate(calls):
         call = {"index": i, "id": f"call_{len(messages)}_{i}", "type": "function"}
         function = {"name": name, "arguments": json.dumps(arguments)}
         yield {"tool_calls": [{**call, "function": function}]}
 
 
-def mentioned(prompt: str, tools: dict[str, Json]) -> Iterator[tuple[str, Json]]:
-    """Each `call NAME {…}` whose NAME is a tool; without JSON, the least that its schema wants."""
+def prompted_calls(prompt: str, functions: dict[str, Json]) -> Iterator[tuple[str, Json]]:
+    """Name and arguments of each `call NAME {…}` in the prompt whose NAME is a tool.
+
+    If no JSON object follows the name, the arguments are the least that the tool's schema requires.
+    """
     for mention in MENTION.finditer(prompt):
         name, arguments = mention[1], None
         with contextlib.suppress(ValueError):
-            arguments, _ = json.JSONDecoder().raw_decode(prompt, mention.end())
-        given = arguments if isinstance(arguments, dict) else None
-        if tool := tools.get(name):
-            yield name, least(tool.get("parameters") or {}) if given is None else given
-        elif SCRIPT in tools:
-            script = f"text(await tools.{name}({json.dumps(given or {})}));"
-            yield SCRIPT, {"input": script}
+            decoded, _ = json.JSONDecoder().raw_decode(prompt, mention.end())
+            arguments = decoded if isinstance(decoded, dict) else None
+        if function := functions.get(name):
+            schema = function.get("parameters") or {}
+            yield name, minimal_arguments(schema) if arguments is None else arguments
+        elif SCRIPT_TOOL in functions:
+            script = f"text(await tools.{name}({json.dumps(arguments or {})}));"
+            yield SCRIPT_TOOL, {"input": script}
 
 
-def least(schema: Json) -> Json:
+def minimal_arguments(schema: Json) -> Json:
+    """The required properties of a tool's parameters, each with an empty value."""
     properties = schema.get("properties") or {}
-    return {name: blank(properties.get(name) or {}) for name in schema.get("required") or []}
+    required = schema.get("required") or []
+    return {name: empty_value(properties.get(name) or {}) for name in required}
 
 
-def blank(schema: Json) -> Any:
+def empty_value(schema: Json) -> Any:
+    """The first value of an enum, else the empty value of the first type."""
     if schema.get("enum"):
         return schema["enum"][0]
-    kind = schema.get("type")
-    return EMPTY.get(kind[0] if isinstance(kind, list) else str(kind), "")
+    types = schema.get("type")
+    return EMPTY_VALUES.get(types[0] if isinstance(types, list) else str(types), "")
 
 
-def text_of(message: Json) -> str:
+def message_text(message: Json) -> str:
+    """The text of a message, with `[type]` for each part that is not text."""
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
     return "".join(part.get("text") or f"[{part.get('type')}]" for part in content)
 
 
-def words(field: str, text: str) -> list[Json]:
+def text_deltas(field: str, text: str) -> list[Json]:
+    """One delta for each word."""
     return [{field: word} for word in re.findall(r"\S+\s*|\s+", text)]
 
 
-def folded(deltas: list[Json]) -> Json:
-    """The message that the deltas make: texts and lists add up alike."""
+def join_deltas(deltas: list[Json]) -> Json:
+    """The fields of the message that the deltas add up to, by joining texts and lists."""
     message: Json = {}
     for delta in deltas:
         for field, value in delta.items():
@@ -182,19 +215,20 @@ def folded(deltas: list[Json]) -> Json:
     return message
 
 
-def usage_of(body: bytes, deltas: list[Json]) -> Json:
-    """Invented, but never zero: four bytes a token in, a delta a token out."""
-    asked = len(body) // 4 + 1
-    thought = sum("reasoning_content" in delta for delta in deltas)
+def invented_usage(body: bytes, deltas: list[Json]) -> Json:
+    """A usage that is never zero: a token for four bytes of the request, and one for each delta."""
+    prompt_tokens = len(body) // 4 + 1
+    reasoning_tokens = sum("reasoning_content" in delta for delta in deltas)
     return {
-        "prompt_tokens": asked,
+        "prompt_tokens": prompt_tokens,
         "completion_tokens": len(deltas),
-        "total_tokens": asked + len(deltas),
+        "total_tokens": prompt_tokens + len(deltas),
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": thought},
+        "completion_tokens_details": {"reasoning_tokens": reasoning_tokens},
     }
 
 
-def envelope(request: Json, kind: str, choices: list[Json], **more: Json) -> Json:
-    head = {"id": "chatcmpl-demo", "object": kind, "created": 0}
-    return {**head, "model": request.get("model") or MODEL, "choices": choices, **more}
+def chat_object(request: Json, object_type: str, choices: list[Json], **fields: Json) -> Json:
+    """A completion, or a chunk of one, with these choices."""
+    base = {"id": "chatcmpl-demo", "object": object_type, "created": 0}
+    return {**base, "model": request.get("model") or MODEL, "choices": choices, **fields}

@@ -1,4 +1,4 @@
-"""How our own small requests are made: by whom, with whom they trust, and within what time."""
+"""The options of the small HTTP requests that the relay itself makes."""
 
 import logging
 import ssl
@@ -10,27 +10,29 @@ from mitmproxy import ctx
 
 from addons.identity import USER_AGENT
 
-PATIENCE = 20.0  # s for a whole request
+REQUEST_TIMEOUT = 20.0  # s for a whole request
 
-logging.getLogger("httpcore2").setLevel(logging.INFO)  # below, it tells the cookies of replies
+logging.getLogger("httpcore2").setLevel(logging.INFO)  # at DEBUG it logs the cookies of replies
 
 
-def session(patience: float = PATIENCE) -> dict[str, Any]:
-    """What a client of httpx2's is made with."""
+def client_options(timeout: float = REQUEST_TIMEOUT) -> dict[str, Any]:
+    """Arguments for a client of httpx2. `timeout`: s for a whole request."""
     return {
         "headers": {"user-agent": USER_AGENT},
-        "timeout": patience,
-        "trust_env": False,  # the proxy that the environment names may be ourselves
-        "follow_redirects": False,  # a key is for one host
-        "verify": trust(ctx.options.ssl_verify_upstream_trusted_ca, ctx.options.ssl_insecure),
+        "timeout": timeout,
+        "trust_env": False,  # the proxy that the environment names may be the relay itself
+        "follow_redirects": False,  # another host must not get the key
+        "verify": tls_context(ctx.options.ssl_verify_upstream_trusted_ca, ctx.options.ssl_insecure),
     }
 
 
 @cache
-def trust(file: str | None, insecure: bool) -> ssl.SSLContext:
-    """By mitmproxy's options, as for the requests that go through it. One for all, as reading the
-    authorities takes longer than most requests."""
-    made = ssl.create_default_context(cafile=file or certifi.where())
+def tls_context(authorities_file: str | None, insecure: bool) -> ssl.SSLContext:
+    """The TLS settings that mitmproxy's options ask for. `authorities_file`: PEM, or certifi's.
+
+    Cached, as reading the authorities takes longer than most requests.
+    """
+    context = ssl.create_default_context(cafile=authorities_file or certifi.where())
     if insecure:
-        made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
-    return made
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

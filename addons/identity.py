@@ -1,6 +1,6 @@
-"""Who we say we are to OpenAI's services: ourselves."""
+"""The relay's name and version, which it also gives to OpenAI's services."""
 
-VERSION = "0.1.0"  # as in pyproject.toml, a test sees to it
+VERSION = "0.2.0"  # as in pyproject.toml; a test compares them
 ORIGINATOR = "codex-relay"
 USER_AGENT = f"{ORIGINATOR}/{VERSION}"
-MARK = "RELAY_MARK"  # a variable: what `launch` knows the relay by that it has started
+MARK_VARIABLE = "RELAY_MARK"  # environment variable: the `mark` that `launch` gives a relay

@@ -1,4 +1,4 @@
-"""The relay from Python, as a process of its own:
+"""Start the relay from Python, in a process of its own:
 
 from addons.launch import start
 
@@ -21,25 +21,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from addons.config.settings import ENV, FIELDS
-from addons.identity import MARK
+from addons.config import SETTING_NAMES, VARIABLE_PREFIX, setting_text
+from addons.identity import MARK_VARIABLE
 
 SCRIPT = Path(__file__).with_name("relay.py")
-TAIL = 4000  # characters of the log that an error shows
-TRIES = 3  # at a free port, which somebody else may take first
-GRACE = 10.0  # s for a relay that was asked to end
+LOG_TAIL = 4000  # characters of the log in an error's message
+PORT_ATTEMPTS = 3  # with port 0: another program may take the free port before the relay does
+STOP_TIMEOUT = 10.0  # s that a terminated relay has to end
 
 
 class NotStarted(RuntimeError):
-    """The relay does not answer; the message has the end of its log."""
+    """The relay could not be started; the message says why, with the end of the log, if any."""
 
 
-class Relay(subprocess.Popen[bytes]):
-    """The process: `terminate()` ends it, and so does leaving its `with`."""
+class RelayProcess(subprocess.Popen[bytes]):
+    """A running relay. `terminate()` ends it, and so does the end of a `with` statement."""
 
     port: int
     log: Path
-    mark: str  # by which it is known from others
+    mark: str  # random; `/health` shows it, so that another relay on the port is not taken for this
 
     @property
     def url(self) -> str:
@@ -47,10 +47,10 @@ class Relay(subprocess.Popen[bytes]):
         return f"http://127.0.0.1:{self.port}/v1"
 
     def stop(self) -> None:
-        """End it and wait for that, at most 10 s."""
+        """End the relay and wait until it has ended. After STOP_TIMEOUT it is killed."""
         self.terminate()
         try:
-            self.wait(GRACE)
+            self.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
             self.wait()
@@ -74,38 +74,42 @@ def start(
     log: Path | None = None,
     environment: Mapping[str, str] | None = None,
     **settings: Any,
-) -> Relay:
+) -> RelayProcess:
     """Start the relay on 127.0.0.1 and wait until it answers there, at most `patience` s.
 
-    `port` 0 takes a free one. `settings` are the options without `relay_`; they travel in the
-    environment, where no list of processes shows them. Raises NotStarted with the log's tail.
+    `port`: 0 for a free one. `environment`: instead of this process's own. `settings`: the options
+    without `relay_`; the relay gets them in its environment, as lists of processes show arguments.
+    Raises NotStarted.
     """
-    if strange := settings.keys() - FIELDS.keys():
-        raise TypeError(f"{min(strange)} is no setting; there are: {', '.join(sorted(FIELDS))}")
+    if unknown := settings.keys() - set(SETTING_NAMES):
+        names = ", ".join(sorted(SETTING_NAMES))
+        raise TypeError(f"{min(unknown)} is not a setting; there are: {names}")
     log = log or Path(tempfile.mkdtemp(prefix="codex-relay-")) / "relay.log"
-    said = {name: value for name, value in settings.items() if value is not None}
-    given = {f"{ENV}{name.upper()}": text(value) for name, value in said.items()}
-    given = {**(os.environ if environment is None else environment), **given}
-    command = [beside_python(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1", *arguments]
-    for tries in range(TRIES, 0, -1):
-        relay = launched(command, bindable(port), log, given)
+    inherited = os.environ if environment is None else environment
+    variables = {**inherited, **setting_variables(settings)}
+    command = [find_program(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1", *arguments]
+    for attempts_left in range(PORT_ATTEMPTS, 0, -1):
+        relay = launch_process(command, available_port(port), log, variables)
         try:
-            wait(relay, patience)
+            wait_until_ready(relay, patience)
         except BaseException as error:
             relay.stop()
-            if port or tries == 1 or not (isinstance(error, NotStarted) and taken(relay.port)):
+            has_lost_port = isinstance(error, NotStarted) and is_port_taken(relay.port)
+            if port or attempts_left == 1 or not has_lost_port:
                 raise
         else:
             break
     return relay
 
 
-def launched(command: Sequence[str], port: int, log: Path, environment: Mapping[str, str]) -> Relay:
+def launch_process(
+    command: Sequence[str], port: int, log: Path, environment: Mapping[str, str]
+) -> RelayProcess:
     mark = secrets.token_hex(8)
     with log.open("ab") as output:
-        relay = Relay(
+        relay = RelayProcess(
             [*command, "--listen-port", str(port)],
-            env={**environment, MARK: mark},
+            env={**environment, MARK_VARIABLE: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -114,63 +118,65 @@ def launched(command: Sequence[str], port: int, log: Path, environment: Mapping[
     return relay
 
 
-def taken(port: int) -> bool:
-    """Whether somebody else was faster."""
-    try:
-        return bindable(port) != port
-    except NotStarted:
-        return True
+def setting_variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables for these settings, without those that are None."""
+    return {
+        f"{VARIABLE_PREFIX}{name.upper()}": setting_text(value)
+        for name, value in settings.items()
+        if value is not None
+    }
 
 
-def text(value: Any) -> str:
-    """A setting as its variable has it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, dict):
-        return ",".join(f"{name}:{text(one)}" for name, one in value.items())
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def wait(relay: Relay, patience: float) -> None:
-    end = time.monotonic() + patience
-    while relay.poll() is None and time.monotonic() < end:
-        if answers(relay):
+def wait_until_ready(relay: RelayProcess, patience: float) -> None:
+    """Raises NotStarted if the relay ends, or does not answer within `patience` s."""
+    deadline = time.monotonic() + patience
+    while relay.poll() is None and time.monotonic() < deadline:
+        if is_ready(relay):
             return
         time.sleep(0.05)
-    why = f"ended with {relay.returncode}" if relay.returncode is not None else "does not answer"
-    tail = relay.log.read_text("utf-8", "replace")[-TAIL:]
-    raise NotStarted(f"the relay on port {relay.port} {why}; its log:\n{tail}")
+    status = relay.returncode
+    reason = f"ended with {status}" if status is not None else "does not answer"
+    tail = relay.log.read_text("utf-8", "replace")[-LOG_TAIL:]
+    raise NotStarted(f"the relay on port {relay.port} {reason}; its log:\n{tail}")
 
 
-def answers(relay: Relay) -> bool:
-    """Whether it is there, and it is this one."""
-    # Not urllib, which would ask a proxy that the environment names.
+def is_ready(relay: RelayProcess) -> bool:
+    """Whether a relay answers on the port, and it is this one."""
+    # Not urllib, which would use a proxy that the environment names.
     connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=5)
     try:
         connection.request("GET", "/health")
-        told = json.loads(connection.getresponse().read())
-        return isinstance(told, dict) and told.get("mark") == relay.mark
+        health = json.loads(connection.getresponse().read())
+        return isinstance(health, dict) and health.get("mark") == relay.mark
     except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()
 
 
-def bindable(port: int) -> int:
-    """The port, if nobody else would answer there."""
+def available_port(port: int) -> int:
+    """The port, or a free one for 0. Raises NotStarted if the port cannot be used."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise NotStarted(f"port {port} cannot be had: {error.strerror}") from None
-        found: int = probe.getsockname()[1]
-    return found
+            raise NotStarted(f"port {port} is not available: {error.strerror}") from None
+        bound_port: int = probe.getsockname()[1]
+    return bound_port
 
 
-def beside_python(program: str) -> str:
-    """The program of the environment that runs us, else that on PATH."""
-    found = shutil.which(program, path=Path(sys.executable).parent) or shutil.which(program)
-    if found is None:
+def is_port_taken(port: int) -> bool:
+    """Whether the port cannot be used, as another program has it."""
+    try:
+        return available_port(port) != port
+    except NotStarted:
+        return True
+
+
+def find_program(program: str) -> str:
+    """The program's path: in the folder of this Python, or else on PATH. Raises NotStarted."""
+    path = shutil.which(program, path=Path(sys.executable).parent) or shutil.which(program)
+    if path is None:
         raise NotStarted(f"there is no program {program!r}")
-    return found
+    return path

@@ -1,5 +1,5 @@
-"""Accounts as the dashboard is told of them, in the pool's place: no login leads anywhere. As a
-script it gives them to the relay that loaded before it: `-s addons/relay.py -s this`."""
+"""Invented accounts for the dashboard, in place of the account pool; no login reaches a service. As
+a second script of mitmproxy it gives them to the relay: `-s addons/relay.py -s this`."""
 
 import time
 from typing import Any
@@ -22,17 +22,17 @@ def quota(primary: float, secondary: float) -> Json:
     }
 
 
-def account(id: str, email: str, plan: str, **more: Any) -> Json:
+def account(id: str, email: str, plan: str, **fields: Any) -> Json:
     base = {"source": "login", "selected": False, "state": "ready", "reason": None, "until": None}
     rest = {"expires": int(time.time()) + 3600, "in_flight": 0, "quota": None, "credits": None}
-    return {"id": id, "email": email, "plan": plan, **base, **rest, **more}
+    return {"id": id, "email": email, "plan": plan, **base, **rest, **fields}
 
 
-class Table:
+class AccountTable:
     def __init__(self) -> None:
-        self.begin()
+        self.reset()
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         soon = int(time.time()) + 5400
         self.accounts = [
             account("acct_1", "ada@example.com", "plus", selected=True, quota=quota(12, 41)),
@@ -45,41 +45,40 @@ class Table:
         ]  # fmt: skip
         self.running: Json | None = None
 
-    def snapshot(self) -> Json:
-        told = [dict(one) for one in self.accounts]
+    def accounts_snapshot(self) -> Json:
         return {
-            "accounts": told,
+            "accounts": [dict(entry) for entry in self.accounts],
             "strategy": "selected",
             "failover": False,
             "login": self.running,
         }
 
-    async def select(self, id: str) -> None:
-        self.find(id)
-        for one in self.accounts:
-            one["selected"] = one["id"] == id
+    async def select_account(self, account_id: str) -> None:
+        self.find(account_id)
+        for entry in self.accounts:
+            entry["selected"] = entry["id"] == account_id
 
-    async def logout(self, id: str) -> None:
-        self.accounts.remove(self.find(id))
+    async def log_out(self, account_id: str) -> None:
+        self.accounts.remove(self.find(account_id))
 
-    async def login(self, kind: str) -> None:
+    async def start_login(self, kind: str) -> None:
         if self.running and "error" not in self.running:
             raise ValueError("A login is under way already.")
         url = "https://auth.example/codex/device"
         device = {"user_code": "ABCD-12345", "expires": int(time.time()) + 900}
         self.running = {"kind": kind, "url": url, **(device if kind == "device" else {})}
 
-    async def cancel(self) -> None:
-        """For the next test all are there again, too."""
-        self.begin()
+    async def cancel_login(self) -> None:
+        """Also bring all accounts back, for the next test."""
+        self.reset()
 
     def find(self, id: str) -> Json:
-        for one in self.accounts:
-            if one["id"] == id:
-                return one
+        for entry in self.accounts:
+            if entry["id"] == id:
+                return entry
         raise ValueError(f"There is no account {id!r}.")
 
 
 def running() -> None:
     addons: Any = ctx.master.addons
-    addons.get("dashboard").desk.accounts = Table()
+    addons.get("dashboard").dashboard_state.accounts = AccountTable()

@@ -1,4 +1,4 @@
-"""Fixtures that every folder of tests may use."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import settings
 
 from addons.accounts import oauth
-from addons.launch import bindable
+from addons.launch import available_port
 from tests import fake_auth
-from tests.fake_provider import FakeProvider, running
-from tests.house import Houses
+from tests.deployments import Deployments
+from tests.fake_provider import FakeProvider, running_provider
 
-# Property tests draw the same examples on every machine, so that CI never surprises.
+# Property tests draw the same examples on every machine, so that CI is no surprise.
 settings.register_profile(
     "steady", derandomize=True, database=None, deadline=None, max_examples=100
 )
@@ -20,23 +20,23 @@ settings.load_profile("steady")
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
-    """A strict Chat Completions provider; what it refused fails the test."""
-    with running() as provider:
+    """A strict Chat Completions provider; a request that it refuses fails the test."""
+    with running_provider() as provider:
         yield provider
 
 
 @pytest.fixture
 def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_auth.FakeAuth]:
-    """A strict auth server, which sends browsers back to a free port, where we expect them; what it
-    refused fails the test."""
-    with fake_auth.running(bindable(0)) as auth:
-        monkeypatch.setattr(oauth, "PORT", auth.port)
+    """A strict auth server, which sends browsers back to a free port, where the relay expects them;
+    a request that it refuses fails the test."""
+    with fake_auth.running_auth(available_port(0)) as auth:
+        monkeypatch.setattr(oauth, "CALLBACK_PORT", auth.port)
         yield auth
 
 
 @pytest.fixture(autouse=True, scope="session")
-def no_files_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No relay.toml and no data of whoever runs the tests."""
+def isolate_user_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the user's own relay.toml and data."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
@@ -44,16 +44,16 @@ def no_files_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 @pytest.fixture(scope="session")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
-    """The relays of tests/house.py, for all that want one."""
-    houses = Houses(tmp_path_factory.mktemp("houses"))
-    yield houses
-    houses.close()
+def session_deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployments]:
+    """The relays of tests/deployments.py, shared by all tests of a worker."""
+    deployments = Deployments(tmp_path_factory.mktemp("deployments"))
+    yield deployments
+    deployments.close()
 
 
 @pytest.fixture
-def houses(town: Houses) -> Iterator[Houses]:
-    """The same, its fakes forgetful between tests; what they refused fails the test."""
-    town.reset()
-    yield town
-    town.verify()
+def deployments(session_deployments: Deployments) -> Iterator[Deployments]:
+    """The same, with the fakes reset; a request that they refuse fails the test."""
+    session_deployments.reset()
+    yield session_deployments
+    session_deployments.verify()

@@ -1,10 +1,11 @@
-"""Relays as users start them for Chat clients: with a ChatGPT account that Codex's file has or that
-the vault has, with a Chat provider, with both; strict fakes behind them all.
+"""Relays as users start them for Chat clients, with strict fakes behind them: on a ChatGPT account
+whose login is in Codex's file or in the vault, on a Chat provider, and on both.
 
-    home = houses.home("file")            # or any other of HOMES
-    home.fake.reply(say("Hello"))
-    … a client asks for home.model at home.relay …
-    home.asked[0].prompt                  # what went up, whichever dialect it was in"""
+    deployment = deployments.deployment("file")     # or another key of DEPLOYMENTS
+    deployment.upstream.reply(say("Hello"))
+    … a client asks for deployment.model at deployment.relay …
+    deployment.upstream_requests[0].prompt          # what went up, in either dialect
+"""
 
 import json
 import time
@@ -16,23 +17,23 @@ from typing import Any
 
 import httpx2
 
-from addons.accounts.codex_auth_file import timestamp
+from addons.accounts.codex_auth_file import format_iso_time
 from addons.accounts.tokens import Tokens
-from addons.accounts.vault import Book, Entry, Vault
-from addons.launch import bindable
-from tests.addons.gateway import Admitted
+from addons.accounts.vault import SavedLogin, Vault, VaultContents
+from addons.launch import available_port
+from tests.addons.gateway import IssuedTokens
 from tests.codex.driver import Relay
-from tests.fake_auth import FakeAuth, User, person
+from tests.fake_auth import FakeAuth, User, make_user
 from tests.fake_backend import FakeBackend
-from tests.fake_provider import FakeProvider, Request, images, texts
+from tests.fake_provider import FakeProvider, ReceivedRequest, image_urls, text_of
 
 Json = dict[str, Any]
 
-ADA = person("ada")  # whose login every account here is
+ADA = make_user("ada")  # the user of every account here
 
 
-class Backend(FakeBackend):
-    """Lets in who has a token of the login service's that is good."""
+class AccountBackend(FakeBackend):
+    """A backend that accepts the valid tokens of a login service."""
 
     def __init__(self, auth: FakeAuth) -> None:
         self.auth = auth
@@ -40,12 +41,12 @@ class Backend(FakeBackend):
 
     def reset(self) -> None:
         super().reset()
-        self.accounts = Admitted(self.auth)
+        self.accounts = IssuedTokens(self.auth)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a request to either upstream says."""
+class UpstreamRequest:
+    """What a request to an upstream contains, read from either dialect."""
 
     system: str
     prompt: str  # text of the last user message
@@ -55,74 +56,78 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Home:
-    """A relay, and what serves the model there."""
+class Deployment:
+    """A relay, and the fake upstream that serves `model` there."""
 
     relay: Relay
-    fake: FakeProvider
+    upstream: FakeProvider
     model: str
 
     @property
-    def account(self) -> bool:
-        return isinstance(self.fake, FakeBackend)
+    def has_account(self) -> bool:
+        return isinstance(self.upstream, FakeBackend)
 
     @property
-    def asked(self) -> list[Asked]:
-        turns = self.fake.turns if isinstance(self.fake, FakeBackend) else self.fake.chats
-        return [as_responses(one) if self.account else as_chat(one) for one in turns]
+    def upstream_requests(self) -> list[UpstreamRequest]:
+        if isinstance(self.upstream, FakeBackend):
+            return [read_responses_request(request) for request in self.upstream.responses_requests]
+        return [read_chat_request(request) for request in self.upstream.posted_requests]
 
 
-def as_chat(request: Request) -> Asked:
-    pictures = [url for message in request.messages for url in images(message)]
-    return Asked(request.system, request.prompt, request.outputs, pictures, request.body)
+def read_chat_request(request: ReceivedRequest) -> UpstreamRequest:
+    pictures = [url for message in request.messages for url in image_urls(message)]
+    return UpstreamRequest(request.system, request.prompt, request.outputs, pictures, request.body)
 
 
-def as_responses(request: Request) -> Asked:
-    said = [item for item in request.items if item.get("role") == "user"]
-    parts = [part for item in said if isinstance(item["content"], list) for part in item["content"]]
+def read_responses_request(request: ReceivedRequest) -> UpstreamRequest:
+    messages = [item for item in request.items if item.get("role") == "user"]
+    parts = [
+        part for item in messages if isinstance(item["content"], list) for part in item["content"]
+    ]
     outputs = [item["output"] for item in request.items if item["type"].endswith("_output")]
-    developer = [texts(item) for item in request.items if item.get("role") == "developer"]
-    return Asked(
+    developer = [text_of(item) for item in request.items if item.get("role") == "developer"]
+    return UpstreamRequest(
         "\n".join([request.body["instructions"], *developer]),
-        texts(said[-1]) if said else "",
-        [out if isinstance(out, str) else texts({"content": out}) for out in outputs],
+        text_of(messages[-1]) if messages else "",
+        [x if isinstance(x, str) else text_of({"content": x}) for x in outputs],
         [part["image_url"] for part in parts if part["type"] == "input_image"],
         request.body,
     )
 
 
-class Houses:
-    """All of it; each relay is started when it is first wanted."""
+class Deployments:
+    """The fakes, and the relays before them; each relay starts when a test first asks for it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.auth = FakeAuth(bindable(0))
-        self.backend, self.provider = Backend(self.auth), FakeProvider()
-        self.file, self.vault = folder / "auth.json", folder / "logins"
+        self.auth = FakeAuth(available_port(0))
+        self.backend, self.provider = AccountBackend(self.auth), FakeProvider()
+        self.codex_auth_file, self.vault = folder / "auth.json", folder / "logins"
         self._relays: dict[str, Relay] = {}
-        self._read: dict[str, int] = {}  # characters of the relays' logs that older tests saw
+        self._log_lengths: dict[str, int] = {}  # of the logs when this test began
 
-    def home(self, name: str) -> Home:
-        kind, fake, model = HOMES[name]
-        return Home(self.relay(kind), getattr(self, fake), model)
+    def deployment(self, name: str) -> Deployment:
+        kind, upstream, model = DEPLOYMENTS[name]
+        return Deployment(self.relay_named(kind), getattr(self, upstream), model)
 
-    def relay(self, kind: str) -> Relay:
+    def relay_named(self, kind: str) -> Relay:
         if kind not in self._relays:
-            self._relays[kind] = Relay(self.folder / kind, **COMMON, **KINDS[kind](self))
+            settings = COMMON_SETTINGS | RELAY_SETTINGS[kind](self)
+            self._relays[kind] = Relay(self.folder / kind, **settings)
         return self._relays[kind]
 
     def reset(self) -> None:
         self.backend.reset()
         self.provider.reset()
         self.auth.refusals.clear()
-        self._read = {kind: len(relay.log) for kind, relay in self._relays.items()}
+        self._log_lengths = {kind: len(relay.log) for kind, relay in self._relays.items()}
 
     def verify(self) -> None:
-        """Fails for what was refused, or was not asked for, or what a relay complained of."""
-        for fake in (self.backend, self.provider, self.auth):
-            fake.verify()
+        """Fail if a fake refused a request or has a reply left, or a relay logged a traceback."""
+        for server in (self.backend, self.provider, self.auth):
+            server.verify()
         for kind, relay in self._relays.items():
-            assert "Traceback" not in relay.log[self._read.get(kind, 0) :], kind
+            assert "Traceback" not in relay.log[self._log_lengths.get(kind, 0) :], kind
 
     def close(self) -> None:
         with ThreadPoolExecutor() as pool:
@@ -130,43 +135,45 @@ class Houses:
         for server in (self.backend, self.provider, self.auth):
             server.close()
 
-    def log_in_anew(self, relay: Relay) -> None:
-        """What was learned of an account is forgotten at its next login."""
+    def renew_login(self, relay: Relay) -> None:
+        """Log the account in again, so that the relay forgets its limits."""
         login = self.folder / "another.json"
-        write_login(login, self.auth.give(ADA))
+        write_codex_login(login, self.auth.issue_tokens(ADA))
         with httpx2.Client(trust_env=False, timeout=10) as client:
-            told = client.post(f"{relay.url}/auth/import", json={"path": str(login)})
-        assert told.status_code == 200, told.text
+            reply = client.post(f"{relay.url}/auth/import", json={"path": str(login)})
+        assert reply.status_code == 200, reply.text
 
-    # where logins lie
+    # settings of the relays
 
-    def in_file(self) -> dict[str, str]:
-        if not self.file.exists():
-            write_login(self.file, self.auth.give(ADA))
-        return {"chatgpt_auth": str(self.file), "vault": str(self.folder / "none")}
+    def file_settings(self) -> dict[str, str]:
+        if not self.codex_auth_file.exists():
+            write_codex_login(self.codex_auth_file, self.auth.issue_tokens(ADA))
+        return {"chatgpt_auth": str(self.codex_auth_file), "vault": str(self.folder / "none")}
 
-    def in_vault(self) -> dict[str, str]:
+    def vault_settings(self) -> dict[str, str]:
         if not self.vault.exists():
-            keep_login(self.vault, self.auth.give(ADA))
+            write_vault_login(self.vault, self.auth.issue_tokens(ADA))
         return {"vault": str(self.vault)}
 
-    def service(self) -> dict[str, str]:
+    def service_settings(self) -> dict[str, str]:
         return {"chatgpt_base": self.backend.url, "chatgpt_issuer": self.auth.url}
 
-    def upstream(self) -> dict[str, str]:
+    def provider_settings(self) -> dict[str, str]:
         return {"upstream": self.provider.url, "api_key": self.provider.key or ""}
 
 
-# Each tries once, so that clients see what the upstream says.
-COMMON = {"retries": "0", "heartbeat": "0.3", "openai_chat": "on", "account_limit": "100"}
-KINDS: dict[str, Callable[[Houses], dict[str, str]]] = {
-    "file": lambda houses: houses.service() | houses.in_file(),
-    "file, too": lambda houses: houses.service() | houses.in_file(),
-    "vault": lambda houses: houses.service() | houses.in_vault(),
-    "provider": lambda houses: houses.service() | houses.upstream(),
-    "both": lambda houses: houses.service() | houses.in_vault() | houses.upstream(),
+# No relay retries, so that clients see the upstream's first reply.
+COMMON_SETTINGS = {"retries": "0", "heartbeat": "0.6", "openai_chat": "on", "account_limit": "100"}
+RELAY_SETTINGS: dict[str, Callable[[Deployments], dict[str, str]]] = {
+    "file": lambda fakes: fakes.service_settings() | fakes.file_settings(),
+    "file, too": lambda fakes: fakes.service_settings() | fakes.file_settings(),
+    "vault": lambda fakes: fakes.service_settings() | fakes.vault_settings(),
+    "provider": lambda fakes: fakes.service_settings() | fakes.provider_settings(),
+    "both": lambda fakes: (
+        fakes.service_settings() | fakes.vault_settings() | fakes.provider_settings()
+    ),
 }
-HOMES = {  # name → relay, who serves there, a model that it has
+DEPLOYMENTS = {  # name → key of RELAY_SETTINGS, upstream, a model of it
     "file": ("file", "backend", "gpt-5.5"),
     "vault": ("vault", "backend", "gpt-5.5"),
     "provider": ("provider", "provider", "gpt-5.5"),
@@ -175,20 +182,21 @@ HOMES = {  # name → relay, who serves there, a model that it has
 }
 
 
-def write_login(path: Path, tokens: Tokens, user: User = ADA) -> None:
-    """As Codex keeps it."""
-    kept = {"id_token": tokens.id, "access_token": tokens.access, "refresh_token": tokens.refresh}
-    login = {"OPENAI_API_KEY": None, "tokens": {**kept, "account_id": user.workspace}}
+def write_codex_login(path: Path, tokens: Tokens, user: User = ADA) -> None:
+    """Write an auth.json as Codex does, in one step."""
+    names = ("id_token", "access_token", "refresh_token")
+    fields = {name: getattr(tokens, name) for name in names} | {"account_id": user.workspace}
+    login = {"OPENAI_API_KEY": None, "tokens": fields}
     new = path.with_suffix(".new")
-    new.write_text(json.dumps({**login, "last_refresh": timestamp(time.time())}))
+    new.write_text(json.dumps({**login, "last_refresh": format_iso_time(time.time())}))
     new.chmod(0o600)
     new.replace(path)
 
 
-def keep_login(path: Path, tokens: Tokens) -> None:
-    """As the relay keeps it."""
+def write_vault_login(path: Path, tokens: Tokens) -> None:
+    """Write a login into a vault, as the relay does."""
 
-    def kept(book: Book) -> Book:
-        return book.having(tokens.name, Entry(tokens))
+    def with_login(contents: VaultContents) -> VaultContents:
+        return contents.with_login(tokens.account_name, SavedLogin(tokens))
 
-    Vault(path).change(kept)
+    Vault(path).update_contents(with_login)

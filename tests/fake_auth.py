@@ -1,12 +1,14 @@
-"""A strict auth server on loopback: OpenAI's login as Codex uses it, with browser and device code.
+"""A strict auth server on loopback: OpenAI's login as Codex uses it, by browser and by device code.
 
     auth.user = person("ada", plan="pro")           # who approves the next login
     auth.lifetime = 1                               # s that access tokens live
-    auth.troubles.append(Trouble(500))              # the next request for tokens fails
-    auth.approve(user_code)                         # what the user does on the device page
-    tokens = auth.give()                            # a login that took place before the test
+    auth.troubles.append(Trouble(500))              # the next token request fails
+    auth.approve(user_code)                         # as the user does on the device page
+    tokens = auth.give()                            # the tokens of an earlier login
 
-What the real one refuses is refused, and kept in `refusals`, which `verify` wants empty."""
+Requests that the real server refuses are refused, and stand in `refusals`, which `verify` expects
+to be empty.
+"""
 
 import asyncio
 import base64
@@ -34,10 +36,10 @@ from addons.config.addon import Config
 CLIENT = "app_EMoamEEZ73f0CkXaXp7hrann"
 SCOPE = "openid profile email offline_access"
 FORM = "application/x-www-form-urlencoded"
-THEIRS = re.compile(
+OPENAI_NAMES = re.compile(
     r"codex_|codex$|codex[ -](cli|tui|vscode|desktop|exec|sdk)|openai|chatgpt", re.I
 )
-OURS = re.compile(r"codex-relay/\S+")
+RELAY_AGENT = re.compile(r"codex-relay/\S+")
 
 type Json = dict[str, Any]
 
@@ -50,25 +52,25 @@ class User:
     id: str
 
 
-def person(name: str, plan: str = "plus", workspace: str = "") -> User:
+def make_user(name: str, plan: str = "plus", workspace: str = "") -> User:
     workspace = workspace or f"ws-{name}"
     return User(f"{name}@example.com", plan, workspace, f"user-{name}")
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What befalls a request for tokens. Status 0: the connection ends without a reply."""
+class TokenTrouble:
+    """A failure of a token request. Status 0: the connection ends without a reply."""
 
     status: int = 0
     code: str = ""
     body: bytes = b""  # instead of an error in OpenAI's form
-    seconds: float = 0.0  # until then nothing is heard
-    done: bool = False  # what was asked for is done, and only its answer is lost
+    seconds: float = 0.0  # before the reply
+    done: bool = False  # the request takes effect, and only its reply is lost
 
 
 @dataclass
 class Grant:
-    """A code, until it is exchanged or too old."""
+    """An authorization code, until it is exchanged or too old."""
 
     user: User
     challenge: str
@@ -82,11 +84,11 @@ class Device:
     interval: float
     at: float = field(default_factory=time.monotonic)
     polled: float = 0.0
-    answer: str | User = ""  # "" while the user has not answered; a code where it was refused
+    answer: str | User = ""  # "" until the user answers; an error code for a refusal
 
 
 class Refusal(Exception):
-    """Status, code, and what was wrong; `oauth` gives the error in OAuth's form."""
+    """An error reply: status, code and fault; with `oauth` in the form of OAuth."""
 
     def __init__(self, status: int, code: str, fault: str, oauth: str = "") -> None:
         super().__init__(fault)
@@ -96,28 +98,30 @@ class Refusal(Exception):
 
 
 class FakeAuth:
-    """The server and its script. `url` is the issuer; `port` is where browsers are sent back to."""
+    """The server. `url` is the issuer; browsers are sent back to `port` of this machine."""
 
     def __init__(self, port: int = 1455) -> None:
         self.port = port
         self.lock = threading.RLock()
-        self.user = person("ada")
+        self.user = make_user("ada")
         self.lifetime = 3600.0  # s of an access token
         self.code_lifetime = 60.0  # s of a code
         self.device_lifetime = 900.0  # s of a device code
         self.interval = 0.05  # s between two polls
-        self.delay = 0.0  # s until a request for tokens is answered
-        self.rotate = True  # else a refresh gives no new refresh token, and the old one stays
-        self.denies = ""  # the error of the next answer to the browser, as "access_denied"
-        self.troubles: list[Trouble] = []  # of the next requests for tokens, in order
-        self.device_troubles: list[Trouble] = []  # of the next polls
+        self.delay = 0.0  # s before a token request is answered
+        self.rotate = (
+            True  # else a refresh returns no new refresh token, and the old one stays valid
+        )
+        self.browser_error = ""  # the error in the next redirect, such as "access_denied"
+        self.troubles: list[TokenTrouble] = []  # of the next token requests, in order
+        self.device_troubles: list[TokenTrouble] = []  # of the next polls
         self.refusals: list[str] = []
-        self.asked: list[Json] = []  # forms of all requests for tokens
-        self.refreshes = 0  # that gave out tokens
+        self.token_requests: list[Json] = []  # the forms of all token requests
+        self.refreshes = 0  # that returned tokens
         self.polls = 0
-        self.access: dict[str, User] = {}  # tokens given out, until `revoke`
-        self.fresh: dict[str, User] = {}  # refresh tokens that were not used
-        self.over: dict[str, str] = {}  # refresh tokens that are not good any more → code
+        self.access_tokens: dict[str, User] = {}  # valid access tokens
+        self.refresh_tokens: dict[str, User] = {}  # unused refresh tokens
+        self.ended_refresh_tokens: dict[str, str] = {}  # invalid refresh tokens → error code
         self.grants: dict[str, Grant] = {}
         self.devices: dict[str, Device] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -139,105 +143,109 @@ class FakeAuth:
     def redirect(self) -> str:
         return f"http://localhost:{self.port}/auth/callback"
 
-    def give(self, user: User | None = None, lifetime: float | None = None) -> Tokens:
-        """Tokens of a login that is over."""
-        told = self._tokens(user or self.user, self.lifetime if lifetime is None else lifetime)
-        access, refresh, id = told["access_token"], told["refresh_token"], told["id_token"]
+    def issue_tokens(self, user: User | None = None, lifetime: float | None = None) -> Tokens:
+        """The tokens of a login that has already taken place."""
+        reply = self._tokens(user or self.user, self.lifetime if lifetime is None else lifetime)
+        access, refresh, id = reply["access_token"], reply["refresh_token"], reply["id_token"]
         return Tokens(access, refresh, id, time.time())
 
-    def end(self, refresh: str, code: str) -> None:
-        """This refresh token is not good any more: refresh_token_expired, invalid_grant …"""
+    def end_refresh_token(self, refresh: str, code: str) -> None:
+        """Make this refresh token invalid, with a code such as refresh_token_expired."""
         with self.lock:
-            self.fresh.pop(refresh, None)
-            self.over[refresh] = code
+            self.refresh_tokens.pop(refresh, None)
+            self.ended_refresh_tokens[refresh] = code
 
-    def revoke(self, access: str) -> None:
-        self.access.pop(access, None)
+    def revoke_access_token(self, access: str) -> None:
+        self.access_tokens.pop(access, None)
 
-    def approve(self, user_code: str, user: User | None = None) -> None:
+    def approve_device(self, user_code: str, user: User | None = None) -> None:
         self._device(user_code).answer = user or self.user
 
-    def deny(self, user_code: str, code: str = "access_denied") -> None:
+    def deny_device(self, user_code: str, code: str = "access_denied") -> None:
         self._device(user_code).answer = code
 
     def _device(self, user_code: str) -> Device:
         return next(device for device in self.devices.values() if device.code == user_code)
 
-    # What the endpoints do; each returns what it answers, or raises Refusal.
+    # The endpoints; each returns its answer or raises Refusal.
 
     def authorize(self, query: str) -> str:
-        """The address to which the browser is sent."""
-        asked = authorization(query, self.redirect)
-        back = {"state": asked["state"]}
-        if self.denies:
-            back["error"], self.denies = self.denies, ""
+        """The URL to which the browser is redirected."""
+        parameters = authorization_parameters(query, self.redirect)
+        answer = {"state": parameters["state"]}
+        if self.browser_error:
+            answer["error"], self.browser_error = self.browser_error, ""
         else:
             code = secrets.token_urlsafe(24)
-            self.grants[code] = Grant(self.user, asked["code_challenge"], self.redirect)
-            back["code"] = code
-        return f"{self.redirect}?{urlencode(back)}"
+            self.grants[code] = Grant(self.user, parameters["code_challenge"], self.redirect)
+            answer["code"] = code
+        return f"{self.redirect}?{urlencode(answer)}"
 
-    def token(self, asked: Json) -> Json:
+    def token(self, form: Json) -> Json:
         kinds = {"authorization_code": self._exchange, "refresh_token": self._refresh}
-        if asked.get("client_id") != CLIENT:
+        if form.get("client_id") != CLIENT:
             raise Refusal(401, "", "client_id: unknown", "invalid_client")
-        if asked.get("grant_type") not in kinds:
+        if form.get("grant_type") not in kinds:
             raise Refusal(400, "", "grant_type: unknown", "unsupported_grant_type")
-        return kinds[asked["grant_type"]](asked)
+        return kinds[form["grant_type"]](form)
 
-    def _exchange(self, asked: Json) -> Json:
-        exactly(asked, {"grant_type", "client_id", "code", "redirect_uri", "code_verifier"})
-        grant = self.grants.pop(asked["code"], None)  # whatever comes of it, it is used
+    def _exchange(self, form: Json) -> Json:
+        check_fields(form, {"grant_type", "client_id", "code", "redirect_uri", "code_verifier"})
+        grant = self.grants.pop(form["code"], None)  # it is used up, whatever follows
         if grant is None or time.monotonic() > grant.at + self.code_lifetime:
             raise Refusal(400, "", "code: unknown, used or expired", "invalid_grant")
-        if asked["redirect_uri"] != grant.redirect:
+        if form["redirect_uri"] != grant.redirect:
             raise Refusal(400, "", "redirect_uri: another than before", "invalid_grant")
-        verifier = asked["code_verifier"]
+        verifier = form["code_verifier"]
         if not re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier):
             raise Refusal(400, "", "code_verifier: not as RFC 7636 has it", "invalid_request")
         if challenge_of(verifier) != grant.challenge:
             raise Refusal(400, "", "code_verifier: not that of the challenge", "invalid_grant")
         return self._tokens(grant.user, self.lifetime)
 
-    def _refresh(self, asked: Json) -> Json:
-        exactly(asked, {"grant_type", "client_id", "refresh_token"}, {"scope"})
-        if asked.get("scope", "openid profile email") not in (SCOPE, "openid profile email"):
+    def _refresh(self, form: Json) -> Json:
+        check_fields(form, {"grant_type", "client_id", "refresh_token"}, {"scope"})
+        if form.get("scope", "openid profile email") not in (SCOPE, "openid profile email"):
             raise Refusal(400, "", "scope: another than before", "invalid_scope")
-        token = asked["refresh_token"]
-        if token in self.over:
-            raise Refusal(401, self.over[token], f"refresh_token: {self.over[token]}")
-        if token not in self.fresh:
+        token = form["refresh_token"]
+        if token in self.ended_refresh_tokens:
+            raise Refusal(
+                401,
+                self.ended_refresh_tokens[token],
+                f"refresh_token: {self.ended_refresh_tokens[token]}",
+            )
+        if token not in self.refresh_tokens:
             raise Refusal(400, "", "refresh_token: unknown", "invalid_grant")
         self.refreshes += 1
-        told = self._tokens(self.fresh[token], self.lifetime, self.rotate)
+        reply = self._tokens(self.refresh_tokens[token], self.lifetime, self.rotate)
         if self.rotate:
-            self.end(token, "refresh_token_reused")
-        return told
+            self.end_refresh_token(token, "refresh_token_reused")
+        return reply
 
     def _tokens(self, user: User, lifetime: float, rotate: bool = True) -> Json:
         with self.lock:
             access, id = web_token(access_claims(user, lifetime)), web_token(id_claims(user))
-            self.access[access] = user
-            told = {"access_token": access, "id_token": id, "token_type": "Bearer"}
-            told |= {"expires_in": int(lifetime)}
+            self.access_tokens[access] = user
+            reply = {"access_token": access, "id_token": id, "token_type": "Bearer"}
+            reply |= {"expires_in": int(lifetime)}
             if rotate:
-                told["refresh_token"] = f"rt_{secrets.token_urlsafe(30)}"
-                self.fresh[told["refresh_token"]] = user
-            return told
+                reply["refresh_token"] = f"rt_{secrets.token_urlsafe(30)}"
+                self.refresh_tokens[reply["refresh_token"]] = user
+            return reply
 
-    def device_begin(self, asked: Json) -> Json:
-        exactly(asked, {"client_id"})
-        if asked["client_id"] != CLIENT:
+    def device_begin(self, form: Json) -> Json:
+        check_fields(form, {"client_id"})
+        if form["client_id"] != CLIENT:
             raise Refusal(401, "invalid_client", "client_id: unknown")
         id, code = f"deviceauth_{secrets.token_hex(8)}", f"{secrets.token_hex(2)}-FAKE".upper()
         self.devices[id] = Device(code, self.interval)
         return {"device_auth_id": id, "user_code": code, "interval": str(self.interval)}
 
-    def device_poll(self, asked: Json) -> Json:
-        exactly(asked, {"device_auth_id", "user_code"})
+    def device_poll(self, form: Json) -> Json:
+        check_fields(form, {"device_auth_id", "user_code"})
         self.polls += 1
-        device = self.devices.get(asked["device_auth_id"])
-        if device is None or device.code != asked["user_code"]:
+        device = self.devices.get(form["device_auth_id"])
+        if device is None or device.code != form["user_code"]:
             raise Refusal(400, "invalid_request", "device_auth_id, user_code: not as given out")
         now, last = time.monotonic(), device.polled
         device.polled = now
@@ -250,25 +258,25 @@ class FakeAuth:
             raise Pending(status, "deviceauth_authorization_unknown", "not answered yet")
         if isinstance(device.answer, str):
             raise Pending(403, device.answer, "the user said no")
-        del self.devices[asked["device_auth_id"]]
+        del self.devices[form["device_auth_id"]]
         verifier, code = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
         challenge, redirect = challenge_of(verifier), f"{self.url}/deviceauth/callback"
         self.grants[code] = Grant(device.answer, challenge, redirect)
-        told = {"authorization_code": code, "code_verifier": verifier}
-        return told | {"code_challenge": challenge}
+        reply = {"authorization_code": code, "code_verifier": verifier}
+        return reply | {"code_challenge": challenge}
 
 
 class Pending(Refusal):
-    """A refusal that is no fault of the client's."""
+    """A refusal that is not a fault of the client."""
 
 
-def authorization(query: str, redirect: str) -> dict[str, str]:
-    """The parameters of a request for a code, each of them checked."""
+def authorization_parameters(query: str, redirect: str) -> dict[str, str]:
+    """The checked parameters of an authorization request."""
     if "+" in query:
         raise Refusal(400, "AuthApiFailure", "query: a blank is %20 here, not +")
     pairs = [pair.partition("=")[::2] for pair in query.split("&")]
-    asked = {unquote(name): unquote(value) for name, value in pairs}
-    if len(asked) < len(pairs):
+    parameters = {unquote(name): unquote(value) for name, value in pairs}
+    if len(parameters) < len(pairs):
         raise Refusal(400, "invalid_request", "query: a parameter is there twice")
     fixed = {
         "response_type": "code",
@@ -279,43 +287,43 @@ def authorization(query: str, redirect: str) -> dict[str, str]:
         "id_token_add_organizations": "true",
         "codex_cli_simplified_flow": "true",
     }
-    exactly(asked, {*fixed, "code_challenge", "state", "originator"})
+    check_fields(parameters, {*fixed, "code_challenge", "state", "originator"})
     for name, value in fixed.items():
-        if asked[name] != value:
-            raise Refusal(400, "invalid_request", f"{name}: {asked[name]!r} is not {value!r}")
-    if not re.fullmatch(r"[A-Za-z0-9_-]{43}", asked["code_challenge"]):
+        if parameters[name] != value:
+            raise Refusal(400, "invalid_request", f"{name}: {parameters[name]!r} is not {value!r}")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}", parameters["code_challenge"]):
         raise Refusal(400, "invalid_request", "code_challenge: not S256")
-    if len(asked["state"]) < 20:
+    if len(parameters["state"]) < 20:
         raise Refusal(400, "invalid_request", "state: can be guessed")
-    if not asked["originator"] or THEIRS.match(asked["originator"]):
+    if not parameters["originator"] or OPENAI_NAMES.match(parameters["originator"]):
         raise Refusal(400, "invalid_request", "originator: a name of OpenAI's own")
-    return asked
+    return parameters
 
 
-def exactly(
-    asked: Json, needed: set[str], allowed: frozenset[str] | set[str] = frozenset()
+def check_fields(
+    form: Json, needed: set[str], allowed: frozenset[str] | set[str] = frozenset()
 ) -> None:
-    """Each field that is needed, as text, and no other one."""
-    if missing := needed - asked.keys():
+    """Refuse a form that lacks a field, has an unknown one, or has one that is no text."""
+    if missing := needed - form.keys():
         raise Refusal(400, "invalid_request", f"{', '.join(sorted(missing))}: missing")
-    if surplus := asked.keys() - needed - allowed:
+    if surplus := form.keys() - needed - allowed:
         raise Refusal(400, "invalid_request", f"{', '.join(sorted(surplus))}: unknown")
-    if not all(isinstance(value, str) and value for value in asked.values()):
+    if not all(isinstance(value, str) and value for value in form.values()):
         raise Refusal(400, "invalid_request", "a field is empty or no text")
 
 
 def challenge_of(verifier: str) -> str:
-    return plain(hashlib.sha256(verifier.encode()).digest())
+    return base64url(hashlib.sha256(verifier.encode()).digest())
 
 
-def plain(data: bytes) -> str:
+def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def web_token(claims: Json) -> str:
     head = {"alg": "RS256", "typ": "JWT", "kid": "fake"}
-    parts = [plain(json.dumps(part).encode()) for part in (head, claims)]
-    return ".".join([*parts, plain(secrets.token_bytes(32))])
+    parts = [base64url(json.dumps(part).encode()) for part in (head, claims)]
+    return ".".join([*parts, base64url(secrets.token_bytes(32))])
 
 
 def access_claims(user: User, lifetime: float) -> Json:
@@ -354,8 +362,8 @@ def auth_claims(user: User) -> Json:
 
 
 @contextlib.contextmanager
-def running(port: int = 1455) -> Iterator[FakeAuth]:
-    """An auth server for the time of a `with` block, verified at its end."""
+def running_auth(port: int = 1455) -> Iterator[FakeAuth]:
+    """An auth server for a `with` block, verified at its end."""
     auth = FakeAuth(port)
     try:
         yield auth
@@ -364,8 +372,8 @@ def running(port: int = 1455) -> Iterator[FakeAuth]:
         auth.close()
 
 
-def within[T](auth: FakeAuth, coroutine: Coroutine[Any, Any, T]) -> T:
-    """What comes of it in a mitmproxy whose accounts log in at this server."""
+def run_with_accounts[T](auth: FakeAuth, coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of the coroutine, in a mitmproxy whose accounts log in at this server."""
 
     async def run() -> T:
         addon = Config()
@@ -376,23 +384,23 @@ def within[T](auth: FakeAuth, coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(run())
 
 
-async def browse(url: str) -> httpx2.Response:
-    """The page at which a browser ends that is sent to this address."""
+async def fetch_final_page(url: str) -> httpx2.Response:
+    """The page at which a browser that opens this URL ends."""
     async with httpx2.AsyncClient(trust_env=False, follow_redirects=True, timeout=10) as browser:
         return await browser.get(url)
 
 
 def _handler(auth: FakeAuth) -> type[BaseHTTPRequestHandler]:
-    """What serves the connections of this server."""
+    """The class that serves the connections of this server."""
 
-    class Handler(_Handler):
+    class Handler(_AuthHandler):
         pass
 
     Handler.auth = auth
     return Handler
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _AuthHandler(BaseHTTPRequestHandler):
     auth: FakeAuth
     disable_nagle_algorithm = True
 
@@ -414,7 +422,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
 
     def do_POST(self) -> None:
-        ways = {
+        endpoints = {
             "/oauth/token": (self._form, self.auth.token, self.auth.troubles),
             "/api/accounts/deviceauth/usercode": (self._json, self.auth.device_begin, []),
             "/api/accounts/deviceauth/token": (
@@ -425,19 +433,19 @@ class _Handler(BaseHTTPRequestHandler):
         }
         data = self.rfile.read(int(self.headers.get("content-length", 0)))
         try:
-            if self.path not in ways:
+            if self.path not in endpoints:
                 raise Refusal(404, "not_found", f"path: {self.path}")
-            read, act, troubles = ways[self.path]
-            if not OURS.fullmatch(self.headers.get("user-agent", "")):
-                raise Refusal(403, "", "user-agent: not who we are")
+            read, act, troubles = endpoints[self.path]
+            if not RELAY_AGENT.fullmatch(self.headers.get("user-agent", "")):
+                raise Refusal(403, "", "user-agent: not the relay's")
             if surplus := {"authorization", "cookie"} & {name.lower() for name in self.headers}:
                 raise Refusal(400, "invalid_request", f"{', '.join(surplus)}: not wanted here")
-            asked = read(data)
+            form = read(data)
             with self.auth.lock:
                 if self.path == "/oauth/token":
-                    self.auth.asked.append(asked)
+                    self.auth.token_requests.append(form)
                 trouble = troubles.pop(0) if troubles else None
-                answer = act(asked) if trouble is None or trouble.done else None
+                answer = act(form) if trouble is None or trouble.done else None
             self._wait(self.auth.delay if read == self._form else 0)
             if trouble:
                 self._trouble(trouble)
@@ -462,7 +470,7 @@ class _Handler(BaseHTTPRequestHandler):
         parsed: Json = json.loads(data)
         return parsed
 
-    def _trouble(self, trouble: Trouble) -> None:
+    def _trouble(self, trouble: TokenTrouble) -> None:
         self._wait(trouble.seconds)
         if trouble.status:
             error = {"error": {"message": "trouble", "code": trouble.code or None}}
@@ -471,7 +479,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _wait(self, seconds: float) -> None:
-        """Waits, unless the client leaves meanwhile."""
+        """Wait, unless the client leaves meanwhile."""
         if seconds and select.select([self.connection], [], [], seconds)[0]:
             raise ConnectionAbortedError
 

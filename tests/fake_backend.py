@@ -1,13 +1,14 @@
-"""A strict ChatGPT backend on loopback, scripted by the test as tests/fake_provider.py is.
+"""A strict ChatGPT backend on loopback, with queued replies as tests/fake_provider.py has them.
 
-    backend.accounts["token-0001"] = "account-0001"       # whom it lets in; none else (401)
+    backend.accounts["token-0001"] = "account-0001"       # the accepted token; others get 401
     backend.reply(think("Hm."), say("Hello"))             # one reply, queued
     backend.reply(call("ls"), custom("exec", "text(1)"), picture("iVBORw0KGgo="))
-    backend.reply(usage_limit(resets_in=600))       # or burst(), overloaded(), spent()
+    backend.reply(usage_limit(resets_in=600))       # or burst_error(), overload_event(), …
     backend.reply(say("par"), CUT)
-    backend.always["account-0001"] = usage_limit()        # all that this account gets from now on
+    backend.fixed_replies["account-0001"] = usage_limit()   # to every later request
 
-`url` is what stands for https://chatgpt.com/backend-api. Facts: CHATGPT_BACKEND.md."""
+`url` stands for https://chatgpt.com/backend-api.
+"""
 
 import contextlib
 import hashlib
@@ -18,9 +19,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests import backend_replies
-from tests.fake_provider import FakeProvider, Handler, Request
+from tests.fake_provider import FakeProvider, ProviderHandler, ReceivedRequest
 from tests.replies import Die, Error, Fail, Hold, Pause, Reply, error
-from tests.strict_backend import refusal, unfit
+from tests.strict_backend import body_fault, header_fault
 
 Json = dict[str, Any]
 BASE = "/backend-api"
@@ -32,38 +33,38 @@ MESSAGES = {401: "Provided authentication token is expired. Please try signing i
 
 
 def usage_limit(resets_in: int = 600, plan: str = "plus") -> Error:
-    """The account has used up its window."""
-    return Error(429, json.dumps({"error": _spent(resets_in, plan)}).encode())
+    """The account has used up a window of its quota."""
+    return Error(429, json.dumps({"error": _usage_limit_fields(resets_in, plan)}).encode())
 
 
-def spent(resets_in: int = 600, plan: str = "plus") -> Fail:
-    """The same inside the stream, as raine/claude-code-proxy#139 saw it."""
-    return Fail(_spent(resets_in, plan), "error")
+def usage_limit_event(resets_in: int = 600, plan: str = "plus") -> Fail:
+    """The same as an event of the stream: raine/claude-code-proxy#139."""
+    return Fail(_usage_limit_fields(resets_in, plan), "error")
 
 
-def _spent(resets_in: int, plan: str) -> Json:
+def _usage_limit_fields(resets_in: int, plan: str) -> Json:
     resets = {"resets_at": int(time.time()) + resets_in, "resets_in_seconds": resets_in}
     message = "The usage limit has been reached"
     return {"type": "usage_limit_reached", "message": message, "plan_type": plan, **resets}
 
 
-def burst() -> Error:
-    """Too many requests of the account at a time: over in seconds (codex-lb#2239)."""
+def burst_error() -> Error:
+    """Too many requests of the account at a time; over in seconds (codex-lb#2239)."""
     message = "Too many requests. Please try again later."
     return Error(429, json.dumps({"error": {"message": message}}).encode())
 
 
-def overloaded() -> Fail:
-    """Inside a 200, after `response.created`."""
+def overload_event() -> Fail:
+    """An event of a stream with status 200, after `response.created`."""
     message = "Our servers are currently overloaded. Please try again later."
     return Fail({"code": "server_is_overloaded", "message": message})
 
 
-def expired() -> Error:
+def expired_token() -> Error:
     return error(401, MESSAGES[401], code="token_expired", type="invalid_request_error")
 
 
-def model(slug: str, priority: int = 1, **more: Any) -> Json:
+def catalog_entry(slug: str, priority: int = 1, **fields: Any) -> Json:
     """An entry of the model list."""
     efforts = ("low", "medium", "high", "xhigh")
     levels = [{"effort": effort, "description": effort} for effort in efforts]
@@ -83,12 +84,12 @@ def model(slug: str, priority: int = 1, **more: Any) -> Json:
         "truncation_policy": {"mode": "tokens", "limit": 10_000},
         "experimental_supported_tools": [],
         "base_instructions": "",
-        **more,
+        **fields,
     }
 
 
 class FakeBackend(FakeProvider):
-    """`turns` are the requests to /codex/responses; `requests` are all."""
+    """The server; `responses_requests` are those to /codex/responses."""
 
     base = BASE
     paths = (RESPONSES, COMPACT)
@@ -97,17 +98,21 @@ class FakeBackend(FakeProvider):
         super().reset()
         self.key = None
         self.accounts = {TOKEN: ACCOUNT}  # access token → its account
-        self.always: dict[str, Error] = {}  # account → what it gets, whatever it asks
-        self.catalog = [model("gpt-5.5"), model("gpt-6.1-sol", 2), model("hidden", 3) | HIDDEN]
-        self.quotas: dict[str, tuple[Json, Json]] = {}  # account → both windows, as `window` has it
+        self.fixed_replies: dict[str, Error] = {}  # account → the reply to all of its requests
+        self.catalog = [
+            catalog_entry("gpt-5.5"),
+            catalog_entry("gpt-6.1-sol", 2),
+            catalog_entry("hidden", 3) | HIDDEN,
+        ]
+        self.quotas: dict[str, tuple[Json, Json]] = {}  # account → both windows: `quota_window`
         self.plan = "plus"
-        self.states = {("", "")}  # x-codex-turn-state that were given out, and to which account
+        self.turn_states = {("", "")}  # x-codex-turn-state → its account, as sent before
 
-    def handler(self) -> type[Handler]:
+    def handler_class(self) -> type[ProviderHandler]:
         return BackendHandler
 
     @property
-    def turns(self) -> list[Request]:
+    def responses_requests(self) -> list[ReceivedRequest]:
         return [request for request in self.requests if request.path == RESPONSES]
 
     @property
@@ -115,71 +120,73 @@ class FakeBackend(FakeProvider):
         digest = hashlib.sha256(json.dumps(self.catalog).encode()).hexdigest()
         return f'W/"{digest[:16]}"'
 
-    def account(self, request: Request) -> str | None:
+    def account(self, request: ReceivedRequest) -> str | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return self.accounts.get(token) if scheme == "Bearer" else None
 
-    def admit(self, request: Request) -> Error | None:
-        """The refusal of a request of whatever kind by its headers."""
+    def header_refusal(self, request: ReceivedRequest) -> Error | None:
+        """The error for a request whose headers are refused, or None."""
         if (account := self.account(request)) is None:
-            return expired()  # tokens expire: the test did not go wrong by that alone
+            return expired_token()  # not recorded: tokens may expire in a test
         headers = {"content-type": "application/json", **request.headers}
-        fault = unfit(headers if request.method == "GET" else request.headers)
+        fault = header_fault(headers if request.method == "GET" else request.headers)
         if not fault and headers["chatgpt-account-id"] != account:
             fault = "chatgpt-account-id: another account's"
-        if not fault and headers.get("cookie", cookie(account)) != cookie(account):
+        if not fault and headers.get("cookie", account_cookie(account)) != account_cookie(account):
             fault = "cookie: another account's"
         state = headers.get("x-codex-turn-state", "")
-        if not fault and (state, account if state else "") not in self.states:
-            fault = "x-codex-turn-state: never given out to this account"
-        return self.refuse(fault) if fault else None
+        if not fault and (state, account if state else "") not in self.turn_states:
+            fault = "x-codex-turn-state: never sent to this account"
+        return self.record_refusal(fault) if fault else None
 
-    def judge(self, request: Request) -> Error | None:
-        if problem := self.admit(request):
+    def find_refusal(self, request: ReceivedRequest) -> Error | None:
+        if problem := self.header_refusal(request):
             return problem
         account = str(self.account(request))
         compacts = request.path == COMPACT
         if not compacts and request.headers.get("accept") != "text/event-stream":
-            return self.refuse("accept: must be text/event-stream")
+            return self.record_refusal("accept: must be text/event-stream")
         try:
-            fault = refusal(json.loads(request.raw), account, compacts=compacts)
+            fault = body_fault(json.loads(request.raw), account, compacts=compacts)
         except ValueError:
             fault = "body: not JSON"
-        return self.refuse(fault) if fault else self.always.get(account)
+        return self.record_refusal(fault) if fault else self.fixed_replies.get(account)
 
-    def refuse(self, fault: str) -> Error:
+    def record_refusal(self, fault: str) -> Error:
         self.refusals.append(fault)
         return Error(400, json.dumps({"detail": fault}).encode())
 
-    def steps(self, request: Request, reply: Reply) -> Iterator[bytes | Pause | Hold | Die]:
+    def stream_steps(
+        self, request: ReceivedRequest, reply: Reply
+    ) -> Iterator[bytes | Pause | Hold | Die]:
         account = str(self.account(request))
-        told = {"plan_type": self.plan, "rate_limits": self.limits(account)}
-        return backend_replies.stream(request.body["model"], reply, account, told)
+        quota = {"plan_type": self.plan, "rate_limits": self.limits(account)}
+        return backend_replies.stream(request.body["model"], reply, account, quota)
 
-    def whole(self, request: Request, reply: Reply) -> Json:
-        """Of /compact, the one request that is not streamed."""
+    def whole_body(self, request: ReceivedRequest, reply: Reply) -> Json:
+        """The reply to /compact, the only request that is not streamed."""
         account = str(self.account(request))
-        made = backend_replies.response(request.body["model"], reply, account)
-        text = json.dumps(made["output"])
+        response = backend_replies.response(request.body["model"], reply, account)
+        text = json.dumps(response["output"])
         sealed = backend_replies.seal(account, "compaction", text)
-        kept = [item for item in request.items if item.get("role") == "user"]
-        return {"output": [*kept, {"type": "compaction", "encrypted_content": sealed}]}
+        messages = [item for item in request.items if item.get("role") == "user"]
+        return {"output": [*messages, {"type": "compaction", "encrypted_content": sealed}]}
 
-    def heads(self, request: Request) -> list[tuple[str, str]]:
-        """What every answer to a known account has."""
+    def extra_headers(self, request: ReceivedRequest) -> list[tuple[str, str]]:
+        """The headers of every answer to a known account."""
         if (account := self.account(request)) is None:
             return []
-        found = [("set-cookie", f"{cookie(account)}; path=/; Max-Age=1800; HttpOnly")]
+        headers = [("set-cookie", f"{account_cookie(account)}; path=/; Max-Age=1800; HttpOnly")]
         if not request.path.startswith(RESPONSES):
-            return found
+            return headers
         for name, window in zip(("primary", "secondary"), self.windows(account), strict=True):
             for field in ("used-percent", "window-minutes", "reset-at"):
                 value = str(window[field.replace("-", "_")])
-                found.append((f"x-codex-{name}-{field}", value))
+                headers.append((f"x-codex-{name}-{field}", value))
         state = request.headers.get("x-codex-turn-state") or f"turn-{len(self.requests)}"
-        self.states.add((state, account))
+        self.turn_states.add((state, account))
         return [
-            *found,
+            *headers,
             ("x-codex-active-limit", "premium"),
             ("x-codex-credits-has-credits", "False"),
             ("x-codex-turn-state", state),
@@ -188,20 +195,20 @@ class FakeBackend(FakeProvider):
         ]
 
     def windows(self, account: str) -> tuple[Json, Json]:
-        return self.quotas.get(account, (window(12), window(34, WEEK)))
+        return self.quotas.get(account, (quota_window(12), quota_window(34, WEEK)))
 
     def limits(self, account: str) -> Json:
-        """As the event in the stream tells it."""
+        """The quota in the form of the stream's event."""
         primary, secondary = self.windows(account)
-        spent = max(primary["used_percent"], secondary["used_percent"]) >= 100
+        is_used_up = max(primary["used_percent"], secondary["used_percent"]) >= 100
         both = {"primary": primary, "secondary": secondary}
-        return {"allowed": not spent, "limit_reached": spent, **both}
+        return {"allowed": not is_used_up, "limit_reached": is_used_up, **both}
 
     def usage(self, account: str) -> Json:
-        """As the page tells it."""
-        primary, secondary = (_page(window) for window in self.windows(account))
-        told = self.limits(account)
-        limit = {name: told[name] for name in ("allowed", "limit_reached")}
+        """The quota in the form of the usage page."""
+        primary, secondary = (_usage_page_window(window) for window in self.windows(account))
+        limits = self.limits(account)
+        limit = {name: limits[name] for name in ("allowed", "limit_reached")}
         both = {"primary_window": primary, "secondary_window": secondary}
         credits = {"has_credits": False, "unlimited": False, "balance": None}
         return {
@@ -216,47 +223,49 @@ class FakeBackend(FakeProvider):
 HIDDEN = {"visibility": "hide"}
 
 
-def window(used_percent: float, minutes: int = HOURS_5, reset_at: int = 1_900_000_000) -> Json:
+def quota_window(
+    used_percent: float, minutes: int = HOURS_5, reset_at: int = 1_900_000_000
+) -> Json:
     """One window of a quota."""
     return {"used_percent": used_percent, "window_minutes": minutes, "reset_at": reset_at}
 
 
-def _page(window: Json) -> Json:
+def _usage_page_window(window: Json) -> Json:
     resets = {"reset_at": window["reset_at"], "reset_after_seconds": 600}
     seconds = window["window_minutes"] * 60
     return {"used_percent": window["used_percent"], "limit_window_seconds": seconds, **resets}
 
 
-def cookie(account: str) -> str:
-    """The one that an account gets, and sends back if it keeps cookies."""
+def account_cookie(account: str) -> str:
+    """The cookie that an account gets, and sends back if it keeps cookies."""
     return f"__cf_bm=of-{account}"
 
 
-class BackendHandler(Handler):
+class BackendHandler(ProviderHandler):
     def do_GET(self) -> None:
         backend = self.server.provider
         assert isinstance(backend, FakeBackend)
-        request = self._request()
+        request = self._read_request()
         backend.requests.append(request)
         url = urlsplit(self.path)
-        if problem := backend.admit(request):
-            self._send(problem)
+        if problem := backend.header_refusal(request):
+            self._send_error(problem)
         elif url.path == f"{BASE}/wham/usage":
-            self._json(backend.usage(str(backend.account(request))))
+            self._send_json(backend.usage(str(backend.account(request))))
         elif url.path != f"{BASE}/codex/models":
-            self._send(backend.refuse(f"path: {self.path}"))
+            self._send_error(backend.record_refusal(f"path: {self.path}"))
         elif not parse_qs(url.query).get("client_version"):
-            self._send(backend.refuse("client_version: Field required"))
+            self._send_error(backend.record_refusal("client_version: Field required"))
         elif request.headers.get("if-none-match") == backend.etag:
-            self._body(304, b"", {"etag": backend.etag})
+            self._send_body(304, b"", {"etag": backend.etag})
         else:
-            listed = json.dumps({"models": backend.catalog}).encode()
-            self._body(200, listed, {"etag": backend.etag})
+            catalog = json.dumps({"models": backend.catalog}).encode()
+            self._send_body(200, catalog, {"etag": backend.etag})
 
 
 @contextlib.contextmanager
-def running() -> Iterator[FakeBackend]:
-    """A backend for the time of a `with` block, verified at its end."""
+def running_backend() -> Iterator[FakeBackend]:
+    """A backend for a `with` block, verified at its end."""
     backend = FakeBackend()
     try:
         yield backend

@@ -1,4 +1,4 @@
-"""The scripted replies of tests/replies.py as a server with /responses of its own streams them."""
+"""The scripted replies of tests/replies.py, written by a server that speaks /responses itself."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from tests.replies import Call, Die, Hold, Pause, Raw, Reply, Say, Think
 
 Json = dict[str, Any]
-USAGE = {  # without its total, as some send it
+USAGE = {  # without a total, as some servers send it
     "input_tokens": 120,
     "input_tokens_details": {"cached_tokens": 100},
     "output_tokens": 30,
@@ -16,7 +16,7 @@ USAGE = {  # without its total, as some send it
 
 
 def stream(model: str, reply: Reply) -> Iterator[bytes | Pause | Hold | Die]:
-    """A reply on the wire; nothing comes after a `Die`."""
+    """The bytes of a reply; nothing follows a `Die`."""
     yield _event("response.created", response=_response(model, "in_progress", []))
     items: list[Json] = []
     for part in reply.parts:
@@ -25,7 +25,7 @@ def stream(model: str, reply: Reply) -> Iterator[bytes | Pause | Hold | Die]:
         elif isinstance(part, Pause | Hold | Die):
             yield part
         elif item := _item(part, len(items), reply):
-            yield from _grown(item, part, len(items), reply.style.piece)
+            yield from _item_events(item, part, len(items), reply.style.piece)
             items.append(item)
         if isinstance(part, Die):
             return
@@ -34,27 +34,27 @@ def stream(model: str, reply: Reply) -> Iterator[bytes | Pause | Hold | Die]:
 
 def response(model: str, reply: Reply) -> Json:
     """The same reply in one body."""
-    made = [_item(part, n, reply) for n, part in enumerate(reply.parts)]
-    return _response(model, "completed", [item for item in made if item], usage=USAGE)
+    items = [_item(part, n, reply) for n, part in enumerate(reply.parts)]
+    return _response(model, "completed", [item for item in items if item], usage=USAGE)
 
 
 def _item(part: object, n: int, reply: Reply) -> Json | None:
     id = f"{reply.number:02d}_{n}"
     match part:
         case Think(text):
-            said = [{"type": "reasoning_text", "text": text}]
-            own = {"summary": [], "content": said, "encrypted_content": "sealed-here"}
-            return {"type": "reasoning", "id": f"rs_{id}", **own}
+            content = [{"type": "reasoning_text", "text": text}]
+            fields = {"summary": [], "content": content, "encrypted_content": "sealed-here"}
+            return {"type": "reasoning", "id": f"rs_{id}", **fields}
         case Say(text):
-            said = [{"type": "output_text", "text": text, "annotations": []}]
-            return {"type": "message", "id": f"msg_{id}", "role": "assistant", "content": said}
-        case Call(name, arguments, given):
-            call = {"call_id": given or f"call_{id}", "name": name, "arguments": arguments}
+            content = [{"type": "output_text", "text": text, "annotations": []}]
+            return {"type": "message", "id": f"msg_{id}", "role": "assistant", "content": content}
+        case Call(name, arguments, call_id):
+            call = {"call_id": call_id or f"call_{id}", "name": name, "arguments": arguments}
             return {"type": "function_call", "id": f"fc_{id}", **call}
     return None
 
 
-def _grown(item: Json, part: object, n: int, piece: int) -> Iterator[bytes]:
+def _item_events(item: Json, part: object, n: int, piece: int) -> Iterator[bytes]:
     at = {"item_id": item["id"], "output_index": n}
     empty = {"arguments": ""} if "arguments" in item else {"content": []}
     yield _event("response.output_item.added", output_index=n, item={**item, **empty})
@@ -72,6 +72,6 @@ def _event(type: str, **fields: Any) -> bytes:
     return f"event: {type}\ndata: {data}\n\n".encode()
 
 
-def _response(model: str, status: str, output: list[Json], **more: Any) -> Json:
+def _response(model: str, status: str, output: list[Json], **fields: Any) -> Json:
     head = {"id": "resp_fake", "object": "response", "created_at": 1700000000, "model": model}
-    return {**head, "status": status, "output": output, **more}
+    return {**head, "status": status, "output": output, **fields}

@@ -1,5 +1,5 @@
-"""What each provider refuses that others take, for the strict provider: from their references and
-their 400s, not from providers.toml, which is what they judge."""
+"""What each provider refuses that others accept, for the strict provider. Sources: their references
+and their 400s, and not providers.toml, which these rules test."""
 
 from tests.strict_chat import Rules
 
@@ -23,7 +23,7 @@ OPENAPI = {
     "example", "anyOf", "propertyOrdering", "default", "items", "minimum", "maximum",
 }  # fmt: skip
 
-RULES = {
+RULES_OF_PROVIDERS = {
     "azure": Rules(
         fields=OPENAI, roles=DEVELOPER, reasoning_fields=NO_REASONING, refused={"max_tokens"},
         description=1024,

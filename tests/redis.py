@@ -1,4 +1,4 @@
-"""A redis-server of the test's own, on a free port of loopback, with nothing written to disk."""
+"""A redis-server for tests, on a free port of loopback, which writes nothing to disk."""
 
 import contextlib
 import shutil
@@ -11,25 +11,25 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as Refused
 
-from addons.launch import bindable
+from addons.launch import available_port
 
-PROGRAM = shutil.which("redis-server")
+REDIS_SERVER = shutil.which("redis-server")
 
 
 class RedisServer:
-    """Up when the constructor returns; `stop` and `start` keep the port, and lose the data."""
+    """Ready when the constructor returns; `stop` and `start` keep the port but no data."""
 
     def __init__(self, folder: Path) -> None:
-        if PROGRAM is None:
+        if REDIS_SERVER is None:
             pytest.skip("no redis-server is installed (Debian: apt-get install redis-server)")
-        self._folder, self.port = folder, bindable(0)
+        self._folder, self.port = folder, available_port(0)
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = Redis(port=self.port)
         self.start()
 
     def start(self) -> None:
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self._folder}
-        command = [str(PROGRAM), *(str(x) for k, v in options.items() for x in (f"--{k}", v))]
+        command = [str(REDIS_SERVER), *(str(x) for k, v in options.items() for x in (f"--{k}", v))]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

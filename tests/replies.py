@@ -1,5 +1,5 @@
-"""Scripted replies of a Chat Completions provider: what they say, and how one family of providers
-or another spells it."""
+"""Scripted replies of a Chat Completions provider: their contents, and the style in which one
+family of providers writes them."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Custom:
-    """A call of a custom tool; as the rest of these, of a /responses that has such."""
+    """A call of a custom tool; only /responses servers have those."""
 
     name: str
     input: str
@@ -36,14 +36,14 @@ class Custom:
 
 @dataclass(frozen=True)
 class Picture:
-    """One that was generated; base64."""
+    """A generated picture, in base64; only /responses servers have those."""
 
     data: str
 
 
 @dataclass(frozen=True)
 class Fail:
-    """A last event that says what went wrong, inside the stream."""
+    """An error as the last event of the stream."""
 
     error: dict[str, Any]
     event: str = "response.failed"  # or `error`
@@ -56,28 +56,28 @@ class Pause:
 
 @dataclass(frozen=True)
 class Hold:
-    """The reply goes on when the test lets it, after 30 s at the latest."""
+    """The reply continues when the test sets `go_on`, after 30 s at the latest."""
 
     go_on: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Bytes on the wire as they are, between the chunks."""
+    """Raw bytes between the chunks."""
 
     data: bytes
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How the reply ends, instead of `stop` or `tool_calls`."""
+    """A finish reason other than `stop` or `tool_calls`."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Die:
-    """The connection closes here: `reset` with RST, else as if the process had ended."""
+    """The connection closes here: with RST if `reset`, else as if the server had ended."""
 
     reset: bool
 
@@ -137,7 +137,7 @@ def error(
 
 @dataclass(frozen=True)
 class Style:
-    """How one family of providers spells the same reply."""
+    """How one family of providers writes the same reply."""
 
     reasoning: str = "reasoning_content"  # or reasoning, reasoning_details, <think>
     whole_calls: bool = False  # a call in one chunk, not its arguments in pieces
@@ -145,10 +145,10 @@ class Style:
     index: bool = True
     ids: str = "unique"  # or "repeated" in each reply, or "none"
     object_arguments: bool = False
-    stop_with_calls: bool = False  # finish_reason "stop" though there are calls
+    stop_with_calls: bool = False  # finish_reason "stop" even with calls
     role_everywhere: bool = False
     list_content: bool = False  # Mistral: content is a list of parts
-    usage: str = "own"  # own chunk with empty choices, "last" one with the finish, "choice", "none"
+    usage: str = "own"  # in a chunk of its own, in the "last" one, in its "choice", or "none"
     done: bool = True
     newline: str = "\n"
     comments: bool = False
@@ -193,49 +193,49 @@ class Reply:
 
 
 def stream(model: str, reply: Reply, wants_usage: bool) -> Iterator[bytes | Pause | Hold | Die]:
-    """A reply as its style streams it."""
+    """The bytes of a reply in its style."""
     style = reply.style
     if style.comments:
-        yield _line(": keep-alive", style)
-    for part in [{"role": "assistant", "content": ""}, *_in_order(reply)]:
+        yield _end_line(": keep-alive", style)
+    for part in [{"role": "assistant", "content": ""}, *_deltas_and_parts(reply)]:
         if isinstance(part, dict):
             role = {"role": "assistant"} if style.role_everywhere else {}
-            yield _event(model, style, {"delta": role | part, "finish_reason": None})
+            yield _chunk(model, style, {"delta": role | part, "finish_reason": None})
         elif isinstance(part, Raw):
             yield part.data
         elif isinstance(part, Pause | Hold | Die):
             yield part
         if isinstance(part, Die):
             return
-    yield from _ending(model, reply, {"usage": USAGE} if wants_usage else {})
+    yield from _last_chunks(model, reply, {"usage": USAGE} if wants_usage else {})
 
 
-def _ending(model: str, reply: Reply, usage: dict[str, Any]) -> Iterator[bytes]:
+def _last_chunks(model: str, reply: Reply, usage: dict[str, Any]) -> Iterator[bytes]:
     style = reply.style
-    finish: dict[str, Any] = {"delta": {}, "finish_reason": _finish(reply)}
+    finish: dict[str, Any] = {"delta": {}, "finish_reason": _finish_reason(reply)}
     match style.usage:
         case "choice":
-            yield _event(model, style, finish | usage)
+            yield _chunk(model, style, finish | usage)
         case "last":
-            yield _event(model, style, finish, **usage)
+            yield _chunk(model, style, finish, **usage)
         case "none":
-            yield _event(model, style, finish)
+            yield _chunk(model, style, finish)
         case _:
-            yield _event(model, style, finish)
+            yield _chunk(model, style, finish)
             if usage:
-                yield _event(model, style, None, **usage)
+                yield _chunk(model, style, None, **usage)
     if style.done:
-        yield _line("data: [DONE]", style)
+        yield _end_line("data: [DONE]", style)
 
 
-def _event(model: str, style: Style, choice: dict[str, Any] | None, **more: Any) -> bytes:
+def _chunk(model: str, style: Style, choice: dict[str, Any] | None, **fields: Any) -> bytes:
     head = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1700000000}
     choices = [{"index": 0, **choice}] if choice else []
-    body = {**head, "model": model, "choices": choices, **more}
-    return _line(f"data: {json.dumps(body, ensure_ascii=False)}", style)
+    body = {**head, "model": model, "choices": choices, **fields}
+    return _end_line(f"data: {json.dumps(body, ensure_ascii=False)}", style)
 
 
-def _line(text: str, style: Style) -> bytes:
+def _end_line(text: str, style: Style) -> bytes:
     return f"{text}{style.newline}{style.newline}".encode()
 
 
@@ -248,39 +248,43 @@ def completion(model: str, reply: Reply) -> dict[str, Any]:
     if thoughts and style.reasoning == "<think>":
         text = f"<think>{thoughts}</think>{text}"
     elif thoughts:
-        message |= _thought(thoughts, style)
+        message |= _thinking_delta(thoughts, style)
     if text:
         message["content"] = text
     if calls := [part for part in reply.parts if isinstance(part, Call)]:
-        message["tool_calls"] = [_whole(n, made, reply) for n, made in enumerate(calls)]
-    choice = {"index": 0, "message": message, "finish_reason": _finish(reply)}
+        message["tool_calls"] = [_whole_call(n, call, reply) for n, call in enumerate(calls)]
+    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(reply)}
     head = {"id": "chatcmpl-fake", "object": "chat.completion", "created": 1700000000}
     return {**head, "model": model, "choices": [choice], "usage": USAGE}
 
 
-def _in_order(reply: Reply) -> Iterator[dict[str, Any] | Part]:
-    """Deltas and steps, in the order of the wire."""
-    waiting: list[list[dict[str, Any]]] = []  # deltas of calls that take turns
+def _deltas_and_parts(reply: Reply) -> Iterator[dict[str, Any] | Part]:
+    """Deltas, and parts that are no deltas, in the order of the wire."""
+    waiting: list[list[dict[str, Any]]] = []  # deltas of the calls that are interleaved
     calls = 0
-    for part in _with_tags(reply):
+    for part in _tag_thinking(reply):
         match part:
             case Think(text):
-                yield from (_thought(piece, reply.style) for piece in _pieces(text, reply.style))
+                yield from (
+                    _thinking_delta(piece, reply.style) for piece in _split_text(text, reply.style)
+                )
             case Say(text):
-                yield from (_said(piece, reply.style) for piece in _pieces(text, reply.style))
+                yield from (
+                    _text_delta(piece, reply.style) for piece in _split_text(text, reply.style)
+                )
             case Call():
-                waiting.append(_fragments(calls, part, reply))
+                waiting.append(_call_deltas(calls, part, reply))
                 calls += 1
                 if not reply.style.interleave:
-                    yield from _take_turns(waiting)
+                    yield from _interleave_deltas(waiting)
             case _:
-                yield from _take_turns(waiting)
+                yield from _interleave_deltas(waiting)
                 yield part
-    yield from _take_turns(waiting)
+    yield from _interleave_deltas(waiting)
 
 
-def _with_tags(reply: Reply) -> Iterator[Part]:
-    """The parts, thoughts between tags where the style has it so."""
+def _tag_thinking(reply: Reply) -> Iterator[Part]:
+    """The parts, with thinking between tags if the style has tags."""
     thinking = False
     for part in reply.parts:
         if reply.style.reasoning == "<think>" and thinking != isinstance(part, Think):
@@ -289,21 +293,21 @@ def _with_tags(reply: Reply) -> Iterator[Part]:
         yield part
 
 
-def _said(text: str, style: Style) -> dict[str, Any]:
+def _text_delta(text: str, style: Style) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": text}] if style.list_content else text}
 
 
-def _take_turns(waiting: list[list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+def _interleave_deltas(waiting: list[list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     while waiting:
         yield from [deltas.pop(0) for deltas in waiting]
         waiting[:] = [deltas for deltas in waiting if deltas]
 
 
-def _pieces(text: str, style: Style) -> list[str]:
+def _split_text(text: str, style: Style) -> list[str]:
     return [text[i : i + style.piece] for i in range(0, len(text), style.piece)]
 
 
-def _thought(text: str, style: Style) -> dict[str, Any]:
+def _thinking_delta(text: str, style: Style) -> dict[str, Any]:
     match style.reasoning:
         case "none":
             return {}
@@ -318,31 +322,34 @@ def _thought(text: str, style: Style) -> dict[str, Any]:
             return {name: text}
 
 
-def _whole(n: int, made: Call, reply: Reply) -> dict[str, Any]:
+def _whole_call(n: int, call: Call, reply: Reply) -> dict[str, Any]:
     ids = {"unique": f"call_{reply.number:02d}_{n}", "repeated": f"call_{n}", "none": None}
-    arguments = json.loads(made.arguments) if reply.style.object_arguments else made.arguments
-    function = {"name": made.name, "arguments": arguments}
+    arguments = json.loads(call.arguments) if reply.style.object_arguments else call.arguments
+    function = {"name": call.name, "arguments": arguments}
     whole: dict[str, Any] = {"type": "function", "function": function}
-    id = made.id or ids[reply.style.ids]
+    id = call.id or ids[reply.style.ids]
     return whole if id is None else {"id": id, **whole}
 
 
-def _fragments(n: int, made: Call, reply: Reply) -> list[dict[str, Any]]:
+def _call_deltas(n: int, call: Call, reply: Reply) -> list[dict[str, Any]]:
     style = reply.style
     index = {"index": n} if style.index else {}
-    whole = _whole(n, made, reply)
+    whole = _whole_call(n, call, reply)
     if style.whole_calls:
-        return [_delta({**index, **whole})]
-    head = {**index, **whole, "function": {"name": made.name, "arguments": ""}}
-    pieces = _pieces(made.arguments, style)
-    return [_delta(head), *(_delta({**index, "function": {"arguments": p}}) for p in pieces)]
+        return [_calls_delta({**index, **whole})]
+    head = {**index, **whole, "function": {"name": call.name, "arguments": ""}}
+    pieces = _split_text(call.arguments, style)
+    return [
+        _calls_delta(head),
+        *(_calls_delta({**index, "function": {"arguments": p}}) for p in pieces),
+    ]
 
 
-def _delta(fragment: dict[str, Any]) -> dict[str, Any]:
+def _calls_delta(fragment: dict[str, Any]) -> dict[str, Any]:
     return {"tool_calls": [fragment]}
 
 
-def _finish(reply: Reply) -> str:
+def _finish_reason(reply: Reply) -> str:
     for part in reply.parts:
         if isinstance(part, Finish):
             return part.reason

@@ -1,23 +1,23 @@
-"""What the ChatGPT backend refuses: `unfit(headers)` and `refusal(body, account)` name the first
-fault of a request to /codex/responses, or are None. Sources: the 400s of the service in public
-issue threads (dario#1009, ChatMock#103, CLIProxyAPI#982) and in the gateways that strip for it."""
+"""Requests that the ChatGPT backend refuses: `header_fault` and `body_fault` return the first
+fault of a request to /codex/responses, or None. Sources: the 400s of the service in public issue
+threads (dario#1009, ChatMock#103, CLIProxyAPI#982), and gateways that remove fields."""
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.backend_replies import sealed_by
+from tests.backend_replies import is_sealed_by
 from tests.strict_chat import HEADERS, TOOL_NAME
 
 Json = dict[str, Any]
 REQUIRED = ("chatgpt-account-id", "content-type", "originator", "user-agent")
-KNOWN = HEADERS | {
+KNOWN_HEADERS = HEADERS | {
     "chatgpt-account-id", "conversation_id", "cookie", "if-none-match", "openai-beta", "originator",
     "session-id", "session_id", "thread-id", "version", "x-client-request-id",
     "x-openai-internal-codex-responses-lite", "x-openai-subagent",
 }  # fmt: skip
-# SDKs, plain HTTP clients, browsers; and Codex itself, which we are not.
-STRANGERS = re.compile(
+# SDKs, HTTP clients and browsers, and Codex itself: the relay must not pretend to be one of them.
+OTHER_CLIENTS = re.compile(
     r"openai|python|httpx|node|axios|curl|mozilla|codex_|^codex/|codex-tui", re.I
 )
 FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -36,9 +36,17 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "stream": bool,
     "client_metadata": dict,
 }
-COMPACTED = {"model", "input", "instructions", "tools", "parallel_tool_calls", "reasoning", "text"}
+COMPACT_FIELDS = {
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "parallel_tool_calls",
+    "reasoning",
+    "text",
+}
 TIERS = ("auto", "default", "flex", "priority")
-PREFIX = {  # type → how its ids begin
+PREFIX = {  # type → the start of its ids
     "message": "msg",
     "reasoning": "rs",
     "function_call": "fc",
@@ -60,29 +68,31 @@ PARTS = {
     "assistant": {"output_text", "refusal"},
 }
 TOOLS = {"function", "custom", "namespace", "web_search", "image_generation", "tool_search"}
-DATA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,|https://")
+IMAGE_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,|https://")
 
 
-def unfit(headers: dict[str, str]) -> str | None:
-    """The first header that is missing, or has no business here."""
+def header_fault(headers: dict[str, str]) -> str | None:
+    """The first header that is missing, wrong or unexpected."""
     for name in REQUIRED:
         if not headers.get(name):
             return f"{name}: missing header"
     if headers["content-type"].partition(";")[0] != "application/json":
         return f"content-type: {headers['content-type']!r}"
     for name in ("originator", "user-agent"):
-        if STRANGERS.search(headers[name].replace("codex-relay", "")):
+        if OTHER_CLIENTS.search(headers[name].replace("codex-relay", "")):
             return f"{name}: {headers[name]!r} is another's"
-    strange = (name for name in headers if name not in KNOWN and not name.startswith("x-codex-"))
-    return next((f"{name}: unexpected header" for name in strange), None)
+    unexpected = (
+        name for name in headers if name not in KNOWN_HEADERS and not name.startswith("x-codex-")
+    )
+    return next((f"{name}: unexpected header" for name in unexpected), None)
 
 
-def refusal(body: Any, account: str, *, compacts: bool = False) -> str | None:
+def body_fault(body: Any, account: str, *, compacts: bool = False) -> str | None:
     """The first fault of a request body, in the service's words."""
-    return next(_compact(body, account) if compacts else _faults(body, account), None)
+    return next(_compact_faults(body, account) if compacts else _body_faults(body, account), None)
 
 
-def _faults(body: Any, account: str) -> Iterator[str]:
+def _body_faults(body: Any, account: str) -> Iterator[str]:
     if not isinstance(body, dict):
         yield "Input should be a valid dictionary"
         return
@@ -90,23 +100,23 @@ def _faults(body: Any, account: str) -> Iterator[str]:
         yield "Store must be set to false"
     if body.get("stream") is not True:
         yield "Stream must be set to true"
-    yield from _shape(body, FIELDS.keys())
-    yield from _tools(body)
-    yield from _items(body["input"], account)
+    yield from _field_faults(body, FIELDS.keys())
+    yield from _tool_faults(body)
+    yield from _item_faults(body["input"], account)
 
 
-def _compact(body: Any, account: str) -> Iterator[str]:
-    yield from _shape(body, COMPACTED)
-    yield from _items(body["input"], account)
+def _compact_faults(body: Any, account: str) -> Iterator[str]:
+    yield from _field_faults(body, COMPACT_FIELDS)
+    yield from _item_faults(body["input"], account)
 
 
-def _shape(body: Json, known: Any) -> Iterator[str]:
+def _field_faults(body: Json, accepted: Any) -> Iterator[str]:
     if not isinstance(body.get("input"), list):
         yield "Input must be a list"
     if not isinstance(body.get("instructions"), str):
         yield "Instructions are required"
     for name, value in body.items():
-        if name not in known:
+        if name not in accepted:
             yield f"Unsupported parameter: {name}"
         elif not isinstance(value, FIELDS[name]):
             yield f"Invalid type for '{name}': got {type(value).__name__} instead."
@@ -118,7 +128,7 @@ def _shape(body: Json, known: Any) -> Iterator[str]:
         yield "Invalid 'prompt_cache_key': string too long."
 
 
-def _tools(body: Json) -> Iterator[str]:
+def _tool_faults(body: Json) -> Iterator[str]:
     names = set()
     for n, tool in enumerate(body.get("tools", [])):
         kind, name = tool.get("type"), tool.get("name")
@@ -132,10 +142,10 @@ def _tools(body: Json) -> Iterator[str]:
         if kind == "function" and tool.get("parameters", {}).get("type") != "object":
             yield f"Invalid schema for function '{name}': schema must have type 'object'"
         names.add(name or kind)
-    yield from _choices(body, names)
+    yield from _choice_faults(body, names)
 
 
-def _choices(body: Json, names: set[Any]) -> Iterator[str]:
+def _choice_faults(body: Json, names: set[Any]) -> Iterator[str]:
     match body.get("tool_choice", "auto"):
         case "auto" | "none" | "required" | {"type": "allowed_tools"}:
             pass
@@ -150,7 +160,7 @@ def _choices(body: Json, names: set[Any]) -> Iterator[str]:
             yield "Missing required parameter: 'text.format.name'."
 
 
-def _items(items: list[Json], account: str) -> Iterator[str]:
+def _item_faults(items: list[Json], account: str) -> Iterator[str]:
     waiting: dict[str, str] = {}  # call id → type of the output that it waits for
     for n, item in enumerate(items):
         kind = item.get("type", "message")
@@ -159,16 +169,16 @@ def _items(items: list[Json], account: str) -> Iterator[str]:
         prefix, id = PREFIX.get(kind), item.get("id")
         if prefix and id is not None and not re.fullmatch(rf"{prefix}_[\w-]{{1,60}}", str(id)):
             yield f"Invalid 'input[{n}].id': '{id}'. Expected an ID that begins with '{prefix}'."
-        yield from CHECKS.get(kind, _nothing)(n, item, waiting, account)
+        yield from CHECKS.get(kind, _no_faults)(n, item, waiting, account)
     for id in waiting:
         yield f"No tool output found for function call {id}."
 
 
-def _nothing(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
+def _no_faults(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
     yield from ()
 
 
-def _message(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
+def _message_faults(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
     role, content = item.get("role"), item.get("content")
     if role == "system":
         yield "System messages are not allowed"
@@ -183,30 +193,30 @@ def _message(n: int, item: Json, waiting: dict[str, str], account: str) -> Itera
             yield f"Invalid value: '{part.get('type')}'. (input[{n}].content of a {role})"
         if "prompt_cache_breakpoint" in part:
             yield "Unsupported parameter: prompt_cache_breakpoint"
-        if part.get("type") == "input_image" and not DATA.match(str(part.get("image_url"))):
+        if part.get("type") == "input_image" and not IMAGE_URL.match(str(part.get("image_url"))):
             yield f"Invalid 'input[{n}].content': no image URL."
 
 
-def _reasoning(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
+def _reasoning_faults(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
     sealed = item.get("encrypted_content")
     if not sealed:
         yield (
             f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is "
             "set to false."
         )
-    elif not sealed_by(account, str(item.get("id")), sealed):
+    elif not is_sealed_by(account, str(item.get("id")), sealed):
         yield f"The encrypted content {sealed[:8]}... could not be verified."
     if not isinstance(item.get("summary"), list):
         yield f"Missing required parameter: 'input[{n}].summary'."
 
 
-def _sealed(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
+def _compaction_faults(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
     sealed = str(item.get("encrypted_content"))
-    if not sealed_by(account, "compaction", sealed):
+    if not is_sealed_by(account, "compaction", sealed):
         yield f"The encrypted content {sealed[:8]}... could not be verified."
 
 
-def _call(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
+def _call_faults(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
     id, kind = str(item.get("call_id") or ""), item["type"]
     if not 0 < len(id) <= 64:
         yield f"Invalid 'input[{n}].call_id': a string of 1 to 64 characters is expected."
@@ -217,7 +227,7 @@ def _call(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator
     waiting[id] = CALLS[kind]
 
 
-def _output(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
+def _output_faults(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterator[str]:
     id = str(item.get("call_id"))
     if waiting.pop(id, None) != item["type"]:
         yield f"No tool call found for function call output with call_id {id}."
@@ -226,9 +236,9 @@ def _output(n: int, item: Json, waiting: dict[str, str], account: str) -> Iterat
 
 
 CHECKS = {
-    "message": _message,
-    "reasoning": _reasoning,
-    "compaction": _sealed,
-    **dict.fromkeys(CALLS, _call),
-    **dict.fromkeys(CALLS.values(), _output),
+    "message": _message_faults,
+    "reasoning": _reasoning_faults,
+    "compaction": _compaction_faults,
+    **dict.fromkeys(CALLS, _call_faults),
+    **dict.fromkeys(CALLS.values(), _output_faults),
 }

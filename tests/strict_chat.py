@@ -1,6 +1,6 @@
-"""What real Chat Completions providers refuse, all of it together: `refusal(...)` names the first
-fault of a request, or is None. Sources: the providers' API references and their 400s in public
-issue threads."""
+"""Requests that Chat Completions providers refuse: `body_fault` and `header_fault` return the first
+fault of a request, or None. Sources: the providers' API references and their 400s in public issue
+threads."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from typing import Any
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
-# Only what practically every provider takes; `Rules.fields` adds what one of them takes besides.
+# The fields that practically every provider accepts; `Rules.fields` adds those of one provider.
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "model": str,
     "messages": list,
@@ -43,7 +43,7 @@ MESSAGE_FIELDS = {
     "assistant": {"role", "content", "name", "tool_calls"},
     "tool": {"role", "content", "tool_call_id"},
 }
-# An HTTP client's own, and nothing that came from the relay's client.
+# The headers of any HTTP client. No header of the relay's client may be among them.
 HEADERS = {
     "accept",
     "accept-encoding",
@@ -59,7 +59,7 @@ HEADERS = {
 
 @dataclass
 class Rules:
-    """What one provider wants beyond what all want."""
+    """The rules of one provider beyond the common ones."""
 
     fields: set[str] = field(default_factory=set)
     headers: set[str] = field(default_factory=set)
@@ -67,32 +67,36 @@ class Rules:
     reasoning_fields: set[str] = field(
         default_factory=lambda: {"reasoning_content", "reasoning", "reasoning_details"}
     )
-    needs_reasoning: bool = False  # DeepSeek: reasoning_content with each call of this turn
-    system_first: bool = False  # llama.cpp, MiniMax: one system message, at the head
-    images: bool | str = True  # or a pattern of the models that see
+    needs_reasoning: bool = False  # DeepSeek: reasoning_content beside each call of this turn
+    system_first: bool = False  # llama.cpp, MiniMax: one system message, and it is the first
+    images: bool | str = True  # or a pattern of the models that accept images
     image_in_tool: bool = False
-    include_usage: bool | None = True  # a stream must ask for its usage; None: must not
-    refused: set[str] = field(default_factory=set)  # fields that others take
+    include_usage: bool | None = True  # whether a stream must request its usage; None: it must not
+    refused: set[str] = field(default_factory=set)  # fields that other providers accept
     choices: set[str] = field(default_factory=lambda: {"none", "required", "function"})
-    strict: bool = True  # tools may have it
-    keywords: set[str] | None = None  # of JSON Schema, where not all are taken
+    strict: bool = True  # whether tools may have it
+    keywords: set[str] | None = None  # of JSON Schema, where not all are accepted
     call_id: str = r"(?s).+"
     call_fields: set[str] = field(default_factory=set)
-    parts: set[str] = field(default_factory=set)  # of an assistant's content, beside text
+    parts: set[str] = field(
+        default_factory=set
+    )  # types in the content of an assistant, beside text
     image_types: str = "png|jpeg|gif|webp"
-    description: int | None = None  # characters of a tool's, at most
+    description: int | None = None  # the most characters of a tool's description
     hosted: set[str] = field(default_factory=set)  # types of tools that the provider runs itself
-    search_options: set[str] = field(default_factory=set)  # what their `parameters` may hold
-    no_json: dict[str, Any] = field(default_factory=dict)  # excludes a response_format; by default
+    search_options: set[str] = field(default_factory=set)  # names that their `parameters` may have
+    no_json: dict[str, Any] = field(
+        default_factory=dict
+    )  # fields (by default) that exclude a response_format
 
 
-def refusal(body: Any, rules: Rules) -> str | None:
-    """The first fault of a request body, with its place."""
-    return next(_faults(body, rules), None)
+def body_fault(body: Any, rules: Rules) -> str | None:
+    """The first fault of a request body, with its path."""
+    return next(_body_faults(body, rules), None)
 
 
-def leak(headers: dict[str, str], key: str | None, rules: Rules) -> str | None:
-    """The first header that has no business at a provider, or a key that is not the provider's."""
+def header_fault(headers: dict[str, str], key: str | None, rules: Rules) -> str | None:
+    """The first header that must not reach a provider, or a key that is not the provider's."""
     if key is not None and headers.get("authorization") != f"Bearer {key}":
         return f"authorization: not this provider's key: {headers.get('authorization')!r}"
     if stray := sorted(headers.keys() - HEADERS - rules.headers):
@@ -102,13 +106,13 @@ def leak(headers: dict[str, str], key: str | None, rules: Rules) -> str | None:
     return None
 
 
-def _faults(body: Any, rules: Rules) -> Iterator[str]:
+def _body_faults(body: Any, rules: Rules) -> Iterator[str]:
     if not isinstance(body, dict):
         yield "body: not a JSON object"
         return
     if isinstance(rules.images, str):
-        sees = bool(re.fullmatch(rules.images, str(body.get("model"))))
-        rules = replace(rules, images=sees)
+        accepts_images = bool(re.fullmatch(rules.images, str(body.get("model"))))
+        rules = replace(rules, images=accepts_images)
     for name, value in body.items():
         if (name not in FIELDS and name not in rules.fields) or name in rules.refused:
             yield f"{name}: property is unsupported"
@@ -117,13 +121,13 @@ def _faults(body: Any, rules: Rules) -> Iterator[str]:
     for name in ("model", "messages"):
         if not body.get(name):
             yield f"{name}: missing or empty"
-    yield from _stream(body, rules)
-    yield from _tools(body, rules)
-    yield from _format(body, rules)
-    yield from _messages(body.get("messages", []), rules)
+    yield from _stream_faults(body, rules)
+    yield from _tool_faults(body, rules)
+    yield from _format_faults(body, rules)
+    yield from _message_faults(body.get("messages", []), rules)
 
 
-def _stream(body: dict[str, Any], rules: Rules) -> Iterator[str]:
+def _stream_faults(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     options = body.get("stream_options", {})
     if not body.get("stream"):
         if "stream_options" in body:
@@ -134,45 +138,45 @@ def _stream(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     elif unknown := options.keys() - {"include_usage"}:
         yield f"stream_options.{sorted(unknown)[0]}: property is unsupported"
     elif rules.include_usage and options.get("include_usage") is not True:
-        yield "stream_options.include_usage: not asked for, so the client never learns its usage"
+        yield "stream_options.include_usage: missing, so that the client gets no usage"
 
 
-def _tools(body: dict[str, Any], rules: Rules) -> Iterator[str]:
+def _tool_faults(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     names: set[str] = set()
     for i, tool in enumerate(body.get("tools", [])):
         at = f"tools[{i}]"
         if isinstance(tool, dict) and tool.get("type") in rules.hosted:
-            yield from _hosted(at, tool, rules)
+            yield from _hosted_tool_faults(at, tool, rules)
             continue
         if not isinstance(tool, dict) or tool.get("type") != "function":
             yield f"{at}.type: not a function: {tool!r:.200}"
             continue
         if tool.keys() != {"type", "function"}:
             yield f"{at}: unknown fields {sorted(tool.keys() - {'type', 'function'})}"
-        yield from _function(f"{at}.function", tool.get("function"), names, rules)
+        yield from _function_faults(f"{at}.function", tool.get("function"), names, rules)
     if "tools" in body:
         if not body["tools"]:
             yield "tools: empty"
-        yield from _choice(body.get("tool_choice", "auto"), names, rules)
+        yield from _choice_faults(body.get("tool_choice", "auto"), names, rules)
     else:
         for name in ("tool_choice", "parallel_tool_calls"):
             if name in body:
                 yield f"{name}: only allowed when tools are given"
 
 
-def _hosted(at: str, tool: dict[str, Any], rules: Rules) -> Iterator[str]:
+def _hosted_tool_faults(at: str, tool: dict[str, Any], rules: Rules) -> Iterator[str]:
     if unknown := tool.keys() - {"type", "parameters"}:
         yield f"{at}.{sorted(unknown)[0]}: property is unsupported"
     if unknown := tool.get("parameters", {}).keys() - rules.search_options:
         yield f"{at}.parameters.{sorted(unknown)[0]}: property is unsupported"
 
 
-def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator[str]:
+def _function_faults(at: str, function: Any, names: set[str], rules: Rules) -> Iterator[str]:
     if not isinstance(function, dict):
         yield f"{at}: not an object"
         return
-    known = {"name", "description", "parameters"} | ({"strict"} if rules.strict else set())
-    if unknown := function.keys() - known:
+    accepted = {"name", "description", "parameters"} | ({"strict"} if rules.strict else set())
+    if unknown := function.keys() - accepted:
         yield f"{at}.{sorted(unknown)[0]}: property is unsupported"
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
@@ -181,7 +185,7 @@ def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator
         yield f"{at}.name: {name!r} is there twice"
     else:
         names.add(name)
-    yield from _description(f"{at}.description", function.get("description", ""), rules)
+    yield from _description_faults(f"{at}.description", function.get("description", ""), rules)
     if not isinstance(function.get("strict", False), bool):
         yield f"{at}.strict: not a boolean"
     schema = function.get("parameters", {"type": "object"})
@@ -190,18 +194,18 @@ def _function(at: str, function: Any, names: set[str], rules: Rules) -> Iterator
     elif not isinstance(schema.get("properties", {}), dict):
         yield f"{at}.parameters.properties: not an object"
     elif rules.keywords is not None:
-        yield from _schema(f"{at}.parameters", schema, rules.keywords)
+        yield from _schema_faults(f"{at}.parameters", schema, rules.keywords)
 
 
-def _description(at: str, text: Any, rules: Rules) -> Iterator[str]:
+def _description_faults(at: str, text: Any, rules: Rules) -> Iterator[str]:
     if not isinstance(text, str):
         yield f"{at}: not a string"
     elif rules.description is not None and len(text) > rules.description:
         yield f"{at}: string too long, {len(text)} characters"
 
 
-def _schema(at: str, schema: Any, keywords: set[str]) -> Iterator[str]:
-    """As providers with a subset want it: known keywords, one type each, none beside `anyOf`."""
+def _schema_faults(at: str, schema: Any, keywords: set[str]) -> Iterator[str]:
+    """The rules of providers with a subset: accepted keywords, and either one type or `anyOf`."""
     if not isinstance(schema, dict):
         return
     if unknown := schema.keys() - keywords:
@@ -209,14 +213,14 @@ def _schema(at: str, schema: Any, keywords: set[str]) -> Iterator[str]:
     if isinstance(schema.get("type"), str) == ("anyOf" in schema):
         yield f"{at}: type and anyOf: exactly one of them is wanted"
     for name, inner in schema.get("properties", {}).items():
-        yield from _schema(f"{at}.properties.{name}", inner, keywords)
+        yield from _schema_faults(f"{at}.properties.{name}", inner, keywords)
     for number, inner in enumerate(schema.get("anyOf", ())):
-        yield from _schema(f"{at}.anyOf[{number}]", inner, keywords)
+        yield from _schema_faults(f"{at}.anyOf[{number}]", inner, keywords)
     for name in ("items", "additionalProperties"):
-        yield from _schema(f"{at}.{name}", schema.get(name), keywords)
+        yield from _schema_faults(f"{at}.{name}", schema.get(name), keywords)
 
 
-def _choice(choice: Any, names: set[str], rules: Rules) -> Iterator[str]:
+def _choice_faults(choice: Any, names: set[str], rules: Rules) -> Iterator[str]:
     form = choice if isinstance(choice, str) else "function"
     if form not in {"auto", *rules.choices}:
         yield f"tool_choice: {form} is not supported"
@@ -230,7 +234,7 @@ def _choice(choice: Any, names: set[str], rules: Rules) -> Iterator[str]:
             yield f"tool_choice: wrong shape: {choice!r}"
 
 
-def _format(body: dict[str, Any], rules: Rules) -> Iterator[str]:
+def _format_faults(body: dict[str, Any], rules: Rules) -> Iterator[str]:
     if "response_format" in body and any(
         body.get(name, value) == value for name, value in rules.no_json.items()
     ):
@@ -245,45 +249,47 @@ def _format(body: dict[str, Any], rules: Rules) -> Iterator[str]:
             yield f"response_format: wrong shape: {other!r:.200}"
 
 
-def _messages(messages: list[Any], rules: Rules) -> Iterator[str]:
-    waiting: list[str] = []  # calls of the assistant message above that have no answer yet
+def _message_faults(messages: list[Any], rules: Rules) -> Iterator[str]:
+    waiting: list[str] = []  # unanswered calls of the assistant message above
     seen: set[str] = set()
-    turn = max((i for i, m in enumerate(messages) if _role(m) == "user"), default=-1)
+    last_prompt = max((i for i, m in enumerate(messages) if _role_of(m) == "user"), default=-1)
     for i, message in enumerate(messages):
-        at, role = f"messages[{i}]", _role(message)
+        at, role = f"messages[{i}]", _role_of(message)
         if role not in rules.roles:
             yield f"{at}.role: unknown variant {role!r}, expected one of {sorted(rules.roles)}"
             continue
-        known = MESSAGE_FIELDS[role] | (rules.reasoning_fields if role == "assistant" else set())
-        if unknown := message.keys() - known:
+        accepted = MESSAGE_FIELDS[role] | (rules.reasoning_fields if role == "assistant" else set())
+        if unknown := message.keys() - accepted:
             yield f"{at}.{sorted(unknown)[0]}: property is unsupported in a {role} message"
         if role == "tool":
-            yield from _answer(at, message.get("tool_call_id"), waiting)
+            yield from _answer_faults(at, message.get("tool_call_id"), waiting)
         elif waiting:
             yield f"{at}: tool calls {waiting} were not answered before this message"
             waiting.clear()
         if rules.system_first and role == "system" and i:
             yield f"{at}: a system message must be the first"
-        yield from _content(f"{at}.content", role, message, rules)
+        yield from _content_faults(f"{at}.content", role, message, rules)
         if role == "assistant":
-            yield from _reasoning(at, message, rules, in_turn=i > turn)
-            yield from _calls(f"{at}.tool_calls", message, waiting, seen, rules)
+            yield from _reasoning_faults(at, message, rules, in_turn=i > last_prompt)
+            yield from _call_faults(f"{at}.tool_calls", message, waiting, seen, rules)
     if waiting:
         yield f"messages: tool calls {waiting} were not answered"
 
 
-def _role(message: Any) -> Any:
+def _role_of(message: Any) -> Any:
     return message.get("role") if isinstance(message, dict) else None
 
 
-def _answer(at: str, call_id: Any, waiting: list[str]) -> Iterator[str]:
+def _answer_faults(at: str, call_id: Any, waiting: list[str]) -> Iterator[str]:
     if call_id in waiting:
         waiting.remove(call_id)
     else:
         yield f"{at}.tool_call_id: {call_id!r} answers no call just before it"
 
 
-def _reasoning(at: str, message: dict[str, Any], rules: Rules, in_turn: bool) -> Iterator[str]:
+def _reasoning_faults(
+    at: str, message: dict[str, Any], rules: Rules, in_turn: bool
+) -> Iterator[str]:
     for name in sorted(rules.reasoning_fields & message.keys()):
         kind = list if name == "reasoning_details" else str
         if not isinstance(message[name], kind) or not message[name]:
@@ -293,7 +299,7 @@ def _reasoning(at: str, message: dict[str, Any], rules: Rules, in_turn: bool) ->
         yield f"{at}.reasoning_content: must be passed back to the API in thinking mode"
 
 
-def _calls(
+def _call_faults(
     at: str, message: dict[str, Any], waiting: list[str], seen: set[str], rules: Rules
 ) -> Iterator[str]:
     calls = message.get("tool_calls")
@@ -309,7 +315,7 @@ def _calls(
                     yield f"{at}[{i}].id: {id_!r} does not match {rules.call_id}"
                 seen.add(id_)
                 waiting.append(id_)
-                yield from _called(f"{at}[{i}].function", function)
+                yield from _called_function_faults(f"{at}[{i}].function", function)
             case _:
                 yield f"{at}[{i}]: wrong shape: {call!r:.200}"
                 continue
@@ -317,7 +323,7 @@ def _calls(
             yield f"{at}[{i}].{sorted(unknown)[0]}: property is unsupported"
 
 
-def _called(at: str, function: dict[str, Any]) -> Iterator[str]:
+def _called_function_faults(at: str, function: dict[str, Any]) -> Iterator[str]:
     name = function.get("name")
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
         yield f"{at}.name: {name!r} does not match {TOOL_NAME.pattern}"
@@ -336,34 +342,34 @@ def _called(at: str, function: dict[str, Any]) -> Iterator[str]:
         yield f"{at}.{sorted(unknown)[0]}: property is unsupported"
 
 
-def _content(at: str, role: str, message: dict[str, Any], rules: Rules) -> Iterator[str]:
+def _content_faults(at: str, role: str, message: dict[str, Any], rules: Rules) -> Iterator[str]:
     content = message.get("content")
     if content is None or content == []:
         if not (role == "assistant" and content is None and message.get("tool_calls")):
             yield f"{at}: empty"
     elif isinstance(content, str):
-        # A tool may have nothing to say; a person or a model may not.
+        # Only a tool may return an empty text.
         if not content and role != "tool" and not message.get("tool_calls"):
             yield f"{at}: empty"
     elif isinstance(content, list):
         for i, part in enumerate(content):
-            yield from _part(f"{at}[{i}]", role, part, rules)
+            yield from _part_faults(f"{at}[{i}]", role, part, rules)
     else:
         yield f"{at}: neither a string nor a list: {content!r:.200}"
 
 
-def _part(at: str, role: str, part: Any, rules: Rules) -> Iterator[str]:
+def _part_faults(at: str, role: str, part: Any, rules: Rules) -> Iterator[str]:
     match part:
         case {"type": "text", "text": str(text), **rest} if not rest:
             if not text:
                 yield f"{at}.text: empty"
-        case {"type": "image_url", "image_url": {"url": str(url), **more}, **rest} if not rest:
+        case {"type": "image_url", "image_url": {"url": str(url), **options}, **rest} if not rest:
             if role != "user" and not (role == "tool" and rules.image_in_tool):
                 yield f"{at}: an image in a {role} message"
             elif not rules.images:
                 yield f"{at}: this model does not take images"
-            if more and more not in [{"detail": d} for d in ("auto", "low", "high")]:
-                yield f"{at}.image_url: wrong fields {more!r}"
+            if options and options not in [{"detail": d} for d in ("auto", "low", "high")]:
+                yield f"{at}.image_url: wrong fields {options!r}"
             if not _is_image(url, rules.image_types):
                 yield f"{at}.image_url.url: neither an http URL nor a base64 image: {url:.80}"
         case {"type": str(kind)} if role == "assistant" and kind in rules.parts:

@@ -1,6 +1,6 @@
-"""What partly compatible Responses servers refuse, all of it together: `refusal(...)` names the
-first fault of a request, or is None. Sources: llama.cpp's converter of /v1/responses, and the 400s
-of Ollama, LM Studio and vLLM in public issue threads."""
+"""Requests that partly compatible Responses servers refuse: `body_fault` returns the first fault of
+a request, or None. Sources: llama.cpp's converter of /v1/responses, and the 400s of Ollama, LM
+Studio and vLLM in public issue threads."""
 
 import json
 from collections.abc import Iterator
@@ -34,16 +34,16 @@ ITEMS = {
     "reasoning": {"type", "id", "summary", "content", "encrypted_content", "status"},
 }
 ROLES = {"system": "input_text", "user": "input_text", "assistant": "output_text"}
-# What this server, in whose name the tests seal, has made itself; anything else is foreign.
+# The encrypted content that this server itself has sent; it refuses any other.
 OWN = ("", "sealed-here")
 
 
-def refusal(body: Any) -> str | None:
-    """The first fault of a request body, with its place."""
-    return next(_faults(body), None)
+def body_fault(body: Any) -> str | None:
+    """The first fault of a request body, with its path."""
+    return next(_body_faults(body), None)
 
 
-def _faults(body: Any) -> Iterator[str]:
+def _body_faults(body: Any) -> Iterator[str]:
     if not isinstance(body, dict):
         yield "body: not a JSON object"
         return
@@ -54,19 +54,19 @@ def _faults(body: Any) -> Iterator[str]:
             yield f"{name}: wrong type {type(value).__name__}"
     if body.get("store") is not False:
         yield "store: nothing is stored here"
-    yield from _tools(body)
+    yield from _tool_faults(body)
     waiting: list[str] = []
     if not body.get("input"):
         yield "input: empty"
     for i, item in enumerate(body.get("input", [])):
-        yield from _item(
+        yield from _item_faults(
             f"input[{i}]", item, waiting, first=i == 0 and not body.get("instructions")
         )
     if waiting:
         yield f"input: no output for {waiting}"
 
 
-def _tools(body: dict[str, Any]) -> Iterator[str]:
+def _tool_faults(body: dict[str, Any]) -> Iterator[str]:
     names = set()
     for i, tool in enumerate(body.get("tools", [])):
         if tool.get("type") != "function":
@@ -85,7 +85,9 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
             yield f"tool_choice: {other!r}"
 
 
-def _item(at: str, item: dict[str, Any], waiting: list[str], *, first: bool) -> Iterator[str]:
+def _item_faults(
+    at: str, item: dict[str, Any], waiting: list[str], *, first: bool
+) -> Iterator[str]:
     kind = item.get("type")
     if kind not in ITEMS:
         yield f"{at}.type: cannot determine the type of {kind!r}"
@@ -93,16 +95,16 @@ def _item(at: str, item: dict[str, Any], waiting: list[str], *, first: bool) -> 
     if unknown := item.keys() - ITEMS[kind]:
         yield f"{at}.{sorted(unknown)[0]}: unknown field of {kind}"
     if kind == "function_call":
-        yield from _call(at, item, waiting)
+        yield from _call_faults(at, item, waiting)
     elif kind == "function_call_output":
-        yield from _output(at, item, waiting)
+        yield from _output_faults(at, item, waiting)
     elif kind == "reasoning":
-        yield from _thinking(at, item)
+        yield from _reasoning_faults(at, item)
     else:
-        yield from _message(at, item, waiting, first=first)
+        yield from _message_faults(at, item, waiting, first=first)
 
 
-def _call(at: str, item: dict[str, Any], waiting: list[str]) -> Iterator[str]:
+def _call_faults(at: str, item: dict[str, Any], waiting: list[str]) -> Iterator[str]:
     if not isinstance(json.loads(item["arguments"]), dict):
         yield f"{at}.arguments: not an object"
     if item["call_id"] in waiting:
@@ -110,7 +112,7 @@ def _call(at: str, item: dict[str, Any], waiting: list[str]) -> Iterator[str]:
     waiting.append(item["call_id"])
 
 
-def _output(at: str, item: dict[str, Any], waiting: list[str]) -> Iterator[str]:
+def _output_faults(at: str, item: dict[str, Any], waiting: list[str]) -> Iterator[str]:
     if item["call_id"] not in waiting:
         yield f"{at}.call_id: no call {item['call_id']!r}"
     else:
@@ -119,14 +121,16 @@ def _output(at: str, item: dict[str, Any], waiting: list[str]) -> Iterator[str]:
         yield f"{at}.output: not a string"
 
 
-def _thinking(at: str, item: dict[str, Any]) -> Iterator[str]:
+def _reasoning_faults(at: str, item: dict[str, Any]) -> Iterator[str]:
     if item.get("encrypted_content") not in (None, *OWN):
         yield f"{at}.encrypted_content: could not be verified"
     if not item.get("content"):
         yield f"{at}.content: is empty"
 
 
-def _message(at: str, item: dict[str, Any], waiting: list[str], *, first: bool) -> Iterator[str]:
+def _message_faults(
+    at: str, item: dict[str, Any], waiting: list[str], *, first: bool
+) -> Iterator[str]:
     role = item["role"]
     if role not in ROLES:
         yield f"{at}.role: {role!r} is not one of {sorted(ROLES)}"

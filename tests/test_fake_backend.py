@@ -1,4 +1,4 @@
-"""The fake ChatGPT backend itself: what it refuses, and that the SDK reads what it sends."""
+"""The fake ChatGPT backend itself: requests that it refuses, and replies that the SDK can read."""
 
 import json
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from tests.fake_backend import (
     ACCOUNT,
     TOKEN,
     FakeBackend,
-    burst,
-    overloaded,
-    running,
-    spent,
+    burst_error,
+    overload_event,
+    quota_window,
+    running_backend,
     usage_limit,
-    window,
+    usage_limit_event,
 )
 from tests.replies import CUT, Finish, Part, call, custom, picture, say, think
-from translate import Way, exchange, providers
+from translate import ExchangeContext, load_providers, start_exchange
 
-ASKED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+PROMPT = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "ls", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
 THOUGHT = {
@@ -36,7 +36,7 @@ LS = {"type": "function", "name": "ls", "parameters": {"type": "object"}}
 GOOD: dict[str, Any] = {
     "model": "gpt-5.5",
     "instructions": "Be.",
-    "input": [ASKED, THOUGHT, CALL, OUTPUT],
+    "input": [PROMPT, THOUGHT, CALL, OUTPUT],
     "tools": [LS, {"type": "custom", "name": "exec"}, {"type": "web_search"}],
     "tool_choice": {"type": "function", "name": "ls"},
     "include": ["reasoning.encrypted_content"],
@@ -56,11 +56,11 @@ HEADERS = {
 }
 
 
-def said(*items: Any) -> dict[str, Any]:
-    return {"input": [ASKED, *items]}
+def with_items(*items: Any) -> dict[str, Any]:
+    return {"input": [PROMPT, *items]}
 
 
-def without(name: str) -> dict[str, Any]:
+def without_field(name: str) -> dict[str, Any]:
     return {key: value for key, value in GOOD.items() if key != name}
 
 
@@ -72,11 +72,11 @@ UNSUPPORTED = (
 LONG = {**CALL, "call_id": "c" * 65}, {**OUTPUT, "call_id": "c" * 65}
 BAD: list[tuple[dict[str, Any], str]] = [
     *((GOOD | {name: 1}, f"Unsupported parameter: {name}") for name in UNSUPPORTED),
-    (without("store"), "Store must be"),
+    (without_field("store"), "Store must be"),
     (GOOD | {"store": True}, "Store must be"),
     (GOOD | {"stream": False}, "Stream must be"),
     (GOOD | {"input": "hi"}, "Input must be a list"),
-    (without("instructions"), "Instructions are required"),
+    (without_field("instructions"), "Instructions are required"),
     (GOOD | {"model": ""}, "Model"),
     (GOOD | {"include": "x"}, "Invalid type for 'include'"),
     (GOOD | {"service_tier": "fast"}, "Unsupported service_tier"),
@@ -88,68 +88,83 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (GOOD | {"tool_choice": {"type": "function", "name": "rm"}}, "Tool choice"),
     (GOOD | {"tool_choice": {"type": "image_generation"}}, "Tool choice"),
     (GOOD | {"text": {"format": {"type": "json_schema", "schema": {}}}}, "Missing required"),
-    (GOOD | said({"type": "item_reference", "id": "x"}), "Invalid value: 'item_reference'"),
-    (GOOD | said({"role": "system", "content": "x"}), "System messages"),
-    (GOOD | said({"role": "tool", "content": "x"}), "Invalid value: 'tool'"),
-    (GOOD | said({"role": "user", "content": []}), "Invalid 'input[1].content'"),
-    (GOOD | said({**ASKED, "role": "assistant"}), "Invalid value: 'input_text'"),
-    (GOOD | said({**ASKED, "id": "item_1"}), "Invalid 'input[1].id'"),
-    (GOOD | said({**CALL, "id": "call_1"}, OUTPUT), "Invalid 'input[1].id'"),
-    (GOOD | said({**ASKED, "content": [{"type": "input_image", "image_url": "x"}]}), "Invalid"),
+    (GOOD | with_items({"type": "item_reference", "id": "x"}), "Invalid value: 'item_reference'"),
+    (GOOD | with_items({"role": "system", "content": "x"}), "System messages"),
+    (GOOD | with_items({"role": "tool", "content": "x"}), "Invalid value: 'tool'"),
+    (GOOD | with_items({"role": "user", "content": []}), "Invalid 'input[1].content'"),
+    (GOOD | with_items({**PROMPT, "role": "assistant"}), "Invalid value: 'input_text'"),
+    (GOOD | with_items({**PROMPT, "id": "item_1"}), "Invalid 'input[1].id'"),
+    (GOOD | with_items({**CALL, "id": "call_1"}, OUTPUT), "Invalid 'input[1].id'"),
     (
-        GOOD | said({**ASKED, "content": [{**ASKED["content"][0], "prompt_cache_breakpoint": 1}]}),  # type: ignore[dict-item]  # of mixed values
+        GOOD | with_items({**PROMPT, "content": [{"type": "input_image", "image_url": "x"}]}),
+        "Invalid",
+    ),
+    (
+        GOOD
+        | with_items(
+            {**PROMPT, "content": [{**PROMPT["content"][0], "prompt_cache_breakpoint": 1}]}
+        ),  # type: ignore[dict-item]  # of mixed values
         "Unsupported parameter: prompt_cache_breakpoint",
     ),
-    (GOOD | said(*LONG), "Invalid 'input[1].call_id'"),
-    (GOOD | said({**CALL, "arguments": ""}, OUTPUT), "Missing required parameter: 'input[1].arg"),
-    (GOOD | said({**CALL, "type": "custom_tool_call", "id": "ctc_1"}, OUTPUT), "Missing"),
-    (GOOD | said(CALL), "No tool output found"),
-    (GOOD | said(OUTPUT), "No tool call found"),
-    (GOOD | said(CALL, {**OUTPUT, "type": "custom_tool_call_output"}), "No tool call found"),
-    (GOOD | said(CALL, {**OUTPUT, "output": None}), "Missing required parameter: 'input[2]"),
-    (GOOD | said({**THOUGHT, "encrypted_content": None}), "Item with id 'rs_1' not found"),
-    (GOOD | said({**THOUGHT, "encrypted_content": "gAAAAother"}), "The encrypted content"),
-    (GOOD | said({**THOUGHT, "id": "rs_2"}), "The encrypted content"),
-    (GOOD | said({"type": "compaction", "encrypted_content": "x"}), "The encrypted content"),
-    (GOOD | said({**THOUGHT, "summary": None}), "Missing required parameter: 'input[1].summary'"),
+    (GOOD | with_items(*LONG), "Invalid 'input[1].call_id'"),
+    (
+        GOOD | with_items({**CALL, "arguments": ""}, OUTPUT),
+        "Missing required parameter: 'input[1].arg",
+    ),
+    (GOOD | with_items({**CALL, "type": "custom_tool_call", "id": "ctc_1"}, OUTPUT), "Missing"),
+    (GOOD | with_items(CALL), "No tool output found"),
+    (GOOD | with_items(OUTPUT), "No tool call found"),
+    (GOOD | with_items(CALL, {**OUTPUT, "type": "custom_tool_call_output"}), "No tool call found"),
+    (GOOD | with_items(CALL, {**OUTPUT, "output": None}), "Missing required parameter: 'input[2]"),
+    (GOOD | with_items({**THOUGHT, "encrypted_content": None}), "Item with id 'rs_1' not found"),
+    (GOOD | with_items({**THOUGHT, "encrypted_content": "gAAAAother"}), "The encrypted content"),
+    (GOOD | with_items({**THOUGHT, "id": "rs_2"}), "The encrypted content"),
+    (GOOD | with_items({"type": "compaction", "encrypted_content": "x"}), "The encrypted content"),
+    (
+        GOOD | with_items({**THOUGHT, "summary": None}),
+        "Missing required parameter: 'input[1].summary'",
+    ),
 ]
 
 
 @pytest.fixture
 def backend() -> Iterator[FakeBackend]:
-    with running() as backend:
+    with running_backend() as backend:
         yield backend
 
 
-def ask(
+def post_body(
     backend: FakeBackend, body: Any = GOOD, path: str = "/codex/responses", **change: str | None
 ) -> httpx2.Response:
-    more = {name.replace("_", "-"): value for name, value in change.items()}
-    headers = {k: v for k, v in {**HEADERS, **more}.items() if v is not None}
+    changed = {name.replace("_", "-"): value for name, value in change.items()}
+    headers = {k: v for k, v in {**HEADERS, **changed}.items() if v is not None}
     with httpx2.Client(trust_env=False, headers={}) as client:
         client.headers.clear()
         return client.post(backend.url + path, content=json.dumps(body), headers=headers)
 
 
-def get(backend: FakeBackend, path: str, **more: str) -> httpx2.Response:
-    headers = {**HEADERS, **{name.replace("_", "-"): value for name, value in more.items()}}
+def get_path(backend: FakeBackend, path: str, **headers_to_add: str) -> httpx2.Response:
+    headers = {
+        **HEADERS,
+        **{name.replace("_", "-"): value for name, value in headers_to_add.items()},
+    }
     with httpx2.Client(trust_env=False) as client:
         return client.get(backend.url + path, headers=headers)
 
 
-def events(reply: httpx2.Response) -> list[dict[str, Any]]:
+def events_in(reply: httpx2.Response) -> list[dict[str, Any]]:
     lines = (line for line in reply.text.splitlines() if line.startswith("data: "))
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
 @pytest.mark.parametrize(("body", "fault"), BAD, ids=[fault for _, fault in BAD])
-def test_a_fault_is_refused_as_the_service_does(
+def test_faulty_request_is_refused_in_the_words_of_the_service(
     body: dict[str, Any], fault: str, backend: FakeBackend
 ) -> None:
-    reply = ask(backend, body)
+    reply = post_body(backend, body)
     assert reply.status_code == 400
     assert reply.json()["detail"].startswith(fault)
-    assert [said.startswith(fault) for said in backend.refusals] == [True]
+    assert [refusal.startswith(fault) for refusal in backend.refusals] == [True]
     backend.refusals.clear()
 
 
@@ -171,20 +186,18 @@ def test_a_fault_is_refused_as_the_service_does(
     ],
     ids=str,
 )
-def test_headers_that_the_service_refuses(
-    change: dict[str, str | None], backend: FakeBackend
-) -> None:
-    assert ask(backend, **change).status_code == 400
+def test_wrong_headers_are_refused(change: dict[str, str | None], backend: FakeBackend) -> None:
+    assert post_body(backend, **change).status_code == 400
     assert len(backend.refusals) == 1
     backend.refusals.clear()
 
 
-def test_an_unknown_token_is_a_401_that_no_test_fails_for(backend: FakeBackend) -> None:
+def test_unknown_token_gets_a_401_that_is_not_recorded(backend: FakeBackend) -> None:
     for token in ("Bearer other", f"Basic {TOKEN}"):
-        reply = ask(backend, authorization=token)
+        reply = post_body(backend, authorization=token)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, "token_expired")
         assert "set-cookie" not in reply.headers
-    assert len(backend.turns) == 2
+    assert len(backend.responses_requests) == 2
 
 
 PARTS: tuple[Part, ...] = (
@@ -193,54 +206,69 @@ PARTS: tuple[Part, ...] = (
 )  # fmt: skip
 
 
-def test_the_sdk_reads_its_stream_and_it_takes_back_what_it_said(backend: FakeBackend) -> None:
+def test_sdk_reads_the_stream_and_the_backend_accepts_its_own_items(backend: FakeBackend) -> None:
     backend.reply(*PARTS)
-    reply = ask(backend)
-    first, *rest = events(reply)
-    assert (first["type"], first["rate_limits"]["primary"]) == ("codex.rate_limits", window(12))
+    reply = post_body(backend)
+    first, *rest = events_in(reply)
+    assert (first["type"], first["rate_limits"]["primary"]) == (
+        "codex.rate_limits",
+        quota_window(12),
+    )
     adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
     for event in rest:
         adapter.validate_python(event)
     assert [event["sequence_number"] for event in rest] == list(range(len(rest)))
-    made = rest[-1]["response"]["output"]
+    output = rest[-1]["response"]["output"]
     kinds = ["reasoning", "message", "function_call", "custom_tool_call", "image_generation_call"]
-    assert [item["type"] for item in made] == kinds
+    assert [item["type"] for item in output] == kinds
     outputs = [
-        {**OUTPUT, "call_id": made[2]["call_id"]},
-        {**OUTPUT, "type": "custom_tool_call_output", "call_id": made[3]["call_id"]},
+        {**OUTPUT, "call_id": output[2]["call_id"]},
+        {**OUTPUT, "type": "custom_tool_call_output", "call_id": output[3]["call_id"]},
     ]
     backend.reply(say("Done"), Finish("max_output_tokens"))
     state = reply.headers["x-codex-turn-state"]
     cookie = reply.headers["set-cookie"].partition(";")[0]
-    again = ask(backend, GOOD | said(*made, *outputs), x_codex_turn_state=state, cookie=cookie)
-    assert events(again)[-1]["type"] == "response.incomplete"
-    assert again.headers["x-codex-turn-state"] == state
+    second_reply = post_body(
+        backend, GOOD | with_items(*output, *outputs), x_codex_turn_state=state, cookie=cookie
+    )
+    assert events_in(second_reply)[-1]["type"] == "response.incomplete"
+    assert second_reply.headers["x-codex-turn-state"] == state
     backend.accounts["other"] = "account-0002"
-    theirs = {"authorization": "Bearer other", "chatgpt_account_id": "account-0002"}
-    assert "could not be verified" in ask(backend, GOOD | said(made[0]), **theirs).text
+    other_account = {"authorization": "Bearer other", "chatgpt_account_id": "account-0002"}
+    assert (
+        "could not be verified"
+        in post_body(backend, GOOD | with_items(output[0]), **other_account).text
+    )
     backend.refusals.clear()
 
 
-def test_a_loop_of_ours_is_taken_word_for_word(backend: FakeBackend) -> None:
-    """What the translation sends, thinking and custom calls given back included."""
+def test_translated_tool_loop_is_accepted(backend: FakeBackend) -> None:
+    """With the reasoning and the custom calls that the client sends back."""
     table = (Path(__file__).parents[1] / "translate/providers/providers.toml").read_text()
-    way = Way(provider=providers(table)["chatgpt"], model="gpt-5.5", id="resp_1", now=1)
-    asked: list[Any] = [{"role": "user", "content": "List the files."}]
+    context = ExchangeContext(
+        provider=load_providers(table)["chatgpt"],
+        model="gpt-5.5",
+        response_id="resp_1",
+        created_at=1,
+    )
+    messages: list[Any] = [{"role": "user", "content": "List the files."}]
     tools = [{"type": "function", "function": {"name": "ls", "parameters": {"type": "object"}}}]
-    body = {"model": "codex", "messages": asked, "tools": [*tools, EXEC], "temperature": 0.5}
+    body = {"model": "codex", "messages": messages, "tools": [*tools, EXEC], "temperature": 0.5}
     backend.reply(think("Hm."), call("ls", a=1), custom("exec", "text(1)\n"))
     backend.reply(say("Done."))
     for number in range(2):
-        made = exchange(body, client="chat", way=way)
-        reply = ask(backend, json.loads(made.body), **made.headers)
-        message = json.loads(made.whole(reply.content).body)["choices"][0]["message"]
-        asked.append(message)
+        exchange = start_exchange(body, client="chat", context=context)
+        reply = post_body(backend, json.loads(exchange.body), **exchange.headers)
+        message = json.loads(exchange.whole_reply(reply.content).body)["choices"][0]["message"]
+        messages.append(message)
         calls = message.get("tool_calls", [])
         assert len(calls) == (2, 0)[number]
-        asked += [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls]
-        assert made.limits and made.limits["rate_limits"]["allowed"]
-    assert asked[-1]["content"] == "Done."
-    first, second = backend.turns
+        messages += [
+            {"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in calls
+        ]
+        assert exchange.rate_limits and exchange.rate_limits["rate_limits"]["allowed"]
+    assert messages[-1]["content"] == "Done."
+    first, second = backend.responses_requests
     assert first.headers["session_id"] == second.headers["session_id"]
     assert [item["type"] for item in second.items][:2] == ["message", "reasoning"]
 
@@ -248,65 +276,69 @@ def test_a_loop_of_ours_is_taken_word_for_word(backend: FakeBackend) -> None:
 EXEC = {"type": "custom", "custom": {"name": "exec"}}
 
 
-def test_scripted_failures(backend: FakeBackend) -> None:
+def test_queued_failures_are_sent(backend: FakeBackend) -> None:
     backend.reply(usage_limit(resets_in=60, plan="pro"))
-    error = ask(backend).json()["error"]
+    error = post_body(backend).json()["error"]
     assert (error["type"], error["plan_type"]) == ("usage_limit_reached", "pro")
-    backend.reply(burst())
-    assert ask(backend).json().keys() == {"error"}
-    backend.reply(overloaded())
-    told = events(ask(backend))
-    assert [event["type"] for event in told][1:] == [
+    backend.reply(burst_error())
+    assert post_body(backend).json().keys() == {"error"}
+    backend.reply(overload_event())
+    stream_events = events_in(post_body(backend))
+    assert [event["type"] for event in stream_events][1:] == [
         "response.created", "response.in_progress", "response.failed",
     ]  # fmt: skip
-    assert told[-1]["response"]["error"]["code"] == "server_is_overloaded"
-    backend.reply(say("par"), spent())
-    assert events(ask(backend))[-1]["error"]["type"] == "usage_limit_reached"
+    assert stream_events[-1]["response"]["error"]["code"] == "server_is_overloaded"
+    backend.reply(say("par"), usage_limit_event())
+    assert events_in(post_body(backend))[-1]["error"]["type"] == "usage_limit_reached"
     backend.reply(say("par"), CUT)
     with pytest.raises(httpx2.RemoteProtocolError):
-        ask(backend)
-    backend.always[ACCOUNT] = usage_limit()
-    assert ask(backend).status_code == ask(backend).status_code == 429
+        post_body(backend)
+    backend.fixed_replies[ACCOUNT] = usage_limit()
+    assert post_body(backend).status_code == post_body(backend).status_code == 429
 
 
-def test_a_request_without_a_reply_is_a_refusal(backend: FakeBackend) -> None:
-    assert ask(backend).status_code == 400
+def test_request_without_a_queued_reply_is_refused(backend: FakeBackend) -> None:
+    assert post_body(backend).status_code == 400
     backend.refusals.clear()
 
 
-def test_models_and_their_etag(backend: FakeBackend) -> None:
-    listed = get(backend, "/codex/models?client_version=0.169.0")
-    assert [one["slug"] for one in listed.json()["models"]] == ["gpt-5.5", "gpt-6.1-sol", "hidden"]
-    tag = listed.headers["etag"]
-    again = get(backend, "/codex/models?client_version=0.169.0", if_none_match=tag)
-    assert (again.status_code, again.content) == (304, b"")
+def test_models_are_listed_with_an_etag(backend: FakeBackend) -> None:
+    models = get_path(backend, "/codex/models?client_version=0.169.0")
+    assert [model["slug"] for model in models.json()["models"]] == [
+        "gpt-5.5",
+        "gpt-6.1-sol",
+        "hidden",
+    ]
+    tag = models.headers["etag"]
+    second_reply = get_path(backend, "/codex/models?client_version=0.169.0", if_none_match=tag)
+    assert (second_reply.status_code, second_reply.content) == (304, b"")
     backend.catalog.pop()
-    assert get(backend, "/codex/models?client_version=1", if_none_match=tag).status_code == 200
-    assert backend.turns == []
-    assert get(backend, "/codex/models").status_code == 400
-    assert get(backend, "/codex/other").status_code == 400
-    assert get(backend, "/wham/usage", authorization="Bearer x").status_code == 401
+    assert get_path(backend, "/codex/models?client_version=1", if_none_match=tag).status_code == 200
+    assert backend.responses_requests == []
+    assert get_path(backend, "/codex/models").status_code == 400
+    assert get_path(backend, "/codex/other").status_code == 400
+    assert get_path(backend, "/wham/usage", authorization="Bearer x").status_code == 401
     backend.refusals.clear()
 
 
-def test_usage_tells_what_the_headers_and_the_stream_tell(backend: FakeBackend) -> None:
-    backend.quotas[ACCOUNT] = (window(100), window(50, 10_080))
-    page = get(backend, "/wham/usage").json()["rate_limit"]
+def test_usage_page_headers_and_stream_agree(backend: FakeBackend) -> None:
+    backend.quotas[ACCOUNT] = (quota_window(100), quota_window(50, 10_080))
+    page = get_path(backend, "/wham/usage").json()["rate_limit"]
     assert (page["limit_reached"], page["primary_window"]["limit_window_seconds"]) == (True, 18_000)
     backend.reply(say("Hi"))
-    reply = ask(backend)
+    reply = post_body(backend)
     assert reply.headers["x-codex-primary-used-percent"] == "100"
     assert reply.headers["x-codex-secondary-window-minutes"] == "10080"
-    assert events(reply)[0]["rate_limits"]["limit_reached"] is True
+    assert events_in(reply)[0]["rate_limits"]["limit_reached"] is True
 
 
-def test_compact_gives_a_sealed_item_that_it_takes_back(backend: FakeBackend) -> None:
+def test_compact_returns_an_item_that_the_backend_accepts(backend: FakeBackend) -> None:
     body = {name: GOOD[name] for name in ("model", "instructions", "input", "tools")}
     backend.reply(say("In short: hi."), stream=False)
-    *kept, sealed = ask(backend, body, "/codex/responses/compact").json()["output"]
-    assert (kept, sealed["type"]) == ([ASKED], "compaction")
+    *messages, sealed = post_body(backend, body, "/codex/responses/compact").json()["output"]
+    assert (messages, sealed["type"]) == ([PROMPT], "compaction")
     backend.reply(say("Hi again"))
-    assert ask(backend, GOOD | said(sealed)).status_code == 200
-    refused = ask(backend, GOOD, "/codex/responses/compact").json()["detail"]
+    assert post_body(backend, GOOD | with_items(sealed)).status_code == 200
+    refused = post_body(backend, GOOD, "/codex/responses/compact").json()["detail"]
     assert refused.startswith("Unsupported parameter: ")
     backend.refusals.clear()

@@ -1,51 +1,132 @@
 """Translation between OpenAI's Responses API and Chat Completions. Pure: values in, values out."""
 
-from translate.clients import session_of
-from translate.exchange import Exchange, Reply, Way, compact, decode, exchange
-from translate.providers.learned import learn, told
-from translate.providers.model_names import Variant, variant
+from translate.dialects import read_session_key
+from translate.exchange import (
+    Exchange,
+    ExchangeContext,
+    WholeReply,
+    decode_request,
+    start_compact_exchange,
+    start_exchange,
+)
+from translate.mappings.reasoning import (
+    ENCRYPTED_DETAIL,
+    REASONING_DETAILS,
+    REASONING_STRINGS,
+    SEALED_ITEM,
+    THINKING_PARTS,
+    readable_text,
+    reasoning_fields,
+    reasoning_text,
+)
+from translate.providers.catalog import (
+    DEFAULT_CATALOG_TEMPLATE,
+    CatalogModel,
+    find_catalog_template,
+    find_model_list,
+    models_on_offer,
+    models_to_codex,
+    models_to_openai,
+    parse_model,
+    parse_model_list,
+)
+from translate.providers.learned import describe_lesson, learn_from_refusal
+from translate.providers.model_names import ModelVariant, parse_variant
 from translate.providers.profile import Dialect, Provider
 from translate.providers.quirks import QUIRKS
-from translate.providers.tables import WrongTable, providers
-from translate.reply.stream_start import Handshake, Opening, Refused
-from translate.state.compaction import triggered
-from translate.state.reasoning_memory import forgotten, remember, restored
-from translate.state.stored_response import Kept, history, listed
-from translate.wire.envelope import Envelope, seal, unseal
-from translate.wire.errors import BadRequest, error_body, no_previous, out_of_quota
+from translate.providers.tables import InvalidTable, load_providers
+from translate.reply.stream_start import StreamProbe, StreamRefusal, StreamStart
+from translate.state.compaction import COMPACTION_TRIGGER, COMPACTION_TYPES, asks_for_compaction
+from translate.state.reasoning_memory import (
+    insert_reasoning,
+    missing_reasoning_keys,
+    reasoning_to_remember,
+)
+from translate.state.stored_response import StoredResponse, history_items, list_input_items
+from translate.tools.kinds import KIND_BY_CALL_TYPE, OUTPUT_TYPES
+from translate.wire.codec import dump_json, json_text, load_json
+from translate.wire.envelope import Envelope, open_envelope, seal_envelope
+from translate.wire.errors import (
+    ACCOUNT_LIMITS,
+    FAILURE_RULES,
+    MAX_RETRY_AFTER,
+    USAGE_LIMIT_REACHED,
+    BadRequest,
+    FailureRule,
+    error_body,
+    failure_rule,
+    previous_response_missing,
+    read_failure,
+)
+from translate.wire.sse import STREAM_DONE, SseEvent, SseReader, is_event_stream, split_events
 
 __all__ = [
+    "ACCOUNT_LIMITS",
     "BadRequest",
+    "COMPACTION_TRIGGER",
+    "COMPACTION_TYPES",
+    "CatalogModel",
+    "DEFAULT_CATALOG_TEMPLATE",
     "Dialect",
+    "ENCRYPTED_DETAIL",
     "Envelope",
     "Exchange",
-    "Handshake",
-    "Kept",
-    "Opening",
+    "ExchangeContext",
+    "FAILURE_RULES",
+    "FailureRule",
+    "InvalidTable",
+    "KIND_BY_CALL_TYPE",
+    "MAX_RETRY_AFTER",
+    "ModelVariant",
+    "OUTPUT_TYPES",
     "Provider",
     "QUIRKS",
-    "Refused",
-    "Reply",
-    "Variant",
-    "Way",
-    "WrongTable",
-    "compact",
-    "decode",
+    "REASONING_DETAILS",
+    "REASONING_STRINGS",
+    "SEALED_ITEM",
+    "STREAM_DONE",
+    "SseEvent",
+    "SseReader",
+    "StoredResponse",
+    "StreamProbe",
+    "StreamRefusal",
+    "StreamStart",
+    "THINKING_PARTS",
+    "USAGE_LIMIT_REACHED",
+    "WholeReply",
+    "asks_for_compaction",
+    "decode_request",
+    "describe_lesson",
+    "dump_json",
     "error_body",
-    "exchange",
-    "forgotten",
-    "history",
-    "learn",
-    "listed",
-    "no_previous",
-    "out_of_quota",
-    "providers",
-    "remember",
-    "restored",
-    "seal",
-    "session_of",
-    "told",
-    "triggered",
-    "unseal",
-    "variant",
+    "failure_rule",
+    "find_catalog_template",
+    "find_model_list",
+    "history_items",
+    "insert_reasoning",
+    "is_event_stream",
+    "json_text",
+    "learn_from_refusal",
+    "list_input_items",
+    "load_json",
+    "load_providers",
+    "missing_reasoning_keys",
+    "models_on_offer",
+    "models_to_codex",
+    "models_to_openai",
+    "open_envelope",
+    "parse_model",
+    "parse_model_list",
+    "parse_variant",
+    "previous_response_missing",
+    "read_failure",
+    "read_session_key",
+    "readable_text",
+    "reasoning_fields",
+    "reasoning_text",
+    "reasoning_to_remember",
+    "seal_envelope",
+    "split_events",
+    "start_compact_exchange",
+    "start_exchange",
 ]

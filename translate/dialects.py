@@ -1,24 +1,88 @@
-"""Chat on both sides: what a client says to OpenAI becomes what this provider takes of Chat.
+"""Each client dialect on the wire: how its request is read, and how its reply is written.
 
-Every repair is made for Responses clients already, so the way leads over the same items and
-events; what only this provider knows passes as it is.
+Also Chat on both sides: request and reply are translated to Responses and back, so that every
+repair made for Responses clients serves Chat clients, too.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from translate.mappings import logprobs
-from translate.mappings.parameters import OURS
-from translate.providers.profile import COMMON, Provider
+from translate.mappings import annotations
+from translate.mappings.parameters import RELAY_PARAMETERS
+from translate.providers.profile import COMMON_PARAMETERS, Dialect, Provider
 from translate.reply.chat_to_responses import ChatToResponses
-from translate.reply.responses_to_chat import ResponsesToChat
-from translate.request import responses_to_chat as request
+from translate.reply.responses_to_chat import ResponsesToChat, fold_chunks
+from translate.request.chat_to_responses import ParsedRequest, parse_chat_request
+from translate.request.responses_to_chat import request_to_chat
+from translate.state.session import request_session_key
 from translate.tools.tool_map import ToolMap
-from translate.wire.requests import ResponsesRequest
+from translate.wire import sse
+from translate.wire.errors import STREAM_ONLY_CODES
+from translate.wire.requests import ResponsesRequest, validate_responses_request
 
-# What OpenAI's own API has: a provider's table says whether it takes that. Any other name is the
-# provider's own (`top_k`, `chat_template_kwargs`, OpenRouter's `provider`), and not ours to judge.
-OPENAI = COMMON | {
+Json = dict[str, Any]
+
+
+class ClientDialect(NamedTuple):
+    """How a client's request is read, and how its reply is written."""
+
+    parse_request: Callable[[Json], ParsedRequest]
+    encode_event: Callable[[Json], bytes]  # an event or chunk of the reply machine
+    stream_end: bytes  # follows the last event, unless the reply failed
+    whole_body: Callable[[list[Json]], Json]  # all events → the body for a client without a stream
+    stream_only_codes: frozenset[str]  # errors that the client understands only as events
+    has_output: Callable[[Json], bool]  # whether an event brings a piece of text, reasoning or call
+
+
+# The fields of a Chat delta that hold text, reasoning, calls or images.
+DELTA_OUTPUT_FIELDS = (
+    "content", "reasoning_content", "refusal", "tool_calls", "function_call", "images",
+)  # fmt: skip
+
+
+def _chunk_has_output(chunk: Json) -> bool:
+    deltas = (choice["delta"] for choice in chunk.get("choices", ()))
+    return any(delta.get(field) for delta in deltas for field in DELTA_OUTPUT_FIELDS)
+
+
+def _event_has_output(event: Json) -> bool:
+    return str(event["type"]).endswith(".delta")
+
+
+CLIENT_DIALECTS: dict[Dialect, ClientDialect] = {
+    "responses": ClientDialect(
+        parse_request=lambda body: ParsedRequest(validate_responses_request(body)),
+        encode_event=sse.encode_event,
+        stream_end=b"",
+        whole_body=lambda events: events[-1]["response"],
+        stream_only_codes=STREAM_ONLY_CODES,
+        has_output=_event_has_output,
+    ),
+    "chat": ClientDialect(
+        parse_request=parse_chat_request,
+        encode_event=sse.encode_chunk,
+        stream_end=b"data: %s\n\n" % sse.STREAM_DONE,
+        whole_body=fold_chunks,
+        stream_only_codes=frozenset(),
+        has_output=_chunk_has_output,
+    ),
+}
+
+
+def read_session_key(body: Json, client: Dialect, history: Sequence[Json] = ()) -> str:
+    """`Exchange.session_key` of a decoded body, before the relay knows where to send it.
+
+    `history`: the items behind its `previous_response_id`. Raises BadRequest.
+    """
+    request = CLIENT_DIALECTS[client].parse_request(body).request
+    items = [*history, *request.input_items]
+    return request_session_key(request.model_copy(update={"input": items}))
+
+
+# Fields of OpenAI's own API, which pass only if the provider's profile says so. Any other field is
+# the provider's own (`top_k`, `chat_template_kwargs`, OpenRouter's `provider`) and passes.
+OPENAI_FIELDS = COMMON_PARAMETERS | {
     "audio",
     "include",
     "metadata",
@@ -32,16 +96,17 @@ OPENAI = COMMON | {
     "top_logprobs",
     "user",
     "web_search_options",
-    logprobs.ASKED,
+    annotations.LOGPROBS_INCLUDE,
 }
 
-Machine = partial(ResponsesToChat, hears=ChatToResponses)
+ChatToChat = partial(ResponsesToChat, new_inner_machine=ChatToResponses)
 
 
-def to_chat(
-    asked: ResponsesRequest, provider: Provider, model: str, tools: ToolMap, known: int = 0
-) -> dict[str, Any]:
-    """The Chat body, as `request.to_chat` makes it."""
-    own = (asked.model_extra or {}).keys() - OPENAI - OURS - provider.refuses
-    wide = provider.model_copy(update={"takes": provider.takes | own})
-    return request.to_chat(asked, wide, model, tools, known)
+def chat_request_to_chat(
+    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap, stored_count: int = 0
+) -> tuple[Json, list[str]]:
+    """As `request_to_chat`, but fields that are not OpenAI's pass."""
+    extra = request.model_extra or {}
+    provider_fields = extra.keys() - OPENAI_FIELDS - RELAY_PARAMETERS - provider.refuses
+    provider = provider.model_copy(update={"takes": provider.takes | provider_fields})
+    return request_to_chat(request, provider, model, tools, stored_count)

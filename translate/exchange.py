@@ -5,291 +5,397 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from translate import dialects as chat_to_chat
-from translate.clients import CLIENTS, Client
+from translate.dialects import (
+    CLIENT_DIALECTS,
+    ChatToChat,
+    ClientDialect,
+    chat_request_to_chat,
+)
 from translate.mappings import parameters, reasoning
-from translate.mappings.omit import omit
-from translate.providers.model_names import Variant
+from translate.mappings.parameters import omit_fields
+from translate.mappings.stop_sequences import is_cut_here
+from translate.providers.model_names import ModelVariant, variant_fields
 from translate.providers.profile import Dialect, Provider
 from translate.reply.chat_to_responses import ChatToResponses
-from translate.reply.event_writer import Event, Machine
+from translate.reply.event_writer import Event, ReplyMachine
 from translate.reply.responses_to_chat import ResponsesToChat
 from translate.reply.responses_to_responses import ResponsesToResponses
-from translate.request import responses_to_chat as request
-from translate.request import responses_to_responses as repair
-from translate.request.chat_to_responses import Asked
+from translate.request.chat_to_responses import ParsedRequest
 from translate.request.conversation import NO_OUTPUT
+from translate.request.responses_to_chat import request_to_chat
+from translate.request.responses_to_responses import request_to_responses
 from translate.state import compaction, session
-from translate.state.compaction import ToCompaction
-from translate.state.stored_response import ENDINGS, Kept
+from translate.state.stored_response import STORED_STATUSES, StoredResponse
 from translate.tools.tool_map import ToolMap
-from translate.upward import upward
 from translate.wire import codec, sse
-from translate.wire import requests as responses
-from translate.wire.errors import ADVICE, BadRequest, Failure, failure, no_previous
+from translate.wire.errors import BadRequest, Failure, previous_response_missing, read_failure
+from translate.wire.requests import ResponsesRequest, empty_response
 
-LIMITS = "codex.rate_limits"  # an event of a ChatGPT account's
+Json = dict[str, Any]
+RATE_LIMITS_EVENT = "codex.rate_limits"  # only upstreams with ChatGPT accounts send it
 
 
 @dataclass(frozen=True)
-class Reply:
-    """A whole answer: as an HTTP response, and as stream events when the head is out already."""
+class WholeReply:
+    """A reply as one HTTP response; `stream_events` are for a stream that has begun already."""
 
     status: int
     headers: dict[str, str]
     body: bytes
-    event: bytes
+    stream_events: bytes
 
 
-def decode(body: bytes) -> dict[str, Any]:
+def decode_request(body: bytes) -> Json:
     """A request body. Raises BadRequest unless it is a JSON object."""
     try:
-        decoded = codec.loads(body)
+        request = codec.load_json(body)
     except ValueError as error:
         raise BadRequest(f"The request body is not JSON: {error}") from None
-    if not isinstance(decoded, dict):
+    if not isinstance(request, dict):
         raise BadRequest("The request body must be a JSON object")
-    return decoded
+    return request
 
 
 @dataclass(frozen=True)
-class Way:
-    """Where a request goes, and what is known beside it."""
+class ExchangeContext:
+    """Where a request goes, and what else its translation depends on."""
 
     provider: Provider
     model: str  # as the provider calls it
-    id: str  # of the response: `resp_…`
-    now: int  # Unix seconds
-    lost: Sequence[str] = ()  # what was taken off the request before, to be reported with the rest
-    history: Sequence[dict[str, Any]] | None = None  # the items behind `previous_response_id`
-    keep: Callable[[Kept], None] | None = None  # takes the response before its end is handed out
-    heard: Callable[[dict[str, Any]], None] | None = None  # the same, stored or not
-    clock: Callable[[], int] | None = None  # Unix seconds at the end
-    variant: Variant | None = None  # what the client's name for the model asks for
-    instructions: str = ""  # where a client gives none; else the provider's
+    response_id: str  # `resp_…`
+    created_at: int  # Unix seconds
+    dropped: Sequence[str] = ()  # what the relay dropped from the request before its translation
+    history: Sequence[Json] | None = None  # the items behind `previous_response_id`
+    # Both are called once, before the client gets the end of the response: the first with one that
+    # the relay is to store, the second with any.
+    store_response: Callable[[StoredResponse], None] | None = None
+    on_response_end: Callable[[Json], None] | None = None
+    clock: Callable[[], int] | None = None  # Unix seconds, for `completed_at`
+    variant: ModelVariant | None = None  # settings that the client's name for the model implies
+    default_instructions: str = ""  # in place of the provider's, for a request without any
+    from_codex: bool = True  # else the client gets the upstream's own 401, 403, 404 and 422
+
+
+# Request, provider, model, tools, number of stored items → the body, and what was dropped.
+ConvertRequest = Callable[[ResponsesRequest, Provider, str, ToolMap, int], tuple[Json, list[str]]]
 
 
 class Crossing(NamedTuple):
-    """How two dialects meet: the request's body on the way up, the reply on the way down."""
+    """How the relay translates between two dialects: the request, and the reply."""
 
-    body: Callable[[responses.ResponsesRequest, Provider, str, ToolMap, int], dict[str, Any]]
-    machine: Callable[..., Machine]
+    convert_request: ConvertRequest
+    new_machine: Callable[..., ReplyMachine]
 
 
 CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
-    ("responses", "chat"): Crossing(request.to_chat, ChatToResponses),
-    ("responses", "responses"): Crossing(repair.to_responses, ResponsesToResponses),
-    ("chat", "responses"): Crossing(repair.to_responses, ResponsesToChat),
-    ("chat", "chat"): Crossing(chat_to_chat.to_chat, chat_to_chat.Machine),
+    ("responses", "chat"): Crossing(request_to_chat, ChatToResponses),
+    ("responses", "responses"): Crossing(request_to_responses, ResponsesToResponses),
+    ("chat", "responses"): Crossing(request_to_responses, ResponsesToChat),
+    ("chat", "chat"): Crossing(chat_request_to_chat, ChatToChat),
 }
 
 
-# What a conversation is written down by: Chat is what its readers know.
-WRITTEN: dict[Dialect, dict[str, Any]] = {
+# The profile fields that `Exchange.chat_conversation` replaces, by the upstream's dialect.
+CORPUS_PROFILES: dict[Dialect, Json] = {
     "chat": {},
     "responses": {"dialect": "chat", "reasoning_back": "reasoning_content"},
 }
 
 
-def exchange(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
-    """Carry a decoded request over. Raises BadRequest, with the field's place, for what cannot be
-    carried over."""
-    return _made(Exchange, body, client, way)
+def start_exchange(body: Json, *, client: Dialect, context: ExchangeContext) -> "Exchange":
+    """Translate a decoded request.
+
+    Raises BadRequest, with the path of the field, for a request that cannot be translated.
+    """
+    return _create_exchange(Exchange, body, client, context)
 
 
-def compact(body: dict[str, Any], *, client: Dialect, way: Way) -> "Exchange":
-    """The same for `POST …/responses/compact`: a long input in, a shorter one out; no stream."""
-    return _made(Compact, {**body, "input": body.get("input") or []}, client, way)
+def start_compact_exchange(body: Json, *, client: Dialect, context: ExchangeContext) -> "Exchange":
+    """As `start_exchange`, for `POST …/responses/compact`: a long input in, a shorter one out."""
+    body = {**body, "input": body.get("input") or []}
+    return _create_exchange(CompactExchange, body, client, context)
 
 
-def _made(form: type["Exchange"], body: dict[str, Any], client: Dialect, way: Way) -> "Exchange":
-    provider = way.provider.of(way.model)
-    crossing, wire = CROSSINGS[client, provider.dialect], CLIENTS[client]
+def _create_exchange(
+    exchange_type: type["Exchange"], body: Json, client: Dialect, context: ExchangeContext
+) -> "Exchange":
+    provider = context.provider.for_model(context.model)
+    dialect = CLIENT_DIALECTS[client]
     try:
-        if way.instructions and provider.instructions:
-            provider = provider.model_copy(update={"instructions": way.instructions})
-        return form(wire.read(body), replace(way, provider=provider), crossing, wire)
+        if context.default_instructions and provider.instructions:
+            provider = provider.model_copy(update={"instructions": context.default_instructions})
+        context = replace(context, provider=provider)
+        crossing = CROSSINGS[client, provider.dialect]
+        return exchange_type(dialect.parse_request(body), context, crossing, dialect)
     except RecursionError:
         raise BadRequest("The request is nested too deeply") from None
 
 
 class Exchange:
-    """A client and its upstream."""
+    """One request and its reply. `body` and `headers` go upstream; `feed` takes what comes back."""
 
-    keeps = True  # what it answers is a response
+    stores_response = True  # false if the client's reply is not a response
 
-    def __init__(self, read: Asked, way: Way, crossing: Crossing, client: Client) -> None:
-        asked = read.request
-        provider, model = way.provider, way.model
-        if asked.previous_response_id and way.history is None:
-            raise no_previous(asked.previous_response_id)
-        if asked.background:
-            why = "background: the relay runs no responses in the background"
-            raise BadRequest(why, param="background")
-        self.provider = provider
-        self.model = model
-        self.asked = asked.model
-        self.streaming = bool(asked.stream)
-        self.dropped = [*way.lost, *read.dropped]
+    def __init__(
+        self,
+        parsed: ParsedRequest,
+        context: ExchangeContext,
+        crossing: Crossing,
+        client: ClientDialect,
+    ) -> None:
+        request = parsed.request
+        _check_supported(request, context)
+        self.provider = context.provider
+        self.model = context.model
+        self.requested_model = request.model
+        self.streaming = bool(request.stream)
+        self.output_started = False  # whether the client got any text, reasoning or call
+        self.rate_limits: Json | None = None  # the latest event on the limits of an account
         self._client = client
-        self._clock = way.clock
-        self._heard = way.heard
-        self._keep = way.keep if self.keeps and asked.store is not False else None
-        self._input = [item for item in asked.items if item.get("type") != compaction.TRIGGER]
-        stored = {"store": None} if self._keep else {}  # is done; else it may be reported as lost
-        before = way.history or ()
-        items = [*before, *asked.items]
-        asked = asked.model_copy(update={"input": items, **stored})
-        self._asked = asked
-        self.session = session.session(asked)
-        self.limits: dict[str, Any] | None = None
-        asked, more = upward(read, asked, provider, way.variant, self.session)
-        tools = ToolMap(self.dropped, provider)
-        body = _carried(read.said, crossing, asked, provider, model, tools, len(before))
-        self.dropped[:] = map(read.said, self.dropped)
-        machine: Callable[..., Machine] = partial(crossing.machine, **more)
-        if compaction.triggered(asked.items):
-            body = compaction.to_summary(body, provider, self.dropped)
-            omit(body, provider, [])
-            machine = partial(ToCompaction, hears=machine)
-        self.body = codec.dumps(body)
-        self.headers = parameters.headers(asked, provider)
-        self.headers |= session.headers(self.session, provider)
-        empty = responses.skeleton(self._asked, way.id, way.now, store=bool(self._keep))
-        self._machine = machine(empty, tools=tools, provider=provider, model=model, sent=self.body)
-        self._reader = sse.Reader()
+        self._clock = context.clock
+        self._from_codex = context.from_codex
+        self._on_response_end = context.on_response_end
+        stores = self.stores_response and request.store is not False
+        self._store_response = context.store_response if stores else None
+        self._own_items = [item for item in request.input_items if not _is_trigger(item)]
+        self._request = _with_history(request, context, stores=bool(self._store_response))
+        self.session_key = session.request_session_key(self._request)
+        tools = ToolMap(self.provider)
+        new_machine = self._translate_request(parsed, context, crossing, tools)
+        response = empty_response(
+            self._request, context.response_id, context.created_at, store=bool(self._store_response)
+        )
+        self._machine = new_machine(
+            response, tools=tools, provider=self.provider, model=self.model, request_body=self.body
+        )
+        self._reader = sse.SseReader()
+
+    def _translate_request(
+        self,
+        parsed: ParsedRequest,
+        context: ExchangeContext,
+        crossing: Crossing,
+        tools: ToolMap,
+    ) -> Callable[..., ReplyMachine]:
+        """Set `body`, `headers` and `_dropped`; returns the factory of the reply machine."""
+        request, stop_options = self._add_settings(parsed, context.variant)
+        stored_count = len(context.history or ())
+        body, dropped = _convert_request(
+            parsed, crossing, request, self.provider, self.model, tools, stored_count
+        )
+        self._dropped = [*context.dropped, *parsed.dropped, *map(parsed.client_path, dropped)]
+        options = parsed.reply_options | stop_options
+        new_machine: Callable[..., ReplyMachine] = partial(crossing.new_machine, **options)
+        if compaction.asks_for_compaction(request.input_items):
+            body, dropped = compaction.to_summary_request(body, self.provider)
+            omit_fields(body, self.provider)
+            self._dropped += dropped
+            new_machine = partial(compaction.ToCompaction, new_inner_machine=new_machine)
+        self.body = codec.dump_json(body)
+        self.headers = parameters.parameter_headers(request, self.provider)
+        self.headers |= session.session_headers(self.session_key, self.provider)
+        return new_machine
+
+    def _add_settings(
+        self, parsed: ParsedRequest, variant: ModelVariant | None
+    ) -> tuple[ResponsesRequest, Json]:
+        """The request with the fields that the relay adds for this provider, and machine options.
+
+        Where the provider has no stop sequences, the machine cuts the text.
+        """
+        fields = session.session_field(self.session_key, self.provider)
+        fields |= variant_fields(self._request, variant)
+        options: Json = {}
+        if is_cut_here(parsed.stop_sequences, self.provider):
+            fields |= {"stop": None}
+            options = {"stops": parsed.stop_sequences}
+        return self._request.model_copy(update=fields), options
+
+    @property
+    def dropped(self) -> list[str]:
+        """What the upstream or the client did not get, in the client's own terms."""
+        return [*self._dropped, *self._machine.dropped]
+
+    @property
+    def response(self) -> Json:
+        """The response so far; its `status` says whether it has ended."""
+        return self._machine.response
 
     def feed(self, data: bytes) -> bytes:
         """Upstream bytes in, client bytes out; b"" in means that the upstream ended. Total."""
-        return self._wire(self._events(data))
+        return self._encode_events(self._read_events(data))
 
-    def whole(self, data: bytes) -> Reply:
-        """The reply for a client that asked for no stream, from the upstream's whole body."""
-        events = self._events(data) + self._events(b"")
-        if why := self._machine.failure:
-            return Reply(why.status, why.headers, why.body, b"")
+    def whole_reply(self, data: bytes) -> WholeReply:
+        """The reply for a client that does not stream, from the upstream's whole body."""
+        events = self._read_events(data) + self._read_events(b"")
+        if failure := self._machine.failure:
+            failure = failure.for_client(self._from_codex)
+            return WholeReply(failure.status, failure.headers, failure.body, b"")
         headers = {"content-type": "application/json"}
-        return Reply(200, headers, codec.dumps(self._answer(events)), b"")
+        return WholeReply(200, headers, codec.dump_json(self._whole_body(events)), b"")
 
-    def _answer(self, events: list[Event]) -> dict[str, Any]:
-        """What a client that asked for no stream gets."""
-        return self._client.answer(events)
+    def _whole_body(self, events: list[Event]) -> Json:
+        return self._client.whole_body(events)
 
-    @property
-    def response(self) -> dict[str, Any]:
-        """The response so far; its `status` tells whether it has ended."""
-        return self._machine.response
+    def chat_conversation(self) -> Json | None:
+        """Request and reply as one Chat conversation.
 
-    def conversation(self) -> dict[str, Any] | None:
-        """Request and reply as one Chat conversation; None for a summary, which is no turn, and
-        where the model neither said nor called anything."""
-        asked = self._asked
-        if compaction.triggered(asked.items):
+        None for a summary, and for a reply with neither text nor a call.
+        """
+        if compaction.asks_for_compaction(self._request.input_items):
             return None
-        items = [*asked.items, *self.response["output"]]
-        provider = self.provider.model_copy(update=WRITTEN[self.provider.dialect])
-        told = asked.model_copy(update={"input": items})
-        body = request.to_chat(told, provider, self.model, ToolMap([], provider))
-        while body["messages"][-1].get("content") == NO_OUTPUT:  # of calls that are still to run
-            body["messages"].pop()
-        if body["messages"][-1]["role"] != "assistant":
+        items = [*self._request.input_items, *self.response["output"]]
+        request = self._request.model_copy(update={"input": items})
+        provider = self.provider.model_copy(update=CORPUS_PROFILES[self.provider.dialect])
+        body, _ = request_to_chat(request, provider, self.model, ToolMap(provider))
+        messages = body["messages"]
+        while messages[-1].get("content") == NO_OUTPUT:  # of calls that the client has yet to run
+            messages.pop()
+        if messages[-1]["role"] != "assistant":
             return None
-        body["messages"] = [reasoning.unblank(one, provider) for one in body["messages"]]
+        body["messages"] = [
+            reasoning.remove_blank_reasoning(message, provider) for message in messages
+        ]
         return {name: body[name] for name in ("messages", "tools") if name in body}
 
     def heartbeat(self) -> bytes:
-        """An event that keeps a streaming client from giving up; b"" for any other."""
-        return self._wire(self._machine.heartbeat()) if self.streaming else b""
+        """An event that keeps a streaming client from giving up; b"" for any other client."""
+        return self._encode_events(self._machine.heartbeat_events()) if self.streaming else b""
 
-    def fail(self, status: int, body: bytes, retry_after: str | None) -> Reply:
+    def error_reply(self, status: int, body: bytes, retry_after: str | None) -> WholeReply:
         """The upstream's error reply in the client's dialect."""
-        advice = ADVICE[self.provider.accounts]
-        return self._failed(failure(self.provider.title, status, body, retry_after, advice))
+        title, accounts = self.provider.title, self.provider.accounts
+        failure = read_failure(title, status, body, retry_after, accounts=accounts)
+        return self._failed_reply(failure.for_client(self._from_codex))
 
-    def cut(self, reason: str) -> bytes:
+    def unreachable_reply(self, reason: str) -> WholeReply:
+        """The reply if the upstream could not be reached at all."""
+        return self._failed_reply(self._connection_failure(reason))
+
+    def interrupt(self, reason: str) -> bytes:
         """The events that end a stream whose upstream died; b"" if it had ended."""
-        events = self._machine.lost(self._lost(reason))
-        self._ended()
-        return self._wire(events)
+        events = self._machine.lose_connection(self._connection_failure(reason))
+        self._report_end()
+        return self._encode_events(events)
 
-    def unreachable(self, reason: str) -> Reply:
-        """The upstream could not be reached at all."""
-        return self._failed(self._lost(reason))
-
-    def _lost(self, reason: str) -> Failure:
+    def _connection_failure(self, reason: str) -> Failure:
         return Failure(502, "server_error", f"{self.provider.title} was lost: {reason}")
 
-    def _failed(self, why: Failure) -> Reply:
-        event = self._wire(self._machine.fail(why))
-        if self.streaming and why.code in self._client.in_stream:
-            return Reply(200, {"content-type": "text/event-stream"}, event, event)
-        return Reply(why.status, why.headers, why.body, event)
+    def _failed_reply(self, failure: Failure) -> WholeReply:
+        event = self._encode_events(self._machine.fail(failure))
+        if self.streaming and failure.code in self._client.stream_only_codes:
+            return WholeReply(200, {"content-type": "text/event-stream"}, event, event)
+        return WholeReply(failure.status, failure.headers, failure.body, event)
 
-    def _wire(self, events: list[Event]) -> bytes:
-        whole = events and self._machine.ended and not self._machine.failure
-        return b"".join([*map(self._client.event, events), self._client.last if whole else b""])
+    def _encode_events(self, events: list[Event]) -> bytes:
+        if not self.output_started:
+            self.output_started = any(map(self._client.has_output, events))
+        has_succeeded = events and self._machine.outcome and not self._machine.failure
+        end = self._client.stream_end if has_succeeded else b""
+        return b"".join([*map(self._client.encode_event, events), end])
 
-    def _events(self, data: bytes) -> list[Event]:
+    def _read_events(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         try:
-            for piece in self._reader.feed(data) if data else self._reader.flush():
-                events += self._read(piece)
+            for event_data in self._reader.feed(data) if data else self._reader.flush():
+                events += self._feed_machine(event_data)
             events += [] if data else self._machine.close()
-        except Exception as error:  # a bug, or a reply beyond sense: the turn must end all the same
-            what = f"{self.provider.title} sent what cannot be understood: {error}"
-            events += self._machine.fail(Failure(502, "server_error", what))
-        self._ended()
+        except Exception as error:  # the reply must end, whatever the upstream sent
+            message = f"{self.provider.title} sent what cannot be understood: {error}"
+            events += self._machine.fail(Failure(502, "server_error", message))
+        self._report_end()
         return events
 
-    def _ended(self) -> None:
-        """Whoever has seen the end of a response may go on from it at once."""
+    def _feed_machine(self, event_data: bytes) -> list[Event]:
+        if event_data.strip() == sse.STREAM_DONE:
+            return self._machine.mark_done()
+        value = codec.load_json(event_data) if event_data.strip() else None
+        chunks = value if isinstance(value, list) else [value]  # Gemini puts errors in a list
+        events: list[Event] = []
+        for chunk in chunks:
+            if isinstance(chunk, dict):
+                if chunk.get("type") == RATE_LIMITS_EVENT:
+                    self.rate_limits = chunk
+                events += self._machine.feed(chunk)
+        return events
+
+    def _report_end(self) -> None:
+        """Report a finished response, once, and before the client sees its end.
+
+        A client may continue from a response as soon as it sees the end.
+        """
         response = self._machine.response
         if response["status"] == "completed" and response["completed_at"] is None and self._clock:
             response["completed_at"] = self._clock()
-        if response["status"] in ENDINGS:
-            keep, self._keep = self._keep, None
-            heard, self._heard = self._heard, None
-            if keep:
-                keep(Kept(self._input, response))
-            if heard:
-                heard(response)
-
-    def _read(self, piece: bytes) -> list[Event]:
-        if piece.strip() == sse.DONE:
-            return self._machine.done()
-        found = codec.loads(piece) if piece.strip() else None
-        chunks = found if isinstance(found, list) else [found]  # Gemini puts errors in a list
-        events: list[Event] = []
-        for one in chunks:
-            if isinstance(one, dict):
-                self.limits = one if one.get("type") == LIMITS else self.limits
-                events += self._machine.feed(one)
-        return events
+        if response["status"] in STORED_STATUSES:
+            store, self._store_response = self._store_response, None
+            report, self._on_response_end = self._on_response_end, None
+            if store:
+                store(StoredResponse(self._own_items, response))
+            if report:
+                report(response)
 
 
-class Compact(Exchange):
-    """`POST …/responses/compact`: an exchange whose input ends with a trigger, in another form."""
+class CompactExchange(Exchange):
+    """`POST …/responses/compact`: the input ends with a trigger, and the reply has its own form."""
 
-    keeps = False
+    stores_response = False
 
-    def __init__(self, read: Asked, way: Way, crossing: Crossing, client: Client) -> None:
-        asked = read.request
-        self._items = [*(way.history or ()), *asked.items]
-        trigger = [] if compaction.triggered(asked.items) else [{"type": compaction.TRIGGER}]
-        more = {"input": [*asked.items, *trigger], "stream": False}
-        read = read._replace(request=asked.model_copy(update=more))
-        super().__init__(read, way, crossing, client)
+    def __init__(
+        self,
+        parsed: ParsedRequest,
+        context: ExchangeContext,
+        crossing: Crossing,
+        client: ClientDialect,
+    ) -> None:
+        request = parsed.request
+        self._compacted_items = [*(context.history or ()), *request.input_items]
+        has_trigger = compaction.asks_for_compaction(request.input_items)
+        trigger = [] if has_trigger else [{"type": compaction.COMPACTION_TRIGGER}]
+        fields = {"input": [*request.input_items, *trigger], "stream": False}
+        parsed = parsed._replace(request=request.model_copy(update=fields))
+        super().__init__(parsed, context, crossing, client)
 
-    def _answer(self, events: list[Event]) -> dict[str, Any]:
-        made = self._machine.response
-        return compaction.to_compacted(made, self._items, self.provider, self.dropped)
+    def _whole_body(self, events: list[Event]) -> Json:
+        response = self._machine.response
+        body, dropped = compaction.to_compacted_body(response, self._compacted_items, self.provider)
+        for path in dropped:
+            self._machine.mark_dropped(path)
+        return body
 
 
-def _carried(said: Callable[[str], str], crossing: Crossing, *request: Any) -> dict[str, Any]:
-    """The body to send. Raises BadRequest in the client's own words."""
+def _is_trigger(item: Json) -> bool:
+    return item.get("type") == compaction.COMPACTION_TRIGGER
+
+
+def _with_history(
+    request: ResponsesRequest, context: ExchangeContext, *, stores: bool
+) -> ResponsesRequest:
+    """The request, with the items of earlier responses before its own.
+
+    A `store` that the relay itself obeys is neither sent nor dropped.
+    """
+    items = [*(context.history or ()), *request.input_items]
+    return request.model_copy(update={"input": items} | ({"store": None} if stores else {}))
+
+
+def _check_supported(request: ResponsesRequest, context: ExchangeContext) -> None:
+    """Raises BadRequest."""
+    if request.previous_response_id and context.history is None:
+        raise previous_response_missing(request.previous_response_id)
+    if request.background:
+        message = "background: the relay runs no responses in the background"
+        raise BadRequest(message, param="background")
+
+
+def _convert_request(
+    parsed: ParsedRequest, crossing: Crossing, *arguments: Any
+) -> tuple[Json, list[str]]:
+    """The upstream's body, and what was dropped. Raises BadRequest with the client's own paths."""
     try:
-        return crossing.body(*request)
+        return crossing.convert_request(*arguments)
     except BadRequest as error:
-        place = error.param or ""
-        message = error.message.replace(place, said(place), 1)
-        raise BadRequest(message, param=said(place) or None, code=error.code) from None
+        path = error.param or ""
+        client_path = parsed.client_path(path)
+        message = error.message.replace(path, client_path, 1)
+        raise BadRequest(message, param=client_path or None, code=error.code) from None

@@ -1,34 +1,36 @@
-"""What an OpenAI token says of itself, and which tokens must stay with OpenAI."""
+"""The claims in an OpenAI token, and which tokens must stay with OpenAI."""
 
 import base64
 import json
 import re
 from typing import Any
 
-OPENAI_KEY = re.compile(r"sk-(proj|svcacct|admin)-|^sess-|T3BlbkFJ")  # the mark of its older keys
-CLAIMS = "https://api.openai.com/"
-ISSUER = "https://auth.openai.com"
+OPENAI_KEY = re.compile(r"sk-(proj|svcacct|admin)-|^sess-|T3BlbkFJ")  # older keys have T3BlbkFJ
+CLAIM_PREFIX = "https://api.openai.com/"
+OPENAI_ISSUER = "https://auth.openai.com"
 
 
-def is_openais(token: str) -> bool:
-    """An API key of OpenAI's, or a token that its login gave out."""
+def is_openai_token(token: str) -> bool:
+    """Whether this is an OpenAI API key, or a token that OpenAI's login issued."""
     claims = jwt_claims(token)
-    issued = str(claims.get("iss", "")).startswith(ISSUER)
-    return issued or bool(OPENAI_KEY.search(token)) or any(c.startswith(CLAIMS) for c in claims)
+    issued_by_openai = str(claims.get("iss", "")).startswith(OPENAI_ISSUER)
+    has_openai_claim = any(name.startswith(CLAIM_PREFIX) for name in claims)
+    return issued_by_openai or has_openai_claim or bool(OPENAI_KEY.search(token))
 
 
-def chatgpt_account(token: str) -> str | None:
-    """The account in a ChatGPT token's own claims."""
-    auth = jwt_claims(token).get(CLAIMS + "auth")
-    found = auth.get("chatgpt_account_id") if isinstance(auth, dict) else None
-    return found if isinstance(found, str) else None
+def chatgpt_account_id(token: str) -> str | None:
+    """The account id in the claims of a ChatGPT token."""
+    auth = jwt_claims(token).get(CLAIM_PREFIX + "auth")
+    account_id = auth.get("chatgpt_account_id") if isinstance(auth, dict) else None
+    return account_id if isinstance(account_id, str) else None
 
 
 def jwt_claims(token: str) -> dict[str, Any]:
-    """What a JSON web token says of itself. Nothing depends on its being genuine."""
+    """The claims of a JSON web token, {} for any other text. The signature is not checked, as
+    nothing in the relay depends on a genuine token."""
     try:
-        claims = token.split(".")[1]
-        parsed = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (ValueError, LookupError, RecursionError):
         return {}
-    return parsed if isinstance(parsed, dict) else {}
+    return claims if isinstance(claims, dict) else {}

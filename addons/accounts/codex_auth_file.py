@@ -1,7 +1,7 @@
-"""Codex's own login, used where it lies: `auth.json`, which Codex reads and writes as well.
+"""Codex's own login in its `auth.json`, which Codex and the relay both read and write.
 
-A refresh token is good for one use. So the file is read anew before each use, and what we renew
-goes back into it: neither Codex nor we are logged out by the other. All else in it stays as it is.
+A refresh token is good for one use. So the relay reads the file before each use and writes renewed
+tokens back into it: neither program logs the other out. The rest of the file stays as it is.
 """
 
 import json
@@ -10,114 +10,130 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from addons.accounts import locked_file as disk
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.oauth import Dead
-from addons.accounts.tokens import Tokens, sendable
+from addons.accounts.locked_file import (
+    LoginStoreUnavailable,
+    lock_path_for,
+    read_private_file,
+    write_private_file,
+)
+from addons.accounts.oauth import LoginEnded
+from addons.accounts.tokens import Tokens, fits_header
 
-TRIES, PAUSE = 5, 0.05  # s; Codex writes it in place, and a reader may see half of it
+# Codex writes the file in place, so a reader may see half of it.
+READ_ATTEMPTS, READ_PAUSE = 5, 0.05  # s between two attempts
 
 
-class CodexFile:
-    """One account's login there, as `fresh` renews it. All of it blocks, for a bounded time."""
+class CodexAuthFile:
+    """A LoginStore for the login in Codex's file. Every method blocks, for a bounded time."""
 
     source = "codex"
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser()
-        self.lock = disk.lock_of(self.path)
-        self._dead: tuple[str, str] | None = None  # of which refresh token, and why
+        self.lock_path = lock_path_for(self.path)
+        self._ended_login: tuple[str, str] | None = None  # its refresh token, and the reason
 
-    def read(self) -> Tokens:
-        """Raises Dead, Unavailable."""
-        tokens = self.found()
-        if dead := self.dead(tokens):
-            raise Dead(dead)
+    def read_tokens(self) -> Tokens:
+        """Raises LoginEnded, LoginStoreUnavailable."""
+        tokens = self.stored_tokens()
+        if reason := self.end_reason_of(tokens):
+            raise LoginEnded(reason)
         return tokens
 
-    def found(self) -> Tokens:
-        """What is there, be it dead. Raises Unavailable."""
-        return tokens_of(self.path, document(self.path))
+    def stored_tokens(self) -> Tokens:
+        """The tokens in the file, even those of a login that has ended. Raises
+        LoginStoreUnavailable."""
+        return tokens_from_document(self.path, read_document(self.path))
 
-    def dead(self, tokens: Tokens) -> str | None:
-        """Why these can be renewed no more."""
-        return self._dead[1] if self._dead and self._dead[0] == tokens.refresh else None
+    def end_reason_of(self, tokens: Tokens) -> str | None:
+        """Why these tokens can no longer be renewed, None if they can."""
+        if self._ended_login and self._ended_login[0] == tokens.refresh_token:
+            return self._ended_login[1]
+        return None
 
-    def keep(self, old: Tokens, new: Tokens) -> None:
-        """Unless Codex renewed it or logged in anew meanwhile. Under `lock`, which fresh holds."""
-        told = document(self.path)
-        if tokens_of(self.path, told).refresh != old.refresh:
+    def save_tokens(self, old: Tokens, new: Tokens) -> None:
+        """Replace the old tokens, unless Codex has renewed them or logged in again since. The
+        caller holds the lock at `lock_path`. Raises LoginStoreUnavailable."""
+        document = read_document(self.path)
+        if tokens_from_document(self.path, document).refresh_token != old.refresh_token:
             return
-        names = {"id_token": new.id, "access_token": new.access, "refresh_token": new.refresh}
-        told["tokens"] |= {name: value for name, value in names.items() if value}
-        told["last_refresh"] = timestamp(new.at)
+        values = {
+            "id_token": new.id_token,
+            "access_token": new.access_token,
+            "refresh_token": new.refresh_token,
+        }
+        document["tokens"] |= {name: value for name, value in values.items() if value}
+        document["last_refresh"] = format_iso_time(new.issued_at)
         try:
-            disk.write(self.path, json.dumps(told, indent=2).encode())
+            write_private_file(self.path, json.dumps(document, indent=2).encode())
         except OSError as error:
-            raise Unavailable(f"{self.path} cannot be written: {error.strerror}") from None
+            message = f"{self.path} cannot be written: {error.strerror}"
+            raise LoginStoreUnavailable(message) from None
 
-    def bury(self, old: Tokens, reason: str) -> None:
-        """Only here: a login that Codex has anew is another one."""
-        self._dead = old.refresh, reason
+    def mark_ended(self, old: Tokens, reason: str) -> None:
+        """Remember in memory only that this login has ended: Codex will replace it in the file when
+        the user logs in again."""
+        self._ended_login = old.refresh_token, reason
 
 
-def import_(path: Path) -> tuple[Tokens, str]:
-    """A copy of Codex's login for the vault, and what the user must know of it. Raises
-    Unavailable."""
+def import_login(path: Path) -> tuple[Tokens, str]:
+    """The tokens of Codex's login, to be copied into the vault, and a notice for the user. Raises
+    LoginStoreUnavailable."""
     try:
         path = path.expanduser()
     except RuntimeError:
-        raise Unavailable(f"{path}: there is no such user") from None
-    return tokens_of(path, document(path)), (
+        raise LoginStoreUnavailable(f"{path}: there is no such user") from None
+    return tokens_from_document(path, read_document(path)), (
         f"The login of {path} was copied. Codex and the relay now share one refresh token, which is"
-        " good for one use: who renews first stays logged in, and the other has to log in again."
-        f" relay_chatgpt_auth={path} uses the file in place, where both stay logged in."
+        " good for one use: whichever renews first stays logged in, and the other has to log in"
+        f" again. relay_chatgpt_auth={path} uses the file in place, where both stay logged in."
     )
 
 
-def document(path: Path) -> dict[str, Any]:
-    """The whole file. Raises Unavailable."""
-    for _ in range(TRIES):
-        data = disk.read(path, has_login)
+def read_document(path: Path) -> dict[str, Any]:
+    """The whole file. Raises LoginStoreUnavailable."""
+    for _ in range(READ_ATTEMPTS):
+        data = read_private_file(path, may_hold_login)
         if data is None:
-            raise Unavailable(
-                f"{path} is not there: `codex login` writes it, unless Codex is told to keep logins"
-                ' in the keyring (cli_auth_credentials_store = "file" is what we can read)'
+            raise LoginStoreUnavailable(
+                f"{path} does not exist: `codex login` writes it, unless Codex keeps its login in"
+                ' the keyring (the relay can read it with cli_auth_credentials_store = "file")'
             )
         try:
-            told = json.loads(data)
+            document = json.loads(data)
         except (ValueError, RecursionError):
-            time.sleep(PAUSE)
+            time.sleep(READ_PAUSE)
             continue
-        if isinstance(told, dict):
-            return told
+        if isinstance(document, dict):
+            return document
         break
-    raise Unavailable(f"{path} is no auth.json of Codex's: log in with `codex login`")
+    raise LoginStoreUnavailable(f"{path} is not an auth.json of Codex: log in with `codex login`")
 
 
-def has_login(data: bytes) -> bool:
-    """Whether it may be what its name says; other files are not ours to change."""
+def may_hold_login(data: bytes) -> bool:
+    """Whether the file may be an auth.json: the relay must not change the mode of another file."""
     return b'"access_token"' in data
 
 
-def tokens_of(path: Path, told: dict[str, Any]) -> Tokens:
-    kept = told.get("tokens")
-    kept = kept if isinstance(kept, dict) else {}
-    texts = [kept.get(name) or "" for name in ("access_token", "refresh_token", "id_token")]
+def tokens_from_document(path: Path, document: dict[str, Any]) -> Tokens:
+    """Raises LoginStoreUnavailable."""
+    saved = document.get("tokens")
+    saved = saved if isinstance(saved, dict) else {}
+    texts = [saved.get(name) or "" for name in ("access_token", "refresh_token", "id_token")]
     match texts:
-        case [str(access), str(refresh), str(id)] if access and sendable(access, refresh, id):
-            return Tokens(access, refresh, id, moment(told.get("last_refresh")))
-    raise Unavailable(f"{path} has no ChatGPT login in it: log in with `codex login`")
+        case [str(access), str(refresh), str(id)] if access and fits_header(access, refresh, id):
+            return Tokens(access, refresh, id, parse_iso_time(document.get("last_refresh")))
+    raise LoginStoreUnavailable(f"{path} has no ChatGPT login in it: log in with `codex login`")
 
 
-def moment(text: Any) -> float:
-    """Unix seconds of an ISO 8601 time, 0 where it is none."""
+def parse_iso_time(text: Any) -> float:
+    """Unix seconds of an ISO 8601 time, 0.0 for anything else."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (TypeError, ValueError, OverflowError):
         return 0.0
 
 
-def timestamp(at: float) -> str:
-    """As Codex writes it."""
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+def format_iso_time(seconds: float) -> str:
+    """Unix seconds in the form that Codex writes."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -1,95 +1,84 @@
-"""A place at an account, for one request."""
+"""The use of an account for one request."""
 
 import asyncio
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from mitmproxy.http import Response
 
-from addons.accounts import quota
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.member import Account, Member
-from addons.accounts.oauth import Dead, Unreachable
-from addons.accounts.tokens import Tokens
+from addons.accounts.member import AccountSummary, Member
+from addons.accounts.quota import limit_from_refusal, quota_from_event, quota_from_headers
 
 
-class Seat:
-    """`begin` when the request leaves, `end` when its reply has ended, or it was not needed."""
+class LeaseOwner(Protocol):
+    """The part of AccountPool that a lease calls."""
 
-    def __init__(
-        self,
-        member: Member,
-        shown: Callable[[Member], Account],
-        now: Callable[[], float],
-        *,
-        began: Callable[[Member], None],
-        left: Callable[[Member], None],
-        baked: Callable[[Member], None],
-    ) -> None:
-        self._member, self._shown, self._now = member, shown, now
-        self._began, self._left, self._baked = began, left, baked
-        self._place: weakref.finalize[[Member], Seat] | None = None
-        self._used: Tokens = member.tokens
+    def now(self) -> float: ...
+
+    def summary_of(self, member: Member) -> AccountSummary: ...
+
+    def request_started(self, member: Member, session: str) -> None: ...
+
+    def slot_released(self, member: Member) -> None: ...
+
+
+class Lease:
+    """An account for one request. Call `start_request` before each attempt, and `release` once the
+    reply has ended or if no attempt is made."""
+
+    def __init__(self, member: Member, owner: LeaseOwner, session: str) -> None:
+        self._member, self._owner, self._session = member, owner, session
+        self._reservation: weakref.finalize[[Member], Lease] | None = None
+        self._sent_tokens = member.tokens
 
     @property
-    def account(self) -> Account:
-        return self._shown(self._member)
+    def summary(self) -> AccountSummary:
+        return self._owner.summary_of(self._member)
 
-    def take(self) -> None:
-        """One of the account's places, which is given back by `end`, or when the seat is lost."""
-        if self._place is None or not self._place.alive:
+    def reserve_slot(self) -> None:
+        """Count as one of the account's requests in flight, until `release` or until the lease is
+        garbage."""
+        if self._reservation is None or not self._reservation.alive:
             self._member.in_flight += 1
-            self._place = weakref.finalize(self, self._left, self._member)
-            self._place.atexit = False
+            self._reservation = weakref.finalize(self, self._owner.slot_released, self._member)
+            self._reservation.atexit = False
 
-    def begin(self) -> None:
-        """Before each attempt."""
-        self.take()
-        self._began(self._member)
+    def start_request(self) -> None:
+        """Record that a request leaves."""
+        self.reserve_slot()
+        self._owner.request_started(self._member, self._session)
 
-    def end(self) -> None:
-        """Once or often."""
-        if self._place:
-            self._place()
+    def release(self) -> None:
+        """Free the slot. Calling it again does nothing."""
+        if self._reservation:
+            self._reservation()
 
-    def secrets(self) -> dict[str, str]:
-        """The account's headers, of now: they are for the line that sends them."""
-        self._used = self._member.tokens
+    def credential_headers(self) -> dict[str, str]:
+        """The headers with the account's current tokens and cookies, to be sent at once."""
+        self._sent_tokens = self._member.tokens
         headers = {
-            "authorization": f"Bearer {self._used.access}",
-            "chatgpt-account-id": self._used.workspace,
-            "cookie": self._member.jar.header(),
+            "authorization": f"Bearer {self._sent_tokens.access_token}",
+            "chatgpt-account-id": self._sent_tokens.workspace,
+            "cookie": self._member.cookies.cookie_header(),
         }
         return {name: value for name, value in headers.items() if value}
 
-    def heard(self, reply: Response) -> None:
-        """The head of any reply of the service's."""
-        self._member.hear(quota.of_headers(reply.headers, self._now()))
-        if (lines := reply.headers.get_all("set-cookie")) and self._member.jar.hear(lines):
-            self._baked(self._member)
+    def record_reply_head(self, reply: Response) -> None:
+        """Record the quota and the cookies in the head of any reply."""
+        self._member.update_quota(quota_from_headers(reply.headers, self._owner.now()))
+        self._member.cookies.store_cookies(reply.headers.get_all("set-cookie"))
 
-    def refused(self, status: int, body: bytes) -> None:
-        """A reply that is no success; only a limit of the account's counts."""
-        self._member.learn(quota.refused(status, body, self._now()), self._now())
+    def record_refusal(self, status: int, body: bytes) -> None:
+        """Record the account's limit in a reply that is not a success, if it reports one."""
+        now = self._owner.now()
+        self._member.record_limit(limit_from_refusal(status, body, now), now)
 
-    def limits(self, event: Mapping[str, Any]) -> None:
-        """A `codex.rate_limits` event."""
-        self._member.hear(quota.of_event(event, self._now()))
+    def record_rate_limits(self, event: Mapping[str, Any]) -> None:
+        """Record the quota in a `codex.rate_limits` event."""
+        self._member.update_quota(quota_from_event(event, self._owner.now()))
 
-    def renew(self) -> asyncio.Task[bool]:
-        """After a 401: whether there are other tokens now, with which to ask once more. It does not
-        fail, and may be begun again; it renews once."""
-        return asyncio.create_task(self._renewed(self._used))
-
-    async def _renewed(self, refused: Tokens) -> bool:
-        try:
-            better = await self._member.fresh.better(refused)
-        except Dead as dead:
-            self._member.dead = dead.code
-            return False
-        except (Unreachable, Unavailable):
-            return False
-        if better:
-            self._member.tokens = better
-        return better is not None
+    def refresh_login(self) -> asyncio.Task[bool]:
+        """Renew the tokens that were sent, after a 401. The result says whether there are other
+        tokens for one more attempt. The task never fails. Several leases share one renewal."""
+        return asyncio.create_task(self._member.replace_refused_tokens(self._sent_tokens))

@@ -1,4 +1,4 @@
-"""Small files with secrets in them: written whole or not at all, and read by their owner only."""
+"""Small files with secrets: written whole or not at all, and readable by their owner only."""
 
 import contextlib
 import errno
@@ -13,49 +13,52 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-PATIENCE = 15.0  # s that another process may hold a lock around a read and a write
-LARGEST = 64_000_000  # bytes of a file, which is more logins than anybody has
-POSIX = os.name == "posix"  # elsewhere modes say nothing; the user's folders have their own rules
+LOCK_TIMEOUT = 15.0  # s that another process may hold a lock around a read and a write
+MAX_FILE_SIZE = 64_000_000  # bytes, far more than any number of logins needs
+POSIX = os.name == "posix"  # on Windows modes mean nothing, and the user's folders are private
 
 
-class Unavailable(Exception):
-    """Logins cannot be read or kept now; the text says why, and what to do. It names no secret."""
+class LoginStoreUnavailable(Exception):
+    """Logins cannot be read or saved now. The text says why and what to do, without any secret."""
 
 
-def write(path: Path, data: bytes) -> None:
-    """In place of what was there; after a crash it is the one or the other. Raises OSError."""
-    path = path.resolve()  # a symlink stays one
+def write_private_file(path: Path, data: bytes) -> None:
+    """Replace the file in one step: after a crash it has either the old or the new content. Raises
+    OSError."""
+    path = path.resolve()  # so that a symlink stays one
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600, whatever the umask
+    # Its mode is 0600, whatever the umask.
+    handle, temporary_path = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        swap(name, path, data)
+        replace_file(temporary_path, path, data)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            os.unlink(temporary_path)
         raise
-    settle(path.parent)
+    sync_folder(path.parent)
 
 
-def swap(name: str, path: Path, data: bytes) -> None:
+def replace_file(temporary_path: str, path: Path, data: bytes) -> None:
     try:
-        os.replace(name, path)
+        os.replace(temporary_path, path)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-        with path.open("r+b") as file:  # it is mounted by itself, as containers do it
+        # A file that a container mounts by itself cannot be replaced.
+        with path.open("r+b") as file:
             file.write(data)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
-        os.unlink(name)
+        os.unlink(temporary_path)
 
 
-def settle(folder: Path) -> None:
-    """So that a name in it outlasts a power cut."""
+def sync_folder(folder: Path) -> None:
+    """Write the folder itself to disk, so that a new file in it survives a power cut."""
     if POSIX:
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -64,82 +67,90 @@ def settle(folder: Path) -> None:
             os.close(handle)
 
 
-def read(path: Path, secret: Callable[[bytes], bool] = bool) -> bytes | None:
-    """None where there is no such file. One that others could read is theirs no more: its mode is
-    put right, with a warning, if what is in it is `secret`. Raises Unavailable."""
+def read_private_file(path: Path, is_secret: Callable[[bytes], bool] = bool) -> bytes | None:
+    """The file's content, None if there is no such file. If `is_secret(content)` holds, as it does
+    by default unless the file is empty, and other users can read the file, this corrects its mode
+    and logs a warning. Raises LoginStoreUnavailable."""
     try:
-        with open(path, "rb", opener=opened) as file:
-            data = content(path, file)
-            if secret(data):
+        with open(path, "rb", opener=open_nonblocking) as file:
+            data = read_regular_file(path, file)
+            if is_secret(data):
                 make_private(path, file.fileno())
             return data
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Unavailable(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a name that none can be
-        raise Unavailable(f"{path} cannot be read: {error}") from None
+        raise LoginStoreUnavailable(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # the path contains a null byte
+        raise LoginStoreUnavailable(f"{path} cannot be read: {error}") from None
 
 
-def opened(path: str, flags: int) -> int:
-    """At once: a pipe would be waited for until somebody writes into it."""
+def open_nonblocking(path: str, flags: int) -> int:
+    """Open without waiting: a pipe would otherwise block until another process writes into it."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def content(path: Path, file: BinaryIO) -> bytes:
+def read_regular_file(path: Path, file: BinaryIO) -> bytes:
+    """Raises LoginStoreUnavailable for pipes, devices and files that are too large."""
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        raise Unavailable(f"{path} cannot be read: it is no file")
-    data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise Unavailable(f"{path} cannot be read: it is larger than {LARGEST:,} bytes")
+        raise LoginStoreUnavailable(f"{path} cannot be read: it is not a regular file")
+    data = file.read(MAX_FILE_SIZE + 1)
+    if len(data) > MAX_FILE_SIZE:
+        message = f"{path} cannot be read: it is larger than {MAX_FILE_SIZE:,} bytes"
+        raise LoginStoreUnavailable(message)
     return data
 
 
 def make_private(path: Path, handle: int) -> None:
-    """Raises Unavailable for a file of another user's."""
-    found = os.fstat(handle)
-    if not POSIX or not stat.S_IMODE(found.st_mode) & 0o077:
+    """Correct the file's mode if other users can read it, and log a warning. Raises
+    LoginStoreUnavailable if the file belongs to another user."""
+    status = os.fstat(handle)
+    if not POSIX or not stat.S_IMODE(status.st_mode) & 0o077:
         return
     try:
         os.fchmod(handle, 0o600)
     except OSError:
-        raise Unavailable(
-            f"{path} can be read by other users, and it is not ours to change: chmod 600 {path}"
+        raise LoginStoreUnavailable(
+            f"{path} can be read by other users, and the relay cannot change it: chmod 600 {path}"
         ) from None
     logging.warning(
         f"{path} could be read by other users of this machine; it is 0600 now. If somebody else"
-        " uses it, log out and in again, so that what it held is worth nothing."
+        " may have read it, log out and in again: that makes its old content worthless."
     )
 
 
-def set_aside(path: Path, why: object) -> None:
-    """A damaged file keeps what is in it under another name. Raises Unavailable."""
+def set_damaged_file_aside(path: Path, why: object) -> None:
+    """Rename a damaged file, so that its content is not lost. Raises LoginStoreUnavailable."""
     path = path.resolve()
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     aside = aside if not aside.exists() else aside.with_name(f"{aside.name}-{time.time_ns()}")
     try:
         os.replace(path, aside)
     except OSError as error:
-        raise Unavailable(f"{path} is damaged, and cannot be moved: {error.strerror}") from None
+        message = f"{path} is damaged, and cannot be moved: {error.strerror}"
+        raise LoginStoreUnavailable(message) from None
     logging.warning(f"{path} is damaged ({why}): it is now {aside.name}; log in again")
 
 
-def lock_of(path: Path) -> Path:
-    """The file by which processes take turns; it stays, as one that is removed locks nobody out."""
+def lock_path_for(path: Path) -> Path:
+    """The lock file of `path`. It is never removed: one process could otherwise lock the removed
+    file while another locks its successor."""
     path = path.resolve()
     return path.with_name(f"{path.name}.lock")
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """With this file, among all threads and processes. Raises Unavailable."""
-    lock = lock_of(path)
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Keep all other threads and processes off this file. Waits LOCK_TIMEOUT at most. Raises
+    LoginStoreUnavailable."""
+    lock_path = lock_path_for(path)
     try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        turn = FileLock(lock, timeout=PATIENCE, mode=0o600).acquire()
+        lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(lock_path, timeout=LOCK_TIMEOUT, mode=0o600).acquire()
     except Timeout:
-        raise Unavailable(f"{lock} is held by another process for {PATIENCE:g} s") from None
+        message = f"another process has held {lock_path} for {LOCK_TIMEOUT:g} s"
+        raise LoginStoreUnavailable(message) from None
     except OSError as error:
-        raise Unavailable(f"{lock} cannot be locked: {error.strerror}") from None
-    with turn:
+        raise LoginStoreUnavailable(f"{lock_path} cannot be locked: {error.strerror}") from None
+    with lock:
         yield

@@ -1,4 +1,5 @@
-"""A login that runs: with a browser that comes back to us, or with a device code. At most one."""
+"""A login in progress, at most one: with a browser, which OpenAI sends back to the relay, or with a
+device code."""
 
 import asyncio
 import logging
@@ -6,144 +7,162 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from addons.accounts import oauth
-from addons.accounts.device import LIFE, Approved, Device, device_begin, device_poll
-from addons.accounts.login_callback import Answer, Listener
-from addons.accounts.oauth import Dead, Unreachable
+from addons.accounts.login_callback import CallbackAnswer, CallbackListener
+from addons.accounts.oauth import (
+    DEVICE_CODE_LIFE,
+    DeviceApproval,
+    DeviceCode,
+    LoginEnded,
+    LoginServiceUnreachable,
+    authorize_url,
+    browser_redirect_uri,
+    exchange_code,
+    poll_device_code,
+    request_device_code,
+)
 from addons.accounts.tokens import Tokens
 
-BROWSER = 600.0  # s until somebody has logged in there
-KEEPING = 60.0  # s until the tokens are kept
-ENDING = 10.0  # s until a cancelled login is over
+BROWSER_TIMEOUT = 600.0  # s in which the user has to log in
+SAVE_TIMEOUT = 60.0  # s in which the tokens have to be saved
+CANCEL_TIMEOUT = 10.0  # s that a cancelled login may take to end
 
-type State = dict[str, Any]
-
-
-class Denied(Exception):
-    """The service sent the browser back with this error."""
+type LoginStatus = dict[str, Any]
 
 
-class NotKept(Exception):
-    """The tokens are there, and nobody took them; for this kind of reason."""
+class LoginDenied(Exception):
+    """OpenAI sent the browser back with this error."""
 
 
-class Login:
-    """`done` takes the tokens of one that worked, and keeps them; what it raises is a fault."""
+class LoginNotSaved(Exception):
+    """The tokens could not be saved; the text is the type of the error."""
 
-    def __init__(self, done: Callable[[Tokens], Awaitable[object]]) -> None:
-        self.done = done
-        self.starting = asyncio.Lock()
-        self.task: asyncio.Task[None] | None = None
-        self.shown: State | None = None
 
-    async def browser(self) -> str:
-        """The address at which the user logs in. An earlier login ends. Raises Taken."""
-        async with self.starting:
-            await self.end()
+class LoginProcess:
+    """The login in progress, if there is one. `save` stores the tokens of a successful login; if it
+    raises, the user sees the type of the error."""
+
+    def __init__(self, save: Callable[[Tokens], Awaitable[object]]) -> None:
+        self._save = save
+        self._start_lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._status: LoginStatus | None = None
+
+    async def start_browser_login(self) -> str:
+        """The URL at which the user logs in. Ends an earlier login. Raises PortInUse."""
+        async with self._start_lock:
+            await self._end()
             state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-            url = oauth.authorize_url(state, verifier)
-            listener = Listener(state)
-            self.begin({"kind": "browser", "url": url}, self.by_browser(listener, verifier))
+            url = authorize_url(state, verifier)
+            steps = self._complete_browser_login(CallbackListener(state), verifier)
+            self._start({"kind": "browser", "url": url}, steps)
             return url
 
-    async def device(self) -> State:
-        """`state()` with the code that the user enters. An earlier login ends. Raises Dead,
-        Unreachable."""
-        async with self.starting:
-            await self.end()
-            device = await device_begin()
-            told = {"user_code": device.user_code, "url": device.url, "expires": device.expires}
-            return self.begin({"kind": "device", **told}, self.by_device(device))
+    async def start_device_login(self) -> LoginStatus:
+        """The status, with the code for the user to enter. Ends an earlier login. Raises
+        LoginEnded, LoginServiceUnreachable."""
+        async with self._start_lock:
+            await self._end()
+            device = await request_device_code()
+            status = {
+                "kind": "device",
+                "user_code": device.user_code,
+                "url": device.url,
+                "expires": device.expires_at,
+            }
+            return self._start(status, self._complete_device_login(device))
 
-    def state(self) -> State | None:
-        """The login that runs, or why the last one failed: the field "login" of /auth/accounts."""
-        return self.shown
+    def current_status(self) -> LoginStatus | None:
+        """The field "login" of `GET /auth/accounts`: the login in progress, or why the last one
+        failed."""
+        return self._status
 
     async def cancel(self) -> None:
-        """Ends the login that runs, and forgets why the last one failed."""
-        async with self.starting:
-            await self.end()
+        """End the login in progress with its task and its listener, and forget why the last one
+        failed."""
+        async with self._start_lock:
+            await self._end()
 
-    stop = cancel  # when the proxy ends: then no task and no listener is left
-
-    async def end(self) -> None:
-        task, self.task = self.task, None
+    async def _end(self) -> None:
+        task, self._task = self._task, None
         if task:
             task.cancel()
-            await asyncio.wait([task], timeout=ENDING)
-        self.shown = None
+            await asyncio.wait([task], timeout=CANCEL_TIMEOUT)
+        self._status = None
 
-    def begin(self, state: State, way: Coroutine[Any, Any, None]) -> State:
-        self.shown = state
-        # Eager: one that is cancelled before it ran would not close its listener.
+    def _start(self, status: LoginStatus, steps: Coroutine[Any, Any, None]) -> LoginStatus:
+        self._status = status
+        # Eager, as a task that is cancelled before its first step would not close its listener.
         loop = asyncio.get_running_loop()
-        self.task = asyncio.Task(self.run(state["kind"], way), loop=loop, eager_start=True)
-        return state
+        self._task = asyncio.Task(self._run(status["kind"], steps), loop=loop, eager_start=True)
+        return status
 
-    async def run(self, kind: str, way: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, kind: str, steps: Coroutine[Any, Any, None]) -> None:
         try:
-            await way
-            self.shown = None
+            await steps
+            self._status = None
         except Exception as error:
-            logging.warning(f"A login with ChatGPT failed: {fault_of(error)}")
-            self.shown = {"kind": kind, "error": fault_of(error)}
+            logging.warning(f"A login with ChatGPT failed: {login_fault(error)}")
+            self._status = {"kind": kind, "error": login_fault(error)}
 
-    async def by_browser(self, listener: Listener, verifier: str) -> None:
+    async def _complete_browser_login(self, listener: CallbackListener, verifier: str) -> None:
         fault = "The login was cancelled."
         try:
-            async with asyncio.timeout(BROWSER):
-                answer = await listener.answered
-            await self.keep(code_of(answer), verifier, oauth.redirect())
+            async with asyncio.timeout(BROWSER_TIMEOUT):
+                answer = await listener.answer
+            await self._save_tokens(authorization_code(answer), verifier, browser_redirect_uri())
             fault = ""
         except Exception as error:
-            fault = fault_of(error)
+            fault = login_fault(error)
             raise
         finally:
             await listener.close(fault)
 
-    async def by_device(self, device: Device) -> None:
-        async with asyncio.timeout(LIFE):
-            approved = await approval(device)
-        await self.keep(approved.code, approved.verifier, approved.back)
+    async def _complete_device_login(self, device: DeviceCode) -> None:
+        async with asyncio.timeout(DEVICE_CODE_LIFE):
+            approval = await await_approval(device)
+        await self._save_tokens(
+            approval.authorization_code, approval.verifier, approval.redirect_uri
+        )
 
-    async def keep(self, code: str, verifier: str, back: str) -> None:
-        tokens = await oauth.exchange(code, verifier, back)
+    async def _save_tokens(self, code: str, verifier: str, redirect_uri: str) -> None:
+        tokens = await exchange_code(code, verifier, redirect_uri)
         try:
-            async with asyncio.timeout(KEEPING):
-                await self.done(tokens)
-        except Exception as error:  # whose text may hold what nobody is to see
-            raise NotKept(type(error).__name__) from None
+            async with asyncio.timeout(SAVE_TIMEOUT):
+                await self._save(tokens)
+        except Exception as error:  # whose text may contain a secret
+            raise LoginNotSaved(type(error).__name__) from None
 
 
-async def approval(device: Device) -> Approved:
-    """Asks in the rhythm it was told, until the user has answered."""
+async def await_approval(device: DeviceCode) -> DeviceApproval:
+    """Poll at the interval that the service asks for, until the user has entered the code."""
     while True:
         await asyncio.sleep(device.interval)
         try:
-            answer = await device_poll(device)
-        except Unreachable:
-            answer = device.slower()
-        if isinstance(answer, Approved):
+            answer = await poll_device_code(device)
+        except LoginServiceUnreachable:
+            answer = device.with_longer_interval()
+        if isinstance(answer, DeviceApproval):
             return answer
         device = answer
 
 
-def code_of(answer: Answer) -> str:
+def authorization_code(answer: CallbackAnswer) -> str:
+    """Raises LoginDenied."""
     if answer.error:
-        raise Denied(answer.error)
-    return answer.code
+        raise LoginDenied(answer.error)
+    return answer.authorization_code
 
 
-FAULTS: dict[type[Exception], str] = {
-    Denied: "OpenAI refused the login ({}).",
-    Dead: "OpenAI refused the login ({}).",
-    Unreachable: "OpenAI gave no answer that could be used ({}).",
-    NotKept: "The account could not be kept ({}).",
+FAULT_MESSAGES: dict[type[Exception], str] = {
+    LoginDenied: "OpenAI refused the login ({}).",
+    LoginEnded: "OpenAI refused the login ({}).",
+    LoginServiceUnreachable: "OpenAI gave no usable answer ({}).",
+    LoginNotSaved: "The account could not be saved ({}).",
     TimeoutError: "Nobody finished the login in time.",
 }
 
 
-def fault_of(error: Exception) -> str:
-    """What the user is told."""
-    told = FAULTS.get(type(error), f"Something went wrong ({type(error).__name__}).")
-    return told.format(error)
+def login_fault(error: Exception) -> str:
+    """Why a login failed, as a sentence for the user."""
+    message = FAULT_MESSAGES.get(type(error), f"Something went wrong ({type(error).__name__}).")
+    return message.format(error)

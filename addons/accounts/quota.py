@@ -1,23 +1,23 @@
-"""What the service tells of an account's quota: in headers, in events, on its usage page, in a 429.
+"""An account's quota as OpenAI reports it: in headers, in events, on its usage page, in a 429.
 
-All of it is only what was told; nothing here counts by itself (CHATGPT_BACKEND.md).
+The relay only repeats what OpenAI reported; it counts nothing itself (CHATGPT_BACKEND.md).
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-BURST = 3.0  # s; a 429 with no more than a message is about requests at once, and soon over
-UNTOLD = 60.0  # s until an account is tried again that is at its limit for a time not told
-SPENT = 100.0  # percent
-FAMILY = "codex"  # the account's own limits; other families are those of single features
-LIMITS = ("usage_limit_reached", "usage_not_included")  # errors that last; all others are bursts
+from translate import ACCOUNT_LIMITS, FAILURE_RULES, read_failure
+
+BURST_SECONDS = FAILURE_RULES["burst"].min_wait  # length of the limit in a 429 without details
+UNKNOWN_RESET_SECONDS = 60.0  # s until the relay retries an account whose reset time is unknown
+FULL_PERCENT = 100.0
+ACCOUNT_FAMILY = "codex"  # the account's own limits; other families limit single features
 
 
 @dataclass(frozen=True)
-class Window:
+class QuotaWindow:
     used_percent: float
     window_minutes: int | None = None
     resets_at: float | None = None  # Unix seconds
@@ -25,176 +25,183 @@ class Window:
 
 @dataclass(frozen=True)
 class Quota:
-    primary: Window | None  # the short window, mostly of five hours
-    secondary: Window | None  # the long one, mostly of a week
-    credits: dict[str, Any] | None  # as told
-    at: float  # Unix seconds at which this was heard
+    primary: QuotaWindow | None  # the short window, usually five hours
+    secondary: QuotaWindow | None  # the long window, usually a week
+    credits: dict[str, Any] | None  # unchanged from OpenAI's report
+    observed_at: float  # Unix seconds of the report
 
     @property
-    def used(self) -> float:
-        """Percent, of the window of which more is used."""
+    def used_percent(self) -> float:
+        """The used share of the fuller window."""
         return max((window.used_percent for window in self._windows), default=0.0)
 
-    def limited(self, now: float) -> float | None:
-        """Unix seconds until which there is nothing left, None where there is."""
+    def limited_until(self, now: float) -> float | None:
+        """Unix seconds until which the quota is used up, None if some of it is left."""
         if self.credits and (self.credits.get("unlimited") or self.credits.get("has_credits")):
-            return None  # with these the service goes on
-        spent = (w.resets_at for w in self._windows if w.used_percent >= SPENT and w.resets_at)
-        return max((until for until in spent if until > now), default=None)
+            return None  # with credits, OpenAI serves an account beyond its windows
+        full = [window for window in self._windows if window.used_percent >= FULL_PERCENT]
+        resets = [window.resets_at for window in full if window.resets_at]
+        return max((reset for reset in resets if reset > now), default=None)
 
-    def resets(self, now: float) -> float:
-        """Unix seconds at which the next window begins, infinity where none is told."""
-        told = (w.resets_at for w in self._windows if w.resets_at and w.resets_at > now)
-        return min(told, default=math.inf)
+    def next_reset_after(self, now: float) -> float:
+        """Unix seconds at which the next window begins, infinity if unknown."""
+        resets = [window.resets_at for window in self._windows if window.resets_at]
+        return min((reset for reset in resets if reset > now), default=math.inf)
 
-    def after(self, older: "Quota | None") -> "Quota":
-        """This, and what only the older one told and what is not over yet."""
+    def merged_with(self, older: "Quota | None") -> "Quota":
+        """This report, completed with the older one's credits and unexpired windows."""
         if older is None:
             return self
         return replace(
             self,
-            primary=self.primary or lasting(older.primary, self.at),
-            secondary=self.secondary or lasting(older.secondary, self.at),
+            primary=self.primary or unexpired_window(older.primary, self.observed_at),
+            secondary=self.secondary or unexpired_window(older.secondary, self.observed_at),
             credits=older.credits if self.credits is None else self.credits,
         )
 
-    def told(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {name: value for name, value in asdict(self).items() if name != "credits"}
+    def to_json(self) -> dict[str, Any]:
+        """The field "quota" of an account in `GET /auth/accounts`; credits are a field of their own
+        there."""
+        windows = {"primary": self.primary, "secondary": self.secondary}
+        fields = {name: window and asdict(window) for name, window in windows.items()}
+        return fields | {"at": self.observed_at}
 
     @property
-    def _windows(self) -> list[Window]:
+    def _windows(self) -> list[QuotaWindow]:
         return [window for window in (self.primary, self.secondary) if window]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The service refused, and will until then."""
+    """OpenAI refuses the account's requests until a point in time."""
 
     reason: str
     until: float  # Unix seconds
 
     @property
-    def brief(self) -> bool:
-        """Worth waiting for."""
-        return self.reason not in LIMITS
+    def is_burst(self) -> bool:
+        """Whether the limit is short enough to wait for."""
+        return self.reason not in ACCOUNT_LIMITS
 
 
-def lasting(window: Window | None, now: float) -> Window | None:
-    over = window is None or (window.resets_at is not None and window.resets_at <= now)
-    return None if over else window
+def unexpired_window(window: QuotaWindow | None, now: float) -> QuotaWindow | None:
+    has_reset = window and window.resets_at is not None and window.resets_at <= now
+    return None if has_reset else window
 
 
-def of_headers(headers: Mapping[str, str], now: float) -> Quota | None:
-    """From `x-codex-primary-used-percent` and its like; None where there are none."""
+def quota_from_headers(headers: Mapping[str, str], now: float) -> Quota | None:
+    """The quota in the `x-codex-primary-…`, `x-codex-secondary-…` and `x-codex-credits-…` headers,
+    None if there are none."""
 
-    def window(name: str) -> Window | None:
-        start = f"x-codex-{name}-"
-        return window_of(
-            headers.get(f"{start}used-percent"),
-            number(headers.get(f"{start}window-minutes")),
-            headers.get(f"{start}reset-at"),
-            headers.get(f"{start}reset-after-seconds"),
+    def window_from_headers(name: str) -> QuotaWindow | None:
+        prefix = f"x-codex-{name}-"
+        return window_or_none(
+            headers.get(f"{prefix}used-percent"),
+            parse_number(headers.get(f"{prefix}window-minutes")),
+            headers.get(f"{prefix}reset-at"),
+            headers.get(f"{prefix}reset-after-seconds"),
             now,
         )
 
-    start = "x-codex-credits-"
+    prefix = "x-codex-credits-"
     credits = {
-        "has_credits": truth(headers.get(f"{start}has-credits")),
-        "unlimited": truth(headers.get(f"{start}unlimited")),
-        "balance": headers.get(f"{start}balance"),
+        "has_credits": parse_bool(headers.get(f"{prefix}has-credits")),
+        "unlimited": parse_bool(headers.get(f"{prefix}unlimited")),
+        "balance": headers.get(f"{prefix}balance"),
     }
     credits = {name: value for name, value in credits.items() if value is not None}
-    return quota(window("primary"), window("secondary"), credits or None, now)
+    primary, secondary = window_from_headers("primary"), window_from_headers("secondary")
+    return quota_or_none(primary, secondary, credits or None, now)
 
 
-def of_event(event: Mapping[str, Any], now: float) -> Quota | None:
-    """From a `codex.rate_limits` event; None for one that is about something else."""
-    family = event.get("metered_limit_name") or event.get("limit_name") or FAMILY
+def quota_from_event(event: Mapping[str, Any], now: float) -> Quota | None:
+    """The quota in a `codex.rate_limits` event, None for other events and for other limits."""
+    family = event.get("metered_limit_name") or event.get("limit_name") or ACCOUNT_FAMILY
     limits = event.get("rate_limits")
-    if event.get("type") != "codex.rate_limits" or family != FAMILY or not isinstance(limits, dict):
+    if event.get("type") != "codex.rate_limits" or family != ACCOUNT_FAMILY:
         return None
-    return quota(
-        window_in(limits.get("primary"), now),
-        window_in(limits.get("secondary"), now),
+    if not isinstance(limits, dict):
+        return None
+    return quota_or_none(
+        window_from_json(limits.get("primary"), now),
+        window_from_json(limits.get("secondary"), now),
         event.get("credits", limits.get("credits")),
         now,
     )
 
 
-def of_usage(page: Mapping[str, Any], now: float) -> Quota | None:
-    """From what `/wham/usage` answers."""
+def quota_from_usage_page(page: Mapping[str, Any], now: float) -> Quota | None:
+    """The quota on the page `/wham/usage`, None if it has none."""
     limits = page.get("rate_limit")
     limits = limits if isinstance(limits, dict) else {}
-    return quota(
-        window_in(limits.get("primary_window"), now),
-        window_in(limits.get("secondary_window"), now),
+    return quota_or_none(
+        window_from_json(limits.get("primary_window"), now),
+        window_from_json(limits.get("secondary_window"), now),
         page.get("credits"),
         now,
     )
 
 
-def refused(status: int, body: bytes, now: float) -> Limit | None:
-    """What a refusal says of the account. A fault of the client's says nothing: None."""
+def limit_from_refusal(status: int, body: bytes, now: float) -> Limit | None:
+    """The account's limit in a refusal; None if the request itself is the cause."""
     if status != 429:
         return None
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    error = error if isinstance(error, dict) else {}
-    reason = next((one for one in LIMITS if one in (error.get("type"), error.get("code"))), "")
-    if not reason:
-        return Limit("rate_limit_exceeded", now + BURST)
-    until = moment(error.get("resets_at"), error.get("resets_in_seconds"), now)
-    return Limit(reason, until if until and until > now else now + UNTOLD)
+    failure = read_failure("", status, body)
+    if failure.code not in ACCOUNT_LIMITS:
+        return Limit("rate_limit_exceeded", now + BURST_SECONDS)
+    fields = failure.extra_fields
+    until = reset_time(fields.get("resets_at"), fields.get("resets_in_seconds"), now)
+    return Limit(failure.code, until if until and until > now else now + UNKNOWN_RESET_SECONDS)
 
 
-def quota(
-    primary: Window | None, secondary: Window | None, credits: Any, now: float
+def quota_or_none(
+    primary: QuotaWindow | None, secondary: QuotaWindow | None, credits: Any, now: float
 ) -> Quota | None:
-    told = credits if isinstance(credits, dict) and credits else None
-    return Quota(primary, secondary, told, now) if primary or secondary or told else None
-
-
-def window_in(told: Any, now: float) -> Window | None:
-    """A window as events and the usage page have it."""
-    if not isinstance(told, dict):
+    valid_credits = credits if isinstance(credits, dict) and credits else None
+    if not (primary or secondary or valid_credits):
         return None
-    seconds = number(told.get("limit_window_seconds"))
-    minutes = number(told.get("window_minutes"))
-    return window_of(
-        told.get("used_percent"),
+    return Quota(primary, secondary, valid_credits, now)
+
+
+def window_from_json(window: Any, now: float) -> QuotaWindow | None:
+    """A window in the form of events and of the usage page."""
+    if not isinstance(window, dict):
+        return None
+    seconds = parse_number(window.get("limit_window_seconds"))
+    minutes = parse_number(window.get("window_minutes"))
+    return window_or_none(
+        window.get("used_percent"),
         seconds / 60 if minutes is None and seconds is not None else minutes,
-        told.get("reset_at", told.get("resets_at")),
-        told.get("reset_after_seconds", told.get("resets_in_seconds")),
+        window.get("reset_at", window.get("resets_at")),
+        window.get("reset_after_seconds", window.get("resets_in_seconds")),
         now,
     )
 
 
-def window_of(used: Any, minutes: float | None, at: Any, after: Any, now: float) -> Window | None:
-    """None where it tells nothing: the service sends empty windows to plans that have but one."""
-    percent, until = number(used), moment(at, after, now)
-    if percent is None or not (percent or minutes or until):
+def window_or_none(
+    used_percent: Any, minutes: float | None, reset_at: Any, reset_after: Any, now: float
+) -> QuotaWindow | None:
+    """The window; None for an empty one, which OpenAI sends for plans with a single window."""
+    percent, resets_at = parse_number(used_percent), reset_time(reset_at, reset_after, now)
+    if percent is None or not (percent or minutes or resets_at):
         return None
-    return Window(percent, int(minutes) if minutes else None, until)
+    return QuotaWindow(percent, int(minutes) if minutes else None, resets_at)
 
 
-def moment(at: Any, after: Any, now: float) -> float | None:
-    """Unix seconds, from a time or from seconds that are left."""
-    then, left = number(at), number(after)
-    return then or (None if left is None else now + left)
+def reset_time(reset_at: Any, reset_after: Any, now: float) -> float | None:
+    """Unix seconds of a reset, which OpenAI gives as a time or as the seconds until then."""
+    seconds = parse_number(reset_after)
+    return parse_number(reset_at) or (None if seconds is None else now + seconds)
 
 
-def number(value: Any) -> float | None:
-    """None for all that is none, the endless and the negative too."""
+def parse_number(value: Any) -> float | None:
+    """A finite number that is not negative, None for anything else."""
     try:
-        found = float(value) if isinstance(value, str | int | float) else math.nan
+        number = float(value) if isinstance(value, str | int | float) else math.nan
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) and found >= 0 else None
+    return number if math.isfinite(number) and number >= 0 else None
 
 
-def truth(text: str | None) -> bool | None:
+def parse_bool(text: str | None) -> bool | None:
     return {"true": True, "1": True, "false": False, "0": False}.get((text or "").lower())

@@ -1,4 +1,4 @@
-"""The accounts that are there: those of the vault, and Codex's own where its file is used."""
+"""All accounts that are logged in: those in the vault, and Codex's own if its file is used."""
 
 import asyncio
 import logging
@@ -7,161 +7,171 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from addons.accounts import oauth
-from addons.accounts.codex_auth_file import CodexFile
-from addons.accounts.cookies import Jar
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.member import Member
-from addons.accounts.token_refresh import Fresh, Refresh
+from addons.accounts.codex_auth_file import CodexAuthFile
+from addons.accounts.locked_file import LoginStoreUnavailable
+from addons.accounts.member import AccountCookies, Member
+from addons.accounts.oauth import refresh_tokens
+from addons.accounts.token_refresh import RefreshCall, TokenRefresher
 from addons.accounts.tokens import Tokens
-from addons.accounts.vault import Book, Entry, Slot, Vault
+from addons.accounts.vault import SavedLogin, Vault, VaultContents, VaultLogin
 
 
-class Roster:
+class AccountNotFound(Exception):
+    """The relay has no account of this name, or may not change it; the text says which."""
+
+
+class AccountRegistry:
     def __init__(
         self,
         vault: Vault,
-        codex: Path | None = None,
-        url: str = "",  # of the service, whose cookies are kept
+        codex_file: Path | None = None,
+        url: str = "",  # the service's, which sets cookies
         now: Callable[[], float] = time.time,
-        refresh: Refresh = oauth.refresh,
+        refresh: RefreshCall = refresh_tokens,
     ) -> None:
         self.members: dict[str, Member] = {}
-        self.chosen = ""  # by the user, in the vault
-        self.trouble = ""  # why some are not there that should be
-        self._vault, self._codex = vault, CodexFile(codex) if codex else None
+        self.selected_name = ""  # the user's choice, which the vault keeps
+        self.problem = ""  # why some logins cannot be read
+        self._vault, self._codex_file = vault, CodexAuthFile(codex_file) if codex_file else None
         self._url, self._now, self._refresh = url, now, refresh
-        self._looking: asyncio.Task[None] | None = None
-        self._changes = 0
-        self._baked: set[str] = set()  # whose cookies are to be kept
+        self._reload_task: asyncio.Task[None] | None = None
+        self._change_count = 0
 
-    async def look(self) -> None:
-        """See what Codex, other processes and the user did to the logins. Never raises."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
-        await asyncio.shield(self._looking)
+    async def reload(self) -> None:
+        """Read the logins again, which Codex and other processes may have changed. Never raises."""
+        if self._reload_task is None or self._reload_task.done():
+            self._reload_task = asyncio.create_task(self._reload())
+        await asyncio.shield(self._reload_task)
 
-    async def add(self, tokens: Tokens) -> str:
-        """A login, and the account's name. It serves if there was no other. Raises Unavailable."""
-        name = tokens.name
+    async def add_login(self, tokens: Tokens) -> str:
+        """Save a login; returns its account's name. The first account is selected. Raises
+        LoginStoreUnavailable."""
+        name = tokens.account_name
         first = "" if self.members else name
 
-        def added(book: Book) -> Book:
-            old = book.entries.get(name)
-            entry = Entry(tokens, None, old.cookies if old else ())
-            return replace(book.having(name, entry), selected=book.selected or first)
+        def add_to(contents: VaultContents) -> VaultContents:
+            old = contents.logins.get(name)
+            login = SavedLogin(tokens, None, old.cookie_lines if old else ())
+            return replace(
+                contents.with_login(name, login), selected_name=contents.selected_name or first
+            )
 
-        await self._change(added)
+        await self._update_vault(add_to)
         if member := self.members.get(name):
-            member.begin_anew()
+            member.forget_limits()
         return name
 
-    async def select(self, name: str) -> None:
-        """Raises LookupError, Unavailable."""
+    async def select_account(self, name: str) -> None:
+        """Raises AccountNotFound, LoginStoreUnavailable."""
         if name not in self.members:
-            raise LookupError(f"no account {name}")
-        await self._change(lambda book: replace(book, selected=name))
+            raise AccountNotFound(f"no account {name}")
+        await self._update_vault(lambda contents: replace(contents, selected_name=name))
 
-    async def logout(self, name: str) -> None:
-        """Forget a login. Raises LookupError for one that is not ours, Unavailable."""
+    async def log_out(self, name: str) -> None:
+        """Forget a login. Raises AccountNotFound, for Codex's own login as well, and
+        LoginStoreUnavailable."""
         if name not in self.members:
-            raise LookupError(f"no account {name}")
-        if self.members[name].source == CodexFile.source:
-            raise LookupError(f"{name} is Codex's own login: unset relay_chatgpt_auth")
+            raise AccountNotFound(f"no account {name}")
+        if self.members[name].source == CodexAuthFile.source:
+            raise AccountNotFound(f"{name} is Codex's own login: unset relay_chatgpt_auth")
 
-        def removed(book: Book) -> Book:
-            selected = "" if book.selected == name else book.selected
-            return replace(book.without(name), selected=selected)
+        def remove_from(contents: VaultContents) -> VaultContents:
+            selected = "" if contents.selected_name == name else contents.selected_name
+            return replace(contents.without_login(name), selected_name=selected)
 
-        await self._change(removed)
+        await self._update_vault(remove_from)
 
-    def baked(self, member: Member) -> None:
-        """This one's cookies have changed."""
-        if member.source == Slot.source:
-            self._baked.add(member.name)
+    async def save_cookies(self) -> None:
+        """Save the cookies that have changed. Never raises."""
+        members = [member for member in self.members.values() if member.source == VaultLogin.source]
+        unsaved = {member.name: member.cookies.take_unsaved() for member in members}
+        changes = {name: lines for name, lines in unsaved.items() if lines is not None}
+        if not changes:
+            return
 
-    async def keep_cookies(self) -> None:
-        """Those that have changed; never raises."""
-        jars = {name: self.members[name].jar for name in self._baked if name in self.members}
-        self._baked.clear()
-
-        def kept(book: Book) -> Book:
-            for name, jar in jars.items():
-                if entry := book.entries.get(name):
-                    book = book.having(name, replace(entry, cookies=jar.kept()))
-            return book
+        def store_in(contents: VaultContents) -> VaultContents:
+            for name, lines in changes.items():
+                if login := contents.logins.get(name):
+                    contents = contents.with_login(name, replace(login, cookie_lines=lines))
+            return contents
 
         try:
-            await self._change(kept) if jars else None
-        except Unavailable as error:
+            await self._update_vault(store_in)
+        except LoginStoreUnavailable as error:
             logging.warning(f"Cookies of the ChatGPT accounts are not kept: {error}")
 
     async def finish(self) -> None:
-        """Hear out what was sent to the login service, and keep what is to be kept."""
+        """Wait for renewals that are under way, and save changed cookies."""
         members = list(self.members.values())
-        await asyncio.gather(*(member.fresh.finish() for member in members))
-        await self.keep_cookies()
+        await asyncio.gather(*(member.refresher.finish_refresh() for member in members))
+        await self.save_cookies()
 
-    async def _change(self, work: Callable[[Book], Book]) -> None:
-        book = await asyncio.to_thread(self._vault.change, work)
-        self._changes += 1
-        self._apply(book, self._codexs())
+    async def _update_vault(self, change: Callable[[VaultContents], VaultContents]) -> None:
+        contents = await asyncio.to_thread(self._vault.update_contents, change)
+        self._change_count += 1
+        self._replace_members(contents, self._codex_tokens())
 
-    async def _look(self) -> None:
-        changes = self._changes
-        book, codex, trouble = await asyncio.to_thread(self._read)
-        if changes != self._changes:  # what was seen is older than what was done
+    async def _reload(self) -> None:
+        change_count = self._change_count
+        contents, codex_tokens, problem = await asyncio.to_thread(self._read_stores)
+        if change_count != self._change_count:  # the relay itself has changed the vault since
             return
-        if trouble != self.trouble and trouble:
-            logging.warning(f"ChatGPT accounts: {trouble}")
-        self.trouble = trouble
-        self._apply(book, codex)
+        if problem != self.problem and problem:
+            logging.warning(f"ChatGPT accounts: {problem}")
+        self.problem = problem
+        self._replace_members(contents, codex_tokens)
 
-    def _read(self) -> tuple[Book | None, Tokens | None, str]:
-        book, codex, troubles = None, None, []
+    def _read_stores(self) -> tuple[VaultContents | None, Tokens | None, str]:
+        contents, codex_tokens, problems = None, None, []
         try:
-            book = self._vault.read()
-        except Unavailable as error:
-            troubles.append(str(error))
+            contents = self._vault.read_contents()
+        except LoginStoreUnavailable as error:
+            problems.append(str(error))
         try:
-            codex = self._codex.found() if self._codex else None
-        except Unavailable as error:
-            troubles.append(str(error))
-        return book, codex, "; ".join(troubles)
+            codex_tokens = self._codex_file.stored_tokens() if self._codex_file else None
+        except LoginStoreUnavailable as error:
+            problems.append(str(error))
+        return contents, codex_tokens, "; ".join(problems)
 
-    def _codexs(self) -> Tokens | None:
-        sources = (one for one in self.members.values() if one.source == CodexFile.source)
-        return next((member.tokens for member in sources), None)
+    def _codex_tokens(self) -> Tokens | None:
+        members = (
+            member for member in self.members.values() if member.source == CodexAuthFile.source
+        )
+        return next((member.tokens for member in members), None)
 
-    def _apply(self, book: Book | None, codex: Tokens | None) -> None:
-        """`book`: None where it could not be read, so that what is known of it stays."""
+    def _replace_members(self, contents: VaultContents | None, codex_tokens: Tokens | None) -> None:
+        """Replace `members` by these logins; a member whose store is the same keeps its state.
+        `contents`: None if the vault cannot be read; its members then stay."""
         old, self.members = self.members, {}
-        if codex and self._codex:
-            self._put(old, codex, self._codex, self._codex.dead(codex))
-        if book is None:
-            return self._keep(old)
-        self.chosen = book.selected
-        for name, entry in book.entries.items():
+        if codex_tokens and self._codex_file:
+            end_reason = self._codex_file.end_reason_of(codex_tokens)
+            self._put_member(old, codex_tokens, self._codex_file, end_reason)
+        if contents is None:
+            return self._keep_vault_members(old)
+        self.selected_name = contents.selected_name
+        for name, login in contents.logins.items():
             if name not in self.members:
-                self._put(old, entry.tokens, Slot(self._vault, name), entry.dead, entry.cookies)
+                store = VaultLogin(self._vault, name)
+                self._put_member(old, login.tokens, store, login.end_reason, login.cookie_lines)
 
-    def _keep(self, old: dict[str, Member]) -> None:
+    def _keep_vault_members(self, old: dict[str, Member]) -> None:
         for name, member in old.items():
-            if member.source == Slot.source:
+            if member.source == VaultLogin.source:
                 self.members.setdefault(name, member)
 
-    def _put(
+    def _put_member(
         self,
         old: dict[str, Member],
         tokens: Tokens,
-        home: Slot | CodexFile,
-        dead: str | None,
+        store: VaultLogin | CodexAuthFile,
+        end_reason: str | None,
         cookies: tuple[str, ...] = (),
     ) -> None:
-        name = home.name if isinstance(home, Slot) else tokens.name
+        name = store.name if isinstance(store, VaultLogin) else tokens.account_name
         member = old.get(name)
-        if member is None or member.source != home.source:
-            fresh = Fresh(home, self._refresh, self._now)
-            member = Member(name, home.source, fresh, Jar(self._url, cookies), tokens)
-        member.tokens, member.dead = tokens, dead
+        if member is None or member.source != store.source:
+            refresher = TokenRefresher(store, self._refresh, self._now)
+            jar = AccountCookies(self._url, cookies)
+            member = Member(name, store.source, refresher, jar, tokens)
+        member.set_login(tokens, end_reason)
         self.members[name] = member

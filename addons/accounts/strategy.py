@@ -1,63 +1,66 @@
-"""Which account serves a conversation. Pure: it knows what is told to it."""
+"""The order in which accounts serve a conversation. Pure: it depends on its arguments only."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from addons.config.account_settings import Strategy
+from addons.config import AccountStrategy
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An account that may serve."""
+class AccountLoad:
+    """How busy an account is, and how much of its quota is used."""
 
     name: str
-    free: bool = True  # now, without waiting
-    used: float = 0.0  # percent of its quota
-    resets: float = 0.0  # Unix seconds at which its next window begins
+    can_serve_now: bool = True  # now, without waiting
+    used_percent: float = 0.0
+    next_reset_at: float = 0.0  # Unix seconds
     in_flight: int = 0
 
 
-type Key = tuple[object, ...]
+type SortKey = tuple[object, ...]
 
 
-def order(
-    strategy: Strategy,
-    candidates: Sequence[Candidate],
+def order_accounts(
+    strategy: AccountStrategy,
+    loads: Sequence[AccountLoad],
     *,
     session: str,
-    served: str | None,
+    previous: str | None,
     selected: str,
-    turn: int,
+    conversation_count: int,
 ) -> list[str]:
-    """Names, the best first. `served`: who has served this conversation, and goes on; `turn`:
-    counts the conversations."""
-    names = [candidate.name for candidate in candidates]
+    """The names of the accounts, the best first. `previous`: the account that has served this
+    conversation so far, and comes first. `conversation_count`: how many began before this one."""
+    names = [load.name for load in loads]
 
-    def by_turn(candidate: Candidate) -> Key:
-        return ((names.index(candidate.name) - turn) % len(names),)
+    def by_rotation(load: AccountLoad) -> SortKey:
+        return ((names.index(load.name) - conversation_count) % len(names),)
 
-    def by_session(candidate: Candidate) -> Key:
-        """The same for ever, and in every process; only those of a missing one move."""
-        return (
-            by_use(candidate)
-            if not session
-            else (sha256(f"{session}\n{candidate.name}".encode()).digest(),)
-        )
+    def by_session(load: AccountLoad) -> SortKey:
+        """The same order at all times and in every process. If an account is removed, only its
+        own sessions move to others."""
+        if not session:
+            return by_usage(load)
+        return (sha256(f"{session}\n{load.name}".encode()).digest(),)
 
-    keys: dict[Strategy, Callable[[Candidate], Key]] = {
-        "selected": lambda candidate: (candidate.name != selected, *by_use(candidate)),
-        "least_used": by_use,
-        "round_robin": by_turn,
+    keys: dict[AccountStrategy, Callable[[AccountLoad], SortKey]] = {
+        "selected": lambda load: (load.name != selected, *by_usage(load)),
+        "least_used": by_usage,
+        "round_robin": by_rotation,
         "sticky": by_session,
     }
-    key, waits = keys[strategy], strategy == "selected" or (strategy == "sticky" and session)
-    ordered = sorted(
-        candidates, key=lambda one: (one.name != served, not one.free and not waits, *key(one))
-    )
-    return [candidate.name for candidate in ordered]
+    sort_key = keys[strategy]
+    waits_for_account = strategy == "selected" or (strategy == "sticky" and bool(session))
+
+    def full_key(load: AccountLoad) -> SortKey:
+        is_busy = not load.can_serve_now and not waits_for_account
+        return load.name != previous, is_busy, *sort_key(load)
+
+    return [load.name for load in sorted(loads, key=full_key)]
 
 
-def by_use(candidate: Candidate) -> Key:
-    """Among equals that whose quota comes back first: what is not used until then is lost."""
-    return candidate.used, candidate.resets, candidate.in_flight, candidate.name
+def by_usage(load: AccountLoad) -> SortKey:
+    """The least used account first. Among equals, the one whose quota resets first, as quota that
+    is left at the reset is lost."""
+    return load.used_percent, load.next_reset_at, load.in_flight, load.name

@@ -1,7 +1,7 @@
-"""Tokens that are valid: renewed before they end, once, whoever and how many want them.
+"""Renewal of an account's tokens before they expire.
 
-A refresh token is good for one use. So one task of one process renews, and all others take what it
-brought; it is asked for once, as nobody knows of a request without a reply whether it was done.
+A refresh token is good for one use. So one task in one process sends it, and all others use the
+result. The relay never sends it twice: a request without a reply may have used it up.
 """
 
 import asyncio
@@ -15,161 +15,182 @@ from typing import Protocol
 
 from filelock import AsyncFileLock, Timeout
 
-from addons import http_client as fetch
-from addons.accounts import oauth
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.oauth import Dead, Unreachable
+from addons.accounts.locked_file import LoginStoreUnavailable
+from addons.accounts.oauth import LoginEnded, LoginServiceUnreachable, refresh_tokens
 from addons.accounts.tokens import Tokens
+from addons.http_client import REQUEST_TIMEOUT
 
-EARLY, SPREAD = 300.0, 300.0  # s before the end: 5 to 10 minutes, each account at its own time
-SHARE = 0.2  # of its life; a token that lives for minutes is not renewed all the time
-SAFE = 30.0  # s; what is valid for longer serves while it is being renewed
-TURN = 45.0  # s that another process may take for its renewal
-REST = 15.0  # s until a service that did not answer is asked again
-YOUNG = 60.0  # s; a token that is refused at this age will not get better by another one
-SETTLE = (0.0, 0.3, 1.0)  # s; somebody else renewed, and may not have written it down yet
+# The relay renews tokens 5 to 10 minutes before they expire, each account's at its own time.
+REFRESH_MARGIN, REFRESH_SPREAD = 300.0, 300.0  # s
+MAX_LIFE_SHARE = 0.2  # of a token's life, so that short-lived tokens are not renewed all the time
+USABLE_SECONDS = 30.0  # tokens that are valid for longer serve while they are being renewed
+RENEWAL_LOCK_TIMEOUT = 45.0  # s that another process may take for its renewal
+RETRY_PAUSE = 15.0  # s between a failed renewal and the next one
+MIN_TOKEN_AGE = 60.0  # s; if OpenAI refuses a younger token, a newer one would not help
+REREAD_PAUSES = (
+    0.0,
+    0.3,
+    1.0,
+)  # s before each look at whether another process has saved new tokens
 
 
-type Refresh = Callable[[str], Awaitable[Tokens]]  # as `oauth.refresh`
+type RefreshCall = Callable[[str], Awaitable[Tokens]]  # oauth.refresh_tokens, or a test's own
 
 
-class Home(Protocol):
-    """Where one account's login lies. Blocks; raises Dead, Unavailable."""
+class LoginStore(Protocol):
+    """Where one account's login is saved. Methods block; they raise LoginEnded and
+    LoginStoreUnavailable."""
 
     @property
-    def lock(self) -> Path: ...  # one renewal at a time, whichever process does it
+    def lock_path(self) -> Path: ...  # locked by the process that renews the tokens
 
-    def read(self) -> Tokens: ...
+    def read_tokens(self) -> Tokens: ...
 
-    def keep(self, old: Tokens, new: Tokens) -> None: ...  # if these are the old ones still
+    def save_tokens(self, old: Tokens, new: Tokens) -> None: ...  # if the old ones are still there
 
-    def bury(self, old: Tokens, reason: str) -> None: ...
+    def mark_ended(self, old: Tokens, reason: str) -> None: ...
 
 
-class Fresh:
-    """One account's tokens. Raises Dead, Unreachable, Unavailable."""
+class TokenRefresher:
+    """One account's tokens. Methods raise LoginEnded, LoginServiceUnreachable and
+    LoginStoreUnavailable."""
 
     def __init__(
         self,
-        home: Home,
-        refresh: Refresh = oauth.refresh,
+        store: LoginStore,
+        refresh: RefreshCall = refresh_tokens,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.home, self._refresh, self._now = home, refresh, now
+        self.login_store, self._refresh, self._now = store, refresh, now
         self._task: asyncio.Task[Tokens] | None = None
-        self._failed: tuple[float, str] = 0.0, ""  # until when not to try again, and why
-        self._unkept: tuple[Tokens, Tokens] | None = None
+        self._failure: tuple[float, str] = (
+            0.0,
+            "",
+        )  # Unix seconds of the next attempt, and the fault
+        self._unsaved: tuple[Tokens, Tokens] | None = None  # the old tokens and the new ones
 
-    async def tokens(self) -> Tokens:
-        """Valid ones, as far as can be told."""
-        tokens = await asyncio.to_thread(self._read)
-        left = tokens.expires - self._now()
-        if not tokens.expires or left > early(tokens):
+    async def valid_tokens(self) -> Tokens:
+        """Tokens that have not expired by their own account. Renews them in time."""
+        tokens = await asyncio.to_thread(self._read_tokens)
+        remaining = tokens.expires_at - self._now()
+        if not tokens.expires_at or remaining > refresh_margin(tokens):
             return tokens
-        if self._resting():
-            if left > 0:
+        if self._is_pausing():
+            if remaining > 0:
                 return tokens
-            raise Unreachable(self._failed[1])
-        renewing = self.renewing(tokens)
-        if left > SAFE:
+            raise LoginServiceUnreachable(self._failure[1])
+        renewal = self.start_refresh(tokens)
+        if remaining > USABLE_SECONDS:
             return tokens
         try:
-            return await asyncio.shield(renewing)
-        except (Unreachable, Unavailable):
-            if tokens.expires > self._now():
+            return await asyncio.shield(renewal)
+        except (LoginServiceUnreachable, LoginStoreUnavailable):
+            if tokens.expires_at > self._now():
                 return tokens
             raise
 
-    async def better(self, refused: Tokens) -> Tokens | None:
-        """Others than these, which the service refused; None where that is not to be expected."""
-        tokens = await asyncio.to_thread(self._read)
-        if tokens.access != refused.access:
+    async def replace_refused(self, refused: Tokens) -> Tokens | None:
+        """Other tokens than these, which OpenAI refused; None if a renewal would not help."""
+        tokens = await asyncio.to_thread(self._read_tokens)
+        if tokens.access_token != refused.access_token:
             return tokens
-        if abs(self._now() - tokens.at) < YOUNG or self._resting():
+        if abs(self._now() - tokens.issued_at) < MIN_TOKEN_AGE or self._is_pausing():
             return None
-        return await asyncio.shield(self.renewing(tokens))
+        return await asyncio.shield(self.start_refresh(tokens))
 
-    def renewing(self, seen: Tokens) -> asyncio.Task[Tokens]:
-        """The one renewal of this process; these are what is to be replaced."""
+    def start_refresh(self, old: Tokens) -> asyncio.Task[Tokens]:
+        """The renewal of these tokens, or the one that is already under way in this process."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._renew(seen))
-            self._task.add_done_callback(ended)
+            self._task = asyncio.create_task(self._renew(old))
+            self._task.add_done_callback(log_failed_refresh)
         return self._task
 
-    async def finish(self) -> None:
-        """What was sent is heard out: its answer is the only valid login."""
+    async def finish_refresh(self) -> None:
+        """Wait for a renewal that is under way: its reply has the only valid tokens."""
         if self._task and not self._task.done():
-            await asyncio.wait([self._task], timeout=fetch.PATIENCE)
+            await asyncio.wait([self._task], timeout=REQUEST_TIMEOUT)
 
-    async def _renew(self, seen: Tokens) -> Tokens:
-        lock = self.home.lock
+    async def _renew(self, old: Tokens) -> Tokens:
+        lock_path = self.login_store.lock_path
         try:
-            async with AsyncFileLock(lock, timeout=TURN, mode=0o600):
-                tokens = await asyncio.to_thread(self._read)
-                if tokens.access != seen.access and tokens.expires > self._now() + SAFE:
+            async with AsyncFileLock(lock_path, timeout=RENEWAL_LOCK_TIMEOUT, mode=0o600):
+                tokens = await asyncio.to_thread(self._read_tokens)
+                is_renewed = tokens.access_token != old.access_token
+                if is_renewed and tokens.expires_at > self._now() + USABLE_SECONDS:
                     return tokens
-                return await self._asked(tokens)
+                return await self._renew_locked(tokens)
         except Timeout:
-            raise self._unreachable("another process does not end renewing this login") from None
-        except (OSError, Unavailable) as error:
-            why = f"{lock}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            raise self._unreachable(why) from None
+            raise self._pause("another process is still renewing this login") from None
+        except (OSError, LoginStoreUnavailable) as error:
+            why = f"{lock_path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise self._pause(why) from None
 
-    async def _asked(self, old: Tokens) -> Tokens:
-        """Under the lock."""
-        if not old.refresh:
-            return await self._buried(old, "no_refresh_token")
+    async def _renew_locked(self, old: Tokens) -> Tokens:
+        """Send the refresh token. The caller holds the lock."""
+        if not old.refresh_token:
+            return await self._end_login(old, "no_refresh_token")
         try:
-            new = await self._refresh(old.refresh)
-        except Unreachable as error:
-            raise self._unreachable(str(error)) from None
-        except Dead as dead:
-            for pause in SETTLE if dead.code == "refresh_token_reused" else ():
-                await asyncio.sleep(pause)
-                found = await asyncio.to_thread(self._read)
-                if found.refresh != old.refresh:
-                    return found
-            return await self._buried(old, dead.code)
-        new = replace(new, refresh=new.refresh or old.refresh, id=new.id or old.id)
-        self._unkept = old, new
-        await asyncio.to_thread(self._read)  # which keeps them
+            new = await self._refresh(old.refresh_token)
+        except LoginServiceUnreachable as error:
+            raise self._pause(str(error)) from None
+        except LoginEnded as ended:
+            return await self._tokens_of_other_process(old, ended.code)
+        new = replace(
+            new,
+            refresh_token=new.refresh_token or old.refresh_token,
+            id_token=new.id_token or old.id_token,
+        )
+        self._unsaved = old, new
+        await asyncio.to_thread(self._read_tokens)  # saves the new tokens
         return new
 
-    async def _buried(self, old: Tokens, code: str) -> Tokens:
-        await asyncio.to_thread(self.home.bury, old, code)
-        raise Dead(code)
+    async def _tokens_of_other_process(self, old: Tokens, code: str) -> Tokens:
+        """The tokens that another program has saved instead: Codex renews without the relay's lock
+        and writes a moment later. Raises LoginEnded if no newer tokens appear."""
+        for pause in REREAD_PAUSES if code == "refresh_token_reused" else ():
+            await asyncio.sleep(pause)
+            tokens = await asyncio.to_thread(self._read_tokens)
+            if tokens.refresh_token != old.refresh_token:
+                return tokens
+        return await self._end_login(old, code)
 
-    def _resting(self) -> bool:
-        """Also where the clock was put back meanwhile: then not for longer."""
-        return 0 < self._failed[0] - self._now() <= REST
+    async def _end_login(self, old: Tokens, code: str) -> Tokens:
+        await asyncio.to_thread(self.login_store.mark_ended, old, code)
+        raise LoginEnded(code)
 
-    def _unreachable(self, why: str) -> Unreachable:
-        self._failed = self._now() + REST, why
-        return Unreachable(why)
+    def _is_pausing(self) -> bool:
+        """Whether the last failure is less than RETRY_PAUSE ago. A clock that is put back does not
+        lengthen the pause."""
+        return 0 < self._failure[0] - self._now() <= RETRY_PAUSE
 
-    def _read(self) -> Tokens:
-        """What is kept; or what is to be kept there, if that cannot be done now."""
-        unkept = self._unkept
-        if unkept is None:
-            return self.home.read()
-        old, new = unkept
+    def _pause(self, why: str) -> LoginServiceUnreachable:
+        """Start the pause before the next renewal; returns the error to raise."""
+        self._failure = self._now() + RETRY_PAUSE, why
+        return LoginServiceUnreachable(why)
+
+    def _read_tokens(self) -> Tokens:
+        """The saved tokens. If renewed tokens are not saved yet, save them first, and return them
+        if that fails."""
+        if self._unsaved is None:
+            return self.login_store.read_tokens()
+        old, new = self._unsaved
         try:
-            self.home.keep(old, new)
-        except Unavailable as error:
-            logging.error(f"A renewed login is not kept, and lost when the relay ends: {error}")
+            self.login_store.save_tokens(old, new)
+        except LoginStoreUnavailable as error:
+            logging.error(f"A renewed login is not saved, and lost when the relay ends: {error}")
             return new
-        self._unkept = None
-        return self.home.read()
+        self._unsaved = None
+        return self.login_store.read_tokens()
 
 
-def early(tokens: Tokens) -> float:
-    """Seconds before the end at which this account's tokens are renewed."""
-    draw = int.from_bytes(sha256(tokens.name.encode()).digest()[:4]) / 2**32
-    life = tokens.expires - tokens.at if tokens.at else float("inf")
-    return min(EARLY + draw * SPREAD, life * SHARE)
+def refresh_margin(tokens: Tokens) -> float:
+    """Seconds before expiry at which this account's tokens are renewed."""
+    fraction = int.from_bytes(sha256(tokens.account_name.encode()).digest()[:4]) / 2**32  # 0 to 1
+    life = tokens.expires_at - tokens.issued_at if tokens.issued_at else float("inf")
+    return min(REFRESH_MARGIN + fraction * REFRESH_SPREAD, life * MAX_LIFE_SHARE)
 
 
-def ended(task: asyncio.Task[Tokens]) -> None:
-    """Said here, as maybe nobody waits for it."""
+def log_failed_refresh(task: asyncio.Task[Tokens]) -> None:
+    """Log the failure of a renewal, for which possibly no request waits."""
     if not task.cancelled() and (error := task.exception()):
         logging.warning(f"A ChatGPT login was not renewed: {error}")

@@ -1,6 +1,6 @@
-"""A ChatGPT account: its tokens, and what they say of themselves.
+"""The tokens of a ChatGPT account, and the facts about the account in their claims.
 
-Claims: https://api.openai.com/auth and …/profile in the access and id tokens of OpenAI's login.
+OpenAI's access and id tokens have the claims https://api.openai.com/auth and …/profile.
 """
 
 import re
@@ -8,34 +8,34 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from addons.accounts.claims import CLAIMS, jwt_claims
-from addons.accounts.quota import number
+from addons.accounts.claims import CLAIM_PREFIX, jwt_claims
+from addons.accounts.quota import parse_number
 
-LONGEST = 320  # characters of an e-mail address, and of anything else that is told of an account
+MAX_TEXT_LENGTH = 320  # characters of an e-mail address, and of every other claim that is shown
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a login gave out; none of it is ever shown."""
+    """The tokens of one login. `repr` hides them."""
 
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)  # "" where the login gave none
-    id: str = field(repr=False)
-    at: float = 0.0  # Unix seconds at which they were given out, 0 where that is not known
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)  # "" if the login gave none
+    id_token: str = field(repr=False)
+    issued_at: float = 0.0  # Unix seconds, 0 if unknown
 
     @property
-    def expires(self) -> float:
-        """Unix seconds at which the access token ends by its own words; 0 where it tells none."""
-        return number(jwt_claims(self.access).get("exp")) or 0.0
+    def expires_at(self) -> float:
+        """Unix seconds at which the access token expires, 0 if it does not say."""
+        return parse_number(jwt_claims(self.access_token).get("exp")) or 0.0
 
     @property
     def workspace(self) -> str:
-        """What the service calls the account id; one workspace may hold several users."""
-        told = self._claim("auth", "chatgpt_account_id")
-        return told if sendable(told) else ""
+        """The id that OpenAI calls `chatgpt_account_id`. Several users may share a workspace."""
+        workspace = self._claim("auth", "chatgpt_account_id")
+        return workspace if fits_header(workspace) else ""
 
     @property
-    def user(self) -> str:
+    def user_id(self) -> str:
         return self._claim("auth", "chatgpt_user_id")
 
     @property
@@ -45,26 +45,29 @@ class Tokens:
 
     @property
     def email(self) -> str:
-        return self._claim("profile", "email") or plain(jwt_claims(self.id).get("email"))
+        from_id_token = printable_text(jwt_claims(self.id_token).get("email"))
+        return self._claim("profile", "email") or from_id_token
 
     @property
-    def name(self) -> str:
-        """Of the account, the same for ever; it tells nobody whose that is."""
-        return "acct_" + sha256(f"{self.workspace}\n{self.user}".encode()).hexdigest()[:12]
+    def account_name(self) -> str:
+        """A name for the account that is always the same and does not reveal its owner."""
+        return "acct_" + sha256(f"{self.workspace}\n{self.user_id}".encode()).hexdigest()[:12]
 
     def _claim(self, group: str, name: str) -> str:
-        for token in (self.access, self.id):
-            told: Any = jwt_claims(token).get(CLAIMS + group)
-            if isinstance(told, dict) and (text := plain(told.get(name))):
+        for token in (self.access_token, self.id_token):
+            claims: Any = jwt_claims(token).get(CLAIM_PREFIX + group)
+            if isinstance(claims, dict) and (text := printable_text(claims.get(name))):
                 return text
         return ""
 
 
-def plain(told: Any) -> str:
-    """A text that can be shown, logged and kept as it is; "" for all else."""
-    return told if isinstance(told, str) and told.isprintable() and len(told) <= LONGEST else ""
+def printable_text(value: Any) -> str:
+    """The value if it is a short text that can be shown and logged unchanged, else ""."""
+    if isinstance(value, str) and value.isprintable() and len(value) <= MAX_TEXT_LENGTH:
+        return value
+    return ""
 
 
-def sendable(*texts: str) -> bool:
-    """Whether they fit into a header, of which they cannot make two."""
+def fits_header(*texts: str) -> bool:
+    """Whether each text is visible ASCII, so that it can be a header's value and add no header."""
     return all(re.fullmatch(r"[!-~]*", text) for text in texts)

@@ -1,192 +1,227 @@
-"""Where logins lie: in the system's keyring if one works, else in a file of their owner's only.
+"""The vault, where the relay saves logins: the system's keyring if one works, else a private file.
 
-Where they were put once they stay: the file in the user's data folder tells, be it that it has
-them or that the keyring does. Everything here blocks, each call for a bounded time.
+Logins stay where they were first saved. A file in the user's data folder either holds them or
+marks that the keyring does. Every call blocks, for a bounded time.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
 
-from addons.accounts import keyring_store as ring
-from addons.accounts import locked_file as disk
-from addons.accounts.keyring_store import Damaged, Ring
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.oauth import Dead
-from addons.accounts.quota import number
-from addons.accounts.tokens import Tokens, sendable
+from addons.accounts.keyring_store import (
+    KEYRING_TIMEOUT,
+    KeyringStore,
+    StoreDamaged,
+    working_keyring,
+)
+from addons.accounts.locked_file import (
+    LoginStoreUnavailable,
+    exclusive_lock,
+    lock_path_for,
+    read_private_file,
+    set_damaged_file_aside,
+    write_private_file,
+)
+from addons.accounts.oauth import LoginEnded
+from addons.accounts.quota import parse_number
+from addons.accounts.tokens import Tokens, fits_header
 
 VERSION = 1
-FOLDER = "accounts"
-FILE, RINGED = "accounts.json", "accounts.keyring"
+FOLDER_NAME = "accounts"
+FILE_NAME, KEYRING_MARK_NAME = "accounts.json", "accounts.keyring"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One login."""
+class SavedLogin:
+    """One login as the vault keeps it."""
 
     tokens: Tokens
-    dead: str | None = None  # why it can be renewed no more
-    cookies: tuple[str, ...] = ()  # as `Set-Cookie` has them, with the time at which they end
+    end_reason: str | None = None  # why it can no longer be renewed
+    cookie_lines: tuple[str, ...] = ()  # `Set-Cookie` values with their expiry dates
+
+    def to_json(self) -> dict[str, Any]:
+        """The login with the field names of the file, version 1."""
+        return {
+            "tokens": {
+                "access": self.tokens.access_token,
+                "refresh": self.tokens.refresh_token,
+                "id": self.tokens.id_token,
+                "at": self.tokens.issued_at,
+            },
+            "dead": self.end_reason,
+            "cookies": self.cookie_lines,
+        }
 
 
 @dataclass(frozen=True)
-class Book:
-    """All that is kept."""
+class VaultContents:
+    """Everything that the vault keeps."""
 
-    selected: str = ""
-    entries: dict[str, Entry] = field(default_factory=dict)  # by the account's name, oldest first
+    selected_name: str = ""
+    logins: dict[str, SavedLogin] = field(default_factory=dict)  # by account name, oldest first
 
-    def having(self, name: str, entry: Entry) -> "Book":
-        return replace(self, entries={**self.entries, name: entry})
+    def with_login(self, name: str, login: SavedLogin) -> "VaultContents":
+        return replace(self, logins={**self.logins, name: login})
 
-    def without(self, name: str) -> "Book":
-        others = {one: kept for one, kept in self.entries.items() if one != name}
-        return replace(self, entries=others)
+    def without_login(self, name: str) -> "VaultContents":
+        others = {other: login for other, login in self.logins.items() if other != name}
+        return replace(self, logins=others)
 
-    def dump(self) -> str:
-        entries = {name: asdict(entry) for name, entry in self.entries.items()}
-        return json.dumps({"version": VERSION, "selected": self.selected, "accounts": entries})
+    def to_text(self) -> str:
+        accounts = {name: login.to_json() for name, login in self.logins.items()}
+        return json.dumps(
+            {"version": VERSION, "selected": self.selected_name, "accounts": accounts}
+        )
 
     @classmethod
-    def load(cls, text: str | bytes) -> "Book":
-        """Raises Damaged; Unavailable for a newer form."""
+    def from_text(cls, text: str | bytes) -> "VaultContents":
+        """Raises StoreDamaged, and LoginStoreUnavailable for a newer version."""
         try:
-            told = json.loads(text)
-            if told["version"] > VERSION:
-                raise Unavailable("these logins were kept by a newer codex-relay: update this one")
-            entries = {name: entry_of(one) for name, one in told["accounts"].items()}
-            return cls(str(told["selected"]), entries)
+            document = json.loads(text)
+            if document["version"] > VERSION:
+                raise LoginStoreUnavailable(
+                    "these logins were kept by a newer codex-relay: update this one"
+                )
+            accounts = document["accounts"].items()
+            logins = {name: login_from_json(login) for name, login in accounts}
+            return cls(str(document["selected"]), logins)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise Damaged(type(error).__name__) from None
+            raise StoreDamaged(type(error).__name__) from None
 
 
-def entry_of(told: dict[str, Any]) -> Entry:
-    kept = told["tokens"]
-    texts = [kept["access"], kept["refresh"], kept["id"], told["dead"] or "", *told["cookies"]]
-    if not all(isinstance(text, str) for text in texts) or not sendable(*texts[:3]):
+def login_from_json(login: dict[str, Any]) -> SavedLogin:
+    """Raises ValueError, LookupError, TypeError."""
+    saved = login["tokens"]
+    texts = [saved["access"], saved["refresh"], saved["id"], login["dead"] or "", *login["cookies"]]
+    if not all(isinstance(text, str) for text in texts) or not fits_header(*texts[:3]):
         raise ValueError
-    tokens = Tokens(kept["access"], kept["refresh"], kept["id"], number(kept["at"]) or 0.0)
-    return Entry(tokens, told["dead"], tuple(told["cookies"]))
+    issued_at = parse_number(saved["at"]) or 0.0
+    tokens = Tokens(saved["access"], saved["refresh"], saved["id"], issued_at)
+    return SavedLogin(tokens, login["dead"], tuple(login["cookies"]))
 
 
 class Vault:
-    """Raises Unavailable from all that it does."""
+    """All saved logins. Every method may raise LoginStoreUnavailable."""
 
-    def __init__(self, path: Path | None = None, patience: float = ring.PATIENCE) -> None:
-        """`path`: a file, else the keyring or a file in the user's data folder."""
-        self._folder = user_data_path("codex-relay", appauthor=False) / FOLDER
-        self._path, self._patience = path and path.expanduser(), patience
-        self._known: tuple[bytes | None, Book] = None, Book()
+    def __init__(self, path: Path | None = None, timeout: float = KEYRING_TIMEOUT) -> None:
+        """`path`: the file to use instead of the keyring or a file in the user's data folder.
+        `timeout`: seconds that the keyring may take for one call."""
+        self._folder = user_data_path("codex-relay", appauthor=False) / FOLDER_NAME
+        self._path, self._timeout = path and path.expanduser(), timeout
+        self._cache: tuple[bytes | None, VaultContents] = None, VaultContents()
 
     @property
     def path(self) -> Path | None:
-        """The file that has the logins, or says where in the keyring they are; None: not yet."""
-        places = (self._folder / RINGED, self._folder / FILE)
-        return self._path or next((place for place in places if place.exists()), None)
+        """The file that holds the logins or marks that the keyring does; None before the first
+        login."""
+        usual_paths = (self._folder / KEYRING_MARK_NAME, self._folder / FILE_NAME)
+        return self._path or next((path for path in usual_paths if path.exists()), None)
 
-    def lock(self, name: str) -> Path:
-        """The file that says who renews this account's tokens."""
-        return disk.lock_of(self._beside.with_name(f"{self._beside.name}.{name}"))
+    def login_lock_path(self, name: str) -> Path:
+        """The lock file of the process that renews this account's tokens."""
+        return lock_path_for(self._lock_base.with_name(f"{self._lock_base.name}.{name}"))
 
     @property
-    def _beside(self) -> Path:
-        return self._path or self._folder / FILE
+    def _lock_base(self) -> Path:
+        return self._path or self._folder / FILE_NAME
 
-    def read(self) -> Book:
-        """What is there now, whoever put it there."""
+    def read_contents(self) -> VaultContents:
+        """What the vault holds now, whichever process wrote it."""
         path = self.path
-        data = disk.read(path) if path else None
-        if data == self._known[0]:
-            return self._known[1]
+        data = read_private_file(path) if path else None
+        if data == self._cache[0]:
+            return self._cache[1]
         try:
             return self._read(path, data)
-        except Damaged:  # be it that it was replaced between two looks: with the lock it is not
-            with disk.alone(self._beside):
-                return self._sound(path)
+        except StoreDamaged:
+            # Perhaps another process wrote between the reads of the file and of the keyring: read
+            # once more under the lock.
+            with exclusive_lock(self._lock_base):
+                return self._read_or_set_aside(path)
 
-    def change(self, work: Callable[[Book], Book]) -> Book:
-        """What is there after a change that no other process comes into."""
-        with disk.alone(self._beside):
-            path = self.path or self._chosen()
-            old = self._sound(path)
-            new = work(old)
+    def update_contents(self, change: Callable[[VaultContents], VaultContents]) -> VaultContents:
+        """Apply a change under the lock; returns the new contents."""
+        with exclusive_lock(self._lock_base):
+            path = self.path or self._default_path()
+            old = self._read_or_set_aside(path)
+            new = change(old)
             if new != old:
                 try:
                     self._write(path, new)
                 except OSError as error:
-                    raise Unavailable(
+                    raise LoginStoreUnavailable(
                         f"{path} cannot be written: {error.strerror}; make room for it, or let"
                         " relay_vault (CODEX_RELAY_VAULT) name another file"
                     ) from None
         return new
 
-    def _chosen(self) -> Path:
-        return self._folder / (RINGED if ring.working(self._patience) else FILE)
+    def _default_path(self) -> Path:
+        return self._folder / (KEYRING_MARK_NAME if working_keyring(self._timeout) else FILE_NAME)
 
-    def _sound(self, path: Path | None) -> Book:
+    def _read_or_set_aside(self, path: Path | None) -> VaultContents:
         try:
-            return self._read(path, disk.read(path) if path else None)
-        except Damaged as damage:
+            return self._read(path, read_private_file(path) if path else None)
+        except StoreDamaged as damage:
             if path:
-                disk.set_aside(path, damage)
+                set_damaged_file_aside(path, damage)
             return self._read(path, None)
 
-    def _read(self, path: Path | None, data: bytes | None) -> Book:
-        book = Book()
+    def _read(self, path: Path | None, data: bytes | None) -> VaultContents:
+        contents = VaultContents()
         if data is not None and path:
-            text = self._ring(path).read(data) if self._in_ring(path) else data
-            book = Book.load(text)
-        self._known = data, book
-        return book
+            text = self._keyring(path).read_text(data) if self._uses_keyring(path) else data
+            contents = VaultContents.from_text(text)
+        self._cache = data, contents
+        return contents
 
-    def _write(self, path: Path, book: Book) -> None:
-        data = book.dump().encode()
-        if self._in_ring(path):
-            data = self._ring(path).write(data.decode(), disk.read(path))
+    def _write(self, path: Path, contents: VaultContents) -> None:
+        data = contents.to_text().encode()
+        if self._uses_keyring(path):
+            data = self._keyring(path).write_text(data.decode(), read_private_file(path))
         else:
-            disk.write(path, data)
-        self._known = data, book
+            write_private_file(path, data)
+        self._cache = data, contents
 
-    def _in_ring(self, path: Path) -> bool:
-        return path == self._folder / RINGED
+    def _uses_keyring(self, path: Path) -> bool:
+        return path == self._folder / KEYRING_MARK_NAME
 
-    def _ring(self, path: Path) -> Ring:
-        return Ring(path, self._patience)
+    def _keyring(self, path: Path) -> KeyringStore:
+        return KeyringStore(path, self._timeout)
 
 
-class Slot:
-    """One account's login in the vault, as `fresh` renews it."""
+class VaultLogin:
+    """A LoginStore for one account's login in the vault."""
 
     source = "login"
 
     def __init__(self, vault: Vault, name: str) -> None:
-        self.name, self.lock, self._vault = name, vault.lock(name), vault
+        self.name, self.lock_path, self._vault = name, vault.login_lock_path(name), vault
 
-    def read(self) -> Tokens:
-        """Raises Dead, Unavailable."""
-        entry = self._vault.read().entries.get(self.name)
-        if entry is None:
-            raise Dead("logged_out")
-        if entry.dead:
-            raise Dead(entry.dead)
-        return entry.tokens
+    def read_tokens(self) -> Tokens:
+        """Raises LoginEnded, LoginStoreUnavailable."""
+        login = self._vault.read_contents().logins.get(self.name)
+        if login is None:
+            raise LoginEnded("logged_out")
+        if login.end_reason:
+            raise LoginEnded(login.end_reason)
+        return login.tokens
 
-    def keep(self, old: Tokens, new: Tokens) -> None:
-        """Unless somebody logged in anew or out meanwhile."""
-        self._update(old, lambda entry: replace(entry, tokens=new))
+    def save_tokens(self, old: Tokens, new: Tokens) -> None:
+        """Replace the old tokens, unless the user has logged in again or out since."""
+        self._update_login(old, lambda login: replace(login, tokens=new))
 
-    def bury(self, old: Tokens, reason: str) -> None:
-        self._update(old, lambda entry: replace(entry, dead=reason))
+    def mark_ended(self, old: Tokens, reason: str) -> None:
+        self._update_login(old, lambda login: replace(login, end_reason=reason))
 
-    def _update(self, old: Tokens, work: Callable[[Entry], Entry]) -> None:
-        def changed(book: Book) -> Book:
-            entry = book.entries.get(self.name)
-            same = entry is not None and entry.tokens.refresh == old.refresh
-            return book.having(self.name, work(entry)) if entry and same else book
+    def _update_login(self, old: Tokens, change: Callable[[SavedLogin], SavedLogin]) -> None:
+        def change_contents(contents: VaultContents) -> VaultContents:
+            login = contents.logins.get(self.name)
+            if login is None or login.tokens.refresh_token != old.refresh_token:
+                return contents
+            return contents.with_login(self.name, change(login))
 
-        self._vault.change(changed)
+        self._vault.update_contents(change_contents)

@@ -1,1 +1,40 @@
-"""Options: what there are, where they come from, what they mean."""
+"""The settings of the relay: their table, their sources and their values."""
+
+from addons.config.addon import (
+    Config,
+    additional_ports,
+    additional_providers,
+    available_providers,
+    concealed_values,
+    current_settings,
+    key_from_environment,
+    update_options,
+)
+from addons.config.option_types import (
+    REDIS_SCHEMES,
+    STORE_OFF,
+    AccountStrategy,
+    StoreLimits,
+    setting_text,
+)
+from addons.config.settings import OPTION_PREFIX, SETTING_NAMES, VARIABLE_PREFIX, Settings
+
+__all__ = [
+    "AccountStrategy",
+    "Config",
+    "OPTION_PREFIX",
+    "REDIS_SCHEMES",
+    "SETTING_NAMES",
+    "STORE_OFF",
+    "Settings",
+    "StoreLimits",
+    "VARIABLE_PREFIX",
+    "additional_ports",
+    "additional_providers",
+    "available_providers",
+    "concealed_values",
+    "current_settings",
+    "key_from_environment",
+    "setting_text",
+    "update_options",
+]

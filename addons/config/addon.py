@@ -1,5 +1,5 @@
-"""Options, environment and relay.toml → the `Settings` in force; mitmproxy's own options as the
-relay needs them."""
+"""The `Settings` in force, from options, environment and relay.toml. It also sets mitmproxy's own
+options as the relay needs them."""
 
 import asyncio
 import logging
@@ -12,172 +12,215 @@ from mitmproxy import ctx, optmanager
 from mitmproxy.addonmanager import Loader
 from mitmproxy.exceptions import OptionsError
 
-from addons.config.config_file import File, Wrong, unknown
-from addons.config.given import read
+from addons.config.config_file import (
+    ConfigFile,
+    WrongSettings,
+    collect_values,
+    deprecation_notices,
+    read_settings,
+    unknown_name_faults,
+)
+from addons.config.option_types import setting_text
 from addons.config.settings import (
-    CONCEALED,
-    ENV,
-    FIELDS,
-    IN_FILE,
-    OPTION,
-    OPTIONS,
-    VARIABLES,
+    CONCEALED_FIELDS,
+    DEPRECATED,
+    FIELD_OF_OPTION,
+    FIELD_OF_VARIABLE,
+    OPTION_PREFIX,
+    SETTING_FIELDS,
+    VARIABLE_PREFIX,
     Settings,
 )
+from addons.flow_data import MASK
 from translate import Provider
 
-# Interception without contact to OpenAI, and one upstream connection for each exchange.
-DEFAULTS = {
-    **{"http2": False, "connection_strategy": "lazy", "upstream_cert": False},
+# With these, mitmproxy intercepts without contacting OpenAI, and opens one upstream connection for
+# each exchange.
+MITMPROXY_DEFAULTS = {
+    "http2": False,
+    "connection_strategy": "lazy",
+    "upstream_cert": False,
     "web_columns": ["tls", "icon", "path", "comment", "method", "status", "size", "time"],
 }
 
-# mitmdump has a line of ours for these, or need not tell; unless it is to show all of them.
-SHORT = {"dumper_filter": "! ~meta 'relay.(leg|facts)|relay.route: dashboard'"}
+# Keeps mitmdump from printing the relay's flows, as the relay logs a line for each exchange. It is
+# not set if the user has changed `flow_detail`.
+QUIET_MITMDUMP = {"dumper_filter": "! ~meta 'relay.(leg|facts)|relay.route: dashboard'"}
 
-SHOWN = "(hidden)"
-
-# A body that mitmproxy streams has gone to where the client sent it before anybody could read it.
-UNREAD = "stream_large_bodies is set: the relay must read requests before they go on; remove it"
+# mitmproxy would send a streamed body to the host that the client named, past the relay.
+STREAMING_FAULT = (
+    "stream_large_bodies is set: the relay must read requests before they go on; remove it"
+)
 
 _current = Settings.model_validate({})
-_file = File.none()
-_secrets: dict[str, str] = {}  # options that mitmproxy's own pages show as SHOWN
+_file = ConfigFile.empty()
+concealed_values: dict[str, str] = {}  # values of options that mitmproxy's pages show as MASK
 
 
-def settings() -> Settings:
+def current_settings() -> Settings:
     """The settings in force."""
     return _current
 
 
-def providers() -> Mapping[str, Provider]:
-    """The providers that there are, those of relay.toml among them."""
+def available_providers() -> Mapping[str, Provider]:
+    """All providers by name, including those of relay.toml."""
     return _file.providers
 
 
-def served() -> list[str]:
-    """The providers that the user chose to have beside the one of `relay_upstream`."""
-    return list(dict.fromkeys([*(name for name, _ in _current.ports), *_file.served]))
+def additional_providers() -> list[str]:
+    """The names of the providers in `relay_ports` and relay.toml."""
+    return list(dict.fromkeys([*(name for name, _ in _current.ports), *_file.user_providers]))
 
 
-def variable(name: str) -> str | None:
-    """A provider's own variable, if it holds what can be a key."""
-    text = os.environ.get(name, "").strip()
+def key_from_environment(variable: str) -> str | None:
+    """The key in this environment variable; None if there is none that a header can carry."""
+    text = os.environ.get(variable, "").strip()
     if text and not re.fullmatch(r"[!-~]+", text):
-        logging.warning(f"{name} has characters that no HTTP header can carry: it is not used")
+        logging.warning(f"{variable} has characters that no HTTP header can carry: it is not used")
         return None
     return text or None
 
 
 class Config:
-    """Reads the settings at the start, where a wrong one is fatal, and at each change."""
+    """Reads the settings at the start, when a fault is fatal, and whenever an option changes."""
 
-    failed = False  # at the start; mitmproxy is about to exit
-    active = False  # the options may be changed again
+    start_failed = False  # the settings have a fault, and mitmproxy is about to exit
+    is_running = False  # mitmproxy's event loop runs
 
     def load(self, loader: Loader) -> None:
-        given, faults = take(ctx.options)
-        declare(loader)
-        wanted = DEFAULTS | (SHORT if getattr(ctx.options, "flow_detail", 1) == 1 else {})
-        change(**given, **{k: v for k, v in wanted.items() if not chosen(k)})
-        for line in unknown((name for name in os.environ if name.startswith(ENV)), VARIABLES):
-            logging.warning(line)
+        values, faults = take_deferred_options(ctx.options)
+        declare_options(loader)
+        defaults = dict(MITMPROXY_DEFAULTS)
+        if getattr(ctx.options, "flow_detail", 1) == 1:
+            defaults |= QUIET_MITMDUMP
+        update_options(**values, **{k: v for k, v in defaults.items() if not is_set_by_user(k)})
+        warn_of_unknown_variables()
         try:
-            refresh()
-        except Wrong as wrong:
+            refresh_settings()
+            warn_of_deprecated()
+        except WrongSettings as wrong:
             faults.extend(wrong.args)
         if ctx.options.stream_large_bodies:
-            faults.append(UNREAD)
-        conceal()
-        self.failed = bool(faults)
-        for line in faults:
-            logging.error(line)  # mitmproxy exits after a start with errors
+            faults.append(STREAMING_FAULT)
+        conceal_secrets()
+        self.start_failed = bool(faults)
+        for fault in faults:
+            logging.error(fault)  # mitmproxy exits after a start with errors
 
     def configure(self, updated: set[str]) -> None:
-        if self.failed:
+        if self.start_failed:
             return
-        refused: Any = OptionsError  # untyped in mitmproxy
+        options_error: Any = OptionsError  # untyped in mitmproxy
         if "stream_large_bodies" in updated and ctx.options.stream_large_bodies:
-            raise refused(UNREAD)
-        if updated.isdisjoint(OPTIONS):
+            raise options_error(STREAMING_FAULT)
+        if updated.isdisjoint(FIELD_OF_OPTION):
             return
         try:
-            refresh()
-        except Wrong as wrong:
-            raise refused("; ".join(wrong.args)) from None
-        if self.active:
-            asyncio.get_running_loop().call_soon(conceal)
+            refresh_settings()
+        except WrongSettings as wrong:
+            raise options_error("; ".join(wrong.args)) from None
+        if self.is_running:  # later, as mitmproxy is still applying this change
+            asyncio.get_running_loop().call_soon(conceal_secrets)
 
     def running(self) -> None:
-        self.active = True
+        self.is_running = True
 
 
-def declare(loader: Loader) -> None:
-    """None is "not set". All are text, as a bad value of another type is lost without a word."""
+def declare_options(loader: Loader) -> None:
+    """Declare every option as text or None (not set).
+
+    With any other type, mitmproxy would drop wrong values without a word."""
     optional: Any = Optional[str]  # noqa: UP045 - mitmproxy compares it with this very form
-    for name, field in OPTIONS.items():
-        loader.add_option(name, optional, None, FIELDS[field].description or "")
+    for option, name in FIELD_OF_OPTION.items():
+        if name in DEPRECATED:
+            help_text = f"Deprecated: use {OPTION_PREFIX}{DEPRECATED[name].setting}."
+        else:
+            help_text = SETTING_FIELDS[name].description or ""
+        loader.add_option(option, optional, None, help_text)
 
 
-def conceal() -> None:
-    """mitmproxy shows and saves its options."""
-    shown = {name: SHOWN for name in _secrets if getattr(ctx.options, name) not in (None, SHOWN)}
-    if shown and _current.redact:
-        change(**shown)
+def conceal_secrets() -> None:
+    """Replace the values of secret options, which mitmproxy shows and saves, by MASK."""
+    masked = {
+        name: MASK for name in concealed_values if getattr(ctx.options, name) not in (None, MASK)
+    }
+    if masked and _current.redact:
+        update_options(**masked)
 
 
-def ports() -> list[int]:
-    """Where we listen beside mitmproxy's own port."""
+def additional_ports() -> list[int]:
+    """The ports on which the relay listens in addition to mitmproxy's own."""
     return [port for port in (_current.port, *(port for _, port in _current.ports)) if port]
 
 
-def refresh() -> None:
-    """Read all settings anew; on Wrong the old ones stay in force."""
+def refresh_settings() -> None:
+    """Read all settings again. Raises WrongSettings, and keeps the old settings in that case."""
     global _current, _file
-    options = {name: getattr(ctx.options, name) for name in OPTIONS}
-    for name in (f"{OPTION}{field}" for field in CONCEALED):
-        if options[name] == SHOWN:
-            options[name] = _secrets.get(name)
-        elif options[name]:
-            _secrets[name] = options[name]
-    place = options[f"{OPTION}config"] or os.environ.get(f"{ENV}CONFIG", "")
-    file = File.read(place.strip(), IN_FILE)
-    _current, _file = read(options, os.environ, file), file
+    options = read_options()
+    file = ConfigFile.from_path(config_path(options))
+    _current, _file = read_settings(options, os.environ, file), file
 
 
-def take(options: Any) -> tuple[dict[str, str], list[str]]:
-    """Our options from the command line and from config.yaml, as text, and what is wrong with them.
+def read_options() -> dict[str, str | None]:
+    """The values of our options. For those that show MASK, the value is in `concealed_values`,
+    where this function stores new secret values."""
+    options: dict[str, str | None] = {name: getattr(ctx.options, name) for name in FIELD_OF_OPTION}
+    for name in (f"{OPTION_PREFIX}{field}" for field in CONCEALED_FIELDS):
+        value = options[name]
+        if value == MASK:
+            options[name] = concealed_values.get(name)
+        elif value:
+            concealed_values[name] = value
+    return options
 
-    They wait in `deferred` until somebody declares them. mitmproxy would drop unknown ones silently
-    and stop loading this script, but not itself, over a number in config.yaml."""
-    given: dict[str, str] = {}
-    waiting = [name for name in options.deferred if name.startswith(OPTION)]
-    faults = list(unknown(waiting, OPTIONS))
-    for name in waiting:
+
+def config_path(options: Mapping[str, str | None]) -> str:
+    """The path of relay.toml as the user wrote it; "" for the default one."""
+    variable = os.environ.get(f"{VARIABLE_PREFIX}CONFIG", "")
+    return (options[f"{OPTION_PREFIX}config"] or variable).strip()
+
+
+def warn_of_unknown_variables() -> None:
+    """Log a line for each variable that has our prefix and is not a setting."""
+    names = [name for name in os.environ if name.startswith(VARIABLE_PREFIX)]
+    for fault in unknown_name_faults(names, FIELD_OF_VARIABLE):
+        logging.warning(fault)
+
+
+def warn_of_deprecated() -> None:
+    """Log a line for each deprecated setting in use."""
+    for notice in deprecation_notices(collect_values(read_options(), os.environ, _file)):
+        logging.warning(notice)
+
+
+def take_deferred_options(options: Any) -> tuple[dict[str, str], list[str]]:
+    """Our options from the command line and from config.yaml, as text, and the faults in them.
+
+    mitmproxy keeps them in `deferred` until an addon declares them. It would ignore unknown ones,
+    and go on without this script because of a number in config.yaml; so they are removed there."""
+    values: dict[str, str] = {}
+    deferred = [name for name in options.deferred if name.startswith(OPTION_PREFIX)]
+    faults = list(unknown_name_faults(deferred, FIELD_OF_OPTION))
+    for name in deferred:
         value = options.deferred.pop(name)
         if isinstance(texts := getattr(value, "val", None), list):  # --set: one text for each
             if len(texts) > 1:
                 faults.append(f"{name} is set {len(texts)} times: set it once")
             value = texts[0] if texts else None
-        if name in OPTIONS and value is not None:
-            given[name] = plain(value)
-    return given, faults
+        if name in FIELD_OF_OPTION and value is not None:
+            values[name] = setting_text(value)
+    return values, faults
 
 
-def plain(value: Any) -> str:
-    """What YAML made of an option, as one would have written it after --set."""
-    if isinstance(value, list):
-        return ",".join(plain(one) for one in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def change(**values: Any) -> None:
+def update_options(**values: Any) -> None:
+    """Set options. mitmproxy then calls every addon's `configure`."""
     options: Any = ctx.options  # untyped in mitmproxy
     options.update(**values)
 
 
-def chosen(name: str) -> bool:
-    """Whether the user set this option of mitmproxy's, be it to mitmproxy's own default; also where
-    the tool has no such option."""
-    option = ctx.options._options.get(name)
-    return option is None or option.value is not optmanager.unset
+def is_set_by_user(option: str) -> bool:
+    """Whether the user set this option of mitmproxy's, if only to its default value.
+
+    Also true if the mitmproxy program that runs has no such option."""
+    entry = ctx.options._options.get(option)
+    return entry is None or entry.value is not optmanager.unset

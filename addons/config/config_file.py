@@ -1,4 +1,7 @@
-"""relay.toml: any setting by its name without prefix, and tables for providers of one's own."""
+"""relay.toml, and the `Settings` that options, variables and this file result in.
+
+The file has settings by their names without prefix, and tables of the user's own providers.
+"""
 
 import difflib
 import re
@@ -7,107 +10,214 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import platformdirs
+from pydantic import ValidationError
 
-from translate import Provider, WrongTable, providers
+from addons.config.option_types import setting_text
+from addons.config.settings import (
+    DEPRECATED,
+    FIELD_OF_OPTION,
+    FIELD_OF_VARIABLE,
+    FILE_FIELDS,
+    SECRET_FIELDS,
+    SETTING_FIELDS,
+    Settings,
+)
+from addons.flow_data import MASK
+from translate import InvalidTable, Provider, load_providers
 
-TABLES = "providers"
-HEAD = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?$")
-KEY = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[\w.-])+)\s*=""")
+PROVIDERS_KEY = "providers"
+TABLE_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?$")
+KEY_START = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[\w.-])+)\s*=""")
 
 
-class Wrong(ValueError):
-    """Settings that cannot be: one line each in `args`."""
+class WrongSettings(ValueError):
+    """The settings cannot be used; `args` has one line for each fault."""
 
 
 @cache
-def ours() -> str:
+def builtin_providers_text() -> str:
     root = Path(__file__).parents[2]
     return (root / "translate" / "providers" / "providers.toml").read_text("utf-8")
 
 
 @cache
-def known() -> Mapping[str, Provider]:
+def builtin_providers() -> Mapping[str, Provider]:
     """The providers of providers.toml."""
-    return providers(ours())
+    return load_providers(builtin_providers_text())
 
 
-def usual() -> Path:
-    """Where the file is looked for, unless `relay_config` says."""
+def default_path() -> Path:
+    """The path of relay.toml, unless `relay_config` names another file."""
     return platformdirs.user_config_path("codex-relay", appauthor=False) / "relay.toml"
 
 
 @dataclass(frozen=True)
-class File:
+class ConfigFile:
     path: Path
-    text: str
-    options: Mapping[str, Any]
-    providers: Mapping[str, Provider]  # ours, with the user's laid over them
-    served: tuple[str, ...]  # those that the user has a table for
+    toml_text: str
+    values: Mapping[str, Any]  # setting → value
+    providers: Mapping[str, Provider]  # the builtin ones, as the user's tables change them
+    user_providers: tuple[str, ...]  # the names of the user's tables
 
     @classmethod
-    def none(cls) -> Self:
-        return cls(usual(), "", {}, known(), ())
+    def empty(cls) -> Self:
+        return cls(default_path(), "", {}, builtin_providers(), ())
 
     @classmethod
-    def read(cls, given: str, fields: Iterable[str]) -> Self:
-        """The file at this path, or at the usual one, where none is needed. Raises Wrong."""
-        path = Path(given).expanduser() if given else usual()
-        if not given and not path.is_file():
-            return cls.none()
+    def from_path(cls, path_text: str) -> Self:
+        """The file at this path; for "", the default file, which need not exist.
+
+        Raises WrongSettings."""
+        path = Path(path_text).expanduser() if path_text else default_path()
+        if not path_text and not path.is_file():
+            return cls.empty()
         try:
             text = path.read_text("utf-8-sig")
-            options: dict[str, Any] = tomllib.loads(text)
+            values: dict[str, Any] = tomllib.loads(text)
         except (OSError, ValueError) as error:  # a TOML error names line and column itself
             why = error.strerror if isinstance(error, OSError) else error
-            raise Wrong(f"{path}: {why}") from None
-        tables = options.pop(TABLES, {})
-        if faults := list(unknown(options, (*fields, TABLES))):
-            raise Wrong(*(f"{path}:{line_of(text, [x.split()[0]])}: {x}" for x in faults))
-        if not isinstance(tables, dict):
-            raise Wrong(f"{path}:{line_of(text, [TABLES])}: {TABLES} must have a table a provider")
-        try:
-            found = providers(ours(), tables)
-        except WrongTable as wrong:
-            line = line_of(text, [TABLES, *wrong.place])
-            raise Wrong(f"{path}:{line}: {TABLES}.{wrong}") from None
-        return cls(path, text, options, found, tuple(tables))
+            raise WrongSettings(f"{path}: {why}") from None
+        tables = values.pop(PROVIDERS_KEY, {})
+        if faults := list(unknown_name_faults(values, (*FILE_FIELDS, PROVIDERS_KEY))):
+            lines = [find_line(text, [fault.split()[0]]) for fault in faults]
+            raise WrongSettings(
+                *(f"{path}:{line}: {fault}" for line, fault in zip(lines, faults, strict=True))
+            )
+        return cls(path, text, values, merge_providers(path, text, tables), tuple(tables))
 
-    def place(self, field: str) -> str:
-        return f"{self.path}:{line_of(self.text, [field])}"
+    def position_of(self, field: str) -> str:
+        """`…/relay.toml:3`"""
+        return f"{self.path}:{find_line(self.toml_text, [field])}"
 
 
-def unknown(names: Iterable[str], valid: Iterable[str]) -> Iterator[str]:
-    """A line for each name that looks like a setting's and is none."""
-    valid = sorted(valid)
-    for name in sorted(set(names).difference(valid)):
-        near = difflib.get_close_matches(name, valid, 1, 0.75)
-        yield f"{name} is unknown: " + (f"did you mean {near[0]}?" if near else "remove it")
-
-
-def line_of(text: str, path: list[str]) -> int:
-    """The line of a TOML text in which the thing at this path is, as near as can be told."""
-    best, depth, table = 1, 0, list[str]()
-    for number, line in enumerate(text.splitlines(), 1):
-        if head := HEAD.match(line):
-            table = keys(head[1])
-        key = KEY.match(line)
-        here = [*table, *(keys(key[1]) if key else [])]
-        if len(here) > depth and path[: len(here)] == here:
-            best, depth = number, len(here)
-    return best
-
-
-def keys(text: str) -> list[str]:
-    """The names in a dotted key."""
+def merge_providers(path: Path, text: str, tables: object) -> Mapping[str, Provider]:
+    """The builtin providers, changed and extended by the user's tables. Raises WrongSettings."""
+    if not isinstance(tables, dict):
+        line = find_line(text, [PROVIDERS_KEY])
+        why = "must have a table for each provider"
+        raise WrongSettings(f"{path}:{line}: {PROVIDERS_KEY} {why}")
     try:
-        found: Any = tomllib.loads(f"{text} = 0")
+        return load_providers(builtin_providers_text(), tables)
+    except InvalidTable as wrong:
+        line = find_line(text, [PROVIDERS_KEY, *wrong.key_path])
+        raise WrongSettings(f"{path}:{line}: {PROVIDERS_KEY}.{wrong}") from None
+
+
+def unknown_name_faults(names: Iterable[str], valid_names: Iterable[str]) -> Iterator[str]:
+    """One line for each name that is not valid, with the most similar valid name."""
+    valid = sorted(valid_names)
+    for name in sorted(set(names).difference(valid)):
+        similar = difflib.get_close_matches(name, valid, 1, 0.75)
+        yield f"{name} is unknown: " + (f"did you mean {similar[0]}?" if similar else "remove it")
+
+
+def find_line(text: str, path: list[str]) -> int:
+    """The number of the line in a TOML text that defines this path of keys, or else the longest
+    beginning of it; 1 if there is none."""
+    best_number, best_depth, table = 1, 0, list[str]()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := TABLE_HEADER.match(line):
+            table = dotted_key_names(header[1])
+        key = KEY_START.match(line)
+        line_path = [*table, *(dotted_key_names(key[1]) if key else [])]
+        if len(line_path) > best_depth and path[: len(line_path)] == line_path:
+            best_number, best_depth = number, len(line_path)
+    return best_number
+
+
+def dotted_key_names(text: str) -> list[str]:
+    """`a."b.c"` → ["a", "b.c"]; an empty list for text that is not a TOML key."""
+    try:
+        value: Any = tomllib.loads(f"{text} = 0")
     except tomllib.TOMLDecodeError:
         return []
     names = []
-    while isinstance(found, dict):
-        [(name, found)] = found.items()
+    while isinstance(value, dict):
+        [(name, value)] = value.items()
         names.append(name)
     return names
+
+
+class SettingValue(NamedTuple):
+    """A value that the user set."""
+
+    value: Any
+    full_name: str  # names the source, too: `relay_port`, `CODEX_RELAY_PORT`, `relay.toml:3: port`
+
+    def full_name_with(self, name: str, new_name: str) -> str:
+        """The full name with the setting's `name` replaced."""
+        prefix, spelling = self.full_name[: -len(name)], self.full_name[-len(name) :]
+        return prefix + (new_name.upper() if spelling.isupper() else new_name)
+
+
+def read_settings(
+    options: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: ConfigFile | None = None,
+) -> Settings:
+    """The settings from these sources: an option overrides a variable, and both override the file.
+
+    `options` and `environment` have full names. Raises WrongSettings.
+    """
+    file = file or ConfigFile.empty()
+    values = replace_deprecated(collect_values(options, environment, file))
+    try:
+        return Settings.model_validate(
+            {name: entry.value for name, entry in values.items()}, context=file.providers
+        )
+    except ValidationError as error:
+        faults = {str(fault["loc"][0]): fault["msg"] for fault in reversed(error.errors())}
+        raise WrongSettings(
+            *(wrong_value_fault(name, values[name], why) for name, why in faults.items())
+        ) from None
+
+
+def collect_values(
+    options: Mapping[str, str | None], environment: Mapping[str, str], file: ConfigFile
+) -> dict[str, SettingValue]:
+    """The values that are set, by the setting's name. An empty text means the default, also if a
+    source of lower rank has a value."""
+    values = {
+        name: SettingValue(value, f"{file.position_of(name)}: {name}")
+        for name, value in file.values.items()
+    }
+    for names, source in ((FIELD_OF_VARIABLE, environment), (FIELD_OF_OPTION, options)):
+        for full_name, name in names.items():
+            if (text := source.get(full_name)) is not None:
+                values[name] = SettingValue(text.strip(), full_name)
+    return {name: entry for name, entry in values.items() if entry.value != ""}
+
+
+def replace_deprecated(values: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
+    """The values with those of deprecated settings, and their unit, in the settings that replace
+    them."""
+    replaced = {name: entry for name, entry in values.items() if name not in DEPRECATED}
+    for name in sorted(values.keys() & DEPRECATED.keys()):
+        field, unit = DEPRECATED[name]
+        text, full_name = f"{values[name].value}{unit}", values[name].full_name_with(name, field)
+        if field in replaced:
+            text = f"{setting_text(replaced[field].value)},{text}"
+        replaced[field] = SettingValue(text, full_name)
+    return replaced
+
+
+def deprecation_notices(values: Mapping[str, SettingValue]) -> Iterator[str]:
+    """One line for each deprecated setting in use, with what to write instead."""
+    for name in sorted(values.keys() & DEPRECATED.keys()):
+        (value, full_name), (field, unit) = values[name], DEPRECATED[name]
+        _, in_file, new_name = values[name].full_name_with(name, field).rpartition(" ")
+        text = f'{new_name} = "{value}{unit}"' if in_file else f"{new_name}={value}{unit}"
+        yield f"{full_name} is deprecated: write {text}"
+
+
+def wrong_value_fault(name: str, entry: SettingValue, why: str) -> str:
+    """One line with the value, without a secret in it, the reason, and a valid example."""
+    value = re.sub(r"//[^/]*@", f"//{MASK}@", repr(entry.value))
+    text = MASK if name in SECRET_FIELDS else value
+    why = re.sub(r"^(Value error, |Input )", "", why)
+    short_name = entry.full_name.rpartition(" ")[2]
+    examples = SETTING_FIELDS[name].examples or [""]
+    return f"{entry.full_name} is {text}: {why}; for example {short_name}={examples[0]}"

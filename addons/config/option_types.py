@@ -1,15 +1,26 @@
-"""What the values of settings may be; as text, or as TOML has them."""
+"""The types of settings: how each is read from text or TOML, and which values are valid."""
 
 import re
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from translate import QUIRKS, Provider
 
+STORE_OFF = "off"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+SQLITE_SCHEME = "sqlite://"
+NAMED_KEY = re.compile(r"([A-Za-z0-9_.-]{1,40}):(.+)")
+AMOUNT = re.compile(r"([\d.]+)\s*([A-Za-z]*)")
 
-def base_url(text: str) -> str:
+
+# Single values
+
+
+def validate_base_url(text: str) -> str:
     parts = urlsplit(text)
     if not re.fullmatch(r"https?", parts.scheme) or not parts.hostname or re.search(r"\s", text):
         raise ValueError("not an http(s) URL")
@@ -17,156 +28,251 @@ def base_url(text: str) -> str:
         raise ValueError("has a user name in it, which is not sent; the key goes into api_key")
     if parts.query or parts.fragment:
         raise ValueError("has a query or a fragment, to which no path can be added")
-    parts.port  # noqa: B018 - raises ValueError for what is no port
+    parts.port  # noqa: B018 - raises ValueError for an invalid port
     return text.rstrip("/").removesuffix("/chat/completions").rstrip("/")
 
 
-def known(info: ValidationInfo) -> dict[str, Provider]:
-    """The providers among which a setting may choose."""
-    found: dict[str, Provider] = info.context or {}
-    return found
+def providers_in_context(info: ValidationInfo) -> dict[str, Provider]:
+    """The providers that a setting may name, by name: the context of the validation."""
+    providers: dict[str, Provider] = info.context or {}
+    return providers
 
 
-def provider_name(text: str, info: ValidationInfo) -> str:
-    if text not in known(info):
-        raise ValueError(f"unknown provider; known: {', '.join(sorted(known(info)))}")
+def validate_provider_name(text: str, info: ValidationInfo) -> str:
+    providers = providers_in_context(info)
+    if text not in providers:
+        raise ValueError(f"unknown provider; known: {', '.join(sorted(providers))}")
     return text
 
 
-def reachable(text: str, info: ValidationInfo) -> str:
-    """A provider that can be reached: at its own URL, or at that of the upstream."""
-    homeless = text != "demo" and not known(info)[provider_name(text, info)].base_urls
-    if homeless and not info.data.get("upstream", "?"):
-        raise ValueError("lives at no place of its own: relay_upstream must say where it is")
+def validate_reachable_provider(text: str, info: ValidationInfo) -> str:
+    """Accept a provider that has a base URL of its own, and any provider if `upstream` is set."""
+    if text == "demo":
+        return text
+    provider = providers_in_context(info)[validate_provider_name(text, info)]
+    if not provider.base_urls and not info.data.get("upstream", "?"):
+        raise ValueError("has no URL of its own: relay_upstream must say where it is")
     return text
 
 
-def quirk_name(text: str) -> str:
+def validate_quirk_name(text: str) -> str:
     if text not in QUIRKS:
-        raise ValueError(f"{text!r} is no quirk; known: {', '.join(sorted(QUIRKS))}")
+        raise ValueError(f"{text!r} is not a quirk; known: {', '.join(sorted(QUIRKS))}")
     return text
 
 
-def header_value(secret: SecretStr) -> SecretStr:
+def validate_header_value(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
         raise ValueError("has spaces or other characters that no HTTP header can carry")
     return secret
 
 
-def host_name(text: str) -> str:
+def validate_host_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", text):
-        raise ValueError(f"{text!r} is no host name; it is given without port and brackets")
+        raise ValueError(f"{text!r} is not a host name; write it without port and brackets")
     return text.lower()
 
 
-def listed(text: object) -> object:
-    return [x for part in text.split(",") if (x := part.strip())] if isinstance(text, str) else text
-
-
-def pairs(value: object) -> object:
-    """`name:value,…`, or a table in relay.toml."""
-    if isinstance(value, dict):
-        return list(value.items())
-    found = listed(value)
-    if not isinstance(found, list):
-        return found
-    made = [tuple(str(one).split(":", 1)) for one in found]
-    if not all(len(pair) == 2 and all(pair) for pair in made):
-        raise ValueError("not a list of name:value pairs")
-    return made
-
-
-def either(value: object) -> object:
-    """`one|other`, or a list in relay.toml."""
-    return (
-        [x for part in value.split("|") if (x := part.strip())] if isinstance(value, str) else value
-    )
-
-
-def ports(value: object, info: ValidationInfo) -> object:
-    """Names of providers, each with a port of its own or `name:port`."""
-    found = listed(value)
-    if isinstance(found, list):
-        found = {str(x).partition(":")[0]: str(x).partition(":")[2] for x in found}
-    if not isinstance(found, dict):
-        return found
-    made: list[tuple[str, int]] = []
-    for name, port in found.items():
-        reachable(name, info)
-        chosen = str(port or known(info)[name].port or "")
-        if not chosen:
-            raise ValueError(f"{name} has no port of its own; say {name}:4460, or any other")
-        if not chosen.isdigit():
-            raise ValueError(f"{chosen!r} is no port")
-        made.append((name, int(chosen)))
-    if len({port for _, port in made}) < len(made):
-        raise ValueError("two providers on one port")
-    return made
-
-
-class ClientKey(NamedTuple):
-    """What lets a client in, and the name under which its exchanges are told."""
-
-    name: str
-    secret: SecretStr
-
-
-NAMED = re.compile(r"([A-Za-z0-9_.-]{1,40}):(.+)")
-
-
-def client_keys(value: object) -> object:
-    """`key,name:key,…`, or a table of names in relay.toml."""
-    if isinstance(value, dict):
-        return list(value.items())
-    found = listed(value)
-    if not isinstance(found, list):
-        return found
-    named = [(text, NAMED.fullmatch(str(text))) for text in found]
-    return [(match[1], match[2]) if match else ("", text) for text, match in named]
-
-
-def some(values: tuple[ClientKey, ...]) -> tuple[ClientKey, ...]:
-    if not values:
-        raise ValueError("has no key in it")
-    for one in values:
-        header_value(one.secret)
-    return values
-
-
-OFF = "off"
-REDIS = ("redis://", "rediss://", "unix://")
-SQLITE = "sqlite://"
-
-
-def place(text: str) -> str:
-    """`off`, a URL of Redis, or the path of a file, which may be written as a URL."""
-    if text.lower() == OFF:
-        return OFF
-    if text.startswith(REDIS):
+def validate_store_location(text: str) -> str:
+    """Accept `off`, a Redis URL, or the path of a file, which may have the form sqlite:///…"""
+    if text.lower() == STORE_OFF:
+        return STORE_OFF
+    if text.startswith(REDIS_SCHEMES):
         parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises ValueError for what is no port
+        parts.port  # noqa: B018 - raises ValueError for an invalid port
         if not (parts.hostname or parts.scheme == "unix" and parts.path):
             raise ValueError("names no host")
         return text
-    path = "/" + text.removeprefix(SQLITE).lstrip("/") if text.startswith(SQLITE) else text
+    has_scheme = text.startswith(SQLITE_SCHEME)
+    path = "/" + text.removeprefix(SQLITE_SCHEME).lstrip("/") if has_scheme else text
     path = re.sub(r"^/(?=[A-Za-z]:)", "", path)  # sqlite:///C:/…
     if "://" in path or path.endswith(("/", "\\")):
         raise ValueError("neither a file, nor redis://…, nor off")
     return path
 
 
+# Lists and tables
+
+
+def setting_text(value: Any) -> str:
+    """A value from Python, YAML or TOML as text, in the form that the functions below read."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{alternatives_text(entry)}" for name, entry in value.items())
+    return ",".join(map(setting_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def alternatives_text(value: Any) -> str:
+    return "|".join(map(str, value)) if isinstance(value, list | tuple) else setting_text(value)
+
+
+def split_list(text: object, separator: str = ",") -> object:
+    """`a,b` → ["a", "b"]; a value that is not text stays as it is."""
+    if not isinstance(text, str):
+        return text
+    return [stripped for part in text.split(separator) if (stripped := part.strip())]
+
+
+def split_alternatives(text: object) -> object:
+    """`a|b` → ["a", "b"]; a value that is not text stays as it is."""
+    return split_list(text, "|")
+
+
+def parse_pairs(value: object) -> object:
+    """`name:value,…`, or a table in relay.toml → a list of pairs."""
+    if isinstance(value, dict):
+        return list(value.items())
+    entries = split_list(value)
+    if not isinstance(entries, list):
+        return entries
+    pairs = [tuple(part.strip() for part in str(entry).split(":", 1)) for entry in entries]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise ValueError("not a list of name:value pairs")
+    return pairs
+
+
+def parse_ports(value: object, info: ValidationInfo) -> object:
+    """`provider,provider:port,…`, or a table in relay.toml → pairs of a name and a port."""
+    entries = split_list(value)
+    if isinstance(entries, list):
+        entries = {str(x).partition(":")[0]: str(x).partition(":")[2] for x in entries}
+    if not isinstance(entries, dict):
+        return entries
+    ports = [(name, provider_port(name, port, info)) for name, port in entries.items()]
+    if len({port for _, port in ports}) < len(ports):
+        raise ValueError("two providers on one port")
+    return ports
+
+
+def provider_port(name: str, port: object, info: ValidationInfo) -> int:
+    """The port that the user set, else the provider's own."""
+    validate_reachable_provider(name, info)
+    text = str(port or providers_in_context(info)[name].port or "")
+    if not text:
+        raise ValueError(f"{name} has no port of its own; say {name}:4460, or any other")
+    if not text.isdigit():
+        raise ValueError(f"{text!r} is not a port")
+    return int(text)
+
+
+class ClientKey(NamedTuple):
+    """A key that clients may send."""
+
+    name: str  # the client's name in the records of exchanges; "" for a key without a name
+    secret: SecretStr
+
+
+def parse_client_keys(value: object) -> object:
+    """`key,name:key,…`, or a table in relay.toml → pairs of a name and a key."""
+    if isinstance(value, dict):
+        return list(value.items())
+    entries = split_list(value)
+    if not isinstance(entries, list):
+        return entries
+    matches = [(entry, NAMED_KEY.fullmatch(str(entry))) for entry in entries]
+    return [(match[1], match[2]) if match else ("", entry) for entry, match in matches]
+
+
+def validate_client_keys(keys: tuple[ClientKey, ...]) -> tuple[ClientKey, ...]:
+    if not keys:
+        raise ValueError("has no key in it")
+    for key in keys:
+        validate_header_value(key.secret)
+    return keys
+
+
+# Limits, such as 500,40MB: amounts with their units
+
+
+def parse_limits(units: Mapping[str, str]) -> Callable[[object], object]:
+    """A validator that reads amounts in any order, each with one of these units.
+
+    `units`: unit → field of the limits; the unit "" is a plain number."""
+    words = " nor ".join(
+        f"a number of {field.replace('_', ' ')}" + (f" ({unit})" if unit else "")
+        for unit, field in units.items()
+    )
+    fields = {unit.lower(): field for unit, field in units.items()}
+
+    def read_limits(value: object) -> object:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        entries = split_list(str(value) if is_number else value)
+        if not isinstance(entries, list):
+            return entries
+        limits: dict[str, str] = {}
+        for entry in entries:
+            match = AMOUNT.fullmatch(str(entry))
+            field = fields.get(match[2].lower()) if match else None
+            if match is None or field is None:
+                raise ValueError(f"{entry!r} is neither {words}")
+            if field in limits:
+                raise ValueError(f"says the {field.replace('_', ' ')} twice")
+            limits[field] = match[1]
+        return limits
+
+    return read_limits
+
+
+@dataclass(frozen=True)
+class ViewLimits:
+    """How many ended exchanges mitmweb and the console keep; both limits apply."""
+
+    exchanges: Annotated[int, Field(ge=2)] = 500
+    megabytes: Annotated[int, Field(ge=1)] = 40
+
+    def __str__(self) -> str:
+        return f"{self.exchanges},{self.megabytes}MB"
+
+
+@dataclass(frozen=True)
+class RetryLimits:
+    """How often a failed request is sent again, and how long."""
+
+    further_attempts: Annotated[int, Field(ge=0, le=100)] = 3
+    seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0  # from the request to the last attempt
+
+    def __str__(self) -> str:
+        return f"{self.further_attempts},{self.seconds:g}s"
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """How long an unused conversation is stored, and how much space all may take together."""
+
+    days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
+    megabytes: Annotated[float, Field(gt=0, le=1_000_000)] = 256.0
+
+    def __str__(self) -> str:
+        return f"{self.days:g}d,{self.megabytes:g}MB"
+
+
 Role = Literal["subagent", "compaction", "review", "title"]
-Url = Annotated[str, AfterValidator(base_url)]
-Secret = Annotated[SecretStr, AfterValidator(header_value)]
-Name = Annotated[str, AfterValidator(reachable)]
-Keys = Annotated[tuple[ClientKey, ...], BeforeValidator(client_keys), AfterValidator(some)]
-Host = Annotated[str, AfterValidator(host_name)]
-Quirk = Annotated[str, AfterValidator(quirk_name)]
-Models = Annotated[tuple[str, ...], BeforeValidator(either), Field(min_length=1)]
-Renames = Annotated[tuple[tuple[str, Models], ...], BeforeValidator(pairs)]
-Roles = Annotated[tuple[tuple[Role, Models], ...], BeforeValidator(pairs)]
-Port = Annotated[int, Field(ge=1, le=65_535)]
-Ports = Annotated[tuple[tuple[str, Port], ...], BeforeValidator(ports)]
-Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
+AccountStrategy = Literal["selected", "least_used", "round_robin", "sticky"]
+BaseUrl = Annotated[str, AfterValidator(validate_base_url)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(validate_header_value)]
+ProviderName = Annotated[str, AfterValidator(validate_reachable_provider)]
+ClientKeys = Annotated[
+    tuple[ClientKey, ...], BeforeValidator(parse_client_keys), AfterValidator(validate_client_keys)
+]
+HostNames = Annotated[
+    tuple[Annotated[str, AfterValidator(validate_host_name)], ...], BeforeValidator(split_list)
+]
+QuirkNames = Annotated[
+    tuple[Annotated[str, AfterValidator(validate_quirk_name)], ...], BeforeValidator(split_list)
+]
+ToolNames = Annotated[tuple[str, ...], BeforeValidator(split_list)]
+ModelNames = Annotated[tuple[str, ...], BeforeValidator(split_alternatives), Field(min_length=1)]
+ModelMap = Annotated[tuple[tuple[str, ModelNames], ...], BeforeValidator(parse_pairs)]
+RoleMap = Annotated[tuple[tuple[Role, ModelNames], ...], BeforeValidator(parse_pairs)]
+PortNumber = Annotated[int, Field(ge=1, le=65_535)]
+ProviderPorts = Annotated[tuple[tuple[str, PortNumber], ...], BeforeValidator(parse_ports)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Place = Annotated[str, AfterValidator(place)]
+StoreLocation = Annotated[str, AfterValidator(validate_store_location)]
+ViewLimit = Annotated[
+    ViewLimits, BeforeValidator(parse_limits({"": "exchanges", "MB": "megabytes"}))
+]
+RetryLimit = Annotated[
+    RetryLimits, BeforeValidator(parse_limits({"": "further_attempts", "s": "seconds"}))
+]
+StoreLimit = Annotated[StoreLimits, BeforeValidator(parse_limits({"d": "days", "MB": "megabytes"}))]

@@ -1,174 +1,256 @@
-"""Every setting of the relay. The fields of `Settings` are the only table: option names, variable
-names, relay.toml, messages and the README's list are made from it."""
+"""Every setting of the relay. The fields of `Settings` are the only table: the names of options and
+variables, the keys of relay.toml, messages and the README's table come from it."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from addons.config.account_settings import Accounts
 from addons.config.option_types import (
-    Host,
-    Keys,
-    Name,
-    Place,
-    Port,
-    Ports,
-    Quirk,
-    Renames,
-    Roles,
+    AccountStrategy,
+    BaseUrl,
+    ClientKeys,
+    HeaderSecret,
+    HostNames,
+    ModelMap,
+    PortNumber,
+    ProviderName,
+    ProviderPorts,
+    QuirkNames,
+    RetryLimit,
+    RetryLimits,
+    RoleMap,
     Seconds,
-    Secret,
-    Url,
-    Words,
-    listed,
+    StoreLimit,
+    StoreLimits,
+    StoreLocation,
+    ToolNames,
+    ViewLimit,
+    ViewLimits,
 )
 
-ENV, OPTION = "CODEX_RELAY_", "relay_"
+VARIABLE_PREFIX, OPTION_PREFIX = "CODEX_RELAY_", "relay_"
 
 
-class Settings(Accounts):
-    """Every setting. Values come as text; an empty text is the default."""
+class Settings(BaseModel):
+    """All settings. Values are given as text; an empty text means the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    upstream: Url = Field(
+    upstream: BaseUrl = Field(
         "",
-        description="Base URL of the provider, as its SDKs take it.",
+        description="Base URL of the provider, in the form that an OpenAI SDK takes.",
         examples=["https://api.deepseek.com/v1"],
     )
-    api_key: Secret = Field(
+    api_key: HeaderSecret = Field(
         SecretStr(""),
-        description="The provider's key; else its usual variable is read.",
+        description="The provider's API key. By default, the relay reads it from the variable "
+        "that the provider itself uses, such as DEEPSEEK_API_KEY.",
         examples=["sk-…"],
     )
-    provider: Name = Field(
+    provider: ProviderName = Field(
         "",
-        description="The provider's table in providers.toml, where the URL does not tell.",
+        description="Name of the provider. It can replace `relay_upstream`, and is needed where "
+        "the URL does not show which provider it is.",
         examples=["deepseek"],
     )
     config: str = Field(
         "",
-        description="The file with all of this and your own providers.",
+        description="Path of relay.toml, the file that may hold all of these options and your own "
+        "providers.",
         examples=["~/relay.toml"],
     )
     model: str = Field(
         "",
-        description="Model used for names that the upstream does not list.",
+        description="Model to use when a request names one that the provider does not list.",
         examples=["deepseek-chat"],
     )
-    model_map: Renames = Field(
+    model_map: ModelMap = Field(
         (),
-        description="Renames on the way up, first match wins; `*` stands for any text. A target "
-        "may be `provider/model`, or several: the next one is asked where one fails.",
+        description="Which model to use for which requested name, as `name:model`; the first "
+        "match counts, and `*` matches any text. A model may be written `provider/model`. "
+        "Several, separated by `|`, are tried in order until one answers.",
         examples=["gpt-5.5:deepseek-chat,gpt-6*:kimi/kimi-k3|groq/openai/gpt-oss-120b"],
     )
-    role_map: Roles = Field(
+    role_map: RoleMap = Field(
         (),
-        description="Models for what Codex does beside your turns: subagent, compaction, review, "
-        "title.",
+        description="Models for the tasks that Codex starts itself: subagent, compaction, review "
+        "and title.",
         examples=["subagent:deepseek-chat,compaction:kimi/kimi-k3"],
     )
-    port: Port | None = Field(
-        None, description="One more port to listen on, at 127.0.0.1.", examples=["4444"]
+    port: PortNumber | None = Field(
+        None, description="Additional port to listen on, at 127.0.0.1.", examples=["4444"]
     )
-    ports: Ports = Field(
+    ports: ProviderPorts = Field(
         (),
-        description="Providers that have a port of their own beside it, all in this process.",
+        description="Providers that also get a port of their own. Without a number, it is the "
+        "port in the table of providers.",
         examples=["deepseek,kimi,ollama:4460"],
     )
     isolate: bool = Field(
         True,
-        description="Answer Codex's other calls to api.openai.com and chatgpt.com here.",
+        description="Answer Codex's other calls to api.openai.com and chatgpt.com (plugins, "
+        "analytics, account pages) here instead of sending them to OpenAI.",
         examples=["off"],
     )
     openai_chat: bool = Field(
         False,
-        description="Take over the Chat requests and model lists of programs that come by proxy "
-        "for api.openai.com.",
+        description="Also relay the Chat requests and model lists that programs send to "
+        "api.openai.com through this proxy.",
         examples=["on"],
     )
-    client_key: Keys = Field(
+    client_key: ClientKeys = Field(
         (),
-        description="Keys, one of which clients must send as Bearer; a name before it tells in the "
-        "record whose it is. Opens the port to clients on other machines.",
+        description="Opens the port to other machines: each request must carry one of these keys "
+        "as its Bearer token. With `name:key`, the records of exchanges show the name.",
         examples=["a-long-random-text,laptop:another-one"],
     )
-    hosts: Annotated[tuple[Host, ...], BeforeValidator(listed)] = Field(
+    hosts: HostNames = Field(
         (),
-        description="Host names beside the loopback ones under which our port answers.",
+        description="Additional host names and addresses under which clients may reach the relay; "
+        "this machine's own are always allowed.",
         examples=["relay.lan,192.168.1.5"],
     )
-    quirks_off: Annotated[tuple[Quirk, ...], BeforeValidator(listed)] = Field(
+    quirks_off: QuirkNames = Field(
         (),
-        description="Quirks not to be used with any provider.",
+        description="Workarounds for particular models (`quirks` in the table of providers) to "
+        "switch off for all providers.",
         examples=["dsml_calls,tagged_calls"],
     )
-    tools_off: Words = Field(
+    tools_off: ToolNames = Field(
         (),
-        description="Tools that no model is offered, by name or `namespace.name`; `*` stands for "
+        description="Tools to hide from all models, as `name` or `namespace.name`; `*` matches "
         "any text.",
         examples=["view_image,mcp__browser.*"],
     )
     redact: bool = Field(
         True,
-        description="Hide keys, tokens, cookies and account ids in pages, files and logs.",
+        description="Hide keys, tokens, cookies and account ids in mitmproxy's pages, files and "
+        "logs.",
         examples=["off"],
     )
-    keep: Annotated[int, Field(ge=2)] = Field(
-        500, description="Exchanges that mitmweb and the console keep.", examples=["100"]
-    )
-    keep_megabytes: Annotated[int, Field(ge=1)] = Field(
-        40, description="The same, by the size of their bodies.", examples=["200"]
+    keep: ViewLimit = Field(
+        ViewLimits(),
+        description="How many finished exchanges mitmweb and the console keep, and how many "
+        "megabytes (MB) these may take. The oldest are removed first.",
+        examples=["100,200MB"],
     )
     record: str = Field(
         "",
-        description="Folder to which completed turns are appended as Chat messages, a file a day.",
+        description="Folder in which completed turns are saved as Chat messages, one line for "
+        "each turn and one file for each day.",
         examples=["~/corpus"],
     )
     heartbeat: Seconds = Field(
-        5.0, description="Seconds of silence until a client gets a sign of life.", examples=["5"]
+        5.0,
+        description="Seconds of silence in a stream after which the client gets a heartbeat; 0 "
+        "switches heartbeats off.",
+        examples=["5"],
     )
     timeout: Annotated[Seconds, Field(gt=0)] = Field(
-        300.0, description="Seconds that the upstream may be silent.", examples=["300"]
+        300.0,
+        description="Give up on a provider that has sent nothing for this many seconds.",
+        examples=["300"],
     )
-    retries: Annotated[int, Field(ge=0, le=100)] = Field(
-        3, description="How often a failed request is sent again.", examples=["3"]
-    )
-    retry_budget: Seconds = Field(
-        60.0, description="Seconds in which these attempts may start.", examples=["60"]
+    retries: RetryLimit = Field(
+        RetryLimits(),
+        description="How many times a failed request is sent again, and how many seconds (s) "
+        "after the request the last attempt may start.",
+        examples=["5,120s"],
     )
     models_ttl: Seconds = Field(
-        300.0, description="Seconds that the upstream's model list is kept.", examples=["300"]
+        300.0,
+        description="Seconds after which a provider's list of models is fetched again.",
+        examples=["300"],
     )
-    store: Place = Field(
+    store: StoreLocation = Field(
         "",
-        description="Where responses are kept for clients that ask for it: a file (else one in "
-        "the user's data folder), `redis://…`, or `off`.",
+        description="Where stored responses, remembered reasoning and usage totals are kept: the "
+        "path of a file (by default in the user's data folder), `redis://…`, or `off`, which "
+        "stores no responses and keeps the rest in memory.",
         examples=["redis://localhost:6379/0"],
-        repr=False,  # it may hold a password
+        repr=False,  # it may contain a password
     )
-    store_days: Annotated[float, Field(gt=0, le=36_500)] = Field(
-        30.0, description="Days that a conversation is kept after its last use.", examples=["7"]
-    )
-    store_megabytes: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
-        256.0,
-        description="What may be kept; the conversations unused for longest go first.",
-        examples=["1024"],
+    store_limit: StoreLimit = Field(
+        StoreLimits(),
+        description="How many days (d) a stored conversation is kept after its last use, and how "
+        "many megabytes (MB) all of them may take. Those unused for longest are removed first.",
+        examples=["7d,1024MB"],
     )
     check: bool = Field(
         False,
-        description="Translate the exchanges of a capture again that is read (`-nr`), and tell "
-        "what has changed.",
+        description="When mitmproxy reads a capture (`-nr`), translate its exchanges again and "
+        "report what has changed.",
         examples=["on"],
+    )
+    chatgpt_base: BaseUrl = Field(
+        "https://chatgpt.com/backend-api",
+        description="Base URL of the service behind ChatGPT accounts.",
+        examples=["https://chatgpt.com/backend-api"],
+    )
+    chatgpt_issuer: BaseUrl = Field(
+        "https://auth.openai.com",
+        description="Base URL of the service where ChatGPT accounts log in.",
+        examples=["https://auth.openai.com"],
+    )
+    chatgpt_auth: str = Field(
+        "",
+        description="Path of Codex's `auth.json`: the relay uses the login in it, and saves the "
+        "renewed login there.",
+        examples=["~/.codex/auth.json"],
+    )
+    vault: str = Field(
+        "",
+        description="File for the logins made with the relay. By default they are in the system's "
+        "keyring or, where there is none, in a file in the user's data folder.",
+        examples=["~/.codex-relay.vault"],
+    )
+    account: str = Field(
+        "",
+        description="ChatGPT account to use, by its id or e-mail address. By default it is the "
+        "one selected on the dashboard, else the first.",
+        examples=["me@example.com"],
+    )
+    account_strategy: AccountStrategy = Field(
+        "selected",
+        description="How one of several accounts is chosen: `selected` (always the selected one), "
+        "`least_used`, `round_robin` (each in turn) or `sticky` (one for each conversation).",
+        examples=["least_used"],
+    )
+    account_failover: bool = Field(
+        False,
+        description="Use another account when the chosen one is out of quota.",
+        examples=["on"],
+    )
+    account_limit: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="How many requests an account serves at the same time.", examples=["3"]
+    )
+    instructions: str = Field(
+        "",
+        description="Instructions for the model of an account when the client sends none; by "
+        "default, a single line.",
+        examples=["You are a careful engineer."],
     )
 
 
-# The provider's first, then those of accounts.
-FIELDS = dict(
-    sorted(Settings.model_fields.items(), key=lambda field: field[0] in Accounts.model_fields)
-)
-IN_FILE = FIELDS.keys() - {"config"}
-OPTIONS = {OPTION + field: field for field in FIELDS}
-VARIABLES = {ENV + field.upper(): field for field in FIELDS}
-SECRETS = frozenset({"api_key", "client_key"})
-CONCEALED = SECRETS | {"store"}  # whose URL may have a password in it
+class Replacement(NamedTuple):
+    """What replaces a deprecated setting: a setting, and the unit of the value there."""
+
+    setting: str
+    unit: str
+
+
+DEPRECATED = {
+    "keep_megabytes": Replacement("keep", "MB"),
+    "retry_budget": Replacement("retries", "s"),
+    "store_days": Replacement("store_limit", "d"),
+    "store_megabytes": Replacement("store_limit", "MB"),
+}
+
+SETTING_FIELDS = Settings.model_fields
+SETTING_NAMES = (*SETTING_FIELDS, *DEPRECATED)
+FILE_FIELDS = frozenset(SETTING_NAMES) - {"config"}
+FIELD_OF_OPTION = {OPTION_PREFIX + name: name for name in SETTING_NAMES}
+FIELD_OF_VARIABLE = {VARIABLE_PREFIX + name.upper(): name for name in SETTING_NAMES}
+SECRET_FIELDS = frozenset({"api_key", "client_key"})
+CONCEALED_FIELDS = SECRET_FIELDS | {"store"}  # its URL may contain a password
+ADVANCED_FIELDS = frozenset({"chatgpt_base", "chatgpt_issuer"})  # tests, private deployments

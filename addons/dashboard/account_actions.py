@@ -1,43 +1,52 @@
-"""The accounts of this proxy, as the pages handle them: what goes wrong is said in words."""
+"""The dashboard's actions on accounts. Faults that the user can cure are raised as ValueError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from addons.accounts import addon
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.login import fault_of
-from addons.accounts.login_callback import Taken
-from addons.accounts.oauth import Dead, Unreachable
+from addons.accounts import (
+    AccountNotFound,
+    LoginEnded,
+    LoginServiceUnreachable,
+    LoginStoreUnavailable,
+    PortInUse,
+    account_pool,
+    accounts_snapshot,
+    current_login,
+    login_fault,
+)
 
 
-class Pooled:
-    def snapshot(self) -> dict[str, Any]:
-        return addon.snapshot()
+class AccountActions:
+    def accounts_snapshot(self) -> dict[str, Any]:
+        return accounts_snapshot()
 
-    async def select(self, id: str) -> None:
-        with spoken():
-            await addon.pool().select(id)
+    async def select_account(self, account_id: str) -> None:
+        with faults_as_value_errors():
+            await account_pool().select_account(account_id)
 
-    async def logout(self, id: str) -> None:
-        with spoken():
-            await addon.pool().logout(id)
+    async def log_out(self, account_id: str) -> None:
+        with faults_as_value_errors():
+            await account_pool().log_out(account_id)
 
-    async def login(self, kind: str) -> None:
-        ways = {"browser": addon.login().browser, "device": addon.login().device}
-        with spoken():
-            await ways[kind]()
+    async def start_login(self, kind: str) -> None:
+        login = current_login()
+        with faults_as_value_errors():
+            if kind == "browser":
+                await login.start_browser_login()
+            else:
+                await login.start_device_login()
 
-    async def cancel(self) -> None:
-        await addon.login().cancel()
+    async def cancel_login(self) -> None:
+        await current_login().cancel()
 
 
 @contextmanager
-def spoken() -> Iterator[None]:
-    """Faults that a person can do something about, as ValueError."""
+def faults_as_value_errors() -> Iterator[None]:
+    """Raises ValueError, with a text for the user, for faults that the user can cure."""
     try:
         yield
-    except (LookupError, Taken, Unavailable) as error:
-        raise ValueError(str(error.args[0] if error.args else error)) from None
-    except (Dead, Unreachable) as error:
-        raise ValueError(fault_of(error)) from None
+    except (AccountNotFound, PortInUse, LoginStoreUnavailable) as error:
+        raise ValueError(str(error)) from None
+    except (LoginEnded, LoginServiceUnreachable) as error:
+        raise ValueError(login_fault(error)) from None

@@ -1,4 +1,6 @@
-"""The pages on the relay's own port and on mitmweb's."""
+"""The dashboard on the relay's own port and on mitmweb's.
+
+Its pages come from a server inside this process, to which the relay forwards requests."""
 
 import secrets
 from typing import Any
@@ -10,106 +12,121 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from addons.dashboard.handler import INNER, SCHEME
-from addons.dashboard.handlers import HANDLERS, Other
-from addons.dashboard.state import Accounts, Desk
-from addons.flow_data import MASK, hidden_of
-from addons.ingress.local_reply import refuse
-from addons.ingress.routes import Route, route_of
-from addons.observe import flow_pair as rows
+from addons.dashboard.handlers import HANDLERS, INNER_HEADER, SCHEME_HEADER, MissingPageHandler
+from addons.dashboard.state import DashboardAccounts, DashboardState
+from addons.flow_data import MASK, hidden_values
+from addons.ingress import ROUTE_KEY, Route, refuse_flow, route_of
+from addons.observe import view_addon
 
-EVENTS = "text/event-stream"
-LARGEST = 65_536  # bytes of a request's body
+MAX_BODY_SIZE = 65_536  # bytes
 
 
 class Dashboard:
-    """Its server has a port of its own, which only we know how to ask."""
+    """Forwards requests to its server, whose own port serves only requests with a secret."""
 
     server: HTTPServer | None = None
-    port = 0
+    inner_port = 0
 
-    def __init__(self, accounts: Accounts | None = None) -> None:
-        self.desk = Desk(accounts)
-        self.secret = secrets.token_hex(32)
-        self.mounted: list[Any] = []  # in mitmweb
+    def __init__(self, accounts: DashboardAccounts | None = None) -> None:
+        self.dashboard_state = DashboardState(accounts)
+        self.inner_secret = secrets.token_hex(32)
+        self.mitmweb_rules: list[Any] = []
 
     def running(self) -> None:
-        self.desk.open()
-        given = {"desk": self.desk, "inner": self.secret}
+        self.dashboard_state.start_publishing()
+        arguments = {"state": self.dashboard_state, "inner_secret": self.inner_secret}
+        rules = [*HANDLERS, (".*", MissingPageHandler)]
+        application = Application(
+            [(path, handler, arguments) for path, handler in rules],
+            log_function=lambda handler: None,
+        )
+        self.server = HTTPServer(
+            application, max_body_size=MAX_BODY_SIZE, max_buffer_size=MAX_BODY_SIZE * 2
+        )
         sockets = bind_sockets(0, "127.0.0.1")
-        served = [(path, handler, given) for path, handler in [*HANDLERS, (".*", Other)]]
-        app = Application(served, log_function=lambda handler: None)
-        self.server = HTTPServer(app, max_body_size=LARGEST, max_buffer_size=LARGEST * 2)
         self.server.add_sockets(sockets)
-        self.port = sockets[0].getsockname()[1]
-        self.mounted = mount(self.desk)
+        self.inner_port = sockets[0].getsockname()[1]
+        self.mitmweb_rules = add_to_mitmweb(self.dashboard_state)
 
     def request(self, flow: HTTPFlow) -> None:
-        if not ours(flow):
+        if not is_dashboard_request(flow):
             return
-        if not self.port:
-            refuse(flow, 503, "The relay is still starting.", "starting")
+        if not self.inner_port:
+            refuse_flow(flow, 503, "The relay is still starting.", "starting")
             return
-        unlist(flow)
-        scheme, host = flow.request.scheme, flow.request.host_header
-        flow.request.scheme, flow.request.host, flow.request.port = "http", "127.0.0.1", self.port
-        flow.request.headers["host"] = host or f"127.0.0.1:{flow.client_conn.sockname[1]}"
-        flow.request.headers[SCHEME] = scheme
-        flow.request.headers[INNER] = MASK  # the transport puts the secret in its place
-        hidden_of(flow).request[INNER] = [self.secret]
+        remove_from_view(flow)
+        request = flow.request
+        scheme, host = request.scheme, request.host_header
+        request.scheme, request.host, request.port = "http", "127.0.0.1", self.inner_port
+        request.headers["host"] = host or f"127.0.0.1:{flow.client_conn.sockname[1]}"
+        request.headers[SCHEME_HEADER] = scheme
+        request.headers[INNER_HEADER] = MASK  # the transport puts the secret in its place
+        hidden_values(flow).request_headers[INNER_HEADER] = [self.inner_secret]
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        told = flow.response.headers.get("content-type", "") if flow.response else ""
-        if flow.response and flow.live and INNER in flow.request.headers:
-            flow.response.stream = told == EVENTS
+        if flow.response and is_forwarded(flow):
+            content_type = flow.response.headers.get("content-type", "")
+            flow.response.stream = content_type == "text/event-stream"
 
     def response(self, flow: HTTPFlow) -> None:
         body = flow.response.raw_content if flow.response else None
-        if flow.response and body and flow.live and INNER in flow.request.headers:
-            hidden_of(flow).body = body  # whom it is about is nobody's who reads a saved flow
+        if flow.response and body and is_forwarded(flow):
+            hidden_values(
+                flow
+            ).reply_body = body  # saved flows must not name the owners of accounts
             flow.response.raw_content = MASK.encode()
 
     def done(self) -> None:
-        self.desk.close()
+        self.dashboard_state.stop_publishing()
         if self.server:
             self.server.stop()
-        for rule in self.mounted:
-            web().default_router.rules.remove(rule)
-        self.server, self.mounted = None, []
+        for rule in self.mitmweb_rules:
+            mitmweb_application().default_router.rules.remove(rule)
+        self.server, self.mitmweb_rules = None, []
 
 
-def ours(flow: HTTPFlow) -> bool:
-    admitted = flow.live and not flow.response and not flow.is_replay
-    return bool(admitted) and route_of(flow) is Route.DASHBOARD
+def is_dashboard_request(flow: HTTPFlow) -> bool:
+    if not flow.live or flow.response or flow.is_replay:
+        return False
+    return route_of(flow) is Route.DASHBOARD
 
 
-def unlist(flow: HTTPFlow) -> None:
-    """Take it out of mitmweb's list of flows, which would show how somebody looks at it."""
-    if view := rows.viewer():
-        live, flow.live = flow.live, False  # else it would be killed
+def is_forwarded(flow: HTTPFlow) -> bool:
+    """Whether the request went to the dashboard's server."""
+    is_dashboard = flow.metadata.get(ROUTE_KEY) == Route.DASHBOARD and flow.live
+    return bool(is_dashboard) and INNER_HEADER in flow.request.headers
+
+
+def remove_from_view(flow: HTTPFlow) -> None:
+    """Remove the flow from mitmweb's list, which is for the traffic that the user watches."""
+    if (view := view_addon()) is not None:
+        live, flow.live = flow.live, False  # else the view would kill it
         view.remove([flow])
         flow.live = live
 
 
-def web() -> Any:
-    """mitmweb's own application; None where something else runs."""
+def mitmweb_application() -> Any:
+    """mitmweb's tornado application, None in mitmdump and mitmproxy."""
     return getattr(ctx.master, "app", None)
 
 
-def mount(desk: Desk) -> list[Any]:
-    """The same pages on mitmweb's port, behind its login; gives the rules that were added."""
-    app = web()
-    if app is None:
+def add_to_mitmweb(state: DashboardState) -> list[Any]:
+    """Serve the pages on mitmweb's port as well, behind its login. Returns the rules it added."""
+    application = mitmweb_application()
+    if application is None:
         return []
     addons: Any = ctx.master.addons
     addresses = addons.get("proxyserver").listen_addrs()
     port = addresses[0][1] if addresses else ctx.options.listen_port or 8080
-    given = {"desk": desk, "inner": None, "port": port}
-    before = list(app.default_router.rules)
-    app.add_handlers(r".*", [(path, guarded(handler), given) for path, handler in HANDLERS])
-    return [rule for rule in app.default_router.rules if rule not in before]
+    arguments = {"state": state, "inner_secret": None, "relay_port": port}
+    rules = application.default_router.rules
+    old_rules = list(rules)
+    application.add_handlers(
+        r".*", [(path, behind_mitmweb_login(handler), arguments) for path, handler in HANDLERS]
+    )
+    return [rule for rule in rules if rule not in old_rules]
 
 
-def guarded(handler: type[Any]) -> type[Any]:
-    """The handler behind mitmweb's check, which that wraps around its methods as it is derived."""
+def behind_mitmweb_login(handler: type[Any]) -> type[Any]:
+    """The handler with mitmweb's login, which wraps the methods of each class derived from it."""
     return type(handler.__name__, (handler, AuthRequestHandler), {})

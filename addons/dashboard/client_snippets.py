@@ -1,18 +1,18 @@
-"""How clients are told of the relay: text to copy, with the URL under which the page was asked."""
+"""How to set up clients: texts to copy, with the URL at which the browser reaches the relay."""
 
 from typing import NamedTuple
 
 PLACEHOLDER = "YOUR_RELAY_KEY"  # never the key itself
-NONE = "none"  # clients want one, the relay does not
+NO_KEY = "none"  # the clients need a key, the relay does not
 
 
 class Snippet(NamedTuple):
     name: str
-    where: str  # what it is for, or where it goes
+    where: str  # where the text goes, or what it is for
     text: str
 
 
-TEXTS = (
+SNIPPETS = (
     Snippet(
         "Codex",
         "~/.codex/config.toml{codex_key}",
@@ -37,8 +37,8 @@ export CODEX_CA_CERTIFICATE={ca}
     ),
     Snippet(
         "Cursor",
-        "Settings → Models → API Keys. Cursor asks from its own servers: there this URL must be "
-        "one that the internet can reach.",
+        "Settings → Models → API Keys. Cursor sends requests from its own servers, so this URL "
+        "must be reachable from the internet.",
         """\
 OpenAI API Key: {key}
 Override OpenAI Base URL: {url}/v1
@@ -111,20 +111,26 @@ curl {url}/v1/chat/completions \\
 )
 
 
-def snippets(url: str, model: str, ca: str, keyed: bool) -> list[dict[str, str]]:
-    """All of them; `url`: the relay's, without a path; `keyed`: clients must bring a key."""
-    words = {
-        "url": url,
-        "model": plain(model),
-        "ca": ca,
-        "key": PLACEHOLDER if keyed else NONE,
-        "env_key": 'env_key = "RELAY_KEY"\n' if keyed else "",
-        "login": f"echo {PLACEHOLDER} | codex login --with-api-key\n" if keyed else "",
-        "codex_key": f"; in the terminal: export RELAY_KEY={PLACEHOLDER}" if keyed else "",
+def client_snippets(
+    relay_url: str, model: str, ca_file: str, has_client_key: bool
+) -> list[dict[str, str]]:
+    """All texts. `relay_url` has no path; with `has_client_key` clients must send a key."""
+    values = {
+        "url": relay_url,
+        "model": quotable_model(model),
+        "ca": ca_file,
+        "key": PLACEHOLDER if has_client_key else NO_KEY,
+        "env_key": 'env_key = "RELAY_KEY"\n' if has_client_key else "",
+        "login": f"echo {PLACEHOLDER} | codex login --with-api-key\n" if has_client_key else "",
+        "codex_key": f"; in the terminal: export RELAY_KEY={PLACEHOLDER}" if has_client_key else "",
     }
-    return [{field: text.format(**words) for field, text in one._asdict().items()} for one in TEXTS]
+    return [
+        {field: text.format(**values) for field, text in snippet._asdict().items()}
+        for snippet in SNIPPETS
+    ]
 
 
-def plain(model: str) -> str:
-    """A name that needs no quoting in any of these languages."""
-    return model if model and all(c.isalnum() or c in "._-/:@" for c in model) else "MODEL"
+def quotable_model(model: str) -> str:
+    """The model's name if it needs no quoting in any of these languages, else `MODEL`."""
+    is_quotable = model and all(char.isalnum() or char in "._-/:@" for char in model)
+    return model if is_quotable else "MODEL"

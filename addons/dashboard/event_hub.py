@@ -1,77 +1,80 @@
-"""Server-sent events to many pages. One that does not keep up is left behind, and comes back."""
+"""Server-sent events to all open pages. A page that reads too slowly is dropped; it reconnects."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-SEATS = 32  # pages at a time
-WAITING = 256  # events for each
-QUIET = 15.0  # s until a page that hears nothing gets a sign of life
-ALIVE = "event: alive\ndata: 0\n\n"  # not a comment, which a page does not hear of
+MAX_SUBSCRIPTIONS = 32  # pages at a time
+MAX_WAITING_EVENTS = 256  # for each page
+KEEPALIVE_INTERVAL = 15.0  # s without an event, after which a page gets one
+KEEPALIVE_EVENT = (
+    "event: alive\ndata: 0\n\n"  # not a comment, which the page's script would not see
+)
 
 
-class Full(Exception):
-    """As many pages are open as are served."""
+class TooManySubscriptions(Exception):
+    """The relay serves no more pages at the same time."""
 
 
-class Hub:
+class EventHub:
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[str | None]] = set()
 
     def __len__(self) -> int:
         return len(self._queues)
 
-    def publish(self, event: str, value: Any) -> None:
+    def publish_event(self, event: str, value: Any) -> None:
+        """Send the event to every page; drop the pages that have too many waiting."""
         if not self._queues:
             return
-        text = packed(event, value)
+        text = sse_text(event, value)
         for queue in list(self._queues):
             if queue.full():
-                self.drop(queue)
+                self.drop_queue(queue)
             else:
                 queue.put_nowait(text)
 
     def close(self) -> None:
         for queue in list(self._queues):
-            self.drop(queue)
+            self.drop_queue(queue)
 
-    def drop(self, queue: asyncio.Queue[str | None]) -> None:
+    def drop_queue(self, queue: asyncio.Queue[str | None]) -> None:
+        """End this subscription; None is the end of its events."""
         self._queues.discard(queue)
         while queue.full():
             queue.get_nowait()
         queue.put_nowait(None)
 
-    def subscribe(self) -> "Seat":
-        """From now on every event is heard. Raises Full."""
-        if len(self._queues) >= SEATS:
-            raise Full
-        queue: asyncio.Queue[str | None] = asyncio.Queue(WAITING)
+    def open_subscription(self) -> "Subscription":
+        """A subscription to every event from now on. Raises TooManySubscriptions."""
+        if len(self._queues) >= MAX_SUBSCRIPTIONS:
+            raise TooManySubscriptions
+        queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING_EVENTS)
         self._queues.add(queue)
-        return Seat(self, queue)
+        return Subscription(self, queue)
 
 
-class Seat:
-    """One page's place."""
+class Subscription:
+    """The events of one page."""
 
-    def __init__(self, hub: Hub, queue: asyncio.Queue[str | None]) -> None:
+    def __init__(self, hub: EventHub, queue: asyncio.Queue[str | None]) -> None:
         self._hub, self._queue = hub, queue
 
-    async def events(self) -> AsyncIterator[str]:
-        """Ends where the page was left behind, or the relay stops."""
+    async def event_texts(self) -> AsyncIterator[str]:
+        """Texts to send; they end when the page is dropped or the relay stops."""
         while True:
             try:
-                text = await asyncio.wait_for(self._queue.get(), QUIET)
+                text = await asyncio.wait_for(self._queue.get(), KEEPALIVE_INTERVAL)
             except TimeoutError:
-                text = ALIVE
+                text = KEEPALIVE_EVENT
             if text is None:
                 return
             yield text
 
-    def leave(self) -> None:
-        """Its `events` end."""
-        self._hub.drop(self._queue)
+    def close(self) -> None:
+        self._hub.drop_queue(self._queue)
 
 
-def packed(event: str, value: Any) -> str:
+def sse_text(event: str, value: Any) -> str:
     return f"event: {event}\ndata: {json.dumps(value)}\n\n"

@@ -1,22 +1,21 @@
-"""The last exchanges as the page shows them, and how the providers did in them."""
+"""The latest exchanges as rows of the page, and the health of each provider in them."""
 
 from collections import deque
 from collections.abc import Iterable
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-from addons.observe.exchange_record import LEFT, Facts
-from addons.observe.prices import Cost
+from addons.observe import FELL_BACK, ExchangeCost, ExchangeRecord
 
-KEPT = 200  # exchanges
-LAST = 50  # outcomes of a provider
-PROVIDERS = 64
-LONG, MANY = 300, 40  # characters of a text, entries of a list
+MAX_EXCHANGES = 200
+MAX_OUTCOMES = 50  # of a provider
+MAX_PROVIDERS = 64
+MAX_TEXT_LENGTH, MAX_LIST_LENGTH = 300, 40
 
 type Json = dict[str, Any]
 
-# What the page calls a fact, and the fact.
-NUMBERS = {
+# The field of a row → the field of the exchange's record.
+NUMBER_FIELDS = {
     "input": "input_tokens",
     "cached": "cached_tokens",
     "output": "output_tokens",
@@ -26,7 +25,7 @@ NUMBERS = {
     "speed": "tokens_per_second",
     "calls": "calls",
 }
-TEXTS = {
+TEXT_FIELDS = {
     "asked": "asked",
     "model": "model",
     "provider": "provider",
@@ -37,78 +36,93 @@ TEXTS = {
 }
 
 
-def entry(id: str, told: Facts, left: bool) -> Json:
-    """One row; `left`: the client went away before the end."""
+class ProviderOutcome(NamedTuple):
+    """How one exchange with a provider ended."""
+
+    succeeded: bool
+    error_or_status: str  # the error, or else the status
+    ttft: float | None  # s
+
+
+def exchange_row(id: str, record: ExchangeRecord, client_gone: bool) -> Json:
+    """The row of an exchange; `client_gone`: the client disconnected before the end."""
+    cancelled = client_gone and record["status"] == "failed"
     return {
         "id": id,
-        "at": told["at"],
-        "outcome": "cancelled" if left and told["status"] == "failed" else told["status"],
-        **{name: short(told[fact]) for name, fact in TEXTS.items()},
-        **{name: told[fact] for name, fact in NUMBERS.items()},
-        "estimated": told["estimated"],
-        "dropped": [short(one) for one in told["dropped"][:MANY]],
-        "notes": [short(one) for one in told["notes"][:MANY]],
+        "at": record["at"],
+        "outcome": "cancelled" if cancelled else record["status"],
+        **{name: shorten_text(record[field]) for name, field in TEXT_FIELDS.items()},
+        **{name: record[field] for name, field in NUMBER_FIELDS.items()},
+        "estimated": record["estimated"],
+        "dropped": [shorten_text(text) for text in record["dropped"][:MAX_LIST_LENGTH]],
+        "notes": [shorten_text(text) for text in record["notes"][:MAX_LIST_LENGTH]],
         "cost": None,
         "notional": False,
     }
 
 
-def short(text: Any) -> str | None:
-    return None if text is None else str(text)[:LONG]
+def shorten_text(text: Any) -> str | None:
+    return None if text is None else str(text)[:MAX_TEXT_LENGTH]
 
 
-class Feed:
-    """Bounded: the oldest rows and the providers of long ago go."""
+class RecentExchanges:
+    """The latest rows and outcomes; the oldest rows and least recent providers are forgotten."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Json] = {}
-        self._outcomes: dict[str, deque[tuple[bool, str, float | None]]] = {}
+        self._outcomes: dict[str, deque[ProviderOutcome]] = {}
 
-    def put(self, id: str, told: Facts, left: bool) -> Json:
-        row = entry(id, told, left)
-        if told["status"] not in ("in_progress", LEFT) and row["outcome"] != "cancelled":
-            self._count(told)
-        elif told["status"] == LEFT:
-            self._count(told)
+    def add_record(self, id: str, record: ExchangeRecord, client_gone: bool) -> Json:
+        """The exchange's row, new or in place of an earlier one."""
+        row = exchange_row(id, record, client_gone)
+        if record["status"] == FELL_BACK:  # this provider failed; the exchange goes on with another
+            self._add_outcome(record)
             row["outcome"] = "in_progress"
+        elif row["outcome"] not in ("in_progress", "cancelled"):
+            self._add_outcome(record)
         self._rows[id] = row
-        while len(self._rows) > KEPT:
+        while len(self._rows) > MAX_EXCHANGES:
             del self._rows[next(iter(self._rows))]
         return row
 
-    def price(self, id: str, cost: Cost | None) -> Json | None:
-        """The row with its cost, if it is still there."""
+    def add_cost(self, id: str, cost: ExchangeCost | None) -> Json | None:
+        """The row with its cost; None if the row has been forgotten."""
         row = self._rows.get(id)
         if row and cost:
             row |= {"cost": cost.dollars, "notional": cost.notional}
         return row
 
-    def rows(self) -> list[Json]:
-        """Newest first."""
+    def newest_rows(self) -> list[Json]:
+        """All rows, newest first."""
         return sorted(self._rows.values(), key=lambda row: -row["at"])
 
-    def _count(self, told: Facts) -> None:
-        outcomes = self._outcomes.setdefault(told["provider"], deque(maxlen=LAST))
-        good = told["status"] in ("completed", "incomplete")
-        outcomes.append((good, str(told["error"] or told["status"])[:LONG], told["first_token"]))
-        while len(self._outcomes) > PROVIDERS:
+    def _add_outcome(self, record: ExchangeRecord) -> None:
+        provider = record["provider"]
+        outcomes = self._outcomes.pop(provider, None) or deque(maxlen=MAX_OUTCOMES)
+        self._outcomes[provider] = outcomes  # at the end, as the one used last
+        succeeded = record["status"] in ("completed", "incomplete")
+        text = str(record["error"] or record["status"])[:MAX_TEXT_LENGTH]
+        outcomes.append(ProviderOutcome(succeeded, text, record["first_token"]))
+        while len(self._outcomes) > MAX_PROVIDERS:
             del self._outcomes[next(iter(self._outcomes))]
 
-    def met(self) -> list[str]:
-        """The providers that were asked lately."""
-        return list(self._outcomes)
+    def provider_names(self) -> list[str]:
+        """The providers of these exchanges, in the order of the alphabet."""
+        return sorted(self._outcomes)
 
-    def health(self, provider: str) -> Json:
-        """Of its last exchanges: how many there were and failed, the last one, the median TTFT."""
+    def provider_health(self, provider: str) -> Json:
+        """Of its latest exchanges: how many there were, how many failed, how the last one ended,
+        and the median time to the first token in seconds."""
         outcomes = self._outcomes.get(provider, ())
+        last = outcomes[-1] if outcomes else None
         return {
             "exchanges": len(outcomes),
-            "failed": sum(not good for good, _, _ in outcomes),
-            "last": None if not outcomes else ("ok" if outcomes[-1][0] else outcomes[-1][1]),
-            "ttft": middle(first for _, _, first in outcomes),
+            "failed": sum(not outcome.succeeded for outcome in outcomes),
+            "last": last and ("ok" if last.succeeded else last.error_or_status),
+            "ttft": median_of(outcome.ttft for outcome in outcomes),
         }
 
 
-def middle(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(median(known), 4) if known else None
+def median_of(values: Iterable[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return round(median(numbers), 4) if numbers else None

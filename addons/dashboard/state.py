@@ -1,4 +1,4 @@
-"""What the page is told: all of it as it opens, then what changes."""
+"""The content of the page: a snapshot as it opens, then each change as an event."""
 
 import asyncio
 import contextlib
@@ -12,177 +12,202 @@ from urllib.parse import urlsplit
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.dashboard.client_snippets import snippets
-from addons.dashboard.event_hub import Hub
-from addons.dashboard.recent import Feed
+from addons.config import additional_providers, available_providers, current_settings
+from addons.dashboard.client_snippets import client_snippets
+from addons.dashboard.event_hub import EventHub
+from addons.dashboard.recent import RecentExchanges
 from addons.identity import VERSION
-from addons.observe import exchange_record as ledger
-from addons.observe import usage_totals as usage
-from addons.observe.exchange_record import Facts
-from addons.routing import target as upstream
-from addons.routing.target import Target
+from addons.observe import (
+    CostByFlow,
+    ExchangeRecord,
+    flatten_row,
+    is_client_gone,
+    record_listeners,
+    usage_listeners,
+    usage_table,
+)
+from addons.routing import (
+    Target,
+    account_target,
+    default_provider,
+    has_configured_provider,
+    is_target_ready,
+    list_target_models,
+    provider_key,
+    target_by_name,
+)
+from addons.storage import UsageRow
 from translate import BadRequest
 
-PACE = 1.0  # s between two looks at accounts and providers
-SHORT = 1.0  # s that a page waits for a list of models
+POLL_INTERVAL = 1.0  # s between two polls of accounts and providers
+MODEL_LIST_TIMEOUT = 1.0  # s that a page waits for a list of models
 
 type Json = dict[str, Any]
 
 
-class Accounts(Protocol):
-    """The pool of accounts. What a person did wrong is told by ValueError."""
+class DashboardAccounts(Protocol):
+    """What the dashboard needs of the accounts. Faults that the user can cure raise ValueError."""
 
-    def snapshot(self) -> Json: ...
+    def accounts_snapshot(self) -> Json: ...
 
-    async def select(self, id: str) -> None: ...
+    async def select_account(self, account_id: str) -> None: ...
 
-    async def logout(self, id: str) -> None: ...
+    async def log_out(self, account_id: str) -> None: ...
 
-    async def login(self, kind: str) -> None:
-        """Begin one, `browser` or `device`; `snapshot()["login"]` tells how it goes."""
+    async def start_login(self, kind: str) -> None:
+        """Start a login, `browser` or `device`; `accounts_snapshot()["login"]` has its progress."""
 
-    async def cancel(self) -> None:
-        """End the login that runs."""
+    async def cancel_login(self) -> None:
+        """End the login in progress."""
 
 
-class Desk:
-    def __init__(self, accounts: Accounts | None) -> None:
+class DashboardState:
+    def __init__(self, accounts: DashboardAccounts | None) -> None:
         self.accounts = accounts
-        self.feed, self.hub = Feed(), Hub()
-        self._told: Json = {}
-        self._ticking: asyncio.Task[None] | None = None
+        self.recent, self.hub = RecentExchanges(), EventHub()
+        self._published: Json = {}
+        self._poller: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
-        ledger.watchers.append(self.heard)
-        usage.watchers.append(self.counted)
-        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+    def start_publishing(self) -> None:
+        record_listeners.append(self.on_record)
+        usage_listeners.append(self.on_usage)
+        self._poller = asyncio.get_running_loop().create_task(self._poll_forever())
 
-    def close(self) -> None:
-        if self._ticking:
-            self._ticking.cancel()
-            ledger.watchers.remove(self.heard)
-            usage.watchers.remove(self.counted)
-        self._ticking = None
+    def stop_publishing(self) -> None:
+        if self._poller:
+            self._poller.cancel()
+            record_listeners.remove(self.on_record)
+            usage_listeners.remove(self.on_usage)
+        self._poller = None
         self.hub.close()
 
-    def heard(self, flow: HTTPFlow, told: Facts) -> None:
-        self.hub.publish("exchange", self.feed.put(flow.id, told, ledger.left(flow)))
+    def on_record(self, flow: HTTPFlow, record: ExchangeRecord) -> None:
+        self.hub.publish_event(
+            "exchange", self.recent.add_record(flow.id, record, is_client_gone(flow))
+        )
 
-    def counted(self, prices: usage.Prices, rows: list[usage.Row]) -> None:
-        for id, cost in prices.items():
-            if cost and (priced := self.feed.price(id, cost)):
-                self.hub.publish("exchange", priced)
-        for row in rows:
-            self.hub.publish("totals", usage.flat(row))
+    def on_usage(self, costs: CostByFlow, rows: list[UsageRow]) -> None:
+        for flow_id, cost in costs.items():
+            if cost and (row := self.recent.add_cost(flow_id, cost)):
+                self.hub.publish_event("exchange", row)
+        for usage_row in rows:
+            self.hub.publish_event("totals", flatten_row(usage_row))
 
-    async def snapshot(self, origin: str) -> Json:
-        """All of it; `origin`: the relay's URL as this browser reaches it."""
-        settings = config.settings()
+    async def page_snapshot(self, relay_url: str) -> Json:
+        """All that the page shows. `relay_url`: the relay as this browser reaches it, no path."""
+        settings = current_settings()
         try:
-            totals = await usage.table()
+            totals = await usage_table()
         except OSError as error:
             totals = {"error": str(error)}
-        ca = str(Path(ctx.options.confdir) / "mitmproxy-ca-cert.pem")
-        rows = self.feed.rows()
-        names = [settings.model, *(one["model"] for one in self.providers()[:1])]
-        names += [row["model"] for row in rows if row["outcome"] == "completed"]
-        model = next(filter(None, names), "") or await first_listed()
-        keyed = bool(settings.client_key)
+        ca_file = str(Path(ctx.options.confdir) / "mitmproxy-ca-cert.pem")
+        model = self._example_model() or await first_listed_model()
+        has_client_key = bool(settings.client_key)
         return {
             "version": VERSION,
-            "keyed": keyed,
-            "mitmweb": mitmweb(),
-            "exchanges": rows,
+            "keyed": has_client_key,
+            "mitmweb": mitmweb_address(),
+            "exchanges": self.recent.newest_rows(),
             "totals": totals,
-            "setup": snippets(origin, model, ca, keyed),
-            **self.state(),
+            "setup": client_snippets(relay_url, model, ca_file, has_client_key),
+            **self.polled_state(),
         }
 
-    def state(self) -> Json:
-        """What is looked at time and again."""
-        accounts = self.accounts.snapshot() if self.accounts else None
-        return {"accounts": accounts, "providers": self.providers(), "now": int(time.time())}
+    def _example_model(self) -> str:
+        """A model for the snippets: from the settings, the first provider's table, or the latest
+        success; "" if there is none."""
+        names = [current_settings().model, *(row["model"] for row in self.provider_rows()[:1])]
+        rows = self.recent.newest_rows()
+        names += [row["model"] for row in rows if row["outcome"] == "completed"]
+        return next(filter(None, names), "")
 
-    def providers(self) -> list[Json]:
+    def polled_state(self) -> Json:
+        """The part whose changes `_poll_forever` has to look for."""
+        accounts = self.accounts.accounts_snapshot() if self.accounts else None
+        return {"accounts": accounts, "providers": self.provider_rows(), "now": int(time.time())}
+
+    def provider_rows(self) -> list[Json]:
         return [
             {
-                "name": to.provider.name,
-                "title": to.provider.title,
-                "host": urlsplit(to.url).netloc,
-                "dialect": to.provider.dialect,
-                "key": key_state(to),
-                "model": to.provider.model,
-                **self.feed.health(to.provider.name),
+                "name": target.provider.name,
+                "title": target.provider.title,
+                "host": urlsplit(target.url).netloc,
+                "dialect": target.provider.dialect,
+                "key": key_state(target),
+                "model": target.provider.model,
+                **self.recent.provider_health(target.provider.name),
             }
-            for to in served(self.feed.met())
+            for target in shown_targets(self.recent.provider_names())
         ]
 
-    async def _tick(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(POLL_INTERVAL)
             if len(self.hub):
                 try:
                     self._publish_changes()
                 except Exception:
-                    logging.exception("codex-relay failed at the dashboard's state")
+                    logging.exception("codex-relay failed to update the dashboard")
 
     def _publish_changes(self) -> None:
-        state = self.state()
+        state = self.polled_state()
         for name in ("accounts", "providers"):
-            if self._told.get(name) != state[name]:
-                self._told[name] = state[name]
-                self.hub.publish(name, state[name])
+            if self._published.get(name) != state[name]:
+                self._published[name] = state[name]
+                self.hub.publish_event(name, state[name])
 
 
-def served(met: Iterable[str]) -> list[Target]:
-    """The providers that the user chose, the first for whatever names no other; then those that
-    were met."""
-    first, accounts = primary(), upstream.account()
-    found = [to for to in (first, accounts) if to]
-    for name in [*config.served(), *(one for one in met if one in config.providers())]:
-        with contextlib.suppress(BadRequest):  # it has no place of its own
-            found.append(upstream.named(name))
-    once: dict[str, Target] = {}
-    for to in found:
-        once.setdefault(to.provider.name, to)
-    return list(once.values())
+def shown_targets(recent_names: Iterable[str]) -> list[Target]:
+    """The providers of the settings, the default one first; then those of recent exchanges."""
+    targets = [target for target in (default_target(), account_target()) if target]
+    available = available_providers()
+    recent_providers = (name for name in recent_names if name in available)
+    for name in [*additional_providers(), *recent_providers]:
+        with contextlib.suppress(BadRequest):  # it has no URL of its own
+            targets.append(target_by_name(name))
+    target_of_name: dict[str, Target] = {}
+    for target in targets:
+        target_of_name.setdefault(target.provider.name, target)
+    return list(target_of_name.values())
 
 
-def primary() -> Target | None:
-    """The provider of the settings, else the demonstration, unless accounts are in its place."""
-    settings = config.settings()
-    if not upstream.configured(settings) and upstream.account():
+def default_target() -> Target | None:
+    """The provider of the settings. Without one: None if there are accounts, else the
+    demonstration."""
+    settings = current_settings()
+    if not has_configured_provider(settings) and account_target():
         return None
     try:
-        provider, url = upstream.place(settings)
-    except RuntimeError:  # it is the demonstration, and that does not run
+        provider, url = default_provider(settings)
+    except RuntimeError:  # it is the demonstration, which is not running
         return None
     if provider.accounts:
-        return upstream.named(provider.name)
-    own = settings.api_key.get_secret_value() or upstream.usual_key(provider, url)
-    return Target(provider, url, own or None)
+        return target_by_name(provider.name)
+    key = settings.api_key.get_secret_value() or provider_key(provider, url)
+    return Target(provider, url, key or None)
 
 
-async def first_listed() -> str:
-    """A model that the first provider offers; "" where it does not tell at once."""
+async def first_listed_model() -> str:
+    """A model that the first provider lists; "" if it does not answer in time."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SHORT):
-            entries = [await upstream.listed(to) or [] for to in served(())[:1]]
-            return next((one.id for one in sum(entries, []) if one.chat and not one.hidden), "")
+        async with asyncio.timeout(MODEL_LIST_TIMEOUT):
+            lists = [await list_target_models(target) or [] for target in shown_targets(())[:1]]
+            entries = (entry for entry in sum(lists, []) if entry.chat and not entry.hidden)
+            return next((entry.id for entry in entries), "")
     return ""
 
 
-def key_state(to: Target) -> str:
-    """`set`, `missing`, `login` of an account, or `optional` where it may need none."""
-    if not upstream.ready(to):
+def key_state(target: Target) -> str:
+    """`set`, `missing`, `login` for accounts, or `optional` for providers that may need no key."""
+    if not is_target_ready(target):
         return "missing"
-    return "login" if to.provider.accounts else "set" if to.key else "optional"
+    return "login" if target.provider.accounts else "set" if target.key else "optional"
 
 
-def mitmweb() -> Json | None:
-    """Where mitmweb is; None where something else runs."""
+def mitmweb_address() -> Json | None:
+    """The host and port of mitmweb, host None for the browser's own; None without mitmweb."""
     if not hasattr(ctx.master, "app"):
         return None
-    wide = ctx.options.web_host in ("", "0.0.0.0", "::")  # noqa: S104 - compared only
-    return {"host": None if wide else ctx.options.web_host, "port": ctx.options.web_port}
+    all_interfaces = ctx.options.web_host in ("", "0.0.0.0", "::")  # noqa: S104 - compared only
+    host = None if all_interfaces else ctx.options.web_host
+    return {"host": host, "port": ctx.options.web_port}

@@ -1,4 +1,5 @@
-"""Accounts over HTTP, on our own port: which there are, login, logout, and what OpenAI is told."""
+"""The relay's accounts over HTTP: list, log in, log out, select, import; and the headers with which
+the relay identifies itself."""
 
 import asyncio
 import logging
@@ -9,138 +10,134 @@ from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
 
-from addons.accounts import addon
-from addons.accounts import codex_auth_file as codexfile
-from addons.accounts.locked_file import Unavailable
-from addons.accounts.login_callback import Taken
-from addons.accounts.oauth import Dead, Unreachable
-from addons.config import addon as config
-from addons.flow_data import MASK, hidden_of
+from addons.accounts import (
+    account_pool,
+    accounts_snapshot,
+    any_account_headers,
+    current_login,
+    import_login,
+)
+from addons.config import current_settings
+from addons.flow_data import MASK, hidden_values
 from addons.identity import VERSION
-from addons.ingress import routes
-from addons.ingress.access import remote
-from addons.ingress.local_reply import answer, answer_json, refuse
-from addons.ingress.redaction import NAMES
-from addons.ingress.routes import Route
-from addons.routing import target as upstream
-from translate import BadRequest, decode
+from addons.ingress import SECRET_HEADERS, answer_flow, answer_json, is_remote_client, refuse_flow
+from addons.routing import (
+    Target,
+    account_target,
+    credential_headers,
+    displayed_target,
+    upstream_headers,
+)
+from translate import BadRequest, decode_request
 
-# https://www.w3.org/TR/fetch-metadata: who sends a browser here
-SITES = ("", "none", "same-origin")
+# How a browser may have come here, https://www.w3.org/TR/fetch-metadata; "" is no browser.
+ALLOWED_FETCH_SITES = ("", "none", "same-origin")
 
 
-class Web:
-    async def request(self, flow: HTTPFlow) -> None:
-        reply = ANSWERS.get(routes.route_of(flow))
-        if flow.response or reply is None or not flow.live:
+def private(
+    handler: Callable[[HTTPFlow], Awaitable[None]],
+) -> Callable[[HTTPFlow], Awaitable[None]]:
+    """The handler, closed to pages of other origins, and with a reply that the flow hides."""
+
+    async def answer_privately(flow: HTTPFlow) -> None:
+        if is_cross_origin(flow):
+            refuse_flow(flow, 403, "Pages of other sites may not use this path.", "foreign_origin")
             return
-        if foreign(flow):
-            refuse(flow, 403, "Pages of other sites may not ask for this.", "foreign_origin")
-            return
-        try:
-            await reply(flow)
-            cover(flow)
-        except BadRequest as error:
-            refuse(flow, 400, error.message, error.code, error.param)
-        except LookupError as error:
-            refuse(flow, 404, str(error.args[0]), "no_account")
-        except Taken as error:
-            refuse(flow, 409, f"{error} GET /auth/login?device=true begins that.", "port_taken")
-        except (Dead, Unreachable) as error:
-            refuse(flow, 502, f"The login service refused: {error}", "login_failed")
-        except Unavailable as error:
-            refuse(flow, 503, str(error), "vault_unavailable")
-        except Exception:  # without an answer here the flow would go on to where it was addressed
-            logging.exception("codex-relay failed at an account")
-            refuse(flow, 500, "codex-relay failed at this request; its log says how.")
+        await handler(flow)
+        hide_reply(flow)
+
+    return answer_privately
 
 
-def foreign(flow: HTTPFlow) -> bool:
-    """Whether a page of another origin sent a browser here, be it one of this machine."""
+def is_cross_origin(flow: HTTPFlow) -> bool:
+    """Whether a page of another origin caused the request; another port is another origin."""
     headers = flow.request.headers
     host, origin = flow.request.host_header, headers.get("origin")
-    away = origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower()
-    return away or headers.get("sec-fetch-site", "") not in SITES
+    if origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
+        return True
+    return headers.get("sec-fetch-site", "") not in ALLOWED_FETCH_SITES
 
 
-def cover(flow: HTTPFlow) -> None:
-    """Whose accounts they are, and what a login takes, is nobody's who reads flows."""
-    reply, hidden = flow.response, hidden_of(flow)
-    if reply is None or not config.settings().redact:
+def hide_reply(flow: HTTPFlow) -> None:
+    """Mask the reply in the flow: it names the owners of accounts, or has a login code."""
+    reply, hidden = flow.response, hidden_values(flow)
+    if reply is None or not current_settings().redact:
         return
     if reply.raw_content:
-        hidden.body, reply.raw_content = reply.raw_content, MASK.encode()
+        hidden.reply_body, reply.raw_content = reply.raw_content, MASK.encode()
     if url := reply.headers.get("location"):
-        hidden.response["location"], reply.headers["location"] = [url], MASK
+        hidden.response_headers["location"], reply.headers["location"] = [url], MASK
 
 
-async def accounts(flow: HTTPFlow) -> None:
-    answer_json(flow, addon.snapshot())
+@private
+async def answer_accounts(flow: HTTPFlow) -> None:
+    answer_json(flow, accounts_snapshot())
 
 
-async def login(flow: HTTPFlow) -> None:
-    """Sends a browser to the login; `?device=true` gives a code to be entered on any machine."""
+@private
+async def answer_login(flow: HTTPFlow) -> None:
+    """Redirect the browser to the login; `?device=true` gives a code to enter on any machine."""
     if flow.request.query.get("device", "").lower() in ("true", "1"):
-        answer_json(flow, await addon.login().device())
+        answer_json(flow, await current_login().start_device_login())
     else:
-        url = await addon.login().browser()
-        answer(flow, 302, f"Log in at {url}\n", location=url, cache_control="no-store")
+        url = await current_login().start_browser_login()
+        answer_flow(flow, 302, f"Log in at {url}\n", location=url, cache_control="no-store")
 
 
-async def logout(flow: HTTPFlow) -> None:
-    await addon.pool().logout(named(flow, "id"))
-    answer_json(flow, addon.snapshot())
+@private
+async def answer_logout(flow: HTTPFlow) -> None:
+    await account_pool().log_out(body_text(flow, "id"))
+    answer_json(flow, accounts_snapshot())
 
 
-async def select(flow: HTTPFlow) -> None:
-    await addon.pool().select(named(flow, "id"))
-    answer_json(flow, addon.snapshot())
+@private
+async def answer_select(flow: HTTPFlow) -> None:
+    await account_pool().select_account(body_text(flow, "id"))
+    answer_json(flow, accounts_snapshot())
 
 
-async def copy(flow: HTTPFlow) -> None:
-    """A copy of Codex's own login; the file is read here, so for clients on this machine alone."""
-    if remote(flow.client_conn):
-        refuse(flow, 403, "A file of this machine is imported from this machine only.")
+@private
+async def answer_import(flow: HTTPFlow) -> None:
+    """Copy Codex's own login. The relay reads its file, so only this machine's clients may ask."""
+    if is_remote_client(flow.client_conn):
+        refuse_flow(flow, 403, "Only clients on this machine may import one of its files.")
         return
-    tokens, note = await asyncio.to_thread(codexfile.import_, Path(named(flow, "path")))
-    await addon.pool().add(tokens)
+    tokens, note = await asyncio.to_thread(import_login, Path(body_text(flow, "path")))
+    await account_pool().add_login(tokens)
     logging.warning(note)
-    answer_json(flow, addon.snapshot() | {"note": note})
+    answer_json(flow, accounts_snapshot() | {"note": note})
 
 
-async def identity(flow: HTTPFlow) -> None:
-    """The headers that go up, for each service that this port's requests may go to."""
-    found = [upstream.source(flow), upstream.account()]
-    asked = {to.url: to for to in found if to and to.url}
-    requests = [{"url": url, "headers": plain(to) | await masked(to)} for url, to in asked.items()]
+@private
+async def answer_identity(flow: HTTPFlow) -> None:
+    """The headers that the relay sends to each service that requests to this port may reach."""
+    targets = [displayed_target(flow), account_target()]
+    target_by_url = {target.url: target for target in targets if target and target.url}
+    requests = [
+        {"url": url, "headers": displayed_headers(target) | await displayed_credentials(target)}
+        for url, target in target_by_url.items()
+    ]
     answer_json(flow, {"name": "codex-relay", "version": VERSION, "requests": requests})
 
 
-def plain(to: upstream.Target) -> dict[str, str]:
-    """A table of the user's may have a key in its headers."""
-    told = upstream.headers(to.provider)
-    return {name: MASK if name.lower() in NAMES else value for name, value in told.items()}
+def displayed_headers(target: Target) -> dict[str, str]:
+    """The provider's headers. A key among them, from the user's own table, is masked."""
+    return {
+        name: MASK if name.lower() in SECRET_HEADERS else value
+        for name, value in upstream_headers(target.provider).items()
+    }
 
 
-async def masked(to: upstream.Target) -> dict[str, str]:
-    secrets = await addon.reader() if to.provider.accounts else upstream.secrets(to)
-    return {name: f"Bearer {MASK}" if name == "authorization" else MASK for name in secrets}
+async def displayed_credentials(target: Target) -> dict[str, str]:
+    uses_accounts = target.provider.accounts
+    names = await any_account_headers() if uses_accounts else credential_headers(target)
+    return {name: f"Bearer {MASK}" if name == "authorization" else MASK for name in names}
 
 
-def named(flow: HTTPFlow, field: str) -> str:
-    """A text in the body. Raises BadRequest."""
-    body: dict[str, Any] = decode(flow.request.get_content(strict=False) or b"")
-    found = body.get(field)
-    if not isinstance(found, str) or not found:
+def body_text(flow: HTTPFlow, field: str) -> str:
+    """A text field of the request's JSON body. Raises BadRequest."""
+    body: dict[str, Any] = decode_request(flow.request.get_content(strict=False) or b"")
+    value = body.get(field)
+    if not isinstance(value, str) or not value:
         raise BadRequest(f"{field}: must be a text", param=field)
-    return found
-
-
-ANSWERS: dict[Route, Callable[[HTTPFlow], Awaitable[None]]] = {
-    Route.ACCOUNTS: accounts,
-    Route.LOGIN: login,
-    Route.LOGOUT: logout,
-    Route.SELECT: select,
-    Route.IMPORT: copy,
-    Route.IDENTITY: identity,
-}
+    return value

@@ -1,91 +1,95 @@
-"""The models that are offered: OpenAI's list of them, one of it, and Codex's catalog."""
+"""The models on offer, as OpenAI's list, as one entry of it, and as Codex's catalog."""
 
 import asyncio
 from dataclasses import replace
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.ingress import routes
-from addons.ingress.local_reply import answer_json, refuse
-from addons.ingress.routes import Route
-from addons.routing import model_lists as models
-from addons.routing import target as upstream
-from translate import BadRequest, variant
-from translate.providers import catalog
+from addons.config import additional_providers, current_settings
+from addons.ingress import answer_json, path_id, refuse_flow
+from addons.routing import (
+    account_target,
+    catalog_template,
+    displayed_target,
+    list_target_models,
+    provider_at_port,
+    target_by_name,
+)
+from translate import (
+    BadRequest,
+    CatalogModel,
+    models_on_offer,
+    models_to_codex,
+    models_to_openai,
+    parse_variant,
+)
 
 
-class Listing:
-    async def request(self, flow: HTTPFlow) -> None:
-        if flow.live and not flow.response and (reply := ANSWERS.get(routes.route_of(flow))):
-            await reply(flow)
-
-    def done(self) -> None:
-        models.forget()
-
-
-async def every(flow: HTTPFlow) -> None:
-    """Codex says its version when it wants its own form."""
+async def answer_model_list(flow: HTTPFlow) -> None:
+    """In Codex's form if the query has Codex's version, else in OpenAI's."""
     if "client_version" in flow.request.query:
-        await for_codex(flow)
+        await answer_codex_catalog(flow)
     else:
-        answer_json(flow, catalog.to_openai(await offered(flow)))
+        answer_json(flow, models_to_openai(await offered_models(flow)))
 
 
-async def for_codex(flow: HTTPFlow) -> None:
-    entries, base = await asyncio.gather(offered(flow), models.base())
-    title = upstream.source(flow).provider.title
-    form = catalog.to_codex(entries, base, owner=title)
-    if form["models"]:
-        answer_json(flow, form)
-    else:  # an empty list would replace Codex's own
-        refuse(flow, 404, f"{title} lists no models; relay_model may name one.")
+async def answer_codex_catalog(flow: HTTPFlow) -> None:
+    entries, template = await asyncio.gather(offered_models(flow), catalog_template())
+    title = displayed_target(flow).provider.title
+    codex_catalog = models_to_codex(entries, template, owner=title)
+    if codex_catalog["models"]:
+        answer_json(flow, codex_catalog)
+    else:  # an empty catalog would replace Codex's own
+        refuse_flow(flow, 404, f"{title} lists no models; relay_model can name one.")
 
 
-async def one(flow: HTTPFlow) -> None:
+async def answer_model(flow: HTTPFlow) -> None:
     """https://platform.openai.com/docs/api-reference/models/retrieve"""
-    name = routes.id_of(flow)
-    known = {entry["id"]: entry for entry in catalog.to_openai(await offered(flow))["data"]}
-    home = upstream.source(flow).provider
-    meant = variant(name.removeprefix(f"{home.name}/"), known, home.aliases)
-    if meant and meant.model in known:
-        answer_json(flow, {**known[meant.model], "id": name})
+    name, provider = path_id(flow), displayed_target(flow).provider
+    listing = models_to_openai(await offered_models(flow))
+    models = {model["id"]: model for model in listing["data"]}
+    match = parse_variant(name.removeprefix(f"{provider.name}/"), models, provider.aliases)
+    if match and match.model in models:
+        answer_json(flow, {**models[match.model], "id": name})
     else:
         message = f"The model {name!r} is not offered here; GET /v1/models lists those that are."
-        refuse(flow, 404, message, "model_not_found", "model")
+        refuse_flow(flow, 404, message, "model_not_found", "model")
 
 
-async def offered(flow: HTTPFlow) -> list[catalog.Entry]:
-    """The models of this port's upstream, and of all others that may be asked by it."""
-    settings, home, alone = config.settings(), upstream.source(flow), upstream.at_port(flow)
-    others = [] if alone else [name for name in beside() if name != home.provider.name]
-    own = upstream.listed(home) if home.url else nothing()
-    found = await asyncio.gather(own, *map(scoped, others))
-    return catalog.offered(
-        [entry for entries in found for entry in entries or []],
-        home.provider,
-        model=home.provider.model if alone else settings.model or home.provider.model,
-        renames=[] if alone else [(name, to[0]) for name, to in settings.model_map],
+async def offered_models(flow: HTTPFlow) -> list[CatalogModel]:
+    """The models of this port's provider, and those of the providers that its clients reach with a
+    prefix (`name/model`)."""
+    settings, target = current_settings(), displayed_target(flow)
+    provider = target.provider
+    prefixes: list[str] = []
+    configured_model, renames = provider.model, []
+    if not provider_at_port(flow):  # else this port is for one provider alone
+        prefixes = [name for name in prefixed_providers() if name != provider.name]
+        configured_model = settings.model or provider.model
+        renames = [(name, to[0]) for name, to in settings.model_map]
+    lists = await asyncio.gather(
+        list_target_models(target) if target.url else no_models(),
+        *(prefixed_models(name) for name in prefixes),
     )
+    entries = [entry for entries in lists for entry in entries or []]
+    return models_on_offer(entries, provider, configured_model=configured_model, renames=renames)
 
 
-def beside() -> list[str]:
-    """The providers that are asked by a prefix: those of the settings, and the accounts'."""
-    account = upstream.account()
-    return list(dict.fromkeys([*config.served(), *([account.provider.name] if account else [])]))
+def prefixed_providers() -> list[str]:
+    """The names of the providers that a prefix reaches: those of the settings and the accounts'."""
+    account = account_target()
+    names = [*additional_providers(), *([account.provider.name] if account else [])]
+    return list(dict.fromkeys(names))
 
 
-async def scoped(name: str) -> list[catalog.Entry]:
-    """The models of another provider, under names by which they are found."""
+async def prefixed_models(name: str) -> list[CatalogModel]:
+    """The models of this provider, with its prefix; none if it has no URL or gives no list."""
     try:
-        listed = await upstream.listed(upstream.named(name))
+        entries = await list_target_models(target_by_name(name))
     except BadRequest:
         return []
-    return [replace(entry, id=f"{name}/{entry.id}") for entry in listed or []]
+    return [replace(entry, id=f"{name}/{entry.id}") for entry in entries or []]
 
 
-async def nothing() -> None:
+async def no_models() -> None:
     return None
-
-
-ANSWERS = {Route.MODELS: every, Route.MODEL: one}

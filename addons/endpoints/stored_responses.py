@@ -1,70 +1,68 @@
-"""Kept responses by their id, as OpenAI shows, lists and deletes them."""
+"""Stored responses by their id: retrieve, delete, cancel, list their input, as in OpenAI's API."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.flow_data import client
-from addons.ingress import routes
-from addons.ingress.local_reply import answer_json, refuse
-from addons.ingress.routes import Route
-from addons.storage import response_store as store
-from addons.transport import relay_stream as transport
-from translate import BadRequest, Kept, listed
+from addons.config import current_settings
+from addons.endpoints.codex_calls import answer_isolated
+from addons.flow_data import client_name, is_own_port
+from addons.ingress import Route, answer_json, leave_to_openai, path_id, refuse_flow, route_of
+from addons.storage import ResponseWriter, response_writer
+from translate import BadRequest, StoredResponse, list_input_items
 
 
-class Stored:
-    async def request(self, flow: HTTPFlow) -> None:
-        reply = ANSWERS.get(routes.route_of(flow))
-        if flow.response or reply is None or not flow.live:
-            return
-        id, keeper = routes.id_of(flow), store.keeper()
-        try:
-            if keeper and (kept := await keeper.find(id, client(flow))):
-                await reply(flow, keeper, kept)
-            elif transport.own(flow) or config.settings().client_key:  # which is no key of OpenAI's
-                off = "" if keeper else " relay_store is off."
-                refuse(flow, 404, f"Response with id {id!r} not found.{off}")
-            else:  # one of OpenAI's own, perhaps
-                routes.give_back(flow)
-        except BadRequest as error:
-            refuse(flow, 400, error.message, error.code, error.param)
-        except store.Unavailable as error:
-            refuse(flow, 503, str(error), "store_unavailable")
+def with_stored_response(
+    handler: Callable[[HTTPFlow, ResponseWriter, StoredResponse], Awaitable[None]],
+) -> Callable[[HTTPFlow], Awaitable[None]]:
+    """The handler, called with the response that the path names; an unknown id gets a 404, or
+    goes to OpenAI."""
+
+    async def answer_stored(flow: HTTPFlow) -> None:
+        response_id, writer = path_id(flow), response_writer()
+        stored = await writer.find_response(response_id, client_name(flow)) if writer else None
+        if writer and stored:
+            await handler(flow, writer, stored)
+        elif is_own_port(flow) or current_settings().client_key:  # a key that OpenAI must not get
+            reason = "" if writer else " relay_store is off."
+            refuse_flow(flow, 404, f"Response with id {response_id!r} not found.{reason}")
+        else:  # OpenAI may have stored it
+            leave_to_openai(flow)
+            if route_of(flow) is Route.ISOLATED:
+                await answer_isolated(flow)
+
+    return answer_stored
 
 
-async def retrieve(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
+@with_stored_response
+async def answer_retrieve(flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse) -> None:
     if flow.request.query.get("stream", "").lower() == "true":
-        why = "stream: a kept response has ended, and is not streamed again"
-        raise BadRequest(why, param="stream")
-    answer_json(flow, kept.response)
+        message = "stream: a stored response has ended, and is not streamed again"
+        raise BadRequest(message, param="stream")
+    answer_json(flow, stored.response)
 
 
-async def delete(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
-    await keeper.remove(kept.id, client(flow))
-    answer_json(flow, {"id": kept.id, "object": "response", "deleted": True})
+@with_stored_response
+async def answer_delete(flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse) -> None:
+    await writer.remove_response(stored.id, client_name(flow))
+    answer_json(flow, {"id": stored.id, "object": "response", "deleted": True})
 
 
-async def items(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
-    answer_json(flow, page(listed(kept), flow.request.query))
+@with_stored_response
+async def answer_input_items(
+    flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse
+) -> None:
+    answer_json(flow, page_of_items(list_input_items(stored), flow.request.query))
 
 
-async def cancel(flow: HTTPFlow, keeper: store.Keeper, kept: Kept) -> None:
-    raise BadRequest("Only a response with background=true can be cancelled, and none is run here.")
+@with_stored_response
+async def answer_cancel(flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse) -> None:
+    raise BadRequest("Only a response with background=true can be cancelled; the relay has none.")
 
 
-ANSWERS: dict[Route, Callable[[HTTPFlow, store.Keeper, Kept], Awaitable[None]]] = {
-    Route.RETRIEVE: retrieve,
-    Route.DELETE: delete,
-    Route.ITEMS: items,
-    Route.CANCEL: cancel,
-}
-
-
-def page(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
-    """One page of a list. Raises BadRequest."""
+def page_of_items(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """One page of the items, by the query's `order`, `limit` and `after`. Raises BadRequest."""
     order, limit, after = query.get("order", "desc"), query.get("limit", "20"), query.get("after")
     if order not in ("asc", "desc"):
         raise BadRequest("order: must be asc or desc", param="order")

@@ -1,158 +1,272 @@
-"""An exchange on its flow: how its reply reaches the client, and what is told of it."""
+"""An exchange on its flow: the plan by which `transport` relays it, and what is recorded of it."""
 
 import logging
+import time
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from urllib.parse import urlsplit
 
-from mitmproxy import http
+from mitmproxy.http import Headers, HTTPFlow, Request, Response
 
-from addons.accounts.lease import Seat
-from addons.exchange import codex_headers as passed
-from addons.exchange.fallback import Turn, complain
-from addons.ingress import cors
-from addons.ingress.local_reply import answer
-from addons.observe import corpus as record
-from addons.observe import exchange_record as ledger
-from addons.observe import metrics, shelf
-from addons.observe.flow_pair import Rows
-from addons.transport import relay_stream as transport
-from translate import Exchange, Handshake, Opening, Reply
+from addons.accounts import Lease
+from addons.config import current_settings
+from addons.exchange import headers
+from addons.exchange.fallback import FallbackPlan, warn_of_losses
+from addons.flow_data import mask_secrets, with_headers
+from addons.observe import (
+    FELL_BACK,
+    ExchangeRecord,
+    FlowPair,
+    build_record,
+    count_exchange,
+    keep_ended_flows,
+    notify_listeners,
+    record_log_line,
+    record_turn,
+    save_record,
+)
+from addons.routing import (
+    DIALECT_PATHS,
+    RetryWithRefresh,
+    Target,
+    credential_headers,
+    upstream_headers,
+)
+from addons.transport import RelayPlan, RetryPolicy, attach_plan, build_retry_policy
+from translate import Exchange, StreamProbe, StreamStart, WholeReply
+
+# Of the flow itself: its metadata holds plain data only. It outlives a reload of this module.
+EXCHANGE_ATTRIBUTE = "relay_exchange"
 
 
-@dataclass(frozen=True)
-class Carried:
-    """An exchange on its flow."""
+class ActiveExchange(RelayPlan):
+    """One exchange with one candidate: from its request to its end, or to the next candidate."""
 
-    made: Exchange
-    turn: Turn
-    rows: Rows
-
-    def facts(self) -> ledger.Facts:
-        told = ledger.facts(self.made, self.rows, self.turn.notes, self.turn.learned(self.made))
-        choice, seat = self.turn.choice, self.seat
-        return told | {
-            "url": choice.target.url,
-            "account": seat.account.id if seat else None,
-            "variant": asdict(choice.variant) if choice.variant else None,
-        }
+    def __init__(self, flow: HTTPFlow, fallback_plan: FallbackPlan) -> None:
+        """Raises BadRequest."""
+        settings = current_settings()
+        self.exchange = fallback_plan.build_exchange()
+        self.fallback_plan = fallback_plan
+        self.upstream_request = upstream_request(flow, self.target, self.exchange)
+        self.flow_pair = FlowPair(flow, self.upstream_request)
+        self.silence_limit = settings.timeout
+        self.heartbeat_interval = settings.heartbeat
+        self._policy = self._retry_policy()
+        self._refresh = RetryWithRefresh(self.lease, self._policy) if self.lease else None
 
     @property
-    def seat(self) -> Seat | None:
-        """At the account that serves, where it is one."""
-        return self.turn.choice.target.seat
+    def target(self) -> Target:
+        return self.fallback_plan.model_target.target
 
-    def begin(self) -> None:
-        if self.seat:
-            self.seat.begin()
+    @property
+    def lease(self) -> Lease | None:
+        """The lease of the account that serves the target, None for other targets."""
+        return self.target.lease
 
-    def heard(self, head: http.Response) -> None:
-        """The head of a reply, of whichever attempt."""
-        if self.seat:
-            self.seat.heard(head)
+    def start(self) -> None:
+        """Record the exchange as begun, and let `transport` relay the flow."""
+        flow = self.flow_pair.client_flow
+        vars(flow)[EXCHANGE_ATTRIBUTE] = self
+        save_record(flow, self.current_record())
+        if self.lease:
+            self.lease.start_request()
+        attach_plan(flow, self)
 
-    def left(self, reply: http.Response | None) -> None:
-        """The account's part is over; it learns from what it refused."""
-        if self.seat:
-            if reply and reply.status_code != 200:
-                self.seat.refused(reply.status_code, reply.get_content(strict=False) or b"")
-            if self.made.limits:
-                self.seat.limits(self.made.limits)
-            self.seat.end()
+    def current_record(self) -> ExchangeRecord:
+        """What the flow's metadata and the listeners get; the exchange so far."""
+        plan = self.fallback_plan
+        lessons = plan.describe_lessons(self.exchange)
+        variant = plan.model_target.variant
+        return build_record(self.exchange, self.flow_pair, plan.notes, lessons) | {
+            "url": self.target.url,
+            "account": self.lease.summary.id if self.lease else None,
+            "variant": asdict(variant) if variant else None,
+        }
 
-    def leave(self, reply: http.Response | None) -> None:
-        """Another request takes over; this one's leg has ended."""
-        why = f"status {reply.status_code}" if reply else "no answer"
-        ledger.tell(self.rows.client, {**self.facts(), "status": ledger.LEFT, "error": why})
-        self.left(reply)
-        shelf.put(*self.rows.leave(reply))
+    # What `transport` asks and tells
 
-    def end(self, reply: http.Response | None) -> None:
-        """The flow has ended; `reply` is the upstream's, where it did not stream."""
-        self.left(reply)
-        self.turn.release()
-        flow, told = self.rows.client, self.facts()
-        ledger.write(flow, told)
-        logging.info(ledger.line(told))
-        shelf.put(*self.rows.close(reply))
-        record.keep(self.made, told)
-        metrics.count(told)
-        if flow.response:  # which is kept, and must not keep the exchange
+    def credentials(self) -> Mapping[str, str]:
+        return credential_headers(self.target)
+
+    def start_probe(self, encoding: str) -> Callable[[bytes], StreamStart]:
+        return reply_probe(encoding)
+
+    def retry_delay(self, error: str | None, attempt: int) -> float | None:
+        retry = self._refresh.retry_delay if self._refresh else self._policy
+        return retry(self.flow_pair.client_flow, error, attempt)
+
+    def is_ready(self) -> bool:
+        return self._refresh is None or self._refresh.is_ready()
+
+    def try_fallback(self, error: str | None) -> bool:
+        flow = self.flow_pair.client_flow
+        reply = None if error or flow.response is None else self.masked_reply(flow.response)
+        next_plan = self.fallback_plan.plan_after(self.exchange, reply)
+        if next_plan:
+            self._hand_over(reply)
+            ActiveExchange(flow, next_plan).start()
+        return next_plan is not None
+
+    def stream_headers(self) -> Headers:
+        return headers.stream_headers(self.exchange, self.flow_pair)
+
+    def relay_headers(self) -> Mapping[str, str]:
+        return headers.relay_headers(self.exchange, self.flow_pair)
+
+    def on_client_bytes(self, data: bytes) -> None:
+        self.flow_pair.on_client_bytes(data, self.exchange.output_started)
+
+    def on_upstream_bytes(self, data: bytes) -> None:
+        self.flow_pair.on_upstream_bytes(data)
+
+    # What the addon tells
+
+    def on_upstream_head(self, head: Response) -> None:
+        """The head of a reply came, to any of the attempts."""
+        self.flow_pair.on_upstream_head(head)
+        if self.lease:
+            self.lease.record_reply_head(head)
+
+    def masked_reply(self, reply: Response) -> Response:
+        """A copy of a reply that did not stream; an error in it does not repeat the key."""
+        reply = reply.copy()
+        if reply.status_code != 200:
+            content = reply.get_content(strict=False) or b""
+            masked = mask_secrets(content, self.credentials().values())
+            if masked != content:
+                reply.content = masked
+        return reply
+
+    def end(self, reply: Response | None) -> None:
+        """The flow has ended; `reply` is the upstream's if it did not stream."""
+        self._end_lease(reply)
+        self.fallback_plan.release_leases()
+        flow, record = self.flow_pair.client_flow, self.current_record()
+        save_record(flow, record)
+        logging.info(record_log_line(record))
+        keep_ended_flows(*self.flow_pair.end_pair(reply))
+        record_turn(self.exchange, record)
+        count_exchange(record)
+        if flow.response:  # mitmproxy keeps the response, which must not keep the exchange
             flow.response.stream = bool(flow.response.stream)
-        complain(self.made)
+        warn_of_losses(self.exchange)
+
+    def _hand_over(self, reply: Response | None) -> None:
+        """The next candidate takes over; the flow goes on."""
+        reason = f"status {reply.status_code}" if reply else "no answer"
+        record = {**self.current_record(), "status": FELL_BACK, "error": reason}
+        notify_listeners(self.flow_pair.client_flow, record)
+        self._end_lease(reply)
+        keep_ended_flows(*self.flow_pair.end_upstream(reply))
+
+    def _end_lease(self, reply: Response | None) -> None:
+        """The account has done its part; it learns of its limits."""
+        if self.lease:
+            if reply and reply.status_code != 200:
+                content = reply.get_content(strict=False) or b""
+                self.lease.record_refusal(reply.status_code, content)
+            if self.exchange.rate_limits:
+                self.lease.record_rate_limits(self.exchange.rate_limits)
+            self.lease.release()
+
+    def _retry_policy(self) -> RetryPolicy:
+        settings = current_settings()
+        budget = settings.retries.seconds
+        if self.fallback_plan.candidates[1:] and settings.heartbeat:
+            # After the first heartbeat the client has a head, and no other candidate can answer.
+            budget = min(budget, settings.heartbeat * 0.8)
+        return build_retry_policy(settings.retries.further_attempts + 1, budget)
 
 
-def whole(made: Exchange, reply: http.Response) -> Reply:
-    """A reply that did not stream, as the client gets it."""
+def active_exchange(flow: HTTPFlow) -> ActiveExchange | None:
+    """The exchange that the flow carries at the moment."""
+    active: ActiveExchange | None = vars(flow).get(EXCHANGE_ATTRIBUTE)
+    return active
+
+
+def remove_exchange(flow: HTTPFlow) -> ActiveExchange | None:
+    """The same, as the flow ends."""
+    active: ActiveExchange | None = vars(flow).pop(EXCHANGE_ATTRIBUTE, None)
+    return active
+
+
+def upstream_request(flow: HTTPFlow, target: Target, exchange: Exchange) -> Request:
+    """The request for the upstream, without its credentials."""
+    path = DIALECT_PATHS[exchange.provider.dialect]
+    request = with_headers(post_request(target.url + path), Headers())
+    request.headers.update(
+        {
+            "content-length": str(len(exchange.body)),
+            "host": urlsplit(target.url).netloc,
+            **upstream_headers(exchange.provider),
+            **exchange.headers,
+            **headers.forwarded_request_headers(flow.request.headers, exchange.provider),
+        }
+    )
+    request.raw_content = exchange.body
+    request.timestamp_start = request.timestamp_end = time.time()
+    return request
+
+
+@lru_cache(maxsize=256)
+def post_request(url: str) -> Request:
+    """An empty request to this URL. It is to be copied: its construction takes 60 µs, most of them
+    to read the URL."""
+    return Request.make("POST", url)
+
+
+# The upstream's reply, for the client
+
+
+def whole_reply(exchange: Exchange, reply: Response) -> WholeReply:
+    """The client's reply for one of the upstream's that did not stream."""
     body = reply.get_content(strict=False) or b""
     if reply.status_code == 200:
-        return made.whole(body)
-    return made.fail(reply.status_code, body, reply.headers.get("retry-after"))
+        return exchange.whole_reply(body)
+    return exchange.error_reply(reply.status_code, body, reply.headers.get("retry-after"))
 
 
-def stream(carried: Carried, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
-    """`feed` as mitmproxy calls it: encoded bytes in, and [] for nothing, as b"" would end it."""
-    made, unpack = carried.made, unpacker(encoding)
+def reply_translator(exchange: Exchange, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
+    """`exchange.feed` as mitmproxy calls it: with bytes in this content-encoding.
 
-    def fed(data: bytes) -> bytes | list[bytes]:
+    It returns [] for no bytes, as b"" would end the reply.
+    """
+    decompress = reply_decompressor(encoding)
+
+    def translate(data: bytes) -> bytes | list[bytes]:
         try:
-            plain = unpack(data)
+            decoded = decompress(data)
         except zlib.error as error:
-            return made.cut(f"its {encoding} is broken: {error}") or []
-        events = made.feed(plain) if plain else b""
-        return (events if data else events + made.feed(b"")) or []
+            return exchange.interrupt(f"its {encoding} is broken: {error}") or []
+        events = exchange.feed(decoded) if decoded else b""
+        return (events if data else events + exchange.feed(b"")) or []
 
-    return fed
+    return translate
 
 
-def opening(encoding: str) -> Callable[[bytes], Opening]:
-    """The same bytes, in which nothing has been told to anybody: whether a reply has begun."""
-    unpack, handshake = unpacker(encoding), Handshake()
+def reply_probe(encoding: str) -> Callable[[bytes], StreamStart]:
+    """A reader of the same bytes before the exchange gets them: whether a reply has begun."""
+    decompress, handshake = reply_decompressor(encoding), StreamProbe()
 
-    def said(data: bytes) -> Opening:
+    def probe(data: bytes) -> StreamStart:
         try:
-            plain = unpack(data)
-        except zlib.error:  # which `stream` tells
+            decoded = decompress(data)
+        except zlib.error:  # `reply_translator` reports it
             return "begun"
-        told = handshake.feed(plain) if plain else "pending"
-        return handshake.feed(b"") if told == "pending" and not data else told
+        opening = handshake.feed(decoded) if decoded else "pending"
+        return handshake.feed(b"") if opening == "pending" and not data else opening
 
-    return said
+    return probe
 
 
-def unpacker(encoding: str) -> Callable[[bytes], bytes]:
-    """We ask for identity; some compress anyway. b"" at the end. Raises zlib.error."""
+def reply_decompressor(encoding: str) -> Callable[[bytes], bytes]:
+    """Decodes a reply piece by piece, b"" at its end. It raises zlib.error.
+
+    The relay asks for no compression; some upstreams compress anyway.
+    """
     if encoding.lower() not in ("gzip", "deflate"):
         return lambda data: data
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    return lambda data: unpack.decompress(data) if data else unpack.flush()
-
-
-def head(flow: http.HTTPFlow, carried: Carried) -> http.Response:
-    """The head of a streamed reply."""
-    response = transport.sse_head()
-    response.headers.update(report(flow, carried))
-    if flow.request.is_http10:  # knows no chunks; the connection's end is the reply's
-        del response.headers["transfer-encoding"]
-    return response
-
-
-def deliver(flow: http.HTTPFlow, carried: Carried, reply: Reply) -> None:
-    answer(flow, reply.status, reply.body, **reply.headers, **report(flow, carried))
-
-
-def report(flow: http.HTTPFlow, carried: Carried) -> dict[str, str]:
-    """What the client is told beside the reply: who answered, how fast, and what did not cross."""
-    made, received = carried.made, flow.request.timestamp_end or flow.request.timestamp_start
-    told = {
-        "x-relay-provider": made.provider.name,
-        "x-relay-model": made.model,
-        "server-timing": ledger.timing(carried.rows, received),
-    }
-    if made.dropped:
-        told["x-relay-dropped"] = ", ".join(made.dropped)
-    if flow.response:
-        told |= passed.down(flow.response.headers, made.provider)
-    told |= cors.allowed(flow)
-    # header values are latin-1 without control characters, and servers limit their length
-    return {k: "".join(c if " " <= c <= "~" else "?" for c in v)[:2000] for k, v in told.items()}
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    return lambda data: decoder.decompress(data) if data else decoder.flush()

@@ -1,4 +1,5 @@
-"""One turn of a client: the ways that it may take, and what comes after a refusal."""
+"""Which upstream answers a request: the candidates, what comes after a failure, and the lessons
+that refusals teach of a provider."""
 
 import logging
 import re
@@ -9,126 +10,152 @@ from typing import Any
 
 from mitmproxy.http import Response
 
-from addons.ingress.routes import Route
-from addons.routing.model_selection import Choice
-from translate import Exchange, Provider, Way, compact, decode, exchange, learn, told
+from addons.ingress import Route
+from addons.routing import ModelTarget
+from translate import (
+    Exchange,
+    ExchangeContext,
+    Provider,
+    decode_request,
+    describe_lesson,
+    failure_rule,
+    learn_from_refusal,
+    start_compact_exchange,
+    start_exchange,
+)
 
-# A provider that says so does not serve this model or this person; another one may.
-ELSEWHERE = frozenset({401, 402, 403, 404, 408, 429})
-KEPT = 256  # lessons, and complaints
-LOUD = re.compile(r"tools\[[^\]]*\]$|input(?= \()")  # of what is dropped: whole tools, cut input
+MEMORY_LIMIT = 256  # entries of each memory below
+# Losses that a user would miss: whole tools, and input that was cut.
+SERIOUS_LOSS = re.compile(r"tools\[[^\]]*\]$|input(?= \()")
 
 type Json = dict[str, Any]
 
-# What differs from one request to the next: the model's own window, the account that serves.
-PASSING = {"context_window": 0, "host": "", "models": {}}
+# Fields of a profile that differ from one request to the next: the model's own context window, and
+# the account.
+PER_REQUEST_FIELDS = {"context_window": 0, "host": "", "models": {}}
 
-# How a request is carried over: by its route, which tells the client's dialect.
-EXCHANGES: dict[Route, Callable[..., Exchange]] = {
-    Route.RELAY: partial(exchange, client="responses"),
-    Route.COMPACT: partial(compact, client="responses"),
-    Route.CHAT: partial(exchange, client="chat"),
+# How an exchange is built, by the route, which tells the client's dialect.
+EXCHANGE_BUILDERS: dict[Route, Callable[..., Exchange]] = {
+    Route.RELAY: partial(start_exchange, client="responses"),
+    Route.COMPACT: partial(start_compact_exchange, client="responses"),
+    Route.CHAT: partial(start_exchange, client="chat"),
 }
 
-# By URL and model: the profile that it was learned from, and the better one.
-_learned: dict[tuple[str, str], tuple[Provider, Provider]] = {}
-_told: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
+# By URL and model: the profile that a lesson was about, and the better one.
+_learned_profiles: dict[tuple[str, str], tuple[Provider, Provider]] = {}
+_logged_losses: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
 
 
 @dataclass(frozen=True)
-class Leg:
-    """One way that a turn may take."""
+class Candidate:
+    """An upstream that may answer a request, and the request as its provider takes it."""
 
-    choice: Choice
-    body: Json  # with its pictures as this provider takes them
-    lost: list[str]
+    model_target: ModelTarget
+    request_json: Json  # with images that fit the provider
+    image_changes: list[str]  # what that changed, as `dropped` lists it
     history: Sequence[Json] | None
 
 
 @dataclass(frozen=True)
-class Turn:
+class FallbackPlan:
+    """The candidates for one request: the first answers it, the others if that fails."""
+
     route: Route
-    way: Way
-    legs: tuple[Leg, ...]  # the first one now, the others if it fails
-    mended: bool = False  # once, and no more: a later lesson is for the next turn
-    notes: tuple[str, ...] = ()  # what the flow's comment says of earlier requests
+    context: ExchangeContext
+    candidates: tuple[Candidate, ...]
+    has_learned: bool = False  # of the first candidate; a second lesson is for the next request
+    notes: tuple[str, ...] = ()  # what the flow's comment says of earlier attempts
 
     @property
-    def choice(self) -> Choice:
-        return self.legs[0].choice
+    def model_target(self) -> ModelTarget:
+        return self.candidates[0].model_target
 
-    def exchange(self) -> Exchange:
-        """Raises BadRequest."""
-        choice, leg = self.choice, self.legs[0]
-        way = replace(self.way, provider=profile(choice), model=choice.model)
-        way = replace(way, lost=leg.lost, history=leg.history, variant=choice.variant)
-        if way.provider.reasoning_back == "never":  # what is thought there, nobody wants again
-            way = replace(way, heard=None)
-        return EXCHANGES[self.route](leg.body, way=way)
+    def build_exchange(self) -> Exchange:
+        """The exchange with the first candidate. Raises BadRequest."""
+        candidate, target = self.candidates[0], self.model_target
+        context = replace(
+            self.context,
+            provider=current_profile(target),
+            model=target.model,
+            dropped=candidate.image_changes,
+            history=candidate.history,
+            variant=target.variant,
+        )
+        if context.provider.reasoning_back == "never":  # so its reasoning need not be remembered
+            context = replace(context, on_response_end=None)
+        return EXCHANGE_BUILDERS[self.route](candidate.request_json, context=context)
 
-    def learned(self, made: Exchange) -> str:
-        """What refusals have taught of the provider, in words."""
-        return told(self.choice.target.provider.of(self.choice.model), made.provider)
+    def describe_lessons(self, exchange: Exchange) -> str:
+        """What the provider's refusals have taught, in words; "" for nothing."""
+        target = self.model_target
+        return describe_lesson(target.target.provider.for_model(target.model), exchange.provider)
 
-    def after(self, made: Exchange, reply: Response | None) -> "Turn | None":
-        """What to send after this reply, or after none came; None: it must be told as it is."""
-        title = self.choice.target.provider.title
-        if reply and (lesson := lesson_of(made, reply, self.choice)):
+    def plan_after(self, exchange: Exchange, reply: Response | None) -> "FallbackPlan | None":
+        """What to try after this failure, or after no reply; None: the client gets the failure."""
+        title = self.model_target.target.provider.title
+        if reply and (lesson := learn_from_reply(exchange, reply, self.model_target)):
             notes = (*self.notes, f"learned: {lesson}")
-            return None if self.mended else replace(self, mended=True, notes=notes)
-        if not self.legs[1:] or (reply and not fails_here(reply.status_code)):
+            return None if self.has_learned else replace(self, has_learned=True, notes=notes)
+        if not self.candidates[1:] or (reply and not may_succeed_elsewhere(reply)):
             return None
-        why = reply.status_code if reply else "no answer"
-        notes = (*self.notes, f"after {title} ({why})")
-        return replace(self, legs=self.legs[1:], notes=notes, mended=False)
+        reason = reply.status_code if reply else "no answer"
+        notes = (*self.notes, f"after {title} ({reason})")
+        return replace(self, candidates=self.candidates[1:], notes=notes, has_learned=False)
 
-    def release(self) -> None:
-        """The turn is over: places that it had at accounts are free."""
-        for leg in self.legs:
-            if seat := leg.choice.target.seat:
-                seat.end()
+    def release_leases(self) -> None:
+        """Free the slots that the candidates hold at accounts."""
+        for candidate in self.candidates:
+            if lease := candidate.model_target.target.lease:
+                lease.release()
 
 
-def profile(choice: Choice) -> Provider:
-    """The provider as it is for this model, with what its refusals have taught."""
-    provider = choice.target.provider.of(choice.model)
-    before, after = _learned.get((choice.target.url, choice.model), (None, provider))
-    if before != plain(provider):
+def current_profile(target: ModelTarget) -> Provider:
+    """The provider's profile for this model, with the lessons of its refusals."""
+    provider = target.target.provider.for_model(target.model)
+    key = target.target.url, target.model
+    basis, learned = _learned_profiles.get(key, (None, provider))
+    if basis != lasting_profile(provider):  # its table has changed since
         return provider
-    return after.model_copy(update={name: getattr(provider, name) for name in PASSING})
+    fields = {name: getattr(provider, name) for name in PER_REQUEST_FIELDS}
+    return learned.model_copy(update=fields)
 
 
-def plain(provider: Provider) -> Provider:
-    """Without what differs from one request to the next."""
-    return provider.model_copy(update=PASSING)
+def lasting_profile(provider: Provider) -> Provider:
+    """The profile without what differs from one request to the next."""
+    return provider.model_copy(update=PER_REQUEST_FIELDS)
 
 
-def lesson_of(made: Exchange, reply: Response, choice: Choice) -> str:
-    """What this reply teaches of the provider, which is remembered; "" for nothing."""
+def learn_from_reply(exchange: Exchange, reply: Response, target: ModelTarget) -> str:
+    """Remember what this refusal teaches of the provider, and say it in words; "" for nothing."""
     content = reply.get_content(strict=False) or b""
-    after = learn(made.provider, reply.status_code, content, decode(made.body))
-    if after is None:
+    learned = learn_from_refusal(
+        exchange.provider, reply.status_code, content, decode_request(exchange.body)
+    )
+    if learned is None:
         return ""
-    before = plain(choice.target.provider.of(choice.model))
-    _learned[choice.target.url, choice.model] = before, after
-    while len(_learned) > KEPT:
-        del _learned[next(iter(_learned))]
-    lesson = told(made.provider, after)
-    logging.warning(f"{made.provider.title} refused a request for {choice.model}: now {lesson}")
+    basis = lasting_profile(target.target.provider.for_model(target.model))
+    _learned_profiles[target.target.url, target.model] = basis, learned
+    while len(_learned_profiles) > MEMORY_LIMIT:
+        del _learned_profiles[next(iter(_learned_profiles))]
+    lesson = describe_lesson(exchange.provider, learned)
+    title = exchange.provider.title
+    logging.warning(f"{title} refused a request for {target.model}: now {lesson}")
     return lesson
 
 
-def fails_here(status: int) -> bool:
-    return status in ELSEWHERE or status >= 500
+def may_succeed_elsewhere(reply: Response) -> bool:
+    """Whether another candidate may serve what this one refused."""
+    return failure_rule(reply.status_code, reply.get_content(strict=False) or b"").fallback
 
 
-def complain(made: Exchange) -> None:
-    """Say in the log what a model has to do without and a user would miss; each thing once."""
-    for lost in made.dropped:
-        if found := LOUD.match(lost):
-            complaint = (made.provider.identity, made.model, found[0])
-            if complaint not in _told:
-                logging.warning(f"{made.provider.title} ({made.model}) did not get {lost}")
-            if len(_told) >= KEPT:
-                _told.clear()
-            _told.add(complaint)
+def warn_of_losses(exchange: Exchange) -> None:
+    """Log what the model did not get and a user would miss; each loss once."""
+    for dropped in exchange.dropped:
+        if match := SERIOUS_LOSS.match(dropped):
+            loss = exchange.provider.identity, exchange.model, match[0]
+            if loss not in _logged_losses:
+                title = exchange.provider.title
+                logging.warning(f"{title} ({exchange.model}) did not get {dropped}")
+            if len(_logged_losses) >= MEMORY_LIMIT:
+                _logged_losses.clear()
+            _logged_losses.add(loss)

@@ -1,157 +1,283 @@
-"""One picture as a provider takes it: within its limits, in its formats, of the type that it says
-it is. What is no picture becomes words, as one bad part poisons a whole session
-(openai/codex#5346)."""
+"""Images of a request as its provider takes them: within its limits, in its formats, and of the
+type that their URL names.
 
+What is not an image becomes text, as one bad part makes a whole session fail (openai/codex#5346).
+"""
+
+import asyncio
 import base64
 import binascii
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-# What is opened at all, by Pillow's name of the format.
-TYPES = {
+from translate import Provider
+
+type Json = dict[str, Any]
+
+# The formats that are decoded at all, by Pillow's name.
+MEDIA_TYPES = {
     "AVIF": "image/avif", "BMP": "image/bmp", "GIF": "image/gif", "ICO": "image/x-icon",
     "JPEG": "image/jpeg", "JPEG2000": "image/jp2", "PNG": "image/png",
     "PPM": "image/x-portable-anymap", "TIFF": "image/tiff", "WEBP": "image/webp",
 }  # fmt: skip
-MPO = {"MPO": "image/jpeg"}  # a phone's JPEG with further pictures behind the first
-MOVING = ("GIF", "PNG", "WEBP")  # "non-animated GIF": developers.openai.com images-vision guide
-SMALLEST = 64  # pixels; a picture of too many bytes shrinks no further
+MPO = {"MPO": "image/jpeg"}  # a phone's JPEG with further images behind the first
+# Providers want a "non-animated GIF": developers.openai.com images-vision guide.
+ANIMATED_FORMATS = ("GIF", "PNG", "WEBP")
+SMALLEST_SIDE = 64  # pixels; an image of too many bytes is made no smaller
+UNKNOWN_TYPE = "unknown type"
 
-# Pillow only warns of 90 to 180 million pixels; what is larger it refuses itself.
+MAX_CACHED, MAX_CACHED_BYTES = 512, 64_000_000
+
+# Pillow only warns of 90 to 180 million pixels; it refuses more by itself.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-class Limits(NamedTuple):
-    side: int  # pixels; 0: any
-    size: int  # bytes in base64; 0: any
-    types: frozenset[str]
+class ImageLimits(NamedTuple):
+    """What a provider takes."""
+
+    max_side: int  # pixels; 0: any
+    max_bytes: int  # in base64; 0: any
+    media_types: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    url: str = ""  # what goes up instead
-    words: str = ""  # or these
-    done: str = ""  # what is told of it
+class FittedImage:
+    """What goes up in place of an image; with neither a URL nor a text, the image itself."""
+
+    url: str = ""
+    placeholder_text: str = ""
+    change: str = ""  # what was done, for the list of what was dropped
 
     @property
-    def changed(self) -> bool:
-        return bool(self.url or self.words)
+    def is_changed(self) -> bool:
+        return bool(self.url or self.placeholder_text)
 
 
-class Unfit(ValueError):
-    """No picture that could be sent."""
+class UnusableImage(ValueError):
+    """Not an image that could be sent; the text says why."""
 
 
-def fitting(url: str, limits: Limits) -> Fitted:
-    """The picture of a data: URL. Never raises."""
-    said, data = "unknown type", b""
+class ImageFields(NamedTuple):
+    """Where a dialect has its images."""
+
+    list_field: str  # the list of items or messages
+    content: tuple[str, ...]  # their fields that hold lists of parts
+    image_part: str  # type of a part with an image
+    text_part: str
+
+
+DIALECT_FIELDS = (
+    ImageFields("input", ("content", "output"), "input_image", "input_text"),
+    ImageFields("messages", ("content",), "image_url", "text"),
+)
+
+
+class RequestImage(NamedTuple):
+    """An image in a request, and its position."""
+
+    fields: ImageFields
+    item_index: int
+    field: str
+    part_index: int
+    url: str
+
+
+# One image at a time, as one may take half a gigabyte for a moment.
+_thread = ThreadPoolExecutor(1, "images")
+_cache: dict[tuple[bytes, ImageLimits], FittedImage] = {}  # only that thread uses it
+
+
+# The images of a request
+
+
+async def fit_request_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:
+    """The request with images that the provider takes, and the changes, each with its path."""
+    if next(request_images(body, provider), None) is None:
+        return body, []
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_thread, replace_images, body, provider)
+
+
+def replace_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:
+    """The same, in the thread for images. `body` itself is not changed."""
+    limits = ImageLimits(provider.image_side, provider.image_bytes, provider.image_types)
+    result, changes = {**body}, []
+    for fields, item, field, part, url in request_images(body, provider):
+        image = fit_image_once(url, limits)
+        if image.change:
+            path = f"{fields.list_field}[{item}].{field}[{part}]"
+            changes.append(f"{path} (image: {image.change})")
+        if image.is_changed:
+            items = result[fields.list_field] = [*result[fields.list_field]]
+            parts = [*items[item][field]]
+            parts[part] = replace_part(fields, parts[part], image)
+            items[item] = {**items[item], field: parts}
+    return result, changes
+
+
+def replace_part(fields: ImageFields, part: Json, image: FittedImage) -> Json:
+    if not image.url:
+        return {"type": fields.text_part, "text": image.placeholder_text}
+    inner = part["image_url"]
+    is_nested = fields.list_field == "messages" and isinstance(inner, dict)
+    return {**part, "image_url": {**inner, "url": image.url} if is_nested else image.url}
+
+
+def request_images(body: Json, provider: Provider) -> Iterator[RequestImage]:
+    """The images that would go up as images."""
+    goes_up = {"content": provider.images, "output": provider.images and provider.output_images}
+    for fields in DIALECT_FIELDS:
+        items = body.get(fields.list_field)
+        for i, item in enumerate(items if isinstance(items, list) else []):
+            for field in fields.content if isinstance(item, dict) else ():
+                parts = item.get(field) if goes_up[field] else None
+                for j, part in enumerate(parts if isinstance(parts, list) else []):
+                    if url := inline_image_url(part, fields):
+                        yield RequestImage(fields, i, field, j, url)
+
+
+def inline_image_url(part: Any, fields: ImageFields) -> str | None:
+    """The URL of an image part, unless the provider itself is to fetch it."""
+    if not isinstance(part, dict) or part.get("type") != fields.image_part:
+        return None
+    url = part.get("image_url")
+    url = url.get("url") if isinstance(url, dict) else url
+    return url if isinstance(url, str) and not url.startswith(("https://", "http://")) else None
+
+
+def fit_image_once(url: str, limits: ImageLimits) -> FittedImage:
+    """`fit_image`, cached: every request of a session has all of its images again."""
+    key = (blake2b(url.encode("utf-8", "replace"), digest_size=16).digest(), limits)
+    _cache[key] = image = _cache.pop(key, None) or fit_image(url, limits)  # now the newest
+    size = sum(len(cached.url) for cached in _cache.values())
+    while len(_cache) > MAX_CACHED or (size > MAX_CACHED_BYTES and len(_cache) > 1):
+        size -= len(_cache.pop(next(iter(_cache))).url)
+    return image
+
+
+# One image
+
+
+def fit_image(url: str, limits: ImageLimits) -> FittedImage:
+    """The image of a data: URL within the limits, or a text that says why not. Never raises."""
+    claimed_type, data = UNKNOWN_TYPE, b""
     try:
-        said, data = read(url)
-        return within(url, said, data, limits)
+        claimed_type, data = read_data_url(url)
+        return fit_within_limits(url, claimed_type, data, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        why = "has too many pixels"
-    except Unfit as unfit:
-        why = str(unfit)
-    except Exception as error:  # decoders raise what they like for broken data
-        why = f"cannot be read: {error}"[:200]
-    words = f"[image: {said}, {len(data)} bytes, not shown: {why}]"
-    return Fitted(words=words, done=f"{said}, {why}")
+        reason = "has too many pixels"
+    except UnusableImage as error:
+        reason = str(error)
+    except Exception as error:  # decoders raise anything for broken data
+        reason = f"cannot be read: {error}"[:200]
+    text = f"[image: {claimed_type}, {len(data)} bytes, not shown: {reason}]"
+    return FittedImage(placeholder_text=text, change=f"{claimed_type}, {reason}")
 
 
-def read(url: str) -> tuple[str, bytes]:
-    """The media type that a data: URL says, and its content."""
+def read_data_url(url: str) -> tuple[str, bytes]:
+    """The media type that a data: URL names, and its content; b"" for broken base64."""
     head, _, text = url.partition(",")
     if not head.lower().startswith("data:"):
-        raise Unfit("is neither a data: nor an http(s) URL")
-    said, *more = head[5:].lower().split(";")
-    said = said if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,40}", said) else "unknown type"
+        raise UnusableImage("is neither a data: nor an http(s) URL")
+    media_type, *parameters = head[5:].lower().split(";")
+    if not re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,40}", media_type):
+        media_type = UNKNOWN_TYPE
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4)) if "base64" in more else b""
+        data = base64.b64decode(text + "=" * (-len(text) % 4)) if "base64" in parameters else b""
     except binascii.Error:
         data = b""
-    return said, data
+    return media_type, data
 
 
-def within(url: str, said: str, data: bytes, limits: Limits) -> Fitted:
-    """As it came if it keeps the limits, with its true type; else smaller, or in another format."""
+def fit_within_limits(url: str, claimed_type: str, data: bytes, limits: ImageLimits) -> FittedImage:
+    """The image as it is if it keeps the limits, with its true type; else smaller, or in another
+    format. Raises UnusableImage, and whatever Pillow raises."""
     try:
-        picture = Image.open(io.BytesIO(data), formats=tuple(TYPES))
+        image = Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES))
     except UnidentifiedImageError:
-        if (kind := heic(data)) in limits.types:
-            return named(url, said, kind, data)
-        raise Unfit(f"is {kind}, which is not taken" if kind else "is no picture") from None
-    kind = (TYPES | MPO)[str(picture.format)]
-    moves = picture.format in MOVING and getattr(picture, "is_animated", False)
-    large = 0 < limits.side < max(picture.size) or 0 < limits.size < encoded(data)
-    if kind in limits.types and not moves and not large:
-        picture.load()  # what is cut off or broken is found here, not by the provider
-        return named(url, said, kind, data)
-    before = f"{kind} {picture.width}x{picture.height}"
-    new, made, size = smaller(picture, limits, kind != "image/jpeg")
-    return Fitted(data_url(new, made), done=f"{before} to {new} {size[0]}x{size[1]}")
+        if (true_type := heic_type(data)) in limits.media_types:
+            return with_true_type(url, claimed_type, true_type, data)
+        reason = f"is {true_type}, which is not taken" if true_type else "is no picture"
+        raise UnusableImage(reason) from None
+    true_type = (MEDIA_TYPES | MPO)[str(image.format)]
+    is_animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
+    is_wide = 0 < limits.max_side < max(image.size)
+    is_heavy = 0 < limits.max_bytes < base64_size(data)
+    if true_type in limits.media_types and not (is_animated or is_wide or is_heavy):
+        image.load()  # broken data fails here, not at the provider
+        return with_true_type(url, claimed_type, true_type, data)
+    original = f"{true_type} {image.width}x{image.height}"
+    new_type, content, (width, height) = shrink_image(image, limits, true_type != "image/jpeg")
+    change = f"{original} to {new_type} {width}x{height}"
+    return FittedImage(data_url(new_type, content), change=change)
 
 
-def named(url: str, said: str, kind: str, data: bytes) -> Fitted:
-    right = data_url(kind, data)
-    if right == url:
-        return Fitted()
-    return Fitted(right, done=f"{said} is {kind}" if said != kind else "")
+def with_true_type(url: str, claimed_type: str, true_type: str, data: bytes) -> FittedImage:
+    true_url = data_url(true_type, data)
+    if true_url == url:
+        return FittedImage()
+    change = f"{claimed_type} is {true_type}" if claimed_type != true_type else ""
+    return FittedImage(true_url, change=change)
 
 
-def heic(data: bytes) -> str:
-    """The type of what iPhones write, which Pillow cannot read, by the brand in its head."""
+def heic_type(data: bytes) -> str:
+    """The type of an iPhone's image, which Pillow cannot read, by the brand in its head."""
     brands = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
     return "image/heic" if data[4:8] == b"ftyp" and data[8:12] in brands else ""
 
 
-def smaller(
-    picture: ImageFile.ImageFile, limits: Limits, painted: bool
+def shrink_image(
+    image: ImageFile.ImageFile, limits: ImageLimits, prefer_png: bool
 ) -> tuple[str, bytes, tuple[int, int]]:
-    """(type, content, size) of its first frame, upright, in a type that all providers take."""
-    side = limits.side or max(picture.size)
-    picture.draft("RGB", (side, side))  # a large JPEG is read at half its size at once
-    made = plain(ImageOps.exif_transpose(picture))
-    made.thumbnail((side, side), Image.Resampling.LANCZOS)
-    data = written(made, "PNG") if painted else b""
-    if data and not 0 < limits.size < encoded(data):
-        return "image/png", data, made.size
-    made = flat(made)
-    data = written(made, "JPEG")
-    while 0 < limits.size < encoded(data) and max(made.size) > SMALLEST:
-        made.thumbnail((made.width * 3 // 4, made.height * 3 // 4), Image.Resampling.LANCZOS)
-        data = written(made, "JPEG")
-    return "image/jpeg", data, made.size
+    """Media type, content and size of its first frame, upright, in a type that all providers
+    take."""
+    side = limits.max_side or max(image.size)
+    image.draft("RGB", (side, side))  # a large JPEG is decoded at half its size at once
+    frame = to_common_mode(ImageOps.exif_transpose(image))
+    frame.thumbnail((side, side), Image.Resampling.LANCZOS)
+    data = encode_image(frame, "PNG") if prefer_png else b""
+    if data and not 0 < limits.max_bytes < base64_size(data):
+        return "image/png", data, frame.size
+    frame = flatten_on_white(frame)
+    data = encode_image(frame, "JPEG")
+    while 0 < limits.max_bytes < base64_size(data) and max(frame.size) > SMALLEST_SIDE:
+        frame.thumbnail((frame.width * 3 // 4, frame.height * 3 // 4), Image.Resampling.LANCZOS)
+        data = encode_image(frame, "JPEG")
+    return "image/jpeg", data, frame.size
 
 
-def plain(picture: Image.Image) -> Image.Image:
+def to_common_mode(image: Image.Image) -> Image.Image:
     """In a mode that PNG and JPEG can hold."""
-    if picture.mode.startswith("I"):  # 16 bits: else every grey above 255 would be white
-        picture = picture.point(lambda value: value / 256).convert("L")
-    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if image.mode.startswith("I"):  # 16 bits: else every grey above 255 would be white
+        image = image.point(lambda value: value / 256).convert("L")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def flat(picture: Image.Image) -> Image.Image:
-    """On white, as JPEG knows no transparency."""
-    if picture.mode != "RGBA":
-        return picture
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+def flatten_on_white(image: Image.Image) -> Image.Image:
+    """Without transparency, which JPEG cannot hold."""
+    if image.mode != "RGBA":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def written(picture: Image.Image, form: str) -> bytes:
+def encode_image(image: Image.Image, image_format: str) -> bytes:
     file = io.BytesIO()
-    picture.save(file, form, quality=85)
+    image.save(file, image_format, quality=85)
     return file.getvalue()
 
 
-def encoded(data: bytes) -> int:
+def base64_size(data: bytes) -> int:
     """Bytes in base64."""
     return (len(data) + 2) // 3 * 4
 
 
-def data_url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def data_url(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

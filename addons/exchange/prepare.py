@@ -1,4 +1,4 @@
-"""How a turn begins: what is asked, where that may go, and what is known beside it."""
+"""Prepares a request for relaying: decoded, with its history, for each candidate."""
 
 import asyncio
 import time
@@ -10,69 +10,105 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.exchange import request_images as images
-from addons.exchange.fallback import Leg, Turn, profile
-from addons.flow_data import client
-from addons.ingress import routes
-from addons.ingress.routes import Route
-from addons.routing import model_selection as selection
-from addons.routing import roles
-from addons.routing import target as upstream
-from addons.routing.account_targets import seated
-from addons.routing.model_selection import Choice
-from addons.storage import reasoning_memory as continuity
-from addons.storage import response_store as store
-from translate import BadRequest, Dialect, Way, decode, session_of, triggered
+from addons.config import current_settings
+from addons.exchange.fallback import Candidate, FallbackPlan, current_profile
+from addons.exchange.images import fit_request_images
+from addons.flow_data import client_name
+from addons.ingress import Route, is_codex_request, route_of
+from addons.routing import (
+    ModelTarget,
+    provider_for_model,
+    request_role,
+    select_model_targets,
+    with_accounts,
+)
+from addons.storage import (
+    RESTORED_COUNT,
+    count_restored,
+    load_history,
+    remember_reasoning,
+    response_saver,
+    restore_reasoning,
+)
+from translate import (
+    BadRequest,
+    Dialect,
+    ExchangeContext,
+    asks_for_compaction,
+    decode_request,
+    read_session_key,
+)
 
 type Json = dict[str, Any]
 
 
-async def begin(flow: HTTPFlow) -> Turn:
-    """Raises BadRequest, NoSeat, Unavailable."""
-    try:
-        body = decode(flow.request.get_content() or b"")
-    except ValueError as error:  # of the content encoding, or of the JSON in it
-        raise BadRequest(str(error)) from None
-    route, owner = routes.route_of(flow), client(flow)
-    previous = None if route is Route.CHAT else body.get("previous_response_id")
-    before = await store.before(previous, owner)
-    found = await ways(flow, route, body, before or ())
-    way = Way(
-        provider=found[0].target.provider,
-        model=found[0].model,
-        id=f"resp_{uuid.uuid4().hex}",
-        now=int(time.time()),
-        keep=store.keep(owner),
-        instructions=config.settings().instructions,
+async def prepare_fallback_plan(flow: HTTPFlow) -> FallbackPlan:
+    """All candidates for the flow's request. Raises BadRequest, AccountUnavailable and
+    StorageUnavailable."""
+    body = decode_body(flow)
+    route, owner = route_of(flow), client_name(flow)
+    previous_id = None if route is Route.CHAT else body.get("previous_response_id")
+    history = await load_history(previous_id, owner)
+    targets = await find_targets(flow, route, body, history or ())
+    context = ExchangeContext(
+        provider=targets[0].target.provider,
+        model=targets[0].model,
+        response_id=f"resp_{uuid.uuid4().hex}",
+        created_at=int(time.time()),
+        store_response=response_saver(owner),
+        default_instructions=current_settings().instructions,
         clock=lambda: int(time.time()),
+        from_codex=is_codex(flow),
     )
     if route is Route.CHAT:
-        way = replace(way, heard=partial(continuity.keep, body, owner))
-        whole = await continuity.restore(body, owner)
-        flow.metadata[continuity.RESTORED] = continuity.put_back(body, whole)
-        body = whole
-    return Turn(route, way, tuple([await leg(choice, body, before) for choice in found]))
+        context = replace(context, on_response_end=partial(remember_reasoning, body, owner))
+        restored_body = await restore_reasoning(body, owner)
+        count = count_restored(body, restored_body)
+        flow.metadata[RESTORED_COUNT] = count
+        body = restored_body
+    candidates = [await build_candidate(target, body, history) for target in targets]
+    return FallbackPlan(route, context, tuple(candidates))
 
 
-async def ways(flow: HTTPFlow, route: Route, body: Json, before: Sequence[Json]) -> list[Choice]:
-    """Where it may go, the first one first. Raises BadRequest, NoSeat."""
-    role = "compaction" if route is Route.COMPACT else roles.role_of(flow.request, body)
-    found = await selection.choices(flow, str(body.get("model")), role)
-    if route is Route.COMPACT or triggered(body.get("input")):
-        found = await asyncio.gather(*map(fitted, found))
+def decode_body(flow: HTTPFlow) -> Json:
+    """Raises BadRequest for a broken content-encoding and for anything but a JSON object."""
+    try:
+        return decode_request(flow.request.get_content() or b"")
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def is_codex(flow: HTTPFlow) -> bool:
+    """Whether the client is Codex, which speaks Responses only."""
+    return route_of(flow) is not Route.CHAT and is_codex_request(flow.request.headers)
+
+
+async def find_targets(
+    flow: HTTPFlow, route: Route, body: Json, history: Sequence[Json]
+) -> list[ModelTarget]:
+    """Where the request may go, in the order in which that is tried. Raises BadRequest and
+    AccountUnavailable."""
+    role = "compaction" if route is Route.COMPACT else request_role(flow.request, body)
+    targets = await select_model_targets(flow, str(body.get("model")), role)
+    if route is Route.COMPACT or asks_for_compaction(body.get("input")):
+        targets = await asyncio.gather(*map(with_context_window, targets))
     client: Dialect = "chat" if route is Route.CHAT else "responses"
-    asked = {"input": [], **body}  # which a summary is not asked for with
-    return await seated(found, lambda: session_of(asked, client, before))
+    session_body = {"input": [], **body}  # a request for a summary may have no input
+    return await with_accounts(targets, lambda: read_session_key(session_body, client, history))
 
 
-async def leg(choice: Choice, body: Json, before: Sequence[Json] | None) -> Leg:
-    provider = profile(choice)
-    body, lost = await images.fitted(body, provider)
-    history = before and (await images.fitted({"input": before}, provider))[0]["input"]
-    return Leg(choice, body, lost, history)
+async def build_candidate(
+    target: ModelTarget, body: Json, history: Sequence[Json] | None
+) -> Candidate:
+    """The request for this target, with images that fit its provider."""
+    provider = current_profile(target)
+    body, image_changes = await fit_request_images(body, provider)
+    if history:
+        history = (await fit_request_images({"input": history}, provider))[0]["input"]
+    return Candidate(target, body, image_changes, history)
 
 
-async def fitted(choice: Choice) -> Choice:
-    provider = await upstream.fitted(choice.target, choice.model)
-    return replace(choice, target=replace(choice.target, provider=provider))
+async def with_context_window(target: ModelTarget) -> ModelTarget:
+    """The target with the model's own context window, if the provider's list tells it."""
+    provider = await provider_for_model(target.target, target.model)
+    return replace(target, target=replace(target.target, provider=provider))

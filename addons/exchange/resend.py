@@ -1,42 +1,44 @@
-"""Which flows `relay.resend` has made: a request once more, on a flow of its own."""
+"""The flows that `relay.resend` makes: an earlier request once more, on a flow of its own."""
 
 from weakref import WeakSet
 
 from mitmproxy.connection import Server
 from mitmproxy.http import HTTPFlow
 
-from addons.flow_data import CLIENT, OWN, RESENT
+from addons.flow_data import CLIENT_NAME, OWN_PORT, RESENT_FROM
 
-KEPT = OWN, CLIENT
-DECLINED = "relay.declined"  # in the metadata: mitmproxy's own replay has taken its reply
+COPIED_METADATA = OWN_PORT, CLIENT_NAME
 
-# Masked on the flow, or of a login that may be over: the relay's own key goes up.
+# They are masked on the flow, or belong to a login that may be over; the relay sends its own key.
 CREDENTIALS = ("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key")
 
-# Not in the metadata, which a file may bring.
-_ours: WeakSet[HTTPFlow] = WeakSet()
+# Not a key in the metadata: a file of flows could bring one.
+_resent_flows: WeakSet[HTTPFlow] = WeakSet()
 
 
-def copy(flow: HTTPFlow) -> HTTPFlow:
-    """The flow's request on a flow that the relay takes as its user's own."""
+def copy_for_resend(flow: HTTPFlow) -> HTTPFlow:
+    """A new flow with the flow's request, which the relay accepts as its user's own."""
     request = flow.request.copy()
     for name in CREDENTIALS:
         request.headers.pop(name, None)
-    made = HTTPFlow(flow.client_conn, Server(address=(request.host, request.port)))
-    made.request = request
-    made.metadata[RESENT] = flow.id
-    made.metadata.update((name, flow.metadata[name]) for name in KEPT if name in flow.metadata)
-    made.comment = f"resent from {flow.id}"
-    _ours.add(made)
-    return made
+    resent = HTTPFlow(flow.client_conn, Server(address=(request.host, request.port)))
+    resent.request = request
+    resent.metadata[RESENT_FROM] = flow.id
+    for name in COPIED_METADATA:
+        if name in flow.metadata:
+            resent.metadata[name] = flow.metadata[name]
+    resent.comment = f"resent from {flow.id}"
+    _resent_flows.add(resent)
+    return resent
 
 
-def resent(flow: HTTPFlow) -> bool:
-    """Whether this flow is such a one, and has not ended."""
-    return flow in _ours
+def is_resent(flow: HTTPFlow) -> bool:
+    """Whether `copy_for_resend` made this flow, and it has not ended."""
+    return flow in _resent_flows
 
 
-def ended(flow: HTTPFlow) -> None:
-    if flow in _ours:
-        _ours.discard(flow)
-        flow._backup = None  # the replay's, from before: to revert to it would undo the reply
+def forget_resent(flow: HTTPFlow) -> None:
+    """Note that the flow has ended."""
+    if flow in _resent_flows:
+        _resent_flows.discard(flow)
+        flow._backup = None  # of the replay, without a reply: a revert would remove the reply

@@ -1,1 +1,69 @@
-"""Who may talk to the relay, and what is done with each request."""
+"""What happens to a request before it is served: access, its route, and masks for secrets."""
+
+from addons.ingress.access import is_remote_client
+from addons.ingress.addon import Ingress
+from addons.ingress.client_keys import bearer_token, client_key_name
+from addons.ingress.cors import cors_headers, preflight_headers
+from addons.ingress.local_reply import JSON_HEADERS, answer_flow, answer_json, refuse_flow
+from addons.ingress.redaction import SECRET_HEADERS, mask_headers, mask_json, mask_response
+from addons.ingress.routes import (
+    OPENAI_HOSTS,
+    OWN_SITE,
+    RELAYED_ROUTES,
+    ROUTE_KEY,
+    ROUTES_BY_HOST,
+    WEBSOCKET_METHOD,
+    Route,
+    is_codex_request,
+    leave_to_openai,
+    path_id,
+    path_methods,
+    route_of,
+)
+from addons.ingress.secret_patterns import SECRET
+from addons.ingress.session_cookie import (
+    COOKIE_NAME,
+    COOKIE_SECONDS,
+    PAGE_HEADERS,
+    is_post_token,
+    issue_cookie,
+    post_token,
+    session_cookies,
+)
+
+__all__ = [
+    "COOKIE_NAME",
+    "COOKIE_SECONDS",
+    "Ingress",
+    "JSON_HEADERS",
+    "OPENAI_HOSTS",
+    "OWN_SITE",
+    "PAGE_HEADERS",
+    "RELAYED_ROUTES",
+    "ROUTES_BY_HOST",
+    "ROUTE_KEY",
+    "Route",
+    "SECRET",
+    "SECRET_HEADERS",
+    "WEBSOCKET_METHOD",
+    "answer_flow",
+    "answer_json",
+    "bearer_token",
+    "client_key_name",
+    "cors_headers",
+    "is_codex_request",
+    "is_post_token",
+    "is_remote_client",
+    "issue_cookie",
+    "leave_to_openai",
+    "mask_headers",
+    "mask_json",
+    "mask_response",
+    "path_id",
+    "path_methods",
+    "post_token",
+    "preflight_headers",
+    "refuse_flow",
+    "route_of",
+    "session_cookies",
+]

@@ -1,131 +1,87 @@
-"""Who may talk to us, and which TLS hosts are opened; what is not opened passes untouched."""
+"""Which clients may send which requests, and with which key."""
 
-from ipaddress import IPv6Address, ip_address
-from urllib.parse import urlsplit
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
 
-from mitmproxy import connection, http, tls
-from mitmproxy.proxy import server_hooks
+from addons.config import additional_ports, current_settings
+from addons.flow_data import CLIENT_NAME, OWN_PORT, REQUESTED_PORT, is_own_port
+from addons.ingress.client_keys import bearer_token, client_key_name
+from addons.ingress.hosts import is_loopback_address, is_trusted_host, url_host
+from addons.ingress.local_reply import refuse_flow
+from addons.ingress.routes import OPENAI_HOSTS, RELAYED_ROUTES, STORED_ROUTES, Route, route_of
+from addons.ingress.session_cookie import may_open_dashboard
 
-from addons.config import addon as config
-from addons.flow_data import CLIENT, OWN, PORT
-from addons.ingress import routes
-from addons.ingress import session_cookie as door
-from addons.ingress.client_keys import accepted, bearer
-from addons.ingress.local_reply import refuse
-from addons.ingress.routes import OPENAI, Route
-from addons.transport import relay_stream as transport
-
-# What needs the client key on OpenAI's hosts. On our own port all does, except FREE: with a
-# preflight no browser sends a key.
-FREE = frozenset({Route.HEALTH, Route.PREFLIGHT})
-KEYED = routes.STORED | {*routes.RELAYED, Route.MODELS}
+# On the relay's own port every route but these needs the client key. Browsers send no key with a
+# preflight.
+KEYLESS_ROUTES = frozenset({Route.HEALTH, Route.PREFLIGHT})
+# On OpenAI's hosts only these need it, as requests for OpenAI itself carry OpenAI's keys.
+KEYED_OPENAI_ROUTES = STORED_ROUTES | {*RELAYED_ROUTES, Route.MODELS}
 
 
-class Guard:
-    def client_connected(self, client: connection.Client) -> None:
-        if remote(client) and not config.settings().client_key:
-            client.error = "codex-relay serves this machine only, unless relay_client_key is set"
+def check_access(flow: HTTPFlow) -> None:
+    """Refuse a request that this client may not send.
 
-    def http_connect(self, flow: http.HTTPFlow) -> None:
-        if not flow.response and astray(flow):
-            refuse(flow, 403, f"No tunnel to {flow.request.host} for clients on other machines.")
-
-    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
-        # A tunnel to ourselves would come from this machine, and be trusted as such.
-        if data.server.address and at_us(data.client, *data.server.address[:2]):
-            data.server.error = "codex-relay does not connect to itself"
-
-    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
-        if address := data.context.server.address:  # else it is TLS to our own port
-            name = data.client_hello.sni or address[0]
-            ours = at_us(data.context.client, *address[:2])
-            data.ignore_connection = not ours and name.lower().rstrip(".") not in OPENAI
-
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.response or flow.is_replay == "request":  # that is its user's own command
-            return
-        if not flow.live:  # it is read from a file
-            return
-        if at_us(flow.client_conn, flow.request.host, flow.request.port):
-            # HTTP_PROXY is often applied to loopback as well
-            flow.metadata[OWN], flow.metadata[PORT] = True, flow.request.port
-        if remote(flow.client_conn) and not config.settings().client_key:
-            refuse(flow, 403, "relay_client_key is not set any more.")
-        elif astray(flow):
-            refuse(flow, 403, f"No way to {flow.request.host} for clients on other machines.")
-        elif transport.own(flow):
-            check_address(flow)
-        if not flow.response and not admitted(flow):
-            status = 401 if transport.own(flow) else 400  # at a 401 Codex refreshes its login
-            message = "relay_client_key is set, and this request has no such key as Bearer."
-            refuse(flow, status, message, "invalid_api_key")
+    Notes on the flow whether the request is for the relay's own port, and which client key it has.
+    """
+    client, request = flow.client_conn, flow.request
+    if is_relay_address(client, request.host, request.port):
+        # Clients that use the relay as their proxy often use it for loopback as well.
+        flow.metadata[OWN_PORT], flow.metadata[REQUESTED_PORT] = True, request.port
+    if is_remote_client(client) and not current_settings().client_key:
+        refuse_flow(flow, 403, "relay_client_key is no longer set.")
+    elif is_forbidden_target(flow):
+        message = f"Clients on other machines cannot reach {request.host} through the relay."
+        refuse_flow(flow, 403, message)
+    elif is_own_port(flow):
+        check_host_and_origin(flow)
+    if not flow.response:
+        check_client_key(flow)
 
 
-def check_address(flow: http.HTTPFlow) -> None:
-    """Against pages in the user's browser: a name that leads to us, a page that posts to us."""
-    host = hostname(f"//{flow.request.host_header or flow.request.host}")
+def check_host_and_origin(flow: HTTPFlow) -> None:
+    """Refuse two kinds of pages in the user's browser: those whose own host name resolves to this
+    machine (DNS rebinding), and those of other sites that post here."""
+    host = url_host(f"//{flow.request.host_header or flow.request.host}")
     origin = flow.request.headers.get("origin")
-    if not familiar(host):
-        message = f"This port does not answer for {host!r}; relay_hosts may name it."
-        refuse(flow, 421, message, "misdirected_request")
-    elif origin is not None and not familiar(hostname(origin)):
-        message = f"No requests from pages of {origin!r}; relay_hosts may name its host."
-        refuse(flow, 403, message, "foreign_origin")
+    if not is_trusted_host(host):
+        message = f"This port does not answer for the host {host!r}. relay_hosts can allow it."
+        refuse_flow(flow, 421, message, "misdirected_request")
+    elif origin is not None and not is_trusted_host(url_host(origin)):
+        message = f"Pages of {origin!r} may not send requests. relay_hosts can allow their host."
+        refuse_flow(flow, 403, message, "foreign_origin")
 
 
-def hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+def check_client_key(flow: HTTPFlow) -> None:
+    """Refuse a request without the client key that its route needs."""
+    route, own_port = route_of(flow), is_own_port(flow)
+    needs_key = route not in KEYLESS_ROUTES if own_port else route in KEYED_OPENAI_ROUTES
+    if not current_settings().client_key or not needs_key:
+        return
+    name = client_key_name(bearer_token(flow))
+    flow.metadata[CLIENT_NAME] = name or ""
+    if name is None and not (route is Route.DASHBOARD and may_open_dashboard(flow)):
+        status = 401 if own_port else 400  # after a 401 of OpenAI's, Codex refreshes its login
+        message = "relay_client_key is set: send one of its keys as `Authorization: Bearer KEY`."
+        refuse_flow(flow, status, message, "invalid_api_key")
 
 
-def familiar(host: str) -> bool:
-    return (
-        host == "localhost"
-        or host.endswith(".localhost")
-        or is_loopback(host)
-        or host in config.settings().hosts
-    )
+def is_remote_client(client: Client) -> bool:
+    """Whether the client is on another machine; mitmproxy's local mode captures only this one."""
+    return client.proxy_mode.type_name != "local" and not is_loopback_address(client.peername[0])
 
 
-def is_loopback(address: str) -> bool:
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return (mapped or ip).is_loopback
+def is_relay_address(client: Client, host: str, port: int) -> bool:
+    """Whether the relay itself listens at this address."""
+    ports = {client.sockname[1], *additional_ports()}
+    return port in ports and is_trusted_host(host.lower())
 
 
-def remote(client: connection.Client) -> bool:
-    """Whether the client is on another machine; mitmproxy's local mode has only this one's."""
-    return client.proxy_mode.type_name != "local" and not is_loopback(client.peername[0])
-
-
-def at_us(client: connection.Client, host: str, port: int) -> bool:
-    """Whether the address is that of our own port."""
-    ports = {client.sockname[1], *config.ports()}
-    return port in ports and familiar(host.lower())
-
-
-def astray(flow: http.HTTPFlow) -> bool:
-    """Whether a client on another machine wants more than us and OpenAI's hosts."""
+def is_forbidden_target(flow: HTTPFlow) -> bool:
+    """Whether a client on another machine asks for hosts other than the relay and OpenAI's."""
     host, port = flow.request.host.lower(), flow.request.port
     return (
-        remote(flow.client_conn)
-        and not transport.own(flow)
-        and host not in OPENAI
-        and not at_us(flow.client_conn, host, port)
+        is_remote_client(flow.client_conn)
+        and not is_own_port(flow)
+        and host not in OPENAI_HOSTS
+        and not is_relay_address(flow.client_conn, host, port)
     )
-
-
-def admitted(flow: http.HTTPFlow) -> bool:
-    """Whether the request has a client key or needs none. The key's name goes on the flow."""
-    route = routes.route_of(flow)
-    needed = route not in FREE if transport.own(flow) else route in KEYED
-    if not config.settings().client_key or not needed:
-        return True
-    name = accepted(bearer(flow))
-    flow.metadata[CLIENT] = name or ""
-    return name is not None or (route is Route.DASHBOARD and door.opens(flow))

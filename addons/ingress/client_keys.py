@@ -1,26 +1,29 @@
-"""What clients bring as Bearer, and which of it is OpenAI's and must stay with OpenAI."""
+"""Client keys: the Bearer token of a request, and the name that `relay_client_key` gives it."""
 
 import hmac
 import re
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.flow_data import sent
+from addons.config import current_settings
+from addons.flow_data import sent_header_values
 
 
-def bearer(flow: HTTPFlow) -> str:
-    """The request's one token; none where several are sent, or what no key can be."""
-    fields = sent(flow, "authorization")
-    scheme, _, token = fields[0].partition(" ") if len(fields) == 1 else ("", "", "")
+def bearer_token(flow: HTTPFlow) -> str:
+    """The request's Bearer token; "" for none, for several, and for text that cannot be a key."""
+    values = sent_header_values(flow, "authorization")
+    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     token = token.strip(" ")
-    fits = scheme.lower() == "bearer" and re.fullmatch(r"[^\s,\"']+", token)
-    return token if fits else ""
+    is_key = scheme.lower() == "bearer" and re.fullmatch(r"[^\s,\"']+", token)
+    return token if is_key else ""
 
 
-def accepted(token: str) -> str | None:
-    """The name of this client key, or None where it is none; the time that this takes does not
-    tell how near it comes."""
-    keys, sent = config.settings().client_key, token.encode("utf-8", "surrogateescape")
-    fits = [hmac.compare_digest(sent, key.secret.get_secret_value().encode()) for key in keys]
-    return next((key.name for key, fit in zip(keys, fits, strict=True) if fit), None)
+def client_key_name(token: str) -> str | None:
+    """The name of the client key that equals this token, None if no key does.
+
+    The comparison takes the same time however much of the token is right."""
+    keys, token_bytes = current_settings().client_key, token.encode("utf-8", "surrogateescape")
+    matches = [
+        hmac.compare_digest(token_bytes, key.secret.get_secret_value().encode()) for key in keys
+    ]
+    return next((key.name for key, match in zip(keys, matches, strict=True) if match), None)

@@ -1,39 +1,39 @@
-"""Browser clients: pages of this machine and of `relay_hosts` may use the model routes.
+"""CORS: web pages of this machine and of `relay_hosts` may call the model routes.
 
-https://fetch.spec.whatwg.org/#http-cors-protocol. Accounts and the dashboard are not for them.
+https://fetch.spec.whatwg.org/#http-cors-protocol. Accounts and the dashboard are closed to them.
 """
 
 from mitmproxy.http import HTTPFlow
 
-from addons.ingress.access import familiar, hostname
-from addons.ingress.local_reply import answer
-from addons.ingress.routes import RELAYED, Route, route_of
-from addons.transport import relay_stream as transport
+from addons.flow_data import is_own_port
+from addons.ingress.hosts import is_trusted_host, url_host
+from addons.ingress.routes import RELAYED_ROUTES, Route, route_of
 
-OPEN = RELAYED | {Route.MODELS, Route.MODEL, Route.PREFLIGHT}
-MAY = {
-    "access-control-allow-methods": "GET, POST, OPTIONS",
-    "access-control-max-age": "600",  # s
-    "access-control-allow-private-network": "true",  # the page is of the user's own
-}
-SHOWN = "x-relay-provider, x-relay-model, x-relay-dropped, server-timing, retry-after"
+CORS_ROUTES = RELAYED_ROUTES | {Route.MODELS, Route.MODEL, Route.PREFLIGHT}
+EXPOSED_HEADERS = "x-relay-provider, x-relay-model, x-relay-dropped, server-timing, retry-after"
 
 
-class Cors:
-    def request(self, flow: HTTPFlow) -> None:
-        if flow.live and not flow.response and route_of(flow) is Route.PREFLIGHT:
-            wanted = flow.request.headers.get("access-control-request-headers", "*")
-            answer(flow, 204, b"", **MAY, access_control_allow_headers=wanted)
-
-    def response(self, flow: HTTPFlow) -> None:
-        if flow.response:
-            flow.response.headers.update(allowed(flow))
-
-
-def allowed(flow: HTTPFlow) -> dict[str, str]:
-    """The headers by which the page that asked may read the reply."""
-    origin = flow.request.headers.get("origin", "")
-    if not transport.own(flow) or route_of(flow) not in OPEN or not familiar(hostname(origin)):
+def cors_headers(flow: HTTPFlow) -> dict[str, str]:
+    """The reply headers that let the requesting page read the reply; none if it may not."""
+    origin = flow.request.headers.get("origin")
+    if not origin or not is_own_port(flow) or route_of(flow) not in CORS_ROUTES:
         return {}
-    shown = {"access-control-expose-headers": SHOWN, "vary": "origin"}
-    return {"access-control-allow-origin": origin, **shown}
+    if not is_trusted_host(url_host(origin)):
+        return {}
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": EXPOSED_HEADERS,
+        "vary": "origin",
+    }
+
+
+def preflight_headers(flow: HTTPFlow) -> dict[str, str]:
+    """What the reply to a preflight has in addition to `cors_headers`."""
+    return {
+        "access-control-allow-methods": "GET, POST, OPTIONS",
+        "access-control-allow-headers": flow.request.headers.get(
+            "access-control-request-headers", "*"
+        ),
+        "access-control-allow-private-network": "true",  # the user's own page may reach loopback
+        "access-control-max-age": "600",  # s
+    }

@@ -1,4 +1,4 @@
-"""The listeners of `relay_port` and `relay_ports`, beside mitmproxy's own."""
+"""The listeners of `relay_port` and `relay_ports`, in addition to mitmproxy's own."""
 
 import asyncio
 import logging
@@ -7,47 +7,51 @@ from typing import Any
 
 from mitmproxy import ctx
 
-from addons.config.addon import change, ports
-from addons.config.settings import OPTION
+from addons.config import OPTION_PREFIX, additional_ports, update_options
 
-OPTIONS = frozenset({f"{OPTION}port", f"{OPTION}ports", f"{OPTION}config"})
+LISTENER_OPTIONS = frozenset(
+    {f"{OPTION_PREFIX}port", f"{OPTION_PREFIX}ports", f"{OPTION_PREFIX}config"}
+)
 
 
 class Listeners:
-    active = False  # listeners may be added
-    modes: tuple[str, ...] = ()  # those that were added
+    """Keeps mitmproxy's `mode` option in step with the settings."""
+
+    is_running = False  # listeners may be added
+    added_modes: tuple[str, ...] = ()
 
     def configure(self, updated: set[str]) -> None:
-        if self.active and not updated.isdisjoint(OPTIONS):
-            asyncio.get_running_loop().call_soon(self.listen)
+        if self.is_running and not updated.isdisjoint(LISTENER_OPTIONS):
+            asyncio.get_running_loop().call_soon(self.update_modes)
 
     def running(self) -> None:
-        self.active = True
-        self.listen()
+        self.is_running = True
+        self.update_modes()
 
-    def listen(self) -> None:
-        """Listen on the ports of the settings too, where mitmproxy does not; on no others more."""
+    def update_modes(self) -> None:
+        """Listen on the free ports of the settings, and no longer on those of earlier settings."""
         addons: Any = ctx.master.addons
-        others = [mode for mode in ctx.options.mode if mode not in self.modes]
-        wanted = {f"regular@127.0.0.1:{port}": port for port in ports()}
-        bound = {address[1] for address in addons.get("proxyserver").listen_addrs()}
+        user_modes = [mode for mode in ctx.options.mode if mode not in self.added_modes]
+        port_of_mode = {f"regular@127.0.0.1:{port}": port for port in additional_ports()}
+        bound_ports = {address[1] for address in addons.get("proxyserver").listen_addrs()}
         modes = tuple(
             mode
-            for mode, port in wanted.items()
-            if mode in self.modes or (port not in bound and free(port))
+            for mode, port in port_of_mode.items()
+            if mode in self.added_modes or (port not in bound_ports and can_listen(port))
         )
-        if modes != self.modes:
-            self.modes = modes
-            change(mode=[*others, *modes])
+        if modes != self.added_modes:
+            self.added_modes = modes
+            update_options(mode=[*user_modes, *modes])
 
 
-def free(port: int) -> bool:
+def can_listen(port: int) -> bool:
+    """Whether the port is free. If not, the log gets an error."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            where = f"127.0.0.1:{port} ({error.strerror})"
-            logging.error(f"codex-relay cannot listen on {where}; free it or choose another port")
+            address = f"127.0.0.1:{port} ({error.strerror})"
+            logging.error(f"codex-relay cannot listen on {address}; free it or choose another port")
             return False
     return True

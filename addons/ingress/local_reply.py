@@ -1,35 +1,38 @@
-"""Answers that the relay gives itself, on a flow that then goes no further."""
+"""Replies that the relay writes itself; such a flow reaches no upstream."""
 
 import json
 from typing import Any
 
 from mitmproxy.http import HTTPFlow, Response
 
-from addons.flow_data import hidden_of
+from addons.flow_data import hidden_values
+from addons.ingress.cors import cors_headers
 from translate import error_body
 
-JSON = {"content-type": "application/json"}
+JSON_HEADERS = {"content-type": "application/json"}
 
 
-def answer(flow: HTTPFlow, status: int, body: bytes | str, **headers: str) -> None:
-    """Answer the flow; a HEAD gets the head alone."""
+def answer_flow(flow: HTTPFlow, status: int, body: bytes | str, **headers: str) -> None:
+    """Reply with this body, or with its headers alone to a HEAD request.
+
+    In the names of `headers`, `_` stands for `-`."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    response = Response.make(status, body, fields)
+    response = Response.make(status, body, fields | cors_headers(flow))
     if flow.request.method == "HEAD":
-        response.raw_content = b""  # and content-length stays
+        response.raw_content = b""  # content-length stays
     flow.response = response
 
 
-def answer_json(flow: HTTPFlow, value: Any, shown: Any = None) -> None:
-    """Answer with this value; the flow itself shows another where that is given."""
+def answer_json(flow: HTTPFlow, value: Any, masked_value: Any = None) -> None:
+    """Reply with this value. The flow itself shows `masked_value`, if there is one."""
     body = json.dumps(value).encode()
-    answer(flow, 200, body, **JSON)
-    if shown is not None and flow.response and flow.response.raw_content:
-        hidden_of(flow).body = body
-        flow.response.raw_content = json.dumps(shown).encode()
+    answer_flow(flow, 200, body, **JSON_HEADERS)
+    if masked_value is not None and flow.response and flow.response.raw_content:
+        hidden_values(flow).reply_body = body
+        flow.response.raw_content = json.dumps(masked_value).encode()
 
 
-def refuse(
+def refuse_flow(
     flow: HTTPFlow,
     status: int,
     message: str,
@@ -37,6 +40,6 @@ def refuse(
     param: str | None = None,
     **headers: str,
 ) -> None:
-    """An error in OpenAI's form."""
+    """Reply with an error in OpenAI's form."""
     body = error_body(status, message, code=code, param=param)
-    answer(flow, status, body, **JSON, **headers)
+    answer_flow(flow, status, body, **JSON_HEADERS, **headers)

@@ -1,81 +1,83 @@
-"""Host, path and client → relay it, answer it, pass it on, refuse it. One table, one function."""
+"""What the relay does with a request, by host, path, method and client: one table, one function."""
 
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from urllib.parse import unquote
 
-from mitmproxy import http
+from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.transport import relay_stream as transport
+from addons.config import current_settings
+from addons.flow_data import is_own_port
+
+ROUTE_KEY = "relay.route"  # in the metadata
 
 
 class Route(StrEnum):
     RELAY = "relay"  # to the provider, translated
     COMPACT = "compact"  # the same, for a summary of the conversation
     CHAT = "chat"  # the same, for a client of Chat Completions
-    RETRIEVE = "retrieve"  # a kept response
-    DELETE = "delete"
-    ITEMS = "items"  # of its input
-    CANCEL = "cancel"
+    RETRIEVE = "retrieve"  # a stored response
+    DELETE = "delete"  # a stored response
+    ITEMS = "items"  # the input of a stored response
+    CANCEL = "cancel"  # a stored response
     UPGRADE = "upgrade"  # to WebSocket: declined, so that the client uses RELAY
-    MODELS = "models"
-    MODEL = "model"  # one of them
-    ACCOUNT = "account"
+    MODELS = "models"  # the list of models
+    MODEL = "model"  # one model
+    ACCOUNT = "account"  # Codex's account check
     HEALTH = "health"
     METRICS = "metrics"
-    IDENTITY = "identity"  # what the services that we ask are told of us
-    ACCOUNTS = "accounts"  # those of ChatGPT that are logged in here
+    IDENTITY = "identity"  # the headers that the relay sends to each service
+    ACCOUNTS = "accounts"  # the ChatGPT accounts that are logged in here
     LOGIN = "login"
     LOGOUT = "logout"
-    SELECT = "select"  # the account that serves
-    IMPORT = "import"  # of Codex's own login
+    SELECT = "select"  # the account to use
+    IMPORT = "import"  # copies Codex's own login
     INDEX = "index"
     DASHBOARD = "dashboard"  # its pages
-    ISOLATED = "isolated"  # another call of Codex to OpenAI
-    PREFLIGHT = "preflight"  # a browser asks whether a page may ask
-    MISSING = "missing"  # no such path on our port
-    METHOD = "method"  # the path, but not with this method
-    PASS = "pass"  # noqa: S105 - to where the client sent it
+    ISOLATED = "isolated"  # any other call from Codex to OpenAI
+    PREFLIGHT = "preflight"  # a browser asks whether a page may send a request
+    MISSING = "missing"  # no such path on the relay's own port
+    METHOD = "method"  # the path is there, but not for this method
+    PASS = "pass"  # noqa: S105 - on to the host that the client named
 
 
-OURS = None  # stands for our own port in the table
-WEBSOCKET = "websocket"  # stands for the method of an upgrade
+OWN_SITE = None  # the key of the relay's own port in the table
+WEBSOCKET_METHOD = "websocket"  # the key of an upgrade, instead of its method
 
-PREFLIGHT = {"OPTIONS": Route.PREFLIGHT}
-RESPONSES = {"POST": Route.RELAY, **PREFLIGHT, WEBSOCKET: Route.UPGRADE}
-COMPACT = {"POST": Route.COMPACT, **PREFLIGHT}
-CHAT = {"POST": Route.CHAT, **PREFLIGHT}
-KEPT = {"GET": Route.RETRIEVE, "DELETE": Route.DELETE}
-ITEMS = {"GET": Route.ITEMS}
-CANCEL = {"POST": Route.CANCEL}
-MODELS = {"GET": Route.MODELS, **PREFLIGHT}
-MODEL = {"GET": Route.MODEL, **PREFLIGHT}
-ACCOUNT = {"GET": Route.ACCOUNT}
-DASHBOARD = {"GET": Route.DASHBOARD, "POST": Route.DASHBOARD}
+PREFLIGHT_METHODS = {"OPTIONS": Route.PREFLIGHT}
+RESPONSES_METHODS = {"POST": Route.RELAY, **PREFLIGHT_METHODS, WEBSOCKET_METHOD: Route.UPGRADE}
+COMPACT_METHODS = {"POST": Route.COMPACT, **PREFLIGHT_METHODS}
+CHAT_METHODS = {"POST": Route.CHAT, **PREFLIGHT_METHODS}
+STORED_RESPONSE_METHODS = {"GET": Route.RETRIEVE, "DELETE": Route.DELETE}
+INPUT_ITEMS_METHODS = {"GET": Route.ITEMS}
+CANCEL_METHODS = {"POST": Route.CANCEL}
+MODELS_METHODS = {"GET": Route.MODELS, **PREFLIGHT_METHODS}
+MODEL_METHODS = {"GET": Route.MODEL, **PREFLIGHT_METHODS}
+ACCOUNT_METHODS = {"GET": Route.ACCOUNT}
+DASHBOARD_METHODS = {"GET": Route.DASHBOARD, "POST": Route.DASHBOARD}
 
-TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
+ROUTES_BY_HOST: dict[str | None, dict[str, dict[str, Route]]] = {
     "api.openai.com": {
-        "/v1/responses": RESPONSES,
-        "/v1/responses/compact": COMPACT,
-        "/v1/responses/{id}": KEPT,
-        "/v1/responses/{id}/input_items": ITEMS,
-        "/v1/responses/{id}/cancel": CANCEL,
-        "/v1/chat/completions": CHAT,
-        "/v1/models": MODELS,
-        "/v1/models/{id}": MODEL,
+        "/v1/responses": RESPONSES_METHODS,
+        "/v1/responses/compact": COMPACT_METHODS,
+        "/v1/responses/{id}": STORED_RESPONSE_METHODS,
+        "/v1/responses/{id}/input_items": INPUT_ITEMS_METHODS,
+        "/v1/responses/{id}/cancel": CANCEL_METHODS,
+        "/v1/chat/completions": CHAT_METHODS,
+        "/v1/models": MODELS_METHODS,
+        "/v1/models/{id}": MODEL_METHODS,
     },
     "chatgpt.com": {
-        "/backend-api/codex/responses": RESPONSES,
-        "/backend-api/codex/responses/compact": COMPACT,
-        "/backend-api/codex/models": MODELS,
-        "/backend-api/wham/accounts/check": ACCOUNT,
+        "/backend-api/codex/responses": RESPONSES_METHODS,
+        "/backend-api/codex/responses/compact": COMPACT_METHODS,
+        "/backend-api/codex/models": MODELS_METHODS,
+        "/backend-api/wham/accounts/check": ACCOUNT_METHODS,
     },
-    OURS: {
+    OWN_SITE: {
         "/": {"GET": Route.INDEX},
         "/health": {"GET": Route.HEALTH},
-        "/relay": DASHBOARD,  # and all below it
+        "/relay": DASHBOARD_METHODS,  # and all paths below it
         "/metrics": {"GET": Route.METRICS},
         "/debug/identity": {"GET": Route.IDENTITY},
         "/auth/accounts": {"GET": Route.ACCOUNTS},
@@ -83,118 +85,122 @@ TABLE: dict[str | None, dict[str, dict[str, Route]]] = {
         "/auth/logout": {"POST": Route.LOGOUT},
         "/auth/select": {"POST": Route.SELECT},
         "/auth/import": {"POST": Route.IMPORT},
-        "/responses": RESPONSES,
-        "/v1/responses": RESPONSES,
-        "/backend-api/codex/responses": RESPONSES,
-        "/responses/compact": COMPACT,
-        "/v1/responses/compact": COMPACT,
-        "/backend-api/codex/responses/compact": COMPACT,
-        "/responses/{id}": KEPT,
-        "/v1/responses/{id}": KEPT,
-        "/responses/{id}/input_items": ITEMS,
-        "/v1/responses/{id}/input_items": ITEMS,
-        "/responses/{id}/cancel": CANCEL,
-        "/v1/responses/{id}/cancel": CANCEL,
-        "/chat/completions": CHAT,
-        "/v1/chat/completions": CHAT,
-        "/models": MODELS,
-        "/v1/models": MODELS,
-        "/models/{id}": MODEL,
-        "/v1/models/{id}": MODEL,
-        "/backend-api/codex/models": MODELS,
-        "/backend-api/wham/accounts/check": ACCOUNT,
+        "/responses": RESPONSES_METHODS,
+        "/v1/responses": RESPONSES_METHODS,
+        "/backend-api/codex/responses": RESPONSES_METHODS,
+        "/responses/compact": COMPACT_METHODS,
+        "/v1/responses/compact": COMPACT_METHODS,
+        "/backend-api/codex/responses/compact": COMPACT_METHODS,
+        "/responses/{id}": STORED_RESPONSE_METHODS,
+        "/v1/responses/{id}": STORED_RESPONSE_METHODS,
+        "/responses/{id}/input_items": INPUT_ITEMS_METHODS,
+        "/v1/responses/{id}/input_items": INPUT_ITEMS_METHODS,
+        "/responses/{id}/cancel": CANCEL_METHODS,
+        "/v1/responses/{id}/cancel": CANCEL_METHODS,
+        "/chat/completions": CHAT_METHODS,
+        "/v1/chat/completions": CHAT_METHODS,
+        "/models": MODELS_METHODS,
+        "/v1/models": MODELS_METHODS,
+        "/models/{id}": MODEL_METHODS,
+        "/v1/models/{id}": MODEL_METHODS,
+        "/backend-api/codex/models": MODELS_METHODS,
+        "/backend-api/wham/accounts/check": ACCOUNT_METHODS,
     },
 }
-OPENAI = frozenset(host for host in TABLE if host)
-# What stands for `{id}`; a model's may have slashes in it.
-ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/models/)[^?]+")
-SLASHES = re.compile("//+(?=v1/|chat/|models|responses)")  # base URL and path both have one
-BELOW = re.compile(r"(?<=^/relay)/.*")
-RELAYED = frozenset({Route.RELAY, Route.COMPACT, Route.CHAT})
-STORED = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
+OPENAI_HOSTS = frozenset(host for host in ROUTES_BY_HOST if host)
+# What `{id}` stands for; the name of a model may contain slashes.
+PATH_ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/models/)[^?]+")
+# Clients that join a base URL and a path may leave two slashes between them.
+DOUBLE_SLASHES = re.compile("//+(?=v1/|chat/|models|responses)")
+BELOW_DASHBOARD = re.compile(r"(?<=^/relay)/.*")
+RELAYED_ROUTES = frozenset({Route.RELAY, Route.COMPACT, Route.CHAT})
+STORED_ROUTES = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
-# On OpenAI's hosts these are taken over for every program, the other routes for Codex alone.
-ANYBODY = STORED | {Route.RELAY, Route.COMPACT, Route.UPGRADE}
-OPTED = frozenset({Route.CHAT, Route.MODELS, Route.MODEL})  # these, where the user wants that
+# On OpenAI's hosts the relay serves these to every program, all other routes to Codex alone.
+ROUTES_OF_ALL_CLIENTS = STORED_ROUTES | {Route.RELAY, Route.COMPACT, Route.UPGRADE}
+# With `relay_openai_chat` it serves these to every program as well.
+OPENAI_CHAT_ROUTES = frozenset({Route.CHAT, Route.MODELS, Route.MODEL})
 
 
-def decide(
+def decide_route(
     *,
-    own: bool,
+    own_port: bool,
     host: str,
     method: str,
     path: str,
     headers: Mapping[str, str],
     isolate: bool,
-    chat: bool = False,
+    openai_chat: bool = False,
 ) -> Route:
-    """The route of a request; `own`: it was addressed to our own port; `chat`: Chat requests to
-    OpenAI are taken over, and what belongs to them."""
-    site = OURS if own else host.lower().rstrip(".")
-    if site not in TABLE:
+    """The route of a request.
+
+    `own_port`: the client sent it to the relay's own port; `isolate` and `openai_chat` are the
+    settings of these names.
+    """
+    site = OWN_SITE if own_port else host.lower().rstrip(".")
+    if site not in ROUTES_BY_HOST:
         return Route.PASS
-    methods = methods_of(site, path)
+    methods = path_methods(site, path)
     if "websocket" in headers.get("upgrade", "").lower():
-        method = WEBSOCKET
-    route = methods.get({"HEAD": "GET"}.get(method, method))
-    if own:
+        method = WEBSOCKET_METHOD
+    route = methods.get("GET" if method == "HEAD" else method)
+    if own_port:
         return route or (Route.METHOD if methods else Route.MISSING)
-    taken = ANYBODY | OPTED if chat else ANYBODY
-    if route in taken or (route and from_codex(headers)):
+    open_routes = (
+        ROUTES_OF_ALL_CLIENTS | OPENAI_CHAT_ROUTES if openai_chat else ROUTES_OF_ALL_CLIENTS
+    )
+    if route in open_routes or (route and is_codex_request(headers)):
         return route
-    return elsewhere(headers, isolate)
+    return route_for_openai(headers, isolate)
 
 
-def elsewhere(headers: Mapping[str, str], isolate: bool) -> Route:
-    """What is done with a call to OpenAI that is not ours to answer."""
-    return Route.ISOLATED if isolate and from_codex(headers) else Route.PASS
+def route_for_openai(headers: Mapping[str, str], isolate: bool) -> Route:
+    """The route of a request to OpenAI that the relay does not serve."""
+    return Route.ISOLATED if isolate and is_codex_request(headers) else Route.PASS
 
 
-def methods_of(site: str | None, path: str) -> Mapping[str, Route]:
-    """What is done with this path, by method; nothing where it is not ours."""
-    plain = SLASHES.sub("/", path.partition("?")[0])
-    plain = plain if plain == "/" else plain.rstrip("/")
-    names = plain, ID.sub("{id}", plain, 1), BELOW.sub("", plain, 1)
-    return next((TABLE[site][name] for name in names if name in TABLE[site]), {})
+def path_methods(site: str | None, path: str) -> Mapping[str, Route]:
+    """The routes of this path by method; none if the relay does not serve the path."""
+    path_routes, path = ROUTES_BY_HOST[site], DOUBLE_SLASHES.sub("/", path.partition("?")[0])
+    path = path if path == "/" else path.rstrip("/")
+    if path in path_routes:
+        return path_routes[path]
+    table_paths = PATH_ID.sub("{id}", path, 1), BELOW_DASHBOARD.sub("", path, 1)
+    return next((path_routes[name] for name in table_paths if name in path_routes), {})
 
 
-def from_codex(headers: Mapping[str, str]) -> bool:
-    """codex_exec, codex_cli_rs, codex-tui, codex-mcp-client, codex_vscode, "Codex Desktop" …
+def is_codex_request(headers: Mapping[str, str]) -> bool:
+    """Whether a Codex program sent the request: codex_exec, codex_cli_rs, codex-tui,
+    codex-mcp-client, codex_vscode, "Codex Desktop" …
 
-    Some calls carry the user agent alone (`/wham/accounts/check` of 0.169)."""
+    Some calls name it in the user agent alone (`/wham/accounts/check` of Codex 0.169)."""
     names = headers.get("originator", ""), headers.get("user-agent", "")
     return any(name.lower().startswith("codex") for name in names)
 
 
-def route_of(flow: http.HTTPFlow) -> Route:
-    """The route, decided once: later the request may be another."""
-    if "relay.route" not in flow.metadata:
-        request = flow.request
-        flow.metadata["relay.route"] = decide(
-            own=transport.own(flow),
-            host=request.host if request.host in OPENAI else request.pretty_host,
+def route_of(flow: HTTPFlow) -> Route:
+    """The flow's route. It is decided once, as addons may change the request later."""
+    if ROUTE_KEY not in flow.metadata:
+        request, settings = flow.request, current_settings()
+        flow.metadata[ROUTE_KEY] = decide_route(
+            own_port=is_own_port(flow),
+            host=request.host if request.host in OPENAI_HOSTS else request.pretty_host,
             method=request.method,
             path=request.path,
             headers=request.headers,
-            isolate=config.settings().isolate,
-            chat=config.settings().openai_chat,
+            isolate=settings.isolate,
+            openai_chat=settings.openai_chat,
         ).value
-    return Route(flow.metadata["relay.route"])
+    return Route(flow.metadata[ROUTE_KEY])
 
 
-def give_back(flow: http.HTTPFlow) -> None:
-    """The flow turned out to be none of ours."""
-    isolate = config.settings().isolate
-    flow.metadata["relay.route"] = elsewhere(flow.request.headers, isolate).value
+def leave_to_openai(flow: HTTPFlow) -> None:
+    """Give up the flow's route, as the relay cannot serve it after all."""
+    isolate = current_settings().isolate
+    flow.metadata[ROUTE_KEY] = route_for_openai(flow.request.headers, isolate).value
 
 
-def id_of(flow: http.HTTPFlow) -> str:
-    """What stands for `{id}` in the path."""
-    found = ID.search(SLASHES.sub("/", flow.request.path))
-    return unquote(found[0]).rstrip("/") if found else ""
-
-
-class Routes:
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        if not flow.response:
-            route_of(flow)
+def path_id(flow: HTTPFlow) -> str:
+    """What `{id}` stands for in the flow's path; "" if the path has none."""
+    match = PATH_ID.search(DOUBLE_SLASHES.sub("/", flow.request.path))
+    return unquote(match[0]).rstrip("/") if match else ""

@@ -1,6 +1,8 @@
-"""Who may see the dashboard. A browser brings no Bearer key as it navigates: whoever has shown a
-client key gets a cookie. Nothing is kept: it is signed, for a time, and ends with that key and with
-this process."""
+"""The dashboard's session cookie, for browsers, which cannot send a Bearer key as they navigate.
+
+A browser gets it for a client key. The relay signs cookies and stores none; a cookie is valid for
+a limited time, as long as its client key is, and for this process alone.
+"""
 
 import hmac
 import re
@@ -10,18 +12,18 @@ from collections.abc import Iterable
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.flow_data import sent
+from addons.config import current_settings
+from addons.flow_data import sent_header_values
 
-# Cookies know no ports: several relays on one host must not take each other's.
-COOKIE = f"relay_session_{secrets.token_hex(4)}"
-LIFE = 12 * 3600  # s
-# The page itself and its files have nothing in them; what they ask for has.
-OPEN = re.compile(r"/relay(/|/token|/static/[a-z]+\.[a-z]+)?")
+# Cookies know no ports: several relays on one host must not overwrite each other's.
+COOKIE_NAME = f"relay_session_{secrets.token_hex(4)}"
+COOKIE_SECONDS = 12 * 3600
+# The page itself and its files hold no data; the requests that the page sends need the session.
+PUBLIC_PATH = re.compile(r"/relay(/|/token|/static/[a-z]+\.[a-z]+)?")
 
-_secret = secrets.token_bytes(32)
+_signing_key = secrets.token_bytes(32)
 
-HEADERS = {
+PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -34,44 +36,48 @@ HEADERS = {
 }
 
 
-def opens(flow: HTTPFlow) -> bool:
-    """Whether a request without a client key may come in."""
-    if flow.request.method in ("GET", "HEAD") and OPEN.fullmatch(
-        flow.request.path.partition("?")[0]
-    ):
+def may_open_dashboard(flow: HTTPFlow) -> bool:
+    """Whether the dashboard serves this request, although it has no client key."""
+    request, path = flow.request, flow.request.path.partition("?")[0]
+    if request.method in ("GET", "HEAD") and PUBLIC_PATH.fullmatch(path):
         return True
-    return any(valid(cookie, time.time()) for cookie in cookies(sent(flow, "cookie")))
+    cookies = session_cookies(sent_header_values(flow, "cookie"))
+    return any(is_valid_cookie(cookie, time.time()) for cookie in cookies)
 
 
-def cookies(headers: Iterable[str]) -> list[str]:
-    """The values of our cookie; pages of other ports of this host may have set more of its name."""
+def session_cookies(headers: Iterable[str]) -> list[str]:
+    """Values of the session cookie: several if a page of another port has set the same name."""
     pairs = (pair.strip().partition("=") for header in headers for pair in header.split(";"))
-    return [value for name, _, value in pairs if name == COOKIE]
+    return [value for name, _, value in pairs if name == COOKIE_NAME]
 
 
-def issue(key: str, now: float) -> str:
-    """A cookie for who has shown this client key."""
-    until = str(int(now) + LIFE)
-    return f"{until}.{signed(key, until)}"
+def issue_cookie(key: str, now: float) -> str:
+    """A cookie for a browser that has sent this client key. `now`: Unix seconds."""
+    until = str(int(now) + COOKIE_SECONDS)
+    return f"{until}.{text_signature(key, until)}"
 
 
-def valid(cookie: str, now: float) -> bool:
+def is_valid_cookie(cookie: str, now: float) -> bool:
     until, _, signature = cookie.partition(".")
     if not re.fullmatch(r"[0-9]{1,12}", until) or int(until) < now:
         return False
-    given = signature.encode("utf-8", "surrogateescape")
-    keys = [key.secret.get_secret_value() for key in config.settings().client_key]
-    return any([hmac.compare_digest(given, signed(key, until).encode()) for key in keys])
+    signature_bytes = signature.encode("utf-8", "surrogateescape")
+    keys = [key.secret.get_secret_value() for key in current_settings().client_key]
+    # A list: a generator would stop at the match, and its time would tell which key it is.
+    return any(
+        [hmac.compare_digest(signature_bytes, text_signature(key, until).encode()) for key in keys]
+    )
 
 
-def signed(key: str, text: str) -> str:
-    return hmac.digest(_secret, f"{len(key)}:{key}:{text}".encode(), "sha256").hex()
+def text_signature(key: str, text: str) -> str:
+    return hmac.digest(_signing_key, f"{len(key)}:{key}:{text}".encode(), "sha256").hex()
 
 
-def token(cookie: str) -> str:
-    """What a POST must bring in X-Relay-Token, so that no other site's page can send one."""
-    return signed("", f"token:{cookie}")
+def post_token(cookie: str) -> str:
+    """The X-Relay-Token that each POST must have; pages of other sites cannot read it."""
+    return text_signature("", f"token:{cookie}")
 
 
-def brought(cookie: str, given: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token(cookie).encode())
+def is_post_token(cookie: str, token: str) -> bool:
+    token_bytes = token.encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(token_bytes, post_token(cookie).encode())

@@ -1,1 +1,74 @@
-"""What is recorded of each exchange."""
+"""What the relay records of each exchange: two flows, a record, totals, metrics and a corpus."""
+
+from addons.observe.corpus import Corpus, record_turn
+from addons.observe.exchange_record import (
+    FELL_BACK,
+    RECORD,
+    ExchangeRecord,
+    RecordLog,
+    build_record,
+    format_count,
+    is_client_gone,
+    notify_listeners,
+    record_listeners,
+    record_log_line,
+    save_record,
+    server_timing,
+)
+from addons.observe.flow_pair import (
+    CLIENT_SIDE,
+    PAIR_SIDE,
+    PARTNER_ID,
+    PIECE_TIMES,
+    UPSTREAM_SIDE,
+    FlowPair,
+    FlowPairIndex,
+    keep_ended_flows,
+    partner_flow,
+    view_addon,
+)
+from addons.observe.metrics import METRICS_CONTENT_TYPE, count_exchange, metrics_page
+from addons.observe.usage_totals import (
+    CostByFlow,
+    ExchangeCost,
+    UsageCounter,
+    flatten_row,
+    usage_listeners,
+    usage_table,
+)
+
+__all__ = [
+    "CLIENT_SIDE",
+    "Corpus",
+    "CostByFlow",
+    "ExchangeCost",
+    "ExchangeRecord",
+    "FELL_BACK",
+    "FlowPair",
+    "FlowPairIndex",
+    "METRICS_CONTENT_TYPE",
+    "PAIR_SIDE",
+    "PARTNER_ID",
+    "PIECE_TIMES",
+    "RECORD",
+    "RecordLog",
+    "UPSTREAM_SIDE",
+    "UsageCounter",
+    "build_record",
+    "count_exchange",
+    "flatten_row",
+    "format_count",
+    "is_client_gone",
+    "keep_ended_flows",
+    "metrics_page",
+    "notify_listeners",
+    "partner_flow",
+    "record_listeners",
+    "record_log_line",
+    "record_turn",
+    "save_record",
+    "server_timing",
+    "usage_listeners",
+    "usage_table",
+    "view_addon",
+]

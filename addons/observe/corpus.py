@@ -1,6 +1,7 @@
-"""Completed turns as OpenAI messages, a line each, in a file a day: a corpus of one's own work.
+"""A corpus of the user's own work: completed turns as Chat messages, one line for each turn and one
+file for each day.
 
-Off unless `relay_record` names a folder. Keys and tokens are masked, whatever `relay_redact` says.
+Off unless `relay_record` names a folder. Keys and tokens are masked even if `relay_redact` is off.
 """
 
 import json
@@ -10,48 +11,61 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from addons.config import addon as config
-from addons.ingress.redaction import all_masked
-from addons.observe import exchange_record as ledger
+from addons.config import current_settings
+from addons.ingress import mask_json
+from addons.observe.exchange_record import ExchangeRecord
 from translate import Exchange
 
-# Building and writing a long conversation takes longer than the event loop should wait.
-_thread = ThreadPoolExecutor(1, "record")
+METADATA_FIELDS = ("provider", "model", "input_tokens", "output_tokens", "seconds")
+
+# A thread of its own: building and writing a long conversation would hold up the event loop, and in
+# the storage thread the requests that wait for storage.
+_thread = ThreadPoolExecutor(1, "relay-corpus")
 
 
-def keep(made: Exchange, facts: ledger.Facts) -> None:
-    """Record the turn, if that is wanted and it is one that completed."""
-    settings = config.settings()
-    if settings.record and facts["status"] == "completed":
-        secrets = [settings.api_key, *(key.secret for key in settings.client_key)]
-        known = [secret.get_secret_value() for secret in secrets]
-        _thread.submit(write, Path(settings.record).expanduser(), made, facts, known)
+def record_turn(exchange: Exchange, record: ExchangeRecord) -> None:
+    """Append the turn to the corpus if it completed and `relay_record` is set."""
+    settings = current_settings()
+    if settings.record and record["status"] == "completed":
+        folder = Path(settings.record).expanduser()
+        keys = [settings.api_key, *(key.secret for key in settings.client_key)]
+        secrets = [key.get_secret_value() for key in keys]
+        _thread.submit(append_turn, folder, exchange, record, secrets)
 
 
-def write(folder: Path, made: Exchange, facts: ledger.Facts, secrets: list[str]) -> None:
+def append_turn(
+    folder: Path, exchange: Exchange, record: ExchangeRecord, secrets: list[str]
+) -> None:
+    """Write one line to the file of today. Never raises, but logs failures."""
     now = time.gmtime()
     try:
-        talk = made.conversation()
-        if talk is None:
+        conversation = exchange.chat_conversation()
+        if conversation is None:
             return
-        line = json.dumps(entry(all_masked(talk, secrets), facts, now), ensure_ascii=False)
+        entry = corpus_entry(mask_json(conversation, secrets), record, now)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / time.strftime("%Y-%m-%d.jsonl", now)
         path.touch(0o600)
         with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{line}\n")
-    except Exception as error:  # the turn itself is delivered, and nobody waits for this
+            file.write(f"{json.dumps(entry, ensure_ascii=False)}\n")
+    except Exception as error:
         logging.warning(f"relay_record: {folder}: {error}")
 
 
-def entry(talk: dict[str, Any], facts: ledger.Facts, now: time.struct_time) -> dict[str, Any]:
-    """https://platform.openai.com/docs/guides/supervised-fine-tuning: `messages` and `tools`."""
-    names = ("provider", "model", "input_tokens", "output_tokens", "seconds")
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
-    return {**talk, "metadata": {"at": at, **{name: facts[name] for name in names}}}
+def corpus_entry(
+    conversation: dict[str, Any], record: ExchangeRecord, now: time.struct_time
+) -> dict[str, Any]:
+    """One line of the corpus: `messages` and `tools`, as for OpenAI's fine-tuning, and `metadata`.
+
+    https://platform.openai.com/docs/guides/supervised-fine-tuning
+    """
+    fields = {name: record[name] for name in METADATA_FIELDS}
+    metadata = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now), **fields}
+    return {**conversation, "metadata": metadata}
 
 
-class Record:
+class Corpus:
+    """The addon that waits, when the relay ends, until every turn is written."""
+
     def done(self) -> None:
-        """What was to be written is."""
         _thread.shutdown(wait=True)

@@ -1,5 +1,5 @@
-"""One record of each exchange: what it cost, how long it took, how it ended; told in the flow's
-comment, its marker, its metadata and, in mitmdump, in one line."""
+"""The record of an exchange: what it used, how long it took and how it ended. It is in the flow's
+metadata, and shown as the flow's comment, as its marker and as one line of the log."""
 
 import logging
 import time
@@ -8,94 +8,155 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons.flow_data import ATTEMPTS, RESENT
-from addons.flow_data import CLIENT as KEY
-from addons.observe.flow_pair import CLIENT, LEG, Rows
+from addons.flow_data import ATTEMPTS, CLIENT_NAME, RESENT_FROM
+from addons.observe.flow_pair import CLIENT_SIDE, PAIR_SIDE, FlowPair
 from translate import Exchange
 
-FACTS = "relay.facts"  # in the metadata
+RECORD = "relay.facts"  # the key of the record in the flow's metadata, also of saved flows
 
-# What the list of flows shows beside an exchange; ~marked finds them.
-MARKS = {
+# Markers in the list of flows, where the filter ~marked finds them.
+STATUS_MARKERS = {
     "completed": ":white_check_mark:",
     "incomplete": ":yellow_circle:",
     "failed": ":red_circle:",
     "in_progress": ":hourglass_flowing_sand:",
 }
-GONE = "Client disconnected", "stream reset by client"  # how mitmproxy says it
-LEFT = "left"  # in place of a status, for watchers: another request takes over
-RETRIED = ":arrows_counterclockwise:"  # complete in the end
+RETRY_MARKER = ":arrows_counterclockwise:"  # completed after a retry or a fallback
+DISCONNECT_ERRORS = "Client disconnected", "stream reset by client"  # mitmproxy's words
+FELL_BACK = "left"  # the status of a record when the exchange goes on with another candidate
 
-type Facts = dict[str, Any]
-type Watcher = Callable[[HTTPFlow, Facts], None]
+type ExchangeRecord = dict[str, Any]
+type RecordListener = Callable[[HTTPFlow, ExchangeRecord], None]
 
-# Hear of each exchange as it begins and as it ends, and of each provider that it left in between.
-watchers: list[Watcher] = []
+# They are called when an exchange begins, when it falls back to another candidate, and at its end.
+record_listeners: list[RecordListener] = []
 
 
-def facts(made: Exchange, rows: Rows, notes: Sequence[str], learned: str) -> Facts:
-    """The record so far. Times in seconds; None for what has not come."""
-    response, now = made.response, time.time()
-    usage = response.get("usage") or {}
-    output = usage.get("output_tokens")
-    token = rows.token and rows.token - rows.sent
-    writing = now - rows.token if rows.token else 0.0
+def build_record(
+    exchange: Exchange, pair: FlowPair, notes: Sequence[str], learned: str
+) -> ExchangeRecord:
+    """The record of the exchange so far: times in seconds, None for values that are not known yet.
+
+    `notes` go behind those of earlier attempts; `learned`: what the relay learned of the provider.
+    """
+    response, metadata, now = exchange.response, pair.client_flow.metadata, time.time()
     return {
-        "at": round(rows.sent, 3),
-        "asked": made.asked,
-        "client": rows.client.metadata.get(KEY, ""),
-        "provider": made.provider.name,
-        "host": made.provider.host,
-        "model": made.model,
-        "context_window": made.provider.context_window,
+        "at": round(pair.sent_at, 3),
+        "asked": exchange.requested_model,
+        "client": metadata.get(CLIENT_NAME, ""),
+        "provider": exchange.provider.name,
+        "host": exchange.provider.host,
+        "model": exchange.model,
+        "context_window": exchange.provider.context_window,
         "learned": learned,
-        "resent": rows.client.metadata.get(RESENT),
+        "resent": metadata.get(RESENT_FROM),
         "status": response["status"],
         "error": (response.get("error") or {}).get("message"),
         "reason": (response.get("incomplete_details") or {}).get("reason"),
-        "dropped": list(made.dropped),
-        "notes": [*rows.client.metadata.get(ATTEMPTS, ()), *notes],
-        "input_tokens": usage.get("input_tokens"),
-        "cached_tokens": (usage.get("input_tokens_details") or {}).get("cached_tokens"),
-        "output_tokens": output,
-        "reasoning_tokens": (usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
-        "estimated": bool(usage.get("estimated")),
+        "dropped": list(exchange.dropped),
+        "notes": [*metadata.get(ATTEMPTS, ()), *notes],
         "calls": sum(str(item["type"]).endswith("_call") for item in response["output"]),
-        "first_byte": round(rows.first - rows.sent, 4) if rows.first else None,
-        "first_token": round(token, 4) if token else None,
-        "seconds": round(now - rows.sent, 4),
-        "tokens_per_second": round(output / writing, 1) if output and writing > 0.05 else None,
+        **usage_fields(response.get("usage") or {}),
+        **time_fields(pair, (response.get("usage") or {}).get("output_tokens"), now),
     }
 
 
-def comment(told: Facts) -> str:
+def usage_fields(usage: dict[str, Any]) -> ExchangeRecord:
+    """Token counts of a Responses `usage`."""
+    return {
+        "input_tokens": usage.get("input_tokens"),
+        "cached_tokens": (usage.get("input_tokens_details") or {}).get("cached_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "reasoning_tokens": (usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
+        "estimated": bool(usage.get("estimated")),
+    }
+
+
+def time_fields(pair: FlowPair, output_tokens: int | None, now: float) -> ExchangeRecord:
+    """Seconds since the request was sent up, and tokens per second since the first token."""
+    first_byte, first_token = pair.first_byte_at, pair.first_token_at
+    writing = now - first_token if first_token else 0.0
+    speed = round(output_tokens / writing, 1) if output_tokens and writing > 0.05 else None
+    return {
+        "first_byte": round(first_byte - pair.sent_at, 4) if first_byte else None,
+        "first_token": round(first_token - pair.sent_at, 4) if first_token else None,
+        "seconds": round(now - pair.sent_at, 4),
+        "tokens_per_second": speed,
+    }
+
+
+def save_record(flow: HTTPFlow, record: ExchangeRecord) -> None:
+    """Put the record on the flow, also as comment and marker, and call the listeners."""
+    flow.metadata[RECORD] = record
+    flow.comment, flow.marked = record_comment(record), record_marker(record)
+    notify_listeners(flow, record)
+
+
+def notify_listeners(flow: HTTPFlow, record: ExchangeRecord) -> None:
+    """Call the listeners. Never raises, as the exchange goes on even if a listener fails."""
+    for listener in list(record_listeners):
+        try:
+            listener(flow, record)
+        except Exception:
+            logging.exception("codex-relay failed at recording an exchange")
+
+
+def is_client_gone(flow: HTTPFlow) -> bool:
+    """Whether the client disconnected before the end of the reply."""
+    return bool(flow.error) and str(flow.error).startswith(DISCONNECT_ERRORS)
+
+
+# The record as text
+
+
+def record_comment(record: ExchangeRecord) -> str:
     """`deepseek-chat · 12.3k in (9.8k cached) · 412 out · TTFT 0.8 s · 2 calls · dropped …`"""
-    parts = [told["model"]]
-    parts += [f"resent from {told['resent']}"] if told["resent"] else []
-    if told["input_tokens"] is not None:
-        cached = f" ({short(told['cached_tokens'])} cached)" if told["cached_tokens"] else ""
-        about = "~" if told["estimated"] else ""
-        parts += [f"{about}{short(told['input_tokens'])} in{cached}"]
-        parts += [f"{about}{short(told['output_tokens'])} out"]
-    if told["first_token"] is not None:
-        parts.append(f"TTFT {duration(told['first_token'])}")
-    if told["tokens_per_second"]:
-        parts.append(f"{told['tokens_per_second']:.0f} tokens/s")
-    if told["calls"]:
-        parts.append(f"{told['calls']} call{'s' * (told['calls'] > 1)}")
-    parts += [f"{told['status']}: {why}"[:200] for why in (told["error"], told["reason"]) if why]
-    parts += told["notes"]
-    parts += [f"dropped {', '.join(told['dropped'])}"] if told["dropped"] else []
-    parts += ["usage estimated"] if told["estimated"] else []
+    calls = record["calls"]
+    parts = [record["model"]]
+    parts += [f"resent from {record['resent']}"] if record["resent"] else []
+    parts += usage_words(record)
+    if record["first_token"] is not None:
+        parts.append(f"TTFT {format_seconds(record['first_token'])}")
+    if record["tokens_per_second"]:
+        parts.append(f"{record['tokens_per_second']:.0f} tokens/s")
+    parts += [f"{calls} call{'s' * (calls > 1)}"] if calls else []
+    reasons = filter(None, (record["error"], record["reason"]))
+    parts += [f"{record['status']}: {reason}"[:200] for reason in reasons]
+    parts += record["notes"]
+    parts += [f"dropped {', '.join(record['dropped'])}"] if record["dropped"] else []
+    parts += ["usage estimated"] if record["estimated"] else []
     text = " · ".join(map(str, parts))
     return text.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved
 
 
-def duration(seconds: float) -> str:
+def usage_words(record: ExchangeRecord) -> list[str]:
+    if record["input_tokens"] is None:
+        return []
+    cached_tokens = record["cached_tokens"]
+    cached = f" ({format_count(cached_tokens)} cached)" if cached_tokens else ""
+    sign = "~" if record["estimated"] else ""
+    return [
+        f"{sign}{format_count(record['input_tokens'])} in{cached}",
+        f"{sign}{format_count(record['output_tokens'])} out",
+    ]
+
+
+def record_marker(record: ExchangeRecord) -> str:
+    if record["status"] == "completed" and record["notes"]:
+        return RETRY_MARKER
+    return STATUS_MARKERS.get(record["status"], STATUS_MARKERS["failed"])
+
+
+def record_log_line(record: ExchangeRecord) -> str:
+    """The exchange in one line of a log."""
+    return f"{record['asked']} → {record_comment(record)} · {format_seconds(record['seconds'])}"
+
+
+def format_seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
 
 
-def short(count: int) -> str:
+def format_count(count: int) -> str:
     """412, 12.3k, 1.2M"""
     if count < 1000:
         return str(count)
@@ -103,49 +164,19 @@ def short(count: int) -> str:
     return f"{number:.1f}{unit}"
 
 
-def mark(told: Facts) -> str:
-    if told["status"] == "completed" and told["notes"]:
-        return RETRIED
-    return MARKS.get(told["status"], MARKS["failed"])
+def server_timing(pair: FlowPair, received_at: float) -> str:
+    """A `server-timing` header: ms from `received_at` to the request upward, and from there to the
+    upstream's first byte. https://www.w3.org/TR/server-timing"""
+    parts = [f"relay;dur={max(pair.sent_at - received_at, 0) * 1000:.1f}"]
+    if pair.first_byte_at:
+        parts.append(f"upstream;dur={(pair.first_byte_at - pair.sent_at) * 1000:.1f}")
+    return ", ".join(parts)
 
 
-def write(flow: HTTPFlow, told: Facts) -> None:
-    """On the flow, for its lists, filters and files."""
-    flow.metadata[FACTS] = told
-    flow.comment, flow.marked = comment(told), mark(told)
-    tell(flow, told)
-
-
-def left(flow: HTTPFlow) -> bool:
-    """Whether the client went away before the end."""
-    return bool(flow.error) and str(flow.error).startswith(GONE)
-
-
-def tell(flow: HTTPFlow, told: Facts) -> None:
-    """Never raises: the exchange goes on, whatever becomes of those who watch."""
-    for watcher in list(watchers):
-        try:
-            watcher(flow, told)
-        except Exception:
-            logging.exception("codex-relay failed at telling of an exchange")
-
-
-def line(told: Facts) -> str:
-    """The exchange in one line of a log."""
-    return f"{told['asked']} → {comment(told)} · {duration(told['seconds'])}"
-
-
-class Ledger:
-    """Tells of exchanges that are read from a file, too."""
+class RecordLog:
+    """The addon that logs the exchanges that mitmproxy reads from a file."""
 
     def response(self, flow: HTTPFlow) -> None:
-        if not flow.live and flow.metadata.get(LEG) == CLIENT and FACTS in flow.metadata:
-            logging.info(line(flow.metadata[FACTS]))
-
-
-def timing(rows: Rows, received: float) -> str:
-    """https://www.w3.org/TR/server-timing: our own part, and the wait for the upstream, in ms."""
-    parts = [f"relay;dur={max(rows.sent - received, 0) * 1000:.1f}"]
-    if rows.first:
-        parts.append(f"upstream;dur={(rows.first - rows.sent) * 1000:.1f}")
-    return ", ".join(parts)
+        is_client_side = flow.metadata.get(PAIR_SIDE) == CLIENT_SIDE
+        if not flow.live and is_client_side and RECORD in flow.metadata:
+            logging.info(record_log_line(flow.metadata[RECORD]))

@@ -1,200 +1,241 @@
-"""Two flows an exchange: what the client sees, which is the flow itself, and its upstream leg.
+"""The two flows of an exchange: the client's, which mitmproxy made, and the upstream's.
 
-The leg is a flow of its own: the Chat request as it went up and the provider's own reply. Both grow
-while the reply streams, in mitmweb and the console; both are in files that `-w` and HAR write.
+The relay makes the upstream's flow: the request that it sent, and the provider's own reply. In
+mitmweb and the console, both flows grow while the reply streams; `-w` and HAR files have both.
 """
 
 import asyncio
-import re
 import time
+from collections import deque
 from typing import Any
 from weakref import WeakValueDictionary
 
 from mitmproxy import connection, ctx
 from mitmproxy.http import HTTPFlow, Request, Response
 
-from addons.config import addon as config
-from addons.ingress import redaction as redact
+from addons.config import current_settings
+from addons.ingress import mask_headers
 
-LEG, OTHER = "relay.leg", "relay.other"  # in the metadata: which of the two, and the other's id
-CLIENT, UPSTREAM = "client", "upstream"
-TIMES = "relay.times"  # in the metadata: pairs of ms since the request went up, and bytes by then
-# The first piece of a text or a call, as each dialect tells a client of it. A chunk may hold a role
-# alone, or what we sealed; and what a client had said, which events say again, is no such piece.
-SPOKEN = re.compile(
-    rb"^event: [\w.]+\.delta$"
-    rb'|"delta":\{(?:"role":"assistant",)?"(?:content|reasoning_content|refusal)":"(?!")'
-    rb'|"delta":\{(?:"role":"assistant",)?"(?:tool_calls|function_call|images)":',
-    re.M,
+# Keys of a flow's metadata
+PAIR_SIDE = "relay.leg"  # CLIENT_SIDE or UPSTREAM_SIDE
+PARTNER_ID = "relay.other"  # the id of the other flow
+PIECE_TIMES = (
+    "relay.times"  # [[ms since the request was sent up, offset of a piece in the body], …]
 )
-PACE = 0.5  # s between two updates of a row that grows
-STEP, MANY = 5, 2000  # ms between two times that are kept; more where there are many
 
-_known: WeakValueDictionary[str, HTTPFlow] = WeakValueDictionary()
-_writing: set[asyncio.Task[None]] = set()
+CLIENT_SIDE, UPSTREAM_SIDE = "client", "upstream"
+
+VIEW_INTERVAL = 0.5  # s between two updates of a flow that grows
+TIME_STEP = 5  # ms: the shortest time between two pieces that have a time of their own
+MANY_TIMES = 2000  # after so many recorded times, TIME_STEP is doubled, then tripled …
+
+_flows_by_id: WeakValueDictionary[str, HTTPFlow] = WeakValueDictionary()
+_saving_tasks: set[asyncio.Task[None]] = set()
+# The flows of each ended exchange with their bytes, the oldest first.
+_ended_flows: deque[tuple[tuple[HTTPFlow, ...], int]] = deque()
 
 
-class Growing:
-    """A body that streams, and when its pieces came."""
+class StreamedBody:
+    """The body of a reply that streams, and the times of its pieces."""
 
-    def __init__(self, flow: HTTPFlow, begin: float) -> None:
-        self.flow, self._begin = flow, begin
+    def __init__(self, flow: HTTPFlow, start: float) -> None:
+        self.flow, self._start = flow, start
         self._pieces: list[bytes] = []
-        self.size = 0
         self._times: list[list[int]] = []
+        self.size = 0
 
-    def add(self, data: bytes) -> None:
+    def append_piece(self, data: bytes, now: float) -> None:
         self._pieces.append(data)
-        at = int((time.time() - self._begin) * 1000)
-        if not self._times or at - self._times[-1][0] >= STEP * (1 + len(self._times) // MANY):
-            self._times.append([at, self.size])
+        ms = int((now - self._start) * 1000)
+        step = TIME_STEP * (1 + len(self._times) // MANY_TIMES)
+        if not self._times or ms - self._times[-1][0] >= step:
+            self._times.append([ms, self.size])
         self.size += len(data)
 
-    def clear(self) -> None:
+    def clear_pieces(self) -> None:
         self._pieces, self.size, self._times = [], 0, []
 
-    def show(self) -> HTTPFlow:
-        """The flow, brought up to date."""
+    def update_flow(self) -> HTTPFlow:
+        """Put the body so far on the flow, and return the flow."""
         if self.flow.response and self._pieces:
             self._pieces = [b"".join(self._pieces)]
             self.flow.response.raw_content = self._pieces[0]
-            self.flow.metadata[TIMES] = list(self._times)
+            self.flow.metadata[PIECE_TIMES] = list(self._times)
         return self.flow
 
 
-class Rows:
-    """The two rows of one request upstream. `heard` and `told` are called for every piece.
+class FlowPair:
+    """The two flows of one request to the upstream, and the times for the record.
 
-    Where nobody looks, in a mitmdump that writes no file, there is no second row and no body.
+    A mitmdump that writes no file shows neither the second flow nor bodies. There is no second flow
+    then, and no body is kept, so that a piece costs next to nothing.
     """
 
     def __init__(self, flow: HTTPFlow, request: Request) -> None:
-        self.sent = time.time()
-        self.client = flow
-        self.first = 0.0  # when the upstream's first byte came
-        self.token = 0.0  # when the client had the first piece of a text or a call
-        self._growing: tuple[Growing, Growing] | None = None
-        self._shown = 0.0
-        if viewer() or watched():
-            upstream = leg(flow, request)
-            self._growing = Growing(flow, self.sent), Growing(upstream, self.sent)
-            register(flow, upstream)
-            if view := viewer():
+        self.sent_at = time.time()
+        self.client_flow = flow
+        self.first_byte_at = 0.0  # when the head of the upstream's reply arrived; 0 before that
+        self.first_token_at = 0.0  # when the client got the first text, reasoning or call
+        # The client's and the upstream's body; None if nothing shows them.
+        self._bodies: tuple[StreamedBody, StreamedBody] | None = None
+        self._viewed_at = 0.0
+        view = view_addon()
+        if view is not None or is_saving_flows():
+            upstream = upstream_flow(flow, request)
+            start = self.sent_at
+            self._bodies = StreamedBody(flow, start), StreamedBody(upstream, start)
+            register_pair(flow, upstream)
+            if view is not None:
                 view.add([upstream])
 
-    def begins(self, head: Response) -> None:
-        """The upstream's head came; a later one is of another attempt."""
-        self.first = self.first or time.time()
-        if self._growing:
-            _, upstream = self._growing
-            upstream.clear()
-            upstream.flow.server_conn = self.client.server_conn
+    def on_upstream_head(self, head: Response) -> None:
+        """The head of the upstream's reply has arrived. A further attempt replaces the reply."""
+        self.first_byte_at = self.first_byte_at or time.time()
+        if self._bodies:
+            _, upstream = self._bodies
+            upstream.clear_pieces()
+            upstream.flow.server_conn = self.client_flow.server_conn
             upstream.flow.response = response = head.copy()
             response.stream = False
-            if config.settings().redact:
-                redact.hide(response, {})
+            if current_settings().redact:
+                mask_headers(response, {})
 
-    def heard(self, data: bytes) -> None:
-        """Bytes of the upstream's."""
-        if self._growing:
-            self._growing[1].add(data)
-            self._grow()
+    def on_upstream_bytes(self, data: bytes) -> None:
+        """A piece of the upstream's reply has arrived."""
+        if self._bodies:
+            now = time.time()
+            self._bodies[1].append_piece(data, now)
+            self._update_view(now)
 
-    def told(self, data: bytes) -> None:
-        """Bytes for the client."""
-        if not self.token and SPOKEN.search(data):
-            self.token = time.time()
-        if self._growing:
-            self._growing[0].add(data)
-            self._grow()
+    def on_client_bytes(self, data: bytes, output_started: bool) -> None:
+        """A piece of the reply is sent to the client; `output_started`: as the exchange says."""
+        if output_started and not self.first_token_at:
+            self.first_token_at = time.time()
+        if self._bodies:
+            now = time.time()
+            self._bodies[0].append_piece(data, now)
+            self._update_view(now)
 
-    def _grow(self) -> None:
-        now = time.monotonic()
-        if now - self._shown > PACE and (view := viewer()):
-            self._shown = now
-            view.update([body.show() for body in self._growing or ()])
+    def _update_view(self, now: float) -> None:
+        if abs(now - self._viewed_at) > VIEW_INTERVAL and (view := view_addon()) is not None:
+            self._viewed_at = now
+            view.update([body.update_flow() for body in self._bodies or ()])
 
-    def close(self, reply: Response | None) -> list[HTTPFlow]:
-        """The exchange has ended, with this reply of the upstream's where it did not stream; gives
-        its rows."""
-        client = self._growing and self._growing[0].show()
-        return [*filter(None, [client]), *self.leave(reply)]
+    def end_pair(self, reply: Response | None) -> list[HTTPFlow]:
+        """The exchange has ended; `reply`: the upstream's, if it did not stream.
 
-    def leave(self, reply: Response | None) -> list[HTTPFlow]:
-        """The upstream leg has ended, and the client's row goes on with another; gives the leg."""
-        streamed = self._growing and self._growing[1].size  # is shown as it came
-        if reply and not streamed:
-            self.begins(reply)
-        if not self._growing:
+        Returns both flows; none if nothing shows them."""
+        client = [self._bodies[0].update_flow()] if self._bodies else []
+        return [*client, *self.end_upstream(reply)]
+
+    def end_upstream(self, reply: Response | None) -> list[HTTPFlow]:
+        """The upstream's flow has ended; the client's may go on with another upstream.
+
+        `reply`: the upstream's, if it did not stream. Returns the upstream's flow in a list, which
+        is empty if nothing shows it.
+        """
+        if self._bodies is None:
+            if reply:
+                self.on_upstream_head(reply)
             return []
-        client, upstream = self._growing[0].flow, self._growing[1].show()
-        self._growing = None
+        if reply and not self._bodies[1].size:  # else the flow has the reply already
+            self.on_upstream_head(reply)
+        upstream = self._bodies[1].update_flow()
+        self._bodies = None
         if upstream.response is None:
-            upstream.error = client.error
+            upstream.error = self.client_flow.error
         else:
             upstream.response.timestamp_end = time.time()
-        if watched():
-            # a task would begin at once, and be in the file before the client's row
-            asyncio.get_running_loop().call_soon(write, upstream)
-        elif view := viewer():
+        if is_saving_flows():
+            # Later, so that mitmproxy writes the client's flow first.
+            asyncio.get_running_loop().call_soon(save_flow, upstream)
+        elif (view := view_addon()) is not None:
             view.update([upstream])
         return [upstream]
 
 
-def leg(flow: HTTPFlow, request: Request) -> HTTPFlow:
-    """The upstream's row of this flow."""
+def upstream_flow(flow: HTTPFlow, request: Request) -> HTTPFlow:
+    """A new flow with the request that goes up for a client's flow."""
     server = connection.Server(address=(request.host, request.port))
-    made = HTTPFlow(flow.client_conn, server)
-    made.request = request.copy()
-    if config.settings().redact:  # a table of the user's may have one in its headers
-        redact.hide(made.request, {})
-    made.request.timestamp_start = made.request.timestamp_end = time.time()
-    made.comment = f"upstream leg of {flow.request.pretty_url}"
-    return made
+    upstream = HTTPFlow(flow.client_conn, server)
+    upstream.request = request.copy()
+    if current_settings().redact:  # a provider's table may contain headers with a key
+        mask_headers(upstream.request, {})
+    upstream.request.timestamp_start = upstream.request.timestamp_end = time.time()
+    upstream.comment = f"upstream leg of {flow.request.pretty_url}"
+    return upstream
 
 
-def register(client: HTTPFlow, upstream: HTTPFlow) -> None:
-    client.metadata |= {LEG: CLIENT, OTHER: upstream.id}
-    upstream.metadata |= {LEG: UPSTREAM, OTHER: client.id}
-    remember(client)
-    remember(upstream)
+def register_pair(client: HTTPFlow, upstream: HTTPFlow) -> None:
+    client.metadata |= {PAIR_SIDE: CLIENT_SIDE, PARTNER_ID: upstream.id}
+    upstream.metadata |= {PAIR_SIDE: UPSTREAM_SIDE, PARTNER_ID: client.id}
+    index_flow(client)
+    index_flow(upstream)
 
 
-def remember(flow: HTTPFlow) -> None:
-    """So that `other` finds it; for flows that were read from a file, too."""
-    if LEG in flow.metadata:
-        _known[flow.id] = flow
+def index_flow(flow: HTTPFlow) -> None:
+    """Make a flow that belongs to a pair known to `partner_flow`."""
+    if PAIR_SIDE in flow.metadata:
+        _flows_by_id[flow.id] = flow
 
 
-def other(flow: HTTPFlow) -> HTTPFlow | None:
-    """The second row of a flow's exchange, unless it is gone."""
-    return _known.get(str(flow.metadata.get(OTHER)))
+def partner_flow(flow: HTTPFlow) -> HTTPFlow | None:
+    """The other flow of the pair; None if there is none, or it was removed."""
+    return _flows_by_id.get(str(flow.metadata.get(PARTNER_ID)))
 
 
-def viewer() -> Any:
-    """The list of flows of mitmweb and the console; mitmdump has none."""
+class FlowPairIndex:
+    """The addon that makes pairs from a file known to `partner_flow`."""
+
+    def request(self, flow: HTTPFlow) -> None:
+        index_flow(flow)
+
+    def response(self, flow: HTTPFlow) -> None:
+        index_flow(flow)
+
+
+# Views and files of flows
+
+
+def view_addon() -> Any:
+    """The list of flows in mitmweb and the console; None in mitmdump.
+
+    Compare it with None, as an empty list is false."""
     addons: Any = ctx.master.addons  # untyped in mitmproxy
     return addons.get("view")
 
 
-def watched() -> bool:
-    """Whether anything but that list takes flows in: a file is written."""
+def is_saving_flows() -> bool:
+    """Whether flows are written to a file."""
     return bool(ctx.options.save_stream_file or ctx.options.hardump)
 
 
-def write(flow: HTTPFlow) -> None:
-    """Through the hooks of a whole flow, as one that is read, so that `-w` and HAR have it."""
+def save_flow(flow: HTTPFlow) -> None:
+    """Send an upstream's flow through all hooks like a flow from a file, so that it is written."""
     master: Any = ctx.master  # untyped in mitmproxy
     task = asyncio.get_running_loop().create_task(master.load_flow(flow))
-    _writing.add(task)
-    task.add_done_callback(_writing.discard)
+    _saving_tasks.add(task)
+    task.add_done_callback(_saving_tasks.discard)
 
 
-class Remember:
-    """Flows that are read from a file find each other again."""
+def keep_ended_flows(*flows: HTTPFlow) -> None:
+    """Count the flows of an ended exchange, and remove the oldest exchanges beyond `relay_keep`.
 
-    def request(self, flow: HTTPFlow) -> None:
-        remember(flow)
+    mitmweb and the console would keep every flow for ever.
+    """
+    view, limits = view_addon(), current_settings().keep
+    if view is None:
+        return
+    _ended_flows.append((flows, sum(map(body_size, flows))))
+    total = sum(size for _, size in _ended_flows)
+    max_bytes = limits.megabytes << 20
+    while len(_ended_flows) > limits.exchanges or (total > max_bytes and len(_ended_flows) > 1):
+        oldest, size = _ended_flows.popleft()
+        total -= size
+        view.remove([flow for flow in oldest if view.get_by_id(flow.id)])
 
-    def response(self, flow: HTTPFlow) -> None:
-        remember(flow)
+
+def body_size(flow: HTTPFlow) -> int:
+    """Bytes of both bodies."""
+    messages = (flow.request, flow.response)
+    return sum(len(message.raw_content or b"") for message in messages if message)

@@ -1,9 +1,8 @@
-"""`GET /metrics`: what has been relayed, in Prometheus' form.
+"""Metrics of the relayed exchanges in Prometheus' format, for `GET /metrics`.
 
 https://prometheus.io/docs/practices/naming/
 """
 
-from mitmproxy.http import HTTPFlow
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -14,17 +13,15 @@ from prometheus_client import (
     generate_latest,
 )
 
-from addons.ingress import routes
-from addons.ingress.local_reply import answer
-from addons.ingress.routes import Route
-from addons.observe.exchange_record import Facts
+from addons.observe.exchange_record import ExchangeRecord
 
-MANY = 200  # models that are told apart: their names come from clients
-WAITS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # s
-TURNS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)  # s
-KINDS = ("input", "cached", "output", "reasoning")
+METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
+MAX_LABELLED_MODELS = 200  # clients may send any number of names; further ones count as "other"
+FIRST_TOKEN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # s
+EXCHANGE_BUCKETS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)  # s
+TOKEN_KINDS = ("input", "cached", "output", "reasoning")
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a time beside each count
+disable_created_metrics()  # type: ignore[no-untyped-call]  # else each count also has a time
 _registry = CollectorRegistry()
 ProcessCollector(registry=_registry)
 _exchanges = Counter(
@@ -35,36 +32,35 @@ _tokens = Counter(
     "codex_relay_tokens", "Tokens; cached ones are part of input, reasoning of output.",
     ("provider", "model", "kind"), registry=_registry,
 )  # fmt: skip
-_first = Histogram(
+_first_token_seconds = Histogram(
     "codex_relay_first_token_seconds", "From the request to the first piece of a text or call.",
-    ("provider",), buckets=WAITS, registry=_registry,
+    ("provider",), buckets=FIRST_TOKEN_BUCKETS, registry=_registry,
 )  # fmt: skip
-_seconds = Histogram(
+_exchange_seconds = Histogram(
     "codex_relay_exchange_seconds", "From the request to the end of the reply.",
-    ("provider",), buckets=TURNS, registry=_registry,
+    ("provider",), buckets=EXCHANGE_BUCKETS, registry=_registry,
 )  # fmt: skip
-_models: set[tuple[str, str]] = set()
+_labelled_models: set[tuple[str, str]] = set()
 
 
-def count(told: Facts) -> None:
-    """An exchange has ended."""
-    provider = str(told["provider"])
-    model = known(provider, str(told["model"]))
-    _exchanges.labels(provider, model, told["client"], told["status"]).inc()
-    for kind in KINDS:
-        _tokens.labels(provider, model, kind).inc(told[f"{kind}_tokens"] or 0)
-    _seconds.labels(provider).observe(told["seconds"])
-    if told["first_token"] is not None:
-        _first.labels(provider).observe(told["first_token"])
+def count_exchange(record: ExchangeRecord) -> None:
+    """Count an exchange that has ended."""
+    provider = str(record["provider"])
+    model = model_label(provider, str(record["model"]))
+    _exchanges.labels(provider, model, record["client"], record["status"]).inc()
+    for kind in TOKEN_KINDS:
+        _tokens.labels(provider, model, kind).inc(record[f"{kind}_tokens"] or 0)
+    _exchange_seconds.labels(provider).observe(record["seconds"])
+    if record["first_token"] is not None:
+        _first_token_seconds.labels(provider).observe(record["first_token"])
 
 
-def known(provider: str, model: str) -> str:
-    if len(_models) < MANY:
-        _models.add((provider, model))
-    return model if (provider, model) in _models else "other"
+def model_label(provider: str, model: str) -> str:
+    if len(_labelled_models) < MAX_LABELLED_MODELS:
+        _labelled_models.add((provider, model))
+    return model if (provider, model) in _labelled_models else "other"
 
 
-class Metrics:
-    async def request(self, flow: HTTPFlow) -> None:
-        if flow.live and not flow.response and routes.route_of(flow) is Route.METRICS:
-            answer(flow, 200, generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
+def metrics_page() -> bytes:
+    """The body for `GET /metrics`, whose content type is METRICS_CONTENT_TYPE."""
+    return generate_latest(_registry)

@@ -1,188 +1,252 @@
-"""Totals of finished exchanges by day, provider and model, where `relay_store` keeps things; in
-memory where that is off. One thread prices and writes: neither may hold up the proxy."""
+"""Totals of ended exchanges by day, provider and model; in memory if `relay_store` is off.
+
+The storage thread looks up prices and writes, as both take long.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from operator import add
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.config.option_types import OFF
-from addons.config.settings import Settings
-from addons.observe import exchange_record as ledger
-from addons.observe.exchange_record import LEFT, Facts
-from addons.observe.prices import Cost, cost
-from addons.storage.usage_backends import DAYS, FIELDS, Counts, Key, Place, opened
+from addons.config import STORE_OFF, Settings, current_settings
+from addons.observe.exchange_record import (
+    FELL_BACK,
+    ExchangeRecord,
+    is_client_gone,
+    record_listeners,
+)
+from addons.storage import (
+    COUNT_FIELDS,
+    MAX_DAYS,
+    BackendQueue,
+    Counts,
+    StorageUnavailable,
+    UsageBackend,
+    UsageKey,
+    UsageRow,
+    open_usage_backend,
+)
 
-PATIENCE = 10.0  # s
-PACE = 0.5  # s in which exchanges are gathered
-BACKLOG = 1000  # exchanges that may wait to be counted
-LONGEST = 200  # characters of a name
-
-type Row = tuple[Key, Counts]
-type Prices = dict[str, Cost | None]  # by the flow's id
-type Waiting = tuple[str, Facts, bool]
-type Watcher = Callable[[Prices, list[Row]], None]
-
-# Hear, in the event loop, what exchanges cost, and which rows have grown.
-watchers: list[Watcher] = []
+ANSWER_TIMEOUT = 10.0  # s that a request and the relay's end wait for the storage
+GATHER_INTERVAL = 0.5  # s in which exchanges are gathered before they are counted
+MAX_BACKLOG = 1000  # exchanges that may wait to be counted
+MAX_NAME_LENGTH = 200  # characters
+TABLE_COLUMNS = ("day", "provider", "model", *COUNT_FIELDS)  # of `usage_table`
+TOKEN_FIELDS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
 
-class Totals:
-    """One place, opened when it is needed, and the thread that may block on it."""
+@dataclass(frozen=True)
+class ExchangeCost:
+    dollars: float
+    notional: bool  # of an account's turn, which is not paid singly: its price by the API
+
+
+@dataclass(frozen=True)
+class EndedExchange:
+    flow_id: str
+    record: ExchangeRecord
+    failed: bool
+
+
+type CostByFlow = dict[str, ExchangeCost | None]  # flow id → cost, None if unknown
+type UsageListener = Callable[[CostByFlow, list[UsageRow]], None]
+
+# They are called in the event loop, with the costs of ended exchanges and the rows that have grown.
+usage_listeners: list[UsageListener] = []
+
+
+class UsageTotals:
+    """Gathers ended exchanges, and passes them to the storage thread together.
+
+    If the thread worked after each exchange, the next request would wait for it.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._thread = ThreadPoolExecutor(1, "relay-usage")
-        self._place: Place | None = None
-        self._backlog = 0
-        self._waiting: list[Waiting] = []
-        self._timer: asyncio.TimerHandle | None = None  # until these are counted
-        self._swept = ""  # the day on which old rows were last removed
+        self._queue: BackendQueue[UsageBackend] = BackendQueue(
+            "Usage totals", settings.store, partial(open_usage_backend, settings)
+        )
+        self._gathered: list[EndedExchange] = []
+        self._timer: asyncio.TimerHandle | None = None  # runs while exchanges are gathered
+        self._backlog = 0  # exchanges that are not counted yet
+        self._cleaned_on = ""  # the last day on which old rows were removed
 
-    def add(self, id: str, told: Facts, failed: bool) -> None:
-        """Never raises; watchers are told when it is done. Several at a time, as a thread that
-        works for each exchange would make the next one wait."""
-        if self._backlog >= BACKLOG:
-            logging.warning(f"relay: an exchange is not counted: {BACKLOG} others wait")
+    def add_exchange(self, ended: EndedExchange) -> None:
+        """Count the exchange, then call the listeners. Never raises."""
+        if self._backlog >= MAX_BACKLOG:
+            logging.warning(f"relay: an exchange is not counted: {MAX_BACKLOG} others wait")
             return
         self._backlog += 1
-        self._waiting.append((id, told, failed))
+        self._gathered.append(ended)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PACE, self._send)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(GATHER_INTERVAL, self._send_gathered)
 
-    def _send(self) -> None:
-        """What waits goes to the thread."""
+    async def load_rows(self) -> list[UsageRow]:
+        """All rows, with the gathered exchanges. Raises OSError with a message for the user."""
+        self._send_gathered()
+        try:
+            return await self._queue.ask(
+                lambda backend: backend.load_rows(utc_day(MAX_DAYS)), ANSWER_TIMEOUT
+            )
+        except StorageUnavailable as error:
+            raise OSError(f"the totals cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Count the gathered exchanges, within ANSWER_TIMEOUT."""
+        self._send_gathered()
+        if not self._queue.close(ANSWER_TIMEOUT):
+            logging.warning(f"relay: {self._backlog} exchanges were not counted: no answer in time")
+
+    def _send_gathered(self) -> None:
         if self._timer is None:
             return
         self._timer.cancel()
         self._timer, loop = None, asyncio.get_running_loop()
-        waiting, self._waiting = self._waiting, []
-        done = self._thread.submit(self._count, waiting)
-        done.add_done_callback(
-            lambda it: it.cancelled() or loop.call_soon_threadsafe(self._told, *it.result())
-        )
+        exchanges, self._gathered = self._gathered, []
+        costs: CostByFlow = {}
 
-    def _told(self, prices: Prices, rows: list[Row]) -> None:
-        self._backlog -= len(prices)
-        for watcher in list(watchers):
-            watcher(prices, rows)
+        def finish(future: "Future[list[UsageRow]]") -> None:
+            if error := future.exception():
+                count = len(exchanges)
+                logging.warning(f"relay: {count} finished exchanges not counted: {error}")
+            rows = [] if error else future.result()
+            all_costs = costs or exchange_costs(
+                exchanges
+            )  # listeners get them even after a failure
+            loop.call_soon_threadsafe(self._notify_listeners, all_costs, rows)
 
-    def _count(self, waiting: list[Waiting]) -> tuple[Prices, list[Row]]:
-        prices = {id: cost(told) for id, told, _ in waiting}
-        sums: dict[Key, Counts] = {}
-        for id, told, failed in waiting:
-            key = Key(today(), told["provider"][:LONGEST], clean(told["model"])[:LONGEST])
-            more = counts(told, prices[id], failed)
-            sums[key] = tuple(map(add, sums[key], more)) if key in sums else more
-        try:
-            place = self._opened()
-            if (day := today()) != self._swept:
-                place.forget(today(DAYS))
-                self._swept = day
-            return prices, [place.add(key, found) for key, found in sums.items()]
-        except Exception as error:
-            logging.warning(f"relay: {len(waiting)} finished exchanges not counted: {error}")
-            return prices, []
+        work = self._queue.submit(lambda backend: self._count(backend, exchanges, costs))
+        work.add_done_callback(finish)
 
-    def _opened(self) -> Place:
-        self._place = self._place or opened(self._settings)
-        return self._place
+    def _notify_listeners(self, costs: CostByFlow, rows: list[UsageRow]) -> None:
+        self._backlog -= len(costs)
+        for listener in list(usage_listeners):
+            listener(costs, rows)
 
-    async def rows(self) -> list[Row]:
-        """All that are kept, after what was to be counted before. Raises OSError with words."""
-        self._send()
-        waiting = self._thread.submit(lambda: self._opened().rows(today(DAYS)))
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(waiting), PATIENCE)
-        except TimeoutError:
-            raise OSError("no answer in time from where the totals are kept") from None
-        except Exception as error:
-            raise OSError(f"the totals cannot be read: {error}") from error
-
-    def _close(self) -> None:
-        if self._place:
-            self._place.close()
-
-    def close(self) -> None:
-        """Count what waits, within bounds."""
-        self._send()
-        try:
-            self._thread.submit(self._close).result(PATIENCE)
-        except TimeoutError:
-            logging.warning(f"relay: {self._backlog} exchanges were not counted: no answer in time")
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    def _count(
+        self, backend: UsageBackend, exchanges: list[EndedExchange], costs: CostByFlow
+    ) -> list[UsageRow]:
+        """Add the exchanges to their rows, which are returned, and their costs to `costs`."""
+        costs |= exchange_costs(exchanges)
+        if (day := utc_day()) != self._cleaned_on:
+            backend.remove_before(utc_day(MAX_DAYS))
+            self._cleaned_on = day
+        sums = sum_counts(exchanges, costs, day)
+        return [backend.add_counts(key, counts) for key, counts in sums.items()]
 
 
-def counts(told: Facts, price: Cost | None, failed: bool) -> Counts:
-    paid = price.dollars if price and not price.notional else 0.0
-    notional = price.dollars if price and price.notional else 0.0
-    tokens = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
-    used = told["input_tokens"] is not None
+def sum_counts(
+    exchanges: list[EndedExchange], costs: CostByFlow, day: str
+) -> dict[UsageKey, Counts]:
+    """The counts of all exchanges with the same provider and model, added up."""
+    sums: dict[UsageKey, Counts] = {}
+    for ended in exchanges:
+        provider = ended.record["provider"][:MAX_NAME_LENGTH]
+        key = UsageKey(day, provider, storable_name(ended.record["model"]))
+        counts = record_counts(ended.record, costs[ended.flow_id], ended.failed)
+        sums[key] = tuple(map(add, sums[key], counts)) if key in sums else counts
+    return sums
+
+
+def record_counts(record: ExchangeRecord, cost: ExchangeCost | None, failed: bool) -> Counts:
+    """What one exchange adds to its row."""
+    paid = cost.dollars if cost and not cost.notional else 0.0
+    notional = cost.dollars if cost and cost.notional else 0.0
+    is_unpriced = record["input_tokens"] is not None and cost is None
     return (
-        *(1.0, float(failed), *(float(told[name] or 0) for name in tokens)),
-        *(paid, notional, float(used and price is None)),
+        *(1.0, float(failed), *(float(record[name] or 0) for name in TOKEN_FIELDS)),
+        *(paid, notional, float(is_unpriced)),
     )
 
 
-def clean(text: str) -> str:
-    """A name from outside, as any place can keep it."""
-    return "".join(c if c.isprintable() else "?" for c in text).encode("utf-8", "replace").decode()
+def exchange_costs(exchanges: list[EndedExchange]) -> CostByFlow:
+    return {ended.flow_id: exchange_cost(ended.record) for ended in exchanges}
 
 
-def today(back: int = 0) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - back * 86_400))
+def exchange_cost(record: ExchangeRecord) -> ExchangeCost | None:
+    """The cost by the price list in the package genai-prices, which never downloads another.
+
+    None if the price or the usage is unknown. The first call reads the list, in half a second.
+    """
+    from genai_prices import Usage, calc_price
+
+    if record["input_tokens"] is None:
+        return None
+    usage = Usage(
+        input_tokens=record["input_tokens"],
+        cache_read_tokens=min(record["cached_tokens"] or 0, record["input_tokens"]),
+        output_tokens=record["output_tokens"] or 0,
+    )
+    is_account = bool(record["account"])
+    vendor = {"provider_id": "openai"} if is_account else {"provider_api_url": record["url"]}
+    try:
+        price = calc_price(usage, record["model"], **vendor)
+    except (LookupError, ValueError):
+        return None
+    return ExchangeCost(round(float(price.total_price), 6), notional=is_account)
 
 
-async def table() -> dict[str, Any]:
-    """All totals as JSON: the names of the columns, a list for each row, and whether they outlive
-    this process. Raises OSError with words."""
-    rows = await _totals.rows() if _totals else []
-    lasting = config.settings().store != OFF
-    head = {"lasting": lasting, "columns": [*Key._fields, *FIELDS]}
-    return {**head, "rows": [flat(row) for row in rows]}
+def storable_name(text: str) -> str:
+    """A model's name, which may be any text of a client's, as every backend can store it."""
+    printable = "".join(char if char.isprintable() else "?" for char in text)
+    return printable.encode("utf-8", "replace").decode()[:MAX_NAME_LENGTH]
 
 
-def flat(row: Row) -> list[str | float]:
-    key, numbers = row
-    return [*key, *(round(number, 6) for number in numbers)]
+def utc_day(days_ago: int = 0) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - days_ago * 86_400))
 
 
-_totals: Totals | None = None
+async def usage_table() -> dict[str, Any]:
+    """All totals as JSON: the names of the columns, a list for each row, and `lasting`: whether the
+    totals outlive this process. Raises OSError with a message for the user."""
+    rows = await _totals.load_rows() if _totals else []
+    lasting = current_settings().store != STORE_OFF
+    head = {"lasting": lasting, "columns": TABLE_COLUMNS}
+    return {**head, "rows": [flatten_row(row) for row in rows]}
 
 
-class Usage:
-    """Counts each exchange that ends."""
+def flatten_row(row: UsageRow) -> list[str | float]:
+    key, counts = row
+    return [*key, *(round(count, 6) for count in counts)]
 
-    chosen: str | None = None
+
+_totals: UsageTotals | None = None
+
+
+class UsageCounter:
+    """The addon that counts each exchange that ends."""
+
+    _location: str | None = None
 
     def configure(self, updated: set[str]) -> None:
         global _totals
-        settings = config.settings()
-        if settings.store != self.chosen:
-            self.close()
-            self.chosen, _totals = settings.store, Totals(settings)
+        settings = current_settings()
+        if settings.store != self._location:
+            self._close_totals()
+            self._location, _totals = settings.store, UsageTotals(settings)
 
     def running(self) -> None:
-        ledger.watchers.append(self.heard)
-
-    def heard(self, flow: HTTPFlow, told: Facts) -> None:
-        if _totals and told["status"] not in ("in_progress", LEFT):
-            failed = told["status"] == "failed" and not ledger.left(flow)
-            _totals.add(flow.id, told, failed)
+        record_listeners.append(self._on_record)
 
     def done(self) -> None:
-        if self.heard in ledger.watchers:
-            ledger.watchers.remove(self.heard)
-        self.close()
+        if self._on_record in record_listeners:
+            record_listeners.remove(self._on_record)
+        self._close_totals()
 
-    def close(self) -> None:
+    def _on_record(self, flow: HTTPFlow, record: ExchangeRecord) -> None:
+        if _totals and record["status"] not in ("in_progress", FELL_BACK):
+            failed = record["status"] == "failed" and not is_client_gone(flow)
+            _totals.add_exchange(EndedExchange(flow.id, record, failed))
+
+    def _close_totals(self) -> None:
         global _totals
         if _totals:
             _totals.close()
-        _totals, self.chosen = None, None
+        _totals, self._location = None, None

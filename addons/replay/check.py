@@ -1,7 +1,7 @@
-"""`relay_check`: translates every exchange of a capture again, and tells what has changed.
+"""`relay_check`: translates every exchange of a capture again, and logs what has changed.
 
-`mitmdump -s addons/relay.py -nr capture.mitm --set relay_check=true` ends with 1 where anything
-has, where the file is not whole, or where there was nothing to look at.
+`mitmdump -s addons/relay.py -nr capture.mitm --set relay_check=true` exits with 1 if a translation
+has changed, if the file is incomplete, or if it holds no exchange.
 """
 
 import asyncio
@@ -13,98 +13,120 @@ from mitmproxy import ctx
 from mitmproxy.addons.errorcheck import ErrorCheckHandler
 from mitmproxy.http import HTTPFlow
 
-from addons.config import addon as config
-from addons.observe.exchange_record import FACTS
-from addons.observe.flow_pair import CLIENT, LEG, OTHER
-from addons.replay.retranslate import Cannot, Pair, differences
+from addons.config import current_settings, update_options
+from addons.observe import CLIENT_SIDE, PAIR_SIDE, PARTNER_ID, RECORD
+from addons.replay.retranslate import CannotRetranslate, RecordedExchange, find_differences
 
-PACE = 0.05  # s between two looks whether the file has been read
+POLL_INTERVAL = 0.05  # s between two checks whether mitmproxy has read the file
 
 
 class Check:
     def __init__(self) -> None:
-        self._waiting: dict[str, HTTPFlow] = {}  # for their second row
-        self._seen: set[str] = set()  # clients' rows that had theirs
-        self._same = self._changed = self._left = 0
-        self._task: asyncio.Task[None] | None = None
+        self._waiting_flows: dict[str, HTTPFlow] = {}  # by id, until their partner is read
+        self._client_ids: set[str] = set()  # of the complete pairs
+        self._same_count = self._changed_count = self._unchecked_count = 0
+        self._report_task: asyncio.Task[None] | None = None
 
     def configure(self, updated: set[str]) -> None:
-        ends = "keepserving" in ctx.options and not ctx.options.keepserving
-        if config.settings().check and ends:
-            config.change(keepserving=True)  # the end is ours to say, with its exit code
+        ends_after_file = "keepserving" in ctx.options and not ctx.options.keepserving
+        if current_settings().check and ends_after_file:
+            # Only this addon knows the exit code, so mitmproxy must not end first.
+            update_options(keepserving=True)
 
     def running(self) -> None:
-        if not config.settings().check:
+        if not current_settings().check:
             return
         if not ctx.options.rfile:
             logging.error("relay_check is set, and no capture is read: -nr FILE says which")
             return
-        self._task = asyncio.create_task(self.finish())
+        self._report_task = asyncio.create_task(self.report_when_read())
 
     async def response(self, flow: HTTPFlow) -> None:
-        if not flow.error:  # else `error` comes, too
+        if not flow.error:  # with an error, mitmproxy calls the hook `error` too
             await self.error(flow)
 
     async def error(self, flow: HTTPFlow) -> None:
-        if not config.settings().check or flow.live or LEG not in flow.metadata:
+        if not current_settings().check or flow.live or PAIR_SIDE not in flow.metadata:
             return
-        other = self._waiting.pop(str(flow.metadata[OTHER]), None)
-        if other is None:
-            self._waiting[flow.id] = flow
+        partner = self._waiting_flows.get(str(flow.metadata[PARTNER_ID]))
+        # Of several attempts, the client's flow is paired with the last one's upstream flow.
+        if partner is None or partner.metadata[PARTNER_ID] != flow.id:
+            self._waiting_flows[flow.id] = flow
             return
-        pair = Pair(flow, other) if flow.metadata[LEG] == CLIENT else Pair(other, flow)
-        self._seen.add(pair.client.id)
-        await self.look(pair)
+        del self._waiting_flows[partner.id]
+        is_client = flow.metadata[PAIR_SIDE] == CLIENT_SIDE
+        client, upstream = (flow, partner) if is_client else (partner, flow)
+        self._client_ids.add(client.id)
+        await self.check_exchange(RecordedExchange(client, upstream))
 
-    async def look(self, pair: Pair) -> None:
+    async def check_exchange(self, recorded: RecordedExchange) -> None:
+        """Translate the exchange again; count and log the result."""
+        name = describe_exchange(recorded.client_flow)
         try:
-            found = await differences(pair)
-        except Cannot as why:
-            self.leave(pair.client, str(why))
+            differences = await find_differences(recorded)
+        except CannotRetranslate as reason:
+            self.count_unchecked(recorded.client_flow, str(reason))
             return
-        if found:
-            self._changed += 1
-            # No error: at the start mitmproxy would end over it, and the file is read from then on.
-            logging.warning("\n".join([f"{named(pair.client)}: changed", *found]))
+        if differences:
+            self._changed_count += 1
+            # A warning: an error while mitmproxy starts, and reads the file, would end it.
+            logging.warning("\n".join([f"{name}: changed", *differences]))
         else:
-            self._same += 1
-            logging.info(f"{named(pair.client)}: no difference")
+            self._same_count += 1
+            logging.info(f"{name}: no difference")
 
-    def leave(self, flow: HTTPFlow, why: str) -> None:
-        self._left += 1
-        logging.warning(f"{named(flow)}: cannot be re-checked: {why}")
+    def count_unchecked(self, flow: HTTPFlow, reason: str) -> None:
+        self._unchecked_count += 1
+        logging.warning(f"{describe_exchange(flow)}: cannot be re-checked: {reason}")
 
-    async def finish(self) -> None:
-        """Wait for the end of the file; then tell, and end, where mitmproxy itself would."""
-        errors = ErrorCheckHandler()  # such as a file that breaks off
-        errors.install()
-        await asyncio.sleep(PACE)  # it begins after us
-        while ctx.master.commands.call("readfile.reading"):
-            await asyncio.sleep(PACE)
-        errors.uninstall()
-        for flow in self._waiting.values():
-            if flow.metadata[OTHER] not in self._seen:  # else it is the leg of an earlier attempt
-                self.leave(flow, "its other row is not in the file")
-        self._waiting.clear()
-        bad = self._changed or errors.has_errored or not (self._same or self._left)
-        logging.log(logging.ERROR if bad else logging.INFO, self.summary())
-        addons: Any = ctx.master.addons  # untyped in mitmproxy
-        if addons.get("keepserving") is None:
-            return  # mitmweb and the console stay
-        if bad:  # mitmproxy's own shutdown knows no exit code; this, too, calls `done`
-            asyncio.get_running_loop().call_soon(sys.exit, 1)
-        else:
-            ctx.master.shutdown()  # type: ignore[no-untyped-call]  # mitmproxy's
+    async def report_when_read(self) -> None:
+        """Log the summary at the end of the file; end mitmdump with the exit code."""
+        has_read_errors = await has_errors_while_reading()
+        for flow in self._waiting_flows.values():
+            # An earlier attempt's upstream flow has a client flow that was in a pair.
+            if flow.metadata[PARTNER_ID] not in self._client_ids:
+                self.count_unchecked(flow, "its other flow is not in the file")
+        self._waiting_flows.clear()
+        is_empty = not (self._same_count or self._changed_count or self._unchecked_count)
+        has_failed = bool(self._changed_count or has_read_errors or is_empty)
+        logging.log(logging.ERROR if has_failed else logging.INFO, self.summary_line())
+        end_mitmdump(has_failed)
 
-    def summary(self) -> str:
-        total = self._same + self._changed + self._left
+    def summary_line(self) -> str:
+        total = self._same_count + self._changed_count + self._unchecked_count
         if not total:
             return "no exchange of the relay's is in this file"
-        parts = [f"{total} exchange{'s' * (total > 1)}", f"{self._same} without a difference"]
-        parts += [f"{self._changed} changed", f"{self._left} that cannot be re-checked"]
+        parts = [
+            f"{total} exchange{'s' * (total > 1)}",
+            f"{self._same_count} without a difference",
+            f"{self._changed_count} changed",
+            f"{self._unchecked_count} that cannot be re-checked",
+        ]
         return ", ".join(parts)
 
 
-def named(flow: HTTPFlow) -> str:
-    facts = flow.metadata.get(FACTS) or {}
-    return f"{flow.id} ({facts.get('asked')} → {facts.get('provider')} {facts.get('model')})"
+async def has_errors_while_reading() -> bool:
+    """Wait until the file is read. Returns whether mitmproxy logged an error, as for a cut file."""
+    errors = ErrorCheckHandler()
+    errors.install()
+    await asyncio.sleep(POLL_INTERVAL)  # mitmproxy begins to read after the hook `running`
+    while ctx.master.commands.call("readfile.reading"):
+        await asyncio.sleep(POLL_INTERVAL)
+    errors.uninstall()
+    return bool(errors.has_errored)
+
+
+def end_mitmdump(has_failed: bool) -> None:
+    """End mitmdump with the exit code 0 or 1; mitmweb and the console go on."""
+    addons: Any = ctx.master.addons  # untyped in mitmproxy
+    if addons.get("keepserving") is None:
+        return
+    if has_failed:  # mitmproxy's own shutdown has no exit code; this calls `done`, too
+        asyncio.get_running_loop().call_soon(sys.exit, 1)
+    else:
+        ctx.master.shutdown()  # type: ignore[no-untyped-call]  # mitmproxy's
+
+
+def describe_exchange(flow: HTTPFlow) -> str:
+    record = flow.metadata.get(RECORD) or {}
+    return f"{flow.id} ({record.get('asked')} → {record.get('provider')} {record.get('model')})"

@@ -1,8 +1,8 @@
-"""Commands on an exchange's rows: send it again, show what today's code would send, make it a case.
+"""Commands on an exchange: send it again, compare it with today's translation, export it.
 
-For the command bars of mitmweb and the console, which name a row by `@` and its id, by `@focus` (in
-mitmweb not the row that is shown) or by a filter. mitmproxy's own replay of a row is declined: it
-would skip the relay's half.
+The command bars of mitmweb and the console run them. They name a flow by `@` and its id, by
+`@focus` (in mitmweb that is not the flow on the screen) or by a filter. mitmproxy's own replay of
+such flows is declined, as it would bypass the relay.
 """
 
 import asyncio
@@ -11,93 +11,100 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mitmproxy.types
-from mitmproxy import command, ctx, flow
+from mitmproxy import command, ctx
 from mitmproxy.exceptions import CommandError
+from mitmproxy.flow import Flow
 from mitmproxy.http import HTTPFlow
 
-from addons.exchange import resend as resent
-from addons.ingress import routes
-from addons.ingress.local_reply import refuse
-from addons.observe.flow_pair import LEG, UPSTREAM, other, viewer
-from addons.replay.case import files
-from addons.replay.retranslate import Cannot, Pair, differences
+from addons.exchange import copy_for_resend, forget_resent, is_resent
+from addons.flow_data import REPLAY_DECLINED
+from addons.ingress import RELAYED_ROUTES, refuse_flow, route_of
+from addons.observe import PAIR_SIDE, UPSTREAM_SIDE, partner_flow, view_addon
+from addons.replay.export_case import case_files
+from addons.replay.retranslate import CannotRetranslate, RecordedExchange, find_differences
 
-WORDS = (
-    "This is a row of the relay's, and mitmproxy's replay would send it past the relay. Revert it "
-    "to have its reply back; this command sends its request again: relay.resend @{}"
+DECLINED_MESSAGE = (
+    "This flow is the relay's, and mitmproxy's replay would send it past the relay. Revert it to "
+    "have its reply back; this command sends its request again: relay.resend @{}"
 )
-SAME = "no difference"
+NO_DIFFERENCE = "no difference"
 
 
 class Replay:
     def request(self, flow: HTTPFlow) -> None:
-        if flow.is_replay == "request" and flow.live and not resent.resent(flow) and ours(flow):
-            flow.metadata[resent.DECLINED] = True
-            refuse(flow, 409, WORDS.format(flow.id))
+        is_replayed = flow.is_replay == "request" and flow.live and not is_resent(flow)
+        if is_replayed and is_exchange(flow):
+            flow.metadata[REPLAY_DECLINED] = True
+            refuse_flow(flow, 409, DECLINED_MESSAGE.format(flow.id))
 
     def response(self, flow: HTTPFlow) -> None:
-        resent.ended(flow)
+        forget_resent(flow)
 
     error = response
 
     @command.command("relay.resend")  # type: ignore[untyped-decorator]  # mitmproxy's
-    def resend(self, flows: Sequence[flow.Flow]) -> None:
+    def resend_requests(self, flows: Sequence[Flow]) -> None:
         """Send the client's request again, through today's relay, as an exchange of its own."""
-        made = [resent.copy(asked(one)) for one in flows]
-        if view := viewer():
-            view.add(made)
-        ctx.master.commands.call("replay.client", made)
+        copies = [copy_for_resend(find_client_flow(flow)) for flow in flows]
+        if (view := view_addon()) is not None:
+            view.add(copies)
+        ctx.master.commands.call("replay.client", copies)
 
     @command.command("relay.diff")  # type: ignore[untyped-decorator]  # mitmproxy's
-    def diff(self, flows: Sequence[flow.Flow]) -> Sequence[str]:
-        """Show what today's code would send, and tell the client, against what was."""
-        pair = both(flows)
-        # It only waits where pictures are scaled or a kept conversation is read.
-        task = asyncio.Task(told(pair), loop=asyncio.get_running_loop(), eager_start=True)
+    def show_differences(self, flows: Sequence[Flow]) -> Sequence[str]:
+        """Compare the request and the reply with those that the relay would make today."""
+        recorded = find_recorded_exchange(flows)
+        # The task only waits if it scales pictures or reads a stored conversation.
+        task = asyncio.Task(
+            describe_differences(recorded), loop=asyncio.get_running_loop(), eager_start=True
+        )
         task.add_done_callback(lambda task: logging.info("\n".join(task.result())))
         return task.result() if task.done() else ["The difference will be in the event log."]
 
     @command.command("relay.export")  # type: ignore[untyped-decorator]  # mitmproxy's
-    def export(self, flows: Sequence[flow.Flow], path: mitmproxy.types.Path) -> None:
+    def export_case(self, flows: Sequence[Flow], path: mitmproxy.types.Path) -> None:
         """Write the exchange as a case folder, without names and secrets, for tests/cases."""
         folder = Path(path).expanduser()
-        written = files(both(flows))
+        files = case_files(find_recorded_exchange(flows))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name, content in written.items():
+            for name, content in files.items():
                 (folder / name).write_bytes(content)
         except OSError as error:
             raise CommandError(f"{folder}: {error.strerror}") from None
-        logging.info(f"relay.export: {folder} has {', '.join(written)}; read them before use")
+        logging.info(f"relay.export: {folder} has {', '.join(files)}; read them before use")
 
 
-def ours(flow: HTTPFlow) -> bool:
-    return LEG in flow.metadata or routes.route_of(flow) in routes.RELAYED
+def is_exchange(flow: HTTPFlow) -> bool:
+    """Whether the flow is one of the two of an exchange, or a request that the relay refused."""
+    return PAIR_SIDE in flow.metadata or route_of(flow) in RELAYED_ROUTES
 
 
-def asked(row: flow.Flow) -> HTTPFlow:
-    """The client's row of an exchange. Raises CommandError."""
-    if not isinstance(row, HTTPFlow) or not ours(row):
+def find_client_flow(flow: Flow) -> HTTPFlow:
+    """The client's flow of the exchange. Raises CommandError."""
+    if not isinstance(flow, HTTPFlow) or not is_exchange(flow):
         raise CommandError("This flow is no exchange of the relay's.")
-    found = other(row) if row.metadata.get(LEG) == UPSTREAM else row
-    if found is None:
-        raise CommandError("The client's row of this exchange is gone.")
-    return found
+    is_upstream = flow.metadata.get(PAIR_SIDE) == UPSTREAM_SIDE
+    client = partner_flow(flow) if is_upstream else flow
+    if client is None:
+        raise CommandError("The client's flow of this exchange is gone.")
+    return client
 
 
-def both(flows: Sequence[flow.Flow]) -> Pair:
-    """The rows of the one exchange that is meant. Raises CommandError."""
-    clients = {client.id: client for client in map(asked, flows)}
+def find_recorded_exchange(flows: Sequence[Flow]) -> RecordedExchange:
+    """The one exchange that these flows belong to. Raises CommandError."""
+    clients = {client.id: client for client in map(find_client_flow, flows)}
     if len(clients) != 1:
         raise CommandError(f"One exchange is needed, and here are {len(clients)}.")
     [client] = clients.values()
-    if (upstream := other(client)) is None:
-        raise CommandError("The upstream's row of this exchange is gone, or there was none.")
-    return Pair(client, upstream)
+    if (upstream := partner_flow(client)) is None:
+        raise CommandError("The upstream's flow of this exchange is gone, or there was none.")
+    return RecordedExchange(client, upstream)
 
 
-async def told(pair: Pair) -> list[str]:
+async def describe_differences(recorded: RecordedExchange) -> list[str]:
+    """The differences, or a line that says why there are none."""
     try:
-        return await differences(pair) or [SAME]
-    except Cannot as why:
-        return [f"cannot be re-checked: {why}"]
+        return await find_differences(recorded) or [NO_DIFFERENCE]
+    except CannotRetranslate as reason:
+        return [f"cannot be re-checked: {reason}"]

@@ -1,178 +1,297 @@
-"""An exchange once more, with today's code and settings: what would go up, what would come down."""
+"""Translates a recorded exchange again, with today's code and settings, and compares it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import Any
 
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 
-from addons.config import addon as config
-from addons.exchange.active import whole
-from addons.exchange.fallback import Turn
-from addons.exchange.prepare import leg
-from addons.exchange.resend import DECLINED
-from addons.flow_data import client as owner
-from addons.ingress.routes import Route
-from addons.observe.exchange_record import FACTS
-from addons.replay.told import Told, read
-from addons.routing import target as upstream
-from addons.routing.model_selection import Choice
-from addons.routing.target import PATH, Target
-from addons.storage import reasoning_memory as continuity
-from addons.storage import response_store as store
-from translate import BadRequest, Exchange, Kept, Provider, Variant, Way, decode
+from addons.config import available_providers, current_settings
+from addons.exchange import FallbackPlan, build_candidate, is_codex, whole_reply
+from addons.flow_data import REPLAY_DECLINED, client_name
+from addons.ingress import ROUTE_KEY, Route
+from addons.observe import RECORD
+from addons.routing import DIALECT_PATHS, ModelTarget, Target, configured_provider
+from addons.storage import (
+    RESTORED_COUNT,
+    StorageUnavailable,
+    count_restored,
+    load_history,
+    restore_reasoning,
+)
+from addons.views import assemble_reply, parse_stream
+from translate import (
+    STREAM_DONE,
+    BadRequest,
+    Exchange,
+    ExchangeContext,
+    ModelVariant,
+    StoredResponse,
+    decode_request,
+    is_event_stream,
+    load_json,
+)
 
-MOST = 200  # lines of one difference
-NEAR = 20  # events after the first that is different
+type Json = dict[str, Any]
+MAX_DIFF_LINES = 200
+EVENTS_COMPARED = 20  # from the first difference on
+
+CLOSING_EVENTS = ("response.completed", "response.incomplete", "response.failed")
+HEARTBEAT = "response.in_progress"  # a regular event, too, so the first one is compared
 
 
-class Cannot(Exception):
-    """It cannot be done again as it was; the text says why."""
+class CannotRetranslate(Exception):
+    """The exchange cannot be translated again as it was; the message says why."""
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The two rows of an exchange."""
+class RecordedExchange:
+    """The two flows of an exchange."""
 
-    client: HTTPFlow
-    upstream: HTTPFlow
+    client_flow: HTTPFlow
+    upstream_flow: HTTPFlow
 
 
-async def differences(pair: Pair) -> list[str]:
-    """What is different today, as unified differences; nothing where nothing is. Raises Cannot."""
-    told = Told.of(pair.client.response)
+@dataclass(frozen=True)
+class ReplyIdentity:
+    """What the relay itself put into a response: the id, the times, and whether it stored it."""
+
+    response_id: str = "resp_again"
+    created_at: int = 0
+    completed_at: int = 0
+    is_stored: bool = False
+
+
+@dataclass(frozen=True)
+class ClientReply:
+    """The reply that the client received, without what depends on time alone."""
+
+    compared_values: list[Any]  # the events of a stream, or one body
+    is_stream: bool
+    response_identity: ReplyIdentity = field(default_factory=ReplyIdentity)
+
+    @classmethod
+    def from_response(cls, response: Response | None) -> "ClientReply":
+        body = (response and response.get_content(strict=False)) or b""
+        values = comparable_values(body)
+        reply = assemble_reply(values) if is_event_stream(body) else values[0]
+        return cls(values, is_event_stream(body), reply_identity(reply))
+
+    @property
+    def has_closing_event(self) -> bool:
+        return bool(self.compared_values) and _is_closing(self.compared_values[-1])
+
+
+def comparable_values(body: bytes) -> list[Any]:
+    """The events of a stream or the one body, as JSON or as text.
+
+    Sequence numbers and repeated heartbeats are left out: they depend on time.
+    """
+    if not is_event_stream(body):
+        try:
+            return [load_json(body)]
+        except ValueError:
+            return [body.decode("utf-8", "replace")]
+    values: list[Any] = []
+    is_heartbeat = False
+    for event in parse_stream(body):
+        if event.is_comment or (is_heartbeat and _is_type(event.json_value, HEARTBEAT)):
+            continue
+        is_heartbeat = is_heartbeat or _is_type(event.json_value, HEARTBEAT)
+        if isinstance(event.json_value, dict):
+            event.json_value.pop("sequence_number", None)
+        values.append(event.raw_text or event.json_value)
+    return values
+
+
+def reply_identity(reply: Any) -> ReplyIdentity:
+    """The identity in a whole reply of either dialect."""
+    match reply:
+        case {"id": str(response_id), "created_at": created_at}:
+            completed_at, is_stored = reply.get("completed_at") or 0, bool(reply.get("store"))
+            return ReplyIdentity(response_id, created_at, completed_at, is_stored)
+        case {"id": str(chat_id), "created": created_at}:
+            return ReplyIdentity(f"resp_{chat_id.removeprefix('chatcmpl-')}", created_at)
+    return ReplyIdentity()
+
+
+def _is_closing(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return bool(value == STREAM_DONE.decode())
+    return _is_type(value, *CLOSING_EVENTS) or "error" in value
+
+
+def _is_type(value: Any, *type_names: str) -> bool:
+    return isinstance(value, dict) and value.get("type") in type_names
+
+
+async def find_differences(recorded: RecordedExchange) -> list[str]:
+    """The lines of unified diffs between then and today; empty without a difference.
+
+    Raises CannotRetranslate.
+    """
+    client_reply = ClientReply.from_response(recorded.client_flow.response)
     try:
-        made = await again(pair, told)
+        exchange = await rebuild_exchange(recorded, client_reply.response_identity)
     except BadRequest as error:
-        return [f"today it is refused: {error.message}"]
-    return [*sent(pair, made), *replied(pair, told, made)]
+        return [f"today the relay refuses it: {error.message}"]
+    return [
+        *_request_differences(recorded, exchange),
+        *_reply_differences(recorded, client_reply, exchange),
+    ]
 
 
-async def again(pair: Pair, told: Told) -> Exchange:
-    """The exchange as it began. Raises BadRequest, Cannot."""
-    facts = pair.client.metadata.get(FACTS)
-    if not facts or "learned" not in facts:
-        raise Cannot("its flow has no record of it that says enough")
-    if any(DECLINED in row.metadata for row in (pair.client, pair.upstream)):
-        raise Cannot("its reply is gone, as mitmproxy's replay was tried on it: revert it")
-    choice = chosen(pair, facts)
+async def rebuild_exchange(recorded: RecordedExchange, identity: ReplyIdentity) -> Exchange:
+    """The exchange as it is before the first byte of the reply.
+
+    Raises BadRequest, CannotRetranslate.
+    """
+    client = recorded.client_flow
+    record = client.metadata.get(RECORD)
+    if not record or "learned" not in record:
+        raise CannotRetranslate("its record is missing, or of an older relay")
+    if any(REPLAY_DECLINED in flow.metadata for flow in (client, recorded.upstream_flow)):
+        raise CannotRetranslate("its reply is gone, as mitmproxy's replay replaced it: revert it")
+    target = recorded_target(recorded, record)
     try:
-        body = decode(pair.client.request.get_content() or b"")
+        body = decode_request(client.request.get_content() or b"")
     except ValueError as error:
-        raise Cannot(f"its request is not whole: {error}") from None
-    way = Way(
-        provider=choice.target.provider,
-        model=choice.model,
-        id=told.born.id,
-        now=told.born.created_at,
-        keep=forget if told.born.stored else None,
-        instructions=config.settings().instructions,
-        clock=lambda: told.born.completed_at,
+        raise CannotRetranslate(f"its request is incomplete: {error}") from None
+    context = ExchangeContext(
+        provider=target.target.provider,
+        model=target.model,
+        response_id=identity.response_id,
+        created_at=identity.created_at,
+        store_response=ignore_response if identity.is_stored else None,
+        default_instructions=current_settings().instructions,
+        clock=lambda: identity.completed_at,
+        from_codex=is_codex(client),
     )
-    route = Route(pair.client.metadata["relay.route"])
-    body = await restored(pair.client, body)
-    turn = Turn(route, way, (await leg(choice, body, await history(pair.client, body)),))
-    made = turn.exchange()
-    if facts["learned"] and facts["learned"] != turn.learned(made):
-        raise Cannot(f"{made.provider.title}'s refusals had taught the relay: {facts['learned']}")
-    return made
+    body = await _with_restored_reasoning(client, body)
+    candidate = await build_candidate(target, body, await _stored_history(client, body))
+    plan = FallbackPlan(Route(client.metadata[ROUTE_KEY]), context, (candidate,))
+    exchange = plan.build_exchange()
+    if record["learned"] and record["learned"] != plan.describe_lessons(exchange):
+        title = exchange.provider.title
+        raise CannotRetranslate(f"{title}'s refusals had taught the relay: {record['learned']}")
+    return exchange
 
 
-def chosen(pair: Pair, facts: dict[str, Any]) -> Choice:
-    """The provider and the model that it was, as the settings have them today. Raises Cannot."""
-    name, model = facts["provider"], facts["model"]
-    if name not in config.providers():
-        raise Cannot(f"there is no provider {name!r} today")
-    provider: Provider = upstream.fitting(config.providers()[name]).of(model)
-    provider = provider.at(facts["host"]) if facts["host"] else provider
-    # The window may have come from the provider's own list.
-    provider = provider.model_copy(update={"context_window": facts["context_window"]})
-    url = pair.upstream.request.url
-    for path in PATH.values():
-        url = url.removesuffix(path)
-    wanted = facts.get("variant")
-    return Choice(Target(provider, url, None), model, Variant(**wanted) if wanted else None)
+def recorded_target(recorded: RecordedExchange, record: Json) -> ModelTarget:
+    """The provider and the model of the exchange, with today's settings.
+
+    Raises CannotRetranslate.
+    """
+    name, model = record["provider"], record["model"]
+    if name not in available_providers():
+        raise CannotRetranslate(f"there is no provider {name!r} today")
+    provider = configured_provider(available_providers()[name]).for_model(model)
+    provider = provider.at_host(record["host"]) if record["host"] else provider
+    # The window may be from the provider's own list of models.
+    provider = provider.model_copy(update={"context_window": record["context_window"]})
+    base_url = recorded.upstream_flow.request.url
+    for path in DIALECT_PATHS.values():
+        base_url = base_url.removesuffix(path)
+    variant = ModelVariant(**record["variant"]) if record.get("variant") else None
+    return ModelTarget(Target(provider, base_url, None), model, variant)
 
 
-async def restored(client: HTTPFlow, body: dict[str, Any]) -> dict[str, Any]:
-    """The body with the reasoning that its client had left out. Raises Cannot."""
-    then = client.metadata.get(continuity.RESTORED)
-    if not then:
+async def _with_restored_reasoning(client: HTTPFlow, body: Json) -> Json:
+    """The body with the reasoning that the relay had restored. Raises CannotRetranslate."""
+    recorded_count = client.metadata.get(RESTORED_COUNT)
+    if not recorded_count:
         return body
-    whole = await continuity.restore(body, owner(client))
-    if continuity.put_back(body, whole) != then:
-        raise Cannot("it had reasoning put back that is not remembered as it was")
-    return whole
+    restored_body = await restore_reasoning(body, client_name(client))
+    if count_restored(body, restored_body) != recorded_count:
+        raise CannotRetranslate("the relay had restored reasoning that it no longer remembers")
+    return restored_body
 
 
-async def history(client: HTTPFlow, body: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The items before a request that continues a kept response. Raises Cannot."""
-    if not (previous := body.get("previous_response_id")):
+async def _stored_history(client: HTTPFlow, body: Json) -> list[Json] | None:
+    """The items before a request that continues a stored response. Raises CannotRetranslate."""
+    if not (previous_id := body.get("previous_response_id")):
         return None
     try:
-        found = await store.before(previous, owner(client))
-    except (BadRequest, store.Unavailable) as error:
-        raise Cannot(f"it continues a kept response: {error}") from None
-    if found is None:
-        raise Cannot("it continues a kept response, and none are kept today")
-    return found
+        history = await load_history(previous_id, client_name(client))
+    except (BadRequest, StorageUnavailable) as error:
+        raise CannotRetranslate(f"it continues a stored response: {error}") from None
+    if history is None:
+        raise CannotRetranslate("it continues a stored response, and today none are stored")
+    return history
 
 
-def forget(kept: Kept) -> None:
-    """It has been kept when it came."""
+def ignore_response(response: StoredResponse) -> None:
+    """Store nothing: the relay stored the response when it came."""
 
 
-def sent(pair: Pair, made: Exchange) -> list[str]:
-    """What would go up today, against what did."""
-    then, now = pair.upstream.request.get_content(strict=False) or b"", made.body
-    return unified("sent", [decode(then)], [decode(now)]) if then != now else []
+# Differences
 
 
-def replied(pair: Pair, told: Told, made: Exchange) -> list[str]:
-    """What would come down today for the provider's reply, against what did. Raises Cannot."""
-    if pair.client.response is None or pair.client.live:
+def _request_differences(recorded: RecordedExchange, exchange: Exchange) -> list[str]:
+    """The diff of the request to the upstream."""
+    old, new = recorded.upstream_flow.request.get_content(strict=False) or b"", exchange.body
+    if old == new:
         return []
-    now = read(down(pair, told, made))
-    if pair.client.error and not told.ended:  # the client had left
-        now = now[: len(told.values)]
-    return unified("replied", told.values, now)
+    return unified_json_diff("sent", comparable_values(old), comparable_values(new))
 
 
-def down(pair: Pair, told: Told, made: Exchange) -> bytes:
-    """The bytes for the client. Raises Cannot."""
-    reply, error = pair.upstream.response, pair.client.error
-    if reply is None or (error and not (made.streaming and reply.status_code == 200)):
-        lost = made.unreachable(error.msg if error else "it ended")
-        return lost.event if told.streamed else lost.body
+def _reply_differences(
+    recorded: RecordedExchange, client_reply: ClientReply, exchange: Exchange
+) -> list[str]:
+    """The diff of the reply to the client. Raises CannotRetranslate."""
+    if recorded.client_flow.response is None or recorded.client_flow.live:
+        return []
+    new = comparable_values(_client_bytes(recorded, client_reply, exchange))
+    if recorded.client_flow.error and not client_reply.has_closing_event:  # the client had left
+        new = new[: len(client_reply.compared_values)]
+    return unified_json_diff("replied", client_reply.compared_values, new)
+
+
+def _client_bytes(
+    recorded: RecordedExchange, client_reply: ClientReply, exchange: Exchange
+) -> bytes:
+    """The body that the client would get today for the upstream's recorded reply.
+
+    Raises CannotRetranslate.
+    """
+    reply, error = recorded.upstream_flow.response, recorded.client_flow.error
+    if reply is None or (error and not (exchange.streaming and reply.status_code == 200)):
+        unreachable = exchange.unreachable_reply(error.msg if error else "it ended")
+        return unreachable.stream_events if client_reply.is_stream else unreachable.body
     try:
         content = reply.get_content() or b""
-    except ValueError as wrong:
-        raise Cannot(f"the provider's reply was packed, and is not whole: {wrong}") from None
-    if made.streaming and reply.status_code == 200:
-        return made.feed(content) + (made.cut(error.msg) if error else made.feed(b""))
-    answer = whole(made, reply)
-    return answer.event if told.streamed else answer.body
+    except ValueError as decoding_error:
+        reason = f"the provider's reply is compressed and incomplete: {decoding_error}"
+        raise CannotRetranslate(reason) from None
+    if exchange.streaming and reply.status_code == 200:
+        start = exchange.feed(content)
+        return start + (exchange.interrupt(error.msg) if error else exchange.feed(b""))
+    new_reply = whole_reply(exchange, reply)
+    return new_reply.stream_events if client_reply.is_stream else new_reply.body
 
 
-def unified(what: str, then: list[Any], now: list[Any]) -> list[str]:
-    """A unified difference of JSON values, printed; nothing where they are the same."""
-    pairs = zip(map(pretty, then), map(pretty, now), strict=False)
-    same = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
-    if same is None and len(then) == len(now):
-        return []
-    start = min(len(then), len(now)) if same is None else same
-    before, after = (lines(values[start : start + NEAR]) for values in (then, now))
-    place = f" from event {start}" if start else ""
-    names = f"{what} then{place}", f"{what} today{place}"
-    found = list(unified_diff(before, after, *names, lineterm=""))
-    more = len(found) - MOST
-    return [*found[:MOST], *([f"… {more} more lines"] if more > 0 else [])]
+def unified_json_diff(title: str, old: list[Any], new: list[Any]) -> list[str]:
+    """The lines of a unified diff of JSON values; empty if they are the same."""
+    pairs = zip(map(indented_json, old), map(indented_json, new), strict=False)
+    start = next((at for at, pair in enumerate(pairs) if pair[0] != pair[1]), None)
+    if start is None:
+        if len(old) == len(new):
+            return []
+        start = min(len(old), len(new))
+    old_lines, new_lines = (
+        _json_lines(values[start : start + EVENTS_COMPARED]) for values in (old, new)
+    )
+    suffix = f" from event {start}" if start else ""
+    titles = f"{title} then{suffix}", f"{title} today{suffix}"
+    diff = list(unified_diff(old_lines, new_lines, *titles, lineterm=""))
+    omitted = len(diff) - MAX_DIFF_LINES
+    return [*diff[:MAX_DIFF_LINES], *([f"… {omitted} more lines"] if omitted > 0 else [])]
 
 
-def lines(values: list[Any]) -> list[str]:
-    return [line for value in values for line in pretty(value).splitlines()]
+def _json_lines(values: list[Any]) -> list[str]:
+    return [row for value in values for row in indented_json(value).splitlines()]
 
 
-def pretty(value: Any) -> str:
+def indented_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False)

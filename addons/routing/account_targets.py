@@ -1,4 +1,4 @@
-"""Places at accounts: a way that leads to accounts becomes one for each that may serve."""
+"""Targets that accounts serve: each becomes one target for each account, with a lease."""
 
 import math
 import time
@@ -8,74 +8,77 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons.accounts import addon as accounts
-from addons.accounts.lease import Seat
-from addons.accounts.noseat import NoSeat
-from addons.ingress import routes
-from addons.ingress.local_reply import JSON, answer
-from addons.routing.model_selection import Choice
-from addons.transport import relay_stream as transport
-from translate import error_body
-
-USAGE_LIMIT = "usage_limit_reached"  # by its type Codex knows it, and tells when to come back
-
-type Policy = Callable[[HTTPFlow, str | None, int], float | None]
+from addons.accounts import AccountUnavailable, Lease, account_pool
+from addons.flow_data import is_own_port
+from addons.ingress import JSON_HEADERS, answer_flow, is_codex_request
+from addons.routing.model_selection import ModelTarget
+from addons.transport import RetryPolicy
+from translate import FAILURE_RULES, MAX_RETRY_AFTER, USAGE_LIMIT_REACHED, error_body, failure_rule
 
 
-async def seated(choices: Iterable[Choice], session: Callable[[], str]) -> list[Choice]:
-    """For a request of this conversation, in their order. Raises NoSeat where no way is left."""
-    made: list[Choice] = []
-    faults: list[NoSeat] = []
-    for choice in choices:
-        if not choice.target.provider.accounts:
-            made.append(choice)
+async def with_accounts(
+    model_targets: Iterable[ModelTarget], session: Callable[[], str]
+) -> list[ModelTarget]:
+    """The same targets in their order, with leases for those that accounts serve. `session` returns
+    the conversation's id, and is called for such targets only. Raises AccountUnavailable if no
+    target is left."""
+    usable: list[ModelTarget] = []
+    faults: list[AccountUnavailable] = []
+    for model_target in model_targets:
+        if not model_target.target.provider.accounts:
+            usable.append(model_target)
             continue
         try:
-            seats = await accounts.pool().seats(session())
-        except NoSeat as fault:
+            leases = await account_pool().acquire_leases(session())
+        except AccountUnavailable as fault:
             faults.append(fault)
             continue
-        made += [sitting(choice, seat) for seat in seats]
-    if faults and not made:
+        usable += [with_lease(model_target, lease) for lease in leases]
+    if faults and not usable:
         raise faults[0]
-    return made
+    return usable
 
 
-def sitting(choice: Choice, seat: Seat) -> Choice:
-    """Its own provider, as nobody else can read what one account was given sealed."""
-    provider = choice.target.provider.at(seat.account.id)
-    return replace(choice, target=replace(choice.target, provider=provider, seat=seat))
+def with_lease(model_target: ModelTarget, lease: Lease) -> ModelTarget:
+    """The target for the account of this lease. Each account counts as a host of its own, as no
+    other account can use the content that OpenAI encrypts for it."""
+    target = model_target.target
+    provider = target.provider.at_host(lease.summary.id)
+    return replace(model_target, target=replace(target, provider=provider, lease=lease))
 
 
-SOON = 60.0  # s; a client that waits longer than that is not told to
+def answer_unavailable(flow: HTTPFlow, error: AccountUnavailable) -> None:
+    """Answer the client with the error. Codex gets a 400 in place of a 401, after which it would
+    renew its own login in vain."""
+    from_codex = is_codex_request(flow.request.headers) or not is_own_port(flow)
+    status = FAILURE_RULES[401].status if error.status == 401 and from_codex else error.status
+    seconds = math.ceil((error.resets_at or 0) - time.time())
+    headers = {"retry_after": str(seconds)} if 0 < seconds <= MAX_RETRY_AFTER else {}
+    fields: dict[str, Any] = {}
+    if error.code == USAGE_LIMIT_REACHED and error.resets_at:
+        fields = {"type": error.code, "resets_at": int(error.resets_at)}
+        fields["resets_in_seconds"] = max(seconds, 0)
+    body = error_body(status, error.message, code=error.code, **fields)
+    answer_flow(flow, status, body, **JSON_HEADERS, **headers)
 
 
-def decline(flow: HTTPFlow, why: NoSeat) -> None:
-    """At a 401 Codex renews a login of its own, which is none of these."""
-    codex = routes.from_codex(flow.request.headers) or not transport.own(flow)
-    status = 400 if why.status == 401 and codex else why.status
-    left = (why.resets_at or 0) - time.time()
-    wait = {"retry_after": str(math.ceil(left))} if 0 < left <= SOON else {}
-    facts: dict[str, Any] = {}
-    if why.code == USAGE_LIMIT and why.resets_at:
-        facts = {"type": why.code, "resets_at": int(why.resets_at)}
-        facts["resets_in_seconds"] = max(math.ceil(left), 0)
-    answer(flow, status, error_body(status, why.message, code=why.code, **facts), **JSON, **wait)
+class RetryWithRefresh:
+    """The retry policy of a request with a lease: the first time OpenAI refuses the login, the next
+    attempt waits until the login is renewed."""
 
+    def __init__(self, lease: Lease, policy: RetryPolicy) -> None:
+        self._lease, self._policy = lease, policy
+        self._is_refreshed: Callable[[], bool] | None = None
 
-class Renewing:
-    """A line's policy and readiness at a seat: a login that is refused once is renewed."""
-
-    def __init__(self, seat: Seat, policy: Policy) -> None:
-        self._seat, self._policy = seat, policy
-        self._ready: Callable[[], bool] | None = None
-
-    def retry(self, flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
-        refused = not error and flow.response is not None and flow.response.status_code == 401
-        if refused and self._ready is None:
-            self._ready = self._seat.renew().done
+    def retry_delay(self, flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
+        """Seconds until the next attempt; None: no further attempt."""
+        reply = None if error else flow.response
+        is_refused = reply is not None and failure_rule(reply.status_code).renews_login
+        if is_refused and self._is_refreshed is None:
+            self._is_refreshed = self._lease.refresh_login().done
             return 0.0
         return self._policy(flow, error, attempt)
 
-    def ready(self) -> bool:
-        return self._ready is None or self._ready()
+    def is_ready(self) -> bool:
+        """Whether the next attempt can leave."""
+        return self._is_refreshed is None or self._is_refreshed()

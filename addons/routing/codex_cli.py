@@ -1,54 +1,83 @@
-"""Which Codex the user has: OpenAI's service lists models by it.
+"""The user's Codex: its version, which OpenAI's service needs to list models, and its output.
 
-Learnt from the genuine Codex that passes by, else from the one on PATH.
+The relay learns the version from Codex's requests, else from the `codex` on PATH.
 """
 
 import asyncio
 import re
+import shutil
 
 from mitmproxy.http import HTTPFlow
 
-from addons.ingress import routes
-from addons.routing import installed
+from addons.ingress import is_codex_request
 
-DEFAULT = "0.169.0"  # the last one whose talk we have read; where nobody has a Codex
+DEFAULT_VERSION = "0.169.0"  # without a Codex: the newest one whose requests the relay knows
+CODEX_TIMEOUT = 5.0  # s; Codex waits about as long for its catalog
 VERSION = re.compile(r"\d+\.\d+\.\d+")
-NAMED = re.compile(r"codex[\w -]*/(\d+\.\d+\.\d+)", re.I)
+CODEX_USER_AGENT = re.compile(r"codex[\w -]*/(\d+\.\d+\.\d+)", re.I)
 
-_seen = {"passing": "", "installed": ""}
-
-
-def current() -> str:
-    return _seen["passing"] or _seen["installed"] or DEFAULT
+_versions = {"client": "", "installed": ""}
 
 
-def learn(flow: HTTPFlow) -> None:
-    """From a request of Codex's own."""
+def codex_version() -> str:
+    return _versions["client"] or _versions["installed"] or DEFAULT_VERSION
+
+
+def learn_codex_version(flow: HTTPFlow) -> None:
+    """Remember the version that a request of Codex names; requests of other clients have none."""
     headers = flow.request.headers
-    if not routes.from_codex(headers):
+    if not is_codex_request(headers):
         return
-    said = NAMED.match(headers.get("user-agent", ""))
-    asked = VERSION.fullmatch(flow.request.query.get("client_version", ""))
-    if found := (said and said[1]) or (asked and asked[0]):
-        _seen["passing"] = found
+    agent = CODEX_USER_AGENT.match(headers.get("user-agent", ""))
+    parameter = VERSION.fullmatch(flow.request.query.get("client_version", ""))
+    if version := (agent and agent[1]) or (parameter and parameter[0]):
+        _versions["client"] = version
 
 
-async def ask() -> None:
-    """The `codex` on PATH, once."""
-    if found := VERSION.search((await installed.told("--version")).decode("utf-8", "replace")):
-        _seen["installed"] = found[0]
+async def query_installed_version() -> None:
+    """Ask the `codex` on PATH for its version."""
+    output = (await codex_output("--version")).decode("utf-8", "replace")
+    if match := VERSION.search(output):
+        _versions["installed"] = match[0]
 
 
-class ClientVersion:
-    task: asyncio.Task[None] | None = None
+async def codex_output(*arguments: str) -> bytes:
+    """The output of the `codex` on PATH; b"" if there is none or it does not end in time. Never
+    raises."""
+    if not (program := shutil.which("codex")):
+        return b""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(CODEX_TIMEOUT):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return output
+    except (OSError, TimeoutError):
+        return b""
+
+
+class CodexVersion:
+    """Keeps `codex_version` up to date."""
+
+    query_task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
-        self.task = asyncio.create_task(ask())
+        self.query_task = asyncio.create_task(query_installed_version())
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         if flow.live and not flow.response:
-            learn(flow)
+            learn_codex_version(flow)
 
     def done(self) -> None:
-        if self.task:
-            self.task.cancel()
+        if self.query_task:
+            self.query_task.cancel()

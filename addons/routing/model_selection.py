@@ -1,136 +1,197 @@
-"""Which provider a request goes to, and what that one calls the model."""
+"""Which provider and model serve a request."""
 
+import json
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Request
 
-from addons.config import addon as config
-from addons.ingress import routes
-from addons.ingress.routes import Route
-from addons.routing import target as upstream
-from addons.routing.target import Target
-from translate import BadRequest, Variant, variant
+from addons.config import additional_providers, available_providers, current_settings
+from addons.ingress import Route, route_of
+from addons.routing.target import (
+    Target,
+    account_target,
+    is_target_ready,
+    list_target_models,
+    provider_at_port,
+    request_target,
+    target_by_name,
+)
+from translate import BadRequest, ModelVariant, asks_for_compaction, parse_variant
+
+# Codex 0.163 and 0.169: one header names the agent that sends the request; another has metadata of
+# the request, as a JSON object.
+SUBAGENT_HEADER = "x-openai-subagent"
+METADATA_HEADER = "x-codex-turn-metadata"
+AGENT_ROLES = {"review": "review", "compact": "compaction"}  # other agents are sub-agents
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelTarget:
     target: Target
-    model: str  # as that provider calls it
-    variant: Variant | None = None  # what its name asks for beside it
+    model: str  # the provider's name for it
+    variant: ModelVariant | None = None  # effort and tier in the requested name
 
 
-async def choices(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
-    """Where a request for this model may go, in the order in which that is tried.
+def request_role(request: Request, body: dict[str, Any]) -> str | None:
+    """The request's role, a key of `relay_role_map`; None for an ordinary turn."""
+    metadata = turn_metadata(request)
+    if asks_for_compaction(body.get("input")) or metadata.get("request_kind") == "compaction":
+        return "compaction"
+    if metadata.get("thread_source") == "thread_title":
+        return "title"
+    agent = request.headers.get(SUBAGENT_HEADER, "")
+    return AGENT_ROLES.get(agent, "subagent") if agent else None
 
-    The role's model comes first, then a rename, then what the client asked for. What comes in at
-    the port of one provider stays with it. Raises BadRequest where there is nowhere to go.
+
+def turn_metadata(request: Request) -> dict[str, Any]:
+    try:
+        metadata = json.loads(request.headers.get(METADATA_HEADER, ""))
+    except (ValueError, RecursionError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+async def select_model_targets(
+    flow: HTTPFlow, requested: str, role: str | None
+) -> list[ModelTarget]:
+    """The targets of a request for this model, in the order of attempts.
+
+    The role's models decide, else `relay_model_map`, else the requested model. A request to the
+    port of one provider stays with that provider. Raises BadRequest if no target can be reached.
     """
-    return [await settled(choice) for choice in await places(flow, asked, role)]
+    targets = await matching_targets(flow, requested, role)
+    return [await resolve_variant(target) for target in targets]
 
 
-async def settled(choice: Choice) -> Choice:
-    """With an account's model under its own name, where the client has another for it."""
-    provider = choice.target.provider
+async def resolve_variant(model_target: ModelTarget) -> ModelTarget:
+    """The target with the account's model in place of a variant or an alias of it."""
+    provider = model_target.target.provider
     if not provider.accounts:
-        return choice
-    meant = variant(choice.model, await listed(choice.target) or (), provider.aliases)
-    return replace(choice, model=meant.model, variant=meant) if meant else choice
+        return model_target
+    listed_models = await listed_model_names(model_target.target) or ()
+    match = parse_variant(model_target.model, listed_models, provider.aliases)
+    return replace(model_target, model=match.model, variant=match) if match else model_target
 
 
-async def places(flow: HTTPFlow, asked: str, role: str | None) -> list[Choice]:
-    home, alone = upstream.target(flow), bool(upstream.at_port(flow))
-    for names in (configured_for(role), renamed(asked)):
-        if alone:  # a bare name was meant for the main port, unless it is one of this provider's
-            known, scope = await listed(home) or (), f"{home.provider.name}/"
-            names = tuple(name for name in names if name in known or name.startswith(scope))
-        if found := await each(home, names):
-            return [one for one in found if upstream.ready(one.target)] or found[:1]
-    if alone:
-        return [await at_home(home, asked, home.provider.model)]
-    return [await wanted(home, asked, chat=routes.route_of(flow) is Route.CHAT)]
+async def matching_targets(flow: HTTPFlow, requested: str, role: str | None) -> list[ModelTarget]:
+    home, has_own_port = request_target(flow), bool(provider_at_port(flow))
+    for names in (role_models(role), mapped_models(requested)):
+        if has_own_port:
+            names = await provider_model_names(home, names)
+        if targets := await reachable_targets(home, names):
+            ready = [target for target in targets if is_target_ready(target.target)]
+            return ready or targets[:1]
+    if has_own_port:
+        return [await home_target(home, requested, home.provider.model)]
+    is_chat = route_of(flow) is Route.CHAT
+    return [await requested_target(home, requested, is_chat=is_chat)]
 
 
-async def each(home: Target, names: tuple[str, ...]) -> list[Choice]:
-    """Those that have a place. Raises BadRequest where none has."""
-    found, faults = [], []
+async def provider_model_names(home: Target, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The configured names that are models of this provider: it lists them, or they have its
+    prefix. Other names are meant for the main port."""
+    listed_models, prefix = await listed_model_names(home) or (), f"{home.provider.name}/"
+    return tuple(name for name in names if name in listed_models or name.startswith(prefix))
+
+
+async def reachable_targets(home: Target, names: tuple[str, ...]) -> list[ModelTarget]:
+    """The configured models whose provider has a URL. Raises BadRequest if none has."""
+    targets, errors = [], []
     for name in names:
         try:
-            found.append(await chosen(home, name))
-        except BadRequest as fault:
-            faults.append(fault)
-    if faults and not found:
-        raise faults[0]
-    return found
+            targets.append(await configured_target(home, name))
+        except BadRequest as error:
+            errors.append(error)
+    if errors and not targets:
+        raise errors[0]
+    return targets
 
 
-def configured_for(role: str | None) -> tuple[str, ...]:
-    return dict(config.settings().role_map).get(role, ())  # type: ignore[call-overload,no-any-return]  # None is no role
+def role_models(role: str | None) -> tuple[str, ...]:
+    models_by_role = dict[str, tuple[str, ...]](current_settings().role_map)
+    return models_by_role.get(role, ()) if role else ()
 
 
-def renamed(asked: str) -> tuple[str, ...]:
-    renames = config.settings().model_map
-    return next((names for pattern, names in renames if fnmatchcase(asked, pattern)), ())
+def mapped_models(requested: str) -> tuple[str, ...]:
+    rules = current_settings().model_map
+    return next((names for pattern, names in rules if fnmatchcase(requested, pattern)), ())
 
 
-async def chosen(home: Target, name: str) -> Choice:
-    """A model that the user configured: `model`, or `provider/model`."""
-    prefix, _, rest = name.partition("/")
-    if not rest or prefix not in config.providers() or name in (await listed(home) or ()):
-        return Choice(home, name)
-    return Choice(home if prefix == home.provider.name else upstream.named(prefix), rest)
+async def configured_target(home: Target, name: str) -> ModelTarget:
+    """The model that the user configured as `model` or `provider/model`. Raises BadRequest."""
+    prefix, _, model = name.partition("/")
+    has_provider = bool(model) and prefix in available_providers()
+    if not has_provider or name in (await listed_model_names(home) or ()):
+        return ModelTarget(home, name)
+    return ModelTarget(home if prefix == home.provider.name else target_by_name(prefix), model)
 
 
-async def at_home(home: Target, asked: str, default: str) -> Choice:
-    """The default model for what it does not list."""
-    if not default or asked in (await listed(home) or ()):
-        return Choice(home, asked)
-    return await chosen(home, default)
+async def home_target(home: Target, requested: str, default: str) -> ModelTarget:
+    """The requested model if the home provider lists it, else the default model."""
+    if not default or requested in (await listed_model_names(home) or ()):
+        return ModelTarget(home, requested)
+    return await configured_target(home, default)
 
 
-async def wanted(home: Target, asked: str, *, chat: bool) -> Choice:
-    """A model that a client names."""
-    default = config.settings().model or home.provider.model
-    placed = [name for name in config.served() if config.providers()[name].base_urls]
-    others = [upstream.named(name) for name in placed if name != home.provider.name]
-    account = None if home.provider.accounts else upstream.account()
-    prefix, _, rest = asked.partition("/")
-    scoped = bool(rest) and prefix in config.providers()
-    if not (others or scoped or account):
-        return await at_home(home, asked, default)
-    names = await listed(home)
-    if asked in (names or ()):
-        return Choice(home, asked)
-    near = [to.provider.name for to in (home, *others)]
-    # A name with a slash may be the upstream's own, where we do not know what that lists.
-    if scoped and (prefix in near or names and is_ready(prefix) or is_login(prefix)):
-        return await chosen(home, asked)
-    return await elsewhere(others, account, asked, chat=chat) or await at_home(home, asked, default)
+async def requested_target(home: Target, requested: str, *, is_chat: bool) -> ModelTarget:
+    """The target of a model that the client names and the settings do not map."""
+    default = current_settings().model or home.provider.model
+    others = other_provider_targets(home)
+    account = None if home.provider.accounts else account_target()
+    prefix, _, rest = requested.partition("/")
+    has_prefix = bool(rest) and prefix in available_providers()
+    if not (others or has_prefix or account):
+        return await home_target(home, requested, default)
+    home_models = await listed_model_names(home)
+    if requested in (home_models or ()):
+        return ModelTarget(home, requested)
+    if has_prefix and (
+        prefix in [target.provider.name for target in (home, *others)]
+        or is_account_provider(prefix)
+        # Without a model list of the home provider, a name with a slash may be one of its own.
+        or (home_models and is_provider_ready(prefix))
+    ):
+        return await configured_target(home, requested)
+    target = await other_target(others, account, requested, is_chat=is_chat)
+    return target or await home_target(home, requested, default)
 
 
-async def elsewhere(
-    others: list[Target], account: Target | None, asked: str, *, chat: bool
-) -> Choice | None:
-    """Another provider that has a model of this name. What nobody lists is the account's where a
-    Chat client asks: Codex asks for models of OpenAI's also where it is to have others."""
+def other_provider_targets(home: Target) -> list[Target]:
+    """The additional providers that have a URL."""
+    providers = available_providers()
+    names = [name for name in additional_providers() if providers[name].base_urls]
+    return [target_by_name(name) for name in names if name != home.provider.name]
+
+
+async def other_target(
+    others: list[Target], account: Target | None, requested: str, *, is_chat: bool
+) -> ModelTarget | None:
+    """The first other provider that lists the model, else the account if the name is one of its
+    aliases or a Chat client sends it, else None. Other names from Codex do not go to the account:
+    Codex asks for OpenAI's models by default, even if the user wants another provider."""
     for other in others:
-        if asked in (await listed(other) or ()):
-            return Choice(other, asked)
-    meant = account and variant(asked, (), account.provider.aliases)
-    return Choice(account, asked) if account and (chat or meant) else None
+        if requested in (await listed_model_names(other) or ()):
+            return ModelTarget(other, requested)
+    if account is None:
+        return None
+    is_account_model = parse_variant(requested, (), account.provider.aliases) is not None
+    return ModelTarget(account, requested) if is_chat or is_account_model else None
 
 
-def is_login(name: str) -> bool:
-    """Nobody else's models are called so; who is not logged in is told to."""
-    return config.providers()[name].accounts
+def is_account_provider(name: str) -> bool:
+    """Whether accounts serve this provider. A model with its prefix is always meant for it, even
+    without an account: the client then gets an error that says how to log in."""
+    return available_providers()[name].accounts
 
 
-def is_ready(name: str) -> bool:
-    provider = config.providers()[name]
-    return bool(provider.base_urls) and upstream.named(name).key is not None
+def is_provider_ready(name: str) -> bool:
+    provider = available_providers()[name]
+    return bool(provider.base_urls) and target_by_name(name).key is not None
 
 
-async def listed(target: Target) -> list[str] | None:
-    """The models that a provider lists; None where it does not tell."""
-    found = await upstream.listed(target)
-    return None if found is None else [entry.id for entry in found]
+async def listed_model_names(target: Target) -> list[str] | None:
+    """The names of the models that the upstream lists; None if it gives no list."""
+    models = await list_target_models(target)
+    return None if models is None else [model.id for model in models]

@@ -1,4 +1,4 @@
-"""Where a provider lives and whose key it gets."""
+"""A provider's upstream: its URL, and the key or the account for it."""
 
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -8,187 +8,205 @@ from urllib.parse import urlsplit
 from mitmproxy.http import HTTPFlow
 
 from addons import demo_provider as demo
-from addons.accounts import addon as accounts
-from addons.accounts import claims
-from addons.accounts.lease import Seat
-from addons.config import addon as config
-from addons.config.settings import Settings
-from addons.flow_data import PORT
+from addons.accounts import Lease, account_summaries, any_account_headers, is_openai_token
+from addons.config import (
+    Settings,
+    additional_providers,
+    available_providers,
+    current_settings,
+    key_from_environment,
+)
+from addons.flow_data import REQUESTED_PORT, is_own_port
 from addons.identity import USER_AGENT
-from addons.ingress import client_keys as keys
-from addons.ingress.routes import OPENAI
-from addons.routing import codex_cli as client_version
-from addons.routing import model_lists as models
-from addons.transport import relay_stream as transport
-from translate import BadRequest, Provider
-from translate.providers import catalog
+from addons.ingress import OPENAI_HOSTS, bearer_token
+from addons.routing.codex_cli import codex_version
+from addons.routing.model_lists import ModelList, cached_model_list
+from translate import BadRequest, CatalogModel, Provider
 
-PATH = {"chat": "/chat/completions", "responses": "/responses"}  # after the base URL
-CODEX = "/codex"  # Codex's part of the service behind accounts
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+DIALECT_PATHS = {"chat": "/chat/completions", "responses": "/responses"}  # after the base URL
+CODEX_PATH = "/codex"  # where the service behind ChatGPT accounts serves Codex
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
 class Target:
     provider: Provider
-    url: str  # without a slash at the end
+    url: str  # the base URL, without a slash at the end
     key: str | None = field(default=None, repr=False)
-    seat: Seat | None = None  # at an account, in place of a key
+    lease: Lease | None = None  # of an account, in place of a key
 
 
-def target(flow: HTTPFlow) -> Target:
-    """The upstream of a request, its model aside: its port's, or the configured one."""
-    if name := at_port(flow):
-        found = named(name)
-        return found if found.key else replace(found, key=brought(flow, found.url))
-    settings = config.settings()
-    if not configured(settings) and (accounts_ := account()):
-        return accounts_
-    provider, url = place(settings)
+def request_target(flow: HTTPFlow) -> Target:
+    """The upstream of a request, apart from its model: that of the port at which it came in, else
+    the configured one. Raises BadRequest."""
+    if name := provider_at_port(flow):
+        target = target_by_name(name)
+        return target if target.key else replace(target, key=client_provider_key(flow, target.url))
+    settings = current_settings()
+    if not has_configured_provider(settings) and (target_of_accounts := account_target()):
+        return target_of_accounts
+    provider, url = default_provider(settings)
     if provider.accounts:
-        return named(provider.name)
-    key = settings.api_key.get_secret_value()
-    return Target(fitting(provider), url, key or usual_key(provider, url) or brought(flow, url))
+        return target_by_name(provider.name)
+    key = settings.api_key.get_secret_value() or provider_key(provider, url)
+    return Target(configured_provider(provider), url, key or client_provider_key(flow, url))
 
 
-def source(flow: HTTPFlow) -> Target:
-    """The same for pages that tell of it; no URL where it cannot be asked."""
+def displayed_target(flow: HTTPFlow) -> Target:
+    """`request_target` for display; its URL is "" if the upstream cannot be reached."""
     try:
-        return target(flow)
+        return request_target(flow)
     except BadRequest:
-        return Target(config.providers()[config.settings().provider or "generic"], "")
+        name = current_settings().provider or "generic"
+        return Target(available_providers()[name], "")
 
 
-def at_port(flow: HTTPFlow) -> str | None:
-    """The provider that has the port to itself at which this request came in."""
-    port = flow.metadata.get(PORT) or flow.client_conn.sockname[1]
-    return next((name for name, own in config.settings().ports if own == port), None)
+def provider_at_port(flow: HTTPFlow) -> str | None:
+    """The name of the provider that the request's port belongs to, None for the main port."""
+    request_port = flow.metadata.get(REQUESTED_PORT) or flow.client_conn.sockname[1]
+    ports = current_settings().ports
+    return next((name for name, port in ports if port == request_port), None)
 
 
-def named(name: str) -> Target:
-    """A provider at its usual place, with its usual key. Raises BadRequest without a place."""
-    provider, settings = config.providers()[name], config.settings()
+def target_by_name(name: str) -> Target:
+    """The provider at its usual URL, with its usual key. Raises BadRequest if it has no URL."""
+    provider, settings = available_providers()[name], current_settings()
     if provider.accounts:
-        return Target(fitting(provider), settings.chatgpt_base + CODEX)
-    home = name == settings.provider
-    url = settings.upstream if home else ""
+        return Target(configured_provider(provider), settings.chatgpt_base + CODEX_PATH)
+    is_default = name == settings.provider
+    url = settings.upstream if is_default else ""
     if not url and not provider.base_urls:
         raise BadRequest(f"{provider.title} has no base_urls in its table, so it cannot be reached")
     url = url or provider.base_urls[0]
-    key = settings.api_key.get_secret_value() if home else ""
-    return Target(fitting(provider), url, key or usual_key(provider, url))
+    key = settings.api_key.get_secret_value() if is_default else ""
+    return Target(configured_provider(provider), url, key or provider_key(provider, url))
 
 
-def account() -> Target | None:
-    """The provider of the accounts that are logged in, if there are any."""
-    names = (name for name, one in config.providers().items() if one.accounts)
-    return next(map(named, names), None) if accounts.known() else None
+def account_target() -> Target | None:
+    """The provider that accounts serve, None if no account is logged in."""
+    providers = available_providers().items()
+    names = (name for name, provider in providers if provider.accounts)
+    return next(map(target_by_name, names), None) if account_summaries() else None
 
 
-def ready(to: Target) -> bool:
-    """Whether it can be asked: it has its key, or is a server that may need none."""
-    if to.provider.accounts:
-        return bool(accounts.known())
-    return bool(to.key) or home(to.url).startswith("localhost") or not to.provider.key_env
+def is_target_ready(target: Target) -> bool:
+    """Whether requests can be sent: the target has its key, or may need none."""
+    if target.provider.accounts:
+        return bool(account_summaries())
+    is_local = url_host(target.url).startswith("localhost:")
+    return bool(target.key) or is_local or not target.provider.key_env
 
 
-def fitting(provider: Provider) -> Provider:
-    settings = config.settings()
-    return provider.without(settings.quirks_off, settings.tools_off)
+def configured_provider(provider: Provider) -> Provider:
+    """The provider without the quirks and tools that the settings switch off."""
+    settings = current_settings()
+    return provider.switch_off(settings.quirks_off, settings.tools_off)
 
 
-def configured(settings: Settings) -> bool:
-    """Whether the user chose any provider with a key."""
-    return bool(settings.upstream or settings.provider or config.served())
+def has_configured_provider(settings: Settings) -> bool:
+    """Whether the user has chosen an upstream or set the key of any provider."""
+    return bool(settings.upstream or settings.provider or additional_providers())
 
 
-def place(settings: Settings) -> tuple[Provider, str]:
-    """The provider and its base URL; the demonstration where nothing is configured."""
-    chosen = config.providers().get(settings.provider)
+def default_provider(settings: Settings) -> tuple[Provider, str]:
+    """The provider and its base URL; the demonstration if nothing is configured."""
+    providers = available_providers()
+    provider = providers.get(settings.provider)
     if settings.upstream:
-        return named_at(chosen, settings.upstream), settings.upstream
-    first = chosen or next((config.providers()[name] for name in config.served()), None)
-    if first and first.base_urls:
-        return first, first.base_urls[0]
-    return config.providers()["demo"], demo.url()
+        return provider_for_url(provider, settings.upstream), settings.upstream
+    provider = provider or next((providers[name] for name in additional_providers()), None)
+    if provider and provider.base_urls:
+        return provider, provider.base_urls[0]
+    return providers["demo"], demo.demo_url()
 
 
-def named_at(named: Provider | None, url: str) -> Provider:
-    """The provider that the settings name; a table of no one's in particular is its host's."""
-    if named is None:
-        return recognised(url)
-    nobodys = not named.base_urls and not named.hosts
-    return named.at(urlsplit(url).hostname) if nobodys else named
+def provider_for_url(provider: Provider | None, url: str) -> Provider:
+    """The provider that the settings name, else the one that the URL belongs to. A provider
+    without URLs and hosts of its own takes the URL's host."""
+    if provider is None:
+        return recognise_provider(url)
+    is_hostless = not provider.base_urls and not provider.hosts
+    return provider.at_host(urlsplit(url).hostname) if is_hostless else provider
 
 
-def recognised(url: str) -> Provider:
-    """By its host, as paths and ports differ from version to version."""
-    found = (one for one in config.providers().values() if lives(one, url))
-    return next(found, config.providers()["generic"].at(urlsplit(url).hostname))
+def recognise_provider(url: str) -> Provider:
+    """The provider that serves the URL's host, else the generic one."""
+    providers = available_providers()
+    matches = (provider for provider in providers.values() if serves_url(provider, url))
+    return next(matches, providers["generic"].at_host(urlsplit(url).hostname))
 
 
-def lives(provider: Provider, url: str) -> bool:
-    """Whether a provider is at home at this URL."""
-    here = home(url)
-    return any(home(base) == here for base in provider.base_urls) or any(
-        fnmatchcase(here, pattern) for pattern in provider.hosts
+def serves_url(provider: Provider, url: str) -> bool:
+    """Whether the URL's host is one of the provider's. Paths and ports differ from version to
+    version, so they do not matter."""
+    host = url_host(url)
+    return any(url_host(base) == host for base in provider.base_urls) or any(
+        fnmatchcase(host, pattern) for pattern in provider.hosts
     )
 
 
 @cache
-def home(url: str) -> str:
-    """A URL's host; on this machine, where many servers live, with the port."""
+def url_host(url: str) -> str:
+    """The host of a URL; for this machine with the port, as many servers run on it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    return f"localhost:{parts.port}" if host in LOOPBACK else host
+    return f"localhost:{parts.port}" if host in LOOPBACK_HOSTS else host
 
 
-def usual_key(provider: Provider, url: str) -> str | None:
-    """The key in the provider's own variable, which is for its own hosts alone."""
-    if not lives(provider, url):
+def provider_key(provider: Provider, url: str) -> str | None:
+    """The key in the provider's environment variable, for the provider's own hosts only."""
+    if not serves_url(provider, url):
         return None
-    return next((key for name in provider.key_env if (key := config.variable(name))), None)
+    keys_found = (key_from_environment(name) for name in provider.key_env)
+    return next((key for key in keys_found if key), None)
 
 
-def brought(flow: HTTPFlow, url: str) -> str | None:
-    """The key of a client that came by base URL with the provider's own, as Codex's `env_key`."""
-    headers = flow.request.headers
-    if not transport.own(flow) or "chatgpt-account-id" in headers or config.settings().client_key:
+def client_provider_key(flow: HTTPFlow, url: str) -> str | None:
+    """The provider's key that a client sends to our own port, as Codex does with `env_key`."""
+    is_codex_login = "chatgpt-account-id" in flow.request.headers
+    if not is_own_port(flow) or is_codex_login or current_settings().client_key:
         return None
-    token = keys.bearer(flow)
-    if claims.is_openais(token) and urlsplit(url).hostname not in OPENAI:
+    token = bearer_token(flow)
+    if is_openai_token(token) and urlsplit(url).hostname not in OPENAI_HOSTS:
         return None
     return token or None
 
 
-async def listed(to: Target) -> models.Listed:
-    """The models that it lists to this key; None where it does not tell."""
-    query = {"client_version": client_version.current()} if to.provider.list_version else {}
-    credentials = await accounts.reader() if to.provider.accounts else secrets(to)
-    found = await models.listed(to.url, to.provider.headers | credentials, query)
-    if not to.provider.accounts:
-        return found
-    return found or [catalog.Entry(name) for name in to.provider.known_models]
+async def list_target_models(target: Target) -> ModelList:
+    """The models that the upstream lists for this target's key; None if it gives no list."""
+    provider = target.provider
+    query = {"client_version": codex_version()} if provider.list_version else {}
+    if not provider.accounts:
+        headers = provider.headers | credential_headers(target)
+        return await cached_model_list(target.url, headers, query)
+    headers = provider.headers | await any_account_headers()
+    models = await cached_model_list(target.url, headers, query)
+    return models or [CatalogModel(name) for name in provider.known_models]
 
 
-async def fitted(to: Target, name: str) -> Provider:
-    """The provider with this model's own context window, where its list tells of one."""
-    entries = await listed(to) or []
-    known = [entry.context for entry in entries if entry.id == name and entry.context]
-    return to.provider.model_copy(update={"context_window": known[0]}) if known else to.provider
+async def provider_for_model(target: Target, model: str) -> Provider:
+    """The provider with the model's own context window, if the model list states one."""
+    models = await list_target_models(target) or []
+    window = next((entry.context_window for entry in models if entry.id == model), None)
+    if not window:
+        return target.provider
+    return target.provider.model_copy(update={"context_window": window})
 
 
-def secrets(to: Target) -> dict[str, str]:
-    """The header with the key; kept off the flow, and so out of pages, dumps and logs."""
-    return to.seat.secrets() if to.seat else to.provider.credentials(to.key)
+def credential_headers(target: Target) -> dict[str, str]:
+    """The headers with the key or the account's tokens. They are never set on the flow, so that no
+    page, dump or log has them."""
+    if target.lease:
+        return target.lease.credential_headers()
+    return target.provider.key_headers(target.key)
 
 
-def headers(provider: Provider) -> dict[str, str]:
-    """All else that goes up beside the body: built from nothing, so none is the client's."""
+def upstream_headers(provider: Provider) -> dict[str, str]:
+    """All other headers of the upstream request. None of them comes from the client."""
     return {
         **provider.headers,
         "accept": "text/event-stream",
-        "accept-encoding": "identity",  # what is compressed cannot be translated as it comes
+        "accept-encoding": "identity",  # a compressed stream cannot be translated as it arrives
         "content-type": "application/json",
         "user-agent": USER_AGENT,
     }

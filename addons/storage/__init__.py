@@ -1,1 +1,46 @@
-"""What outlives an exchange: kept responses, remembered reasoning, usage."""
+"""What the relay stores: responses, remembered reasoning and usage totals."""
+
+from addons.storage.reasoning_memory import (
+    RESTORED_COUNT,
+    count_restored,
+    remember_reasoning,
+    restore_reasoning,
+)
+from addons.storage.response_store import (
+    ResponseStore,
+    ResponseWriter,
+    load_history,
+    response_saver,
+    response_writer,
+)
+from addons.storage.usage_backends import (
+    COUNT_FIELDS,
+    MAX_DAYS,
+    Counts,
+    UsageBackend,
+    UsageKey,
+    UsageRow,
+    open_usage_backend,
+)
+from addons.storage.worker import BackendQueue, StorageUnavailable
+
+__all__ = [
+    "BackendQueue",
+    "COUNT_FIELDS",
+    "Counts",
+    "MAX_DAYS",
+    "RESTORED_COUNT",
+    "ResponseStore",
+    "ResponseWriter",
+    "StorageUnavailable",
+    "UsageBackend",
+    "UsageKey",
+    "UsageRow",
+    "count_restored",
+    "load_history",
+    "open_usage_backend",
+    "remember_reasoning",
+    "response_saver",
+    "response_writer",
+    "restore_reasoning",
+]

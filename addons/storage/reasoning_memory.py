@@ -1,7 +1,7 @@
-"""Reasoning of earlier turns, remembered for Chat clients that keep plain messages only.
+"""Reasoning of earlier turns, remembered for Chat clients that send back plain messages only.
 
-It lies where kept responses lie, or in this process alone where these are switched off. It is a
-help, no promise: a place that does not answer costs a turn its memory, and nothing else.
+It is stored with the responses, or in the memory of this process if `relay_store` is off. If the
+storage fails, the turn goes on without its earlier reasoning.
 """
 
 import logging
@@ -10,86 +10,89 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from addons.config import addon as config
-from addons.storage import response_store as store
-from addons.storage.backend import Data, Limits, Notes
-from addons.storage.place_memory import Memory
-from addons.storage.places import limits
-from addons.storage.response_store import Keeper, Unavailable
-from translate import forgotten, remember, restored
+from addons.config import current_settings
+from addons.storage.backend import MemoryNotes, NoteBackend, Notes, StorageLimits, storage_limits
+from addons.storage.response_store import ResponseWriter, response_writer
+from addons.storage.worker import StorageUnavailable
+from translate import insert_reasoning, missing_reasoning_keys, reasoning_to_remember
 
-RESTORED = "relay.restored"  # in the metadata: messages that had their reasoning put back
-PATIENCE = 2.0  # s that a turn waits
-REST = 60.0  # s that a place is left alone which could not be used
-IN_MEMORY = 32_000_000  # bytes, where relay_store allows as much
+RESTORED_COUNT = "relay.restored"  # key of a flow's metadata: how many messages were restored
+RECALL_TIMEOUT = 2.0  # s that a turn waits for its earlier reasoning
+FAILURE_PAUSE = 60.0  # s for which the relay does not use the storage after a failure
+MAX_IN_MEMORY = 32_000_000  # bytes, unless relay_store_limit allows fewer
 
 type Json = dict[str, Any]
 
-_resting: WeakKeyDictionary[Keeper, float] = WeakKeyDictionary()  # until when, monotonic
+_paused_until: WeakKeyDictionary[ResponseWriter, float] = WeakKeyDictionary()  # time.monotonic()
 
 
-async def restore(body: Json, owner: str) -> Json:
-    """A Chat client's body with the reasoning that it left out. Never raises.
+async def restore_reasoning(body: Json, owner: str) -> Json:
+    """A Chat client's body with the reasoning that the client left out. Never raises.
 
-    `owner`: whose conversation it is, the name of the client's key for one; owners do not share.
+    `owner`: the name of the client's key; reasoning is found under the same owner only.
     """
-    wanted = forgotten(body, owner)
-    keys = [key for keys in wanted.values() for key in keys]
-    return restored(body, wanted, await _recalled(keys)) if keys else body
+    keys_by_message = missing_reasoning_keys(body, owner)
+    keys = [key for keys in keys_by_message.values() for key in keys]
+    return insert_reasoning(body, keys_by_message, await _recall_notes(keys)) if keys else body
 
 
-def put_back(body: Json, whole: Json) -> int:
-    """How many messages have more in the restored body."""
-    if whole is body:
+def count_restored(body: Json, restored_body: Json) -> int:
+    """How many messages of the body have reasoning restored."""
+    if restored_body is body:
         return 0
-    pairs = zip(body["messages"], whole["messages"], strict=False)
-    return sum(one != other for one, other in pairs)
+    pairs = zip(body["messages"], restored_body["messages"], strict=False)
+    return sum(before != after for before, after in pairs)
 
 
-def keep(body: Json, owner: str, response: Json) -> None:
-    """Remember the reasoning of a reply to this body, as the client sent it. Never raises.
+def remember_reasoning(body: Json, owner: str, response: Json) -> None:
+    """Remember the reasoning of this response to the client's body. Never raises.
 
-    Before the end of the reply is handed out (`Way.heard`), as the next request may follow at once.
+    Call it before the client gets the end of the reply, as its next request may follow at once.
     """
-    notes = remember(body, response["output"], owner)
-    keeper = store.keeper()
-    if notes and keeper is None:
-        _memory(_limits()).note(notes, time.time())
-    elif notes and keeper and _ready(keeper):
-        keeper.write(lambda place: place.note(notes, time.time()), lambda why: _failed(keeper, why))
+    notes = reasoning_to_remember(body, response["output"], owner)
+    writer = response_writer()
+    if notes and writer is None:
+        _memory_notes(_memory_limits()).save_notes(notes, time.time())
+    elif notes and writer and _is_in_use(writer):
+        writer.write(
+            lambda backend: backend.save_notes(notes, time.time()),
+            lambda why: _pause_after_failure(writer, why),
+        )
 
 
-async def _recalled(keys: list[str]) -> Data:
-    keeper = store.keeper()
-    if keeper is None:
-        return _memory(_limits()).noted(keys, time.time())
-    if not _ready(keeper):
+async def _recall_notes(keys: list[str]) -> Notes:
+    writer = response_writer()
+    if writer is None:
+        return _memory_notes(_memory_limits()).load_notes(keys, time.time())
+    if not _is_in_use(writer):
         return {}
     try:
-        found = await keeper.ask(lambda place: place.noted(keys, time.time()), PATIENCE)
-    except Unavailable as error:
-        _failed(keeper, str(error))
+        notes = await writer.ask(
+            lambda backend: backend.load_notes(keys, time.time()), RECALL_TIMEOUT
+        )
+    except StorageUnavailable as error:
+        _pause_after_failure(writer, str(error))
         return {}
-    _resting.pop(keeper, None)
-    return found
+    _paused_until.pop(writer, None)
+    return notes
 
 
-def _ready(keeper: Keeper) -> bool:
-    return _resting.get(keeper, 0) <= time.monotonic()
+def _is_in_use(writer: ResponseWriter) -> bool:
+    return _paused_until.get(writer, 0) <= time.monotonic()
 
 
-def _failed(keeper: Keeper, why: str) -> None:
-    """Say so once, until it has worked again."""
-    if keeper not in _resting:
+def _pause_after_failure(writer: ResponseWriter, why: str) -> None:
+    """Pause the use of the storage. The failure is logged once, until the storage works again."""
+    if writer not in _paused_until:
         logging.warning(f"relay: Chat clients go on without their earlier reasoning: {why}")
-    _resting[keeper] = time.monotonic() + REST
+    _paused_until[writer] = time.monotonic() + FAILURE_PAUSE
 
 
 @lru_cache(1)
-def _memory(limits: Limits) -> Notes:
-    return Memory(limits)
+def _memory_notes(limits: StorageLimits) -> NoteBackend:
+    return MemoryNotes(limits)
 
 
-def _limits() -> Limits:
-    wanted = limits(config.settings())
-    return Limits(wanted.seconds, min(wanted.bytes, IN_MEMORY))
+def _memory_limits() -> StorageLimits:
+    limits = storage_limits(current_settings())
+    return StorageLimits(limits.max_age, min(limits.max_bytes, MAX_IN_MEMORY))

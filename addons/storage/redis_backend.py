@@ -1,27 +1,28 @@
-"""Kept responses in Redis, where several relays share them.
+"""Stored responses and notes in Redis, where several relays share them.
 
 codex-relay:response:<id>          hash: conversation, data
-codex-relay:conversation:<id>      hash: each of its responses → the one before, or ""
-codex-relay:used, …:size           sorted set and hash: conversation → Unix seconds, bytes
+codex-relay:conversation:<id>      hash: the id of each response → the id before it, or ""
+codex-relay:used, …:size           sorted set and hash: conversation → last use in Unix s, bytes
 codex-relay:note:<key>             a note
-codex-relay:notes, …:notes:size    sorted set and hash: key → Unix seconds, bytes; "" → of all
+codex-relay:notes, …:notes:size    sorted set and hash: key → last use in Unix s, bytes; and in the
+                                   hash "" → bytes of all notes
 """
 
 from collections.abc import Collection
 from typing import Any
 
-from redis import Redis as Client
+from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
-from addons.storage.backend import Data, Limits, Missing
+from addons.storage.backend import Notes, ResponseMissing, StorageLimits
 
 RESPONSE, CONVERSATION = "codex-relay:response:", "codex-relay:conversation:"
 USED, SIZE = "codex-relay:used", "codex-relay:size"
 NOTE, NOTES, NOTES_SIZE = "codex-relay:note:", "codex-relay:notes", "codex-relay:notes:size"
-# In one step, as relays that share the sum of the sizes would spoil it for each other.
-NOTING = """
+# A script is atomic: several relays may change the sum of the sizes at the same time.
+SAVE_NOTES = """
 local used, sizes, prefix = KEYS[1], KEYS[2], KEYS[3]
 local now, life, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local function drop(key)
@@ -48,129 +49,133 @@ end
 """
 
 
-class Redis:
-    cure = "start that Redis, or name another one, a file, or off"
-
-    def __init__(self, url: str, limits: Limits) -> None:
+class RedisBackend:
+    def __init__(self, url: str, limits: StorageLimits) -> None:
         self._limits = limits
-        # A connection that Redis closed meanwhile is made anew, once.
-        again = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
-        self._client: Any = Client.from_url(
-            url, socket_connect_timeout=2, socket_timeout=2, retry=again
+        # One retry, for a connection that Redis has closed in the meantime.
+        retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+        self._redis: Any = Redis.from_url(
+            url, socket_connect_timeout=2, socket_timeout=2, retry=retry
         )
-        self._noting = self._client.register_script(NOTING)
+        self._save_notes = self._redis.register_script(SAVE_NOTES)
 
-    def keep(self, id: str, previous: str | None, data: bytes, now: float) -> None:
-        conversation = (self._conversation(previous, now) if previous else None) or id
-        self._limits.check(len(data) + int(self._client.hget(SIZE, conversation) or 0))
-        with self._client.pipeline() as all_or_nothing:
+    def save_response(self, id: str, previous: str | None, data: bytes, now: float) -> None:
+        conversation = (self._conversation_of(previous, now) if previous else None) or id
+        size = int(self._redis.hget(SIZE, conversation) or 0)
+        self._limits.check_conversation_size(len(data) + size)
+        with self._redis.pipeline() as transaction:
             fields = {"conversation": conversation, "data": data}
-            all_or_nothing.hset(RESPONSE + id, mapping=fields)
-            all_or_nothing.hset(CONVERSATION + conversation, id, previous or "")
-            all_or_nothing.hincrby(SIZE, conversation, len(data))
-            all_or_nothing.execute()
-        self._use(conversation, now)
-        self._tidy(now)
+            transaction.hset(RESPONSE + id, mapping=fields)
+            transaction.hset(CONVERSATION + conversation, id, previous or "")
+            transaction.hincrby(SIZE, conversation, len(data))
+            transaction.execute()
+        self._renew(conversation, now)
+        self._remove_excess(now)
 
-    def chain(self, id: str, now: float) -> list[bytes]:
-        conversation = self._conversation(id, now)
+    def load_chain(self, id: str, now: float) -> list[bytes]:
+        conversation = self._conversation_of(id, now)
         if conversation is None:
-            raise Missing(id)
-        before = self._client.hgetall(CONVERSATION + conversation)
-        ids, at = [], id.encode()
-        while at:
-            if at not in before:
-                raise Missing(at.decode())
-            ids.append(at.decode())
-            at = before[at]
-        with self._client.pipeline() as several:
-            for one in ids:
-                several.hget(RESPONSE + one, "data")
-            found = several.execute()
-        for one, data in zip(ids, found, strict=True):
+            raise ResponseMissing(id)
+        previous_ids = self._redis.hgetall(CONVERSATION + conversation)
+        ids, next_id = [], id.encode()
+        while next_id:
+            if next_id not in previous_ids:
+                raise ResponseMissing(next_id.decode())
+            ids.append(next_id.decode())
+            next_id = previous_ids[next_id]
+        with self._redis.pipeline() as transaction:
+            for response_id in ids:
+                transaction.hget(RESPONSE + response_id, "data")
+            responses: list[bytes | None] = transaction.execute()
+        for response_id, data in zip(ids, responses, strict=True):
             if data is None:
-                raise Missing(one)
-        self._use(conversation, now)
-        return found[::-1]  # type: ignore[no-any-return]  # the client is untyped
+                raise ResponseMissing(response_id)
+        self._renew(conversation, now)
+        return [data for data in responses[::-1] if data is not None]
 
-    def find(self, id: str, now: float) -> bytes | None:
-        if self._conversation(id, now) is None:
+    def find_response(self, id: str, now: float) -> bytes | None:
+        if self._conversation_of(id, now) is None:
             return None
-        data: bytes | None = self._client.hget(RESPONSE + id, "data")
+        data: bytes | None = self._redis.hget(RESPONSE + id, "data")
         return data
 
-    def remove(self, id: str, now: float) -> bool:
-        conversation, data = self._conversation(id, now), self.find(id, now)
+    def remove_response(self, id: str, now: float) -> bool:
+        conversation, data = self._conversation_of(id, now), self.find_response(id, now)
         if conversation is None or data is None:
             return False
-        with self._client.pipeline() as all_or_nothing:
-            all_or_nothing.delete(RESPONSE + id)
-            all_or_nothing.hdel(CONVERSATION + conversation, id)
-            all_or_nothing.hincrby(SIZE, conversation, -len(data))
-            all_or_nothing.hlen(CONVERSATION + conversation)
-            left = all_or_nothing.execute()[-1]
-        if not left:
-            self._drop(conversation)
+        with self._redis.pipeline() as transaction:
+            transaction.delete(RESPONSE + id)
+            transaction.hdel(CONVERSATION + conversation, id)
+            transaction.hincrby(SIZE, conversation, -len(data))
+            transaction.hlen(CONVERSATION + conversation)
+            remaining = transaction.execute()[-1]
+        if not remaining:
+            self._remove_conversation(conversation)
         return True
 
-    def note(self, notes: Data, now: float) -> None:
-        pairs = [one for pair in self._limits.fitting(notes).items() for one in pair]
-        limits = repr(now), repr(self._limits.seconds), self._limits.bytes
-        self._noting(keys=[NOTES, NOTES_SIZE, NOTE], args=[*limits, *pairs])
+    def save_notes(self, notes: Notes, now: float) -> None:
+        pairs = [text for pair in self._limits.notes_that_fit(notes).items() for text in pair]
+        limits = repr(now), repr(self._limits.max_age), self._limits.max_bytes
+        self._save_notes(keys=[NOTES, NOTES_SIZE, NOTE], args=[*limits, *pairs])
 
-    def noted(self, keys: Collection[str], now: float) -> Data:
-        with self._client.pipeline(transaction=False) as several:
+    def load_notes(self, keys: Collection[str], now: float) -> Notes:
+        with self._redis.pipeline(transaction=False) as batch:
             for key in keys:
-                several.zscore(NOTES, key)
-                several.get(NOTE + key)
-            answers = iter(several.execute())
-        kept = zip(keys, zip(answers, answers, strict=True), strict=True)
-        oldest = now - self._limits.seconds
-        found = {k: v for k, (used, v) in kept if used is not None and used >= oldest and v}
-        with self._client.pipeline(transaction=False) as several:
-            for key in found:
-                several.zadd(NOTES, {key: now}, xx=True)
-                several.expire(NOTE + key, int(self._limits.seconds) + 1)
-            several.execute()
-        return found
+                batch.zscore(NOTES, key)
+                batch.get(NOTE + key)
+            answers = iter(batch.execute())
+        entries = zip(keys, zip(answers, answers, strict=True), strict=True)
+        oldest = now - self._limits.max_age
+        loaded = {
+            key: data
+            for key, (used_at, data) in entries
+            if used_at is not None and used_at >= oldest and data
+        }
+        with self._redis.pipeline(transaction=False) as batch:
+            for key in loaded:
+                batch.zadd(NOTES, {key: now}, xx=True)
+                batch.expire(NOTE + key, int(self._limits.max_age) + 1)
+            batch.execute()
+        return loaded
 
     def close(self) -> None:
-        self._client.close()
+        self._redis.close()
 
-    def _conversation(self, id: str, now: float) -> str | None:
-        """Where a response belongs, unless that is over."""
-        found = self._client.hget(RESPONSE + id, "conversation")
-        used = self._client.zscore(USED, found) if found else None
-        return found.decode() if used is not None and used >= now - self._limits.seconds else None
+    def _conversation_of(self, id: str, now: float) -> str | None:
+        """The conversation of a response; None if there is none, or it has expired."""
+        conversation = self._redis.hget(RESPONSE + id, "conversation")
+        used_at = self._redis.zscore(USED, conversation) if conversation else None
+        is_recent = used_at is not None and used_at >= now - self._limits.max_age
+        return conversation.decode() if is_recent else None
 
-    def _use(self, conversation: str, now: float) -> None:
-        """Renew it; Redis lets it go by itself as well, should no relay run any more."""
-        until = int(self._limits.seconds) + 1
-        ids = self._client.hkeys(CONVERSATION + conversation)
-        with self._client.pipeline(transaction=False) as several:
-            several.zadd(USED, {conversation: now})
-            several.expire(CONVERSATION + conversation, until)
+    def _renew(self, conversation: str, now: float) -> None:
+        """Set the time of the last use. Keys also expire, in case no relay runs to remove them."""
+        seconds = int(self._limits.max_age) + 1
+        ids = self._redis.hkeys(CONVERSATION + conversation)
+        with self._redis.pipeline(transaction=False) as batch:
+            batch.zadd(USED, {conversation: now})
+            batch.expire(CONVERSATION + conversation, seconds)
             for id in ids:
-                several.expire(RESPONSE + id.decode(), until)
-            several.execute()
+                batch.expire(RESPONSE + id.decode(), seconds)
+            batch.execute()
 
-    def _tidy(self, now: float) -> None:
-        for old in self._client.zrangebyscore(USED, "-inf", f"({now - self._limits.seconds}"):
-            self._drop(old.decode())
-        sizes = {name: int(size) for name, size in self._client.hgetall(SIZE).items()}
-        over = sum(sizes.values()) - self._limits.bytes
-        for old in self._client.zrange(USED, 0, -1) if over > 0 else ():
-            self._drop(old.decode())
-            over -= sizes.get(old, 0)
-            if over <= 0:
+    def _remove_excess(self, now: float) -> None:
+        for old in self._redis.zrangebyscore(USED, "-inf", f"({now - self._limits.max_age}"):
+            self._remove_conversation(old.decode())
+        sizes = {name: int(size) for name, size in self._redis.hgetall(SIZE).items()}
+        excess = sum(sizes.values()) - self._limits.max_bytes
+        for old in self._redis.zrange(USED, 0, -1) if excess > 0 else ():
+            self._remove_conversation(old.decode())
+            excess -= sizes.get(old, 0)
+            if excess <= 0:
                 break
 
-    def _drop(self, conversation: str) -> None:
-        ids = self._client.hkeys(CONVERSATION + conversation)
-        with self._client.pipeline() as all_or_nothing:
+    def _remove_conversation(self, conversation: str) -> None:
+        ids = self._redis.hkeys(CONVERSATION + conversation)
+        with self._redis.pipeline() as transaction:
             for id in ids:
-                all_or_nothing.delete(RESPONSE + id.decode())
-            all_or_nothing.delete(CONVERSATION + conversation)
-            all_or_nothing.hdel(SIZE, conversation)
-            all_or_nothing.zrem(USED, conversation)
-            all_or_nothing.execute()
+                transaction.delete(RESPONSE + id.decode())
+            transaction.delete(CONVERSATION + conversation)
+            transaction.hdel(SIZE, conversation)
+            transaction.zrem(USED, conversation)
+            transaction.execute()

@@ -1,183 +1,215 @@
-"""Kept responses: what goes in and out, by one thread, in order, so that whoever asks for a
-response that was kept just now waits until it is written."""
+"""Stored responses. The storage thread saves, finds and removes them in order: a request that names
+the previous response waits until that response is written."""
 
 import asyncio
 import logging
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from addons.config import addon as config
-from addons.config.option_types import OFF
-from addons.config.settings import Settings
-from addons.storage.backend import Missing, Place
-from addons.storage.owned import Owned
-from addons.storage.places import opened
-from addons.storage.sqlite_backend import SQLite
-from translate import Kept, history, no_previous
+from platformdirs import user_data_path
 
-PATIENCE = 15.0  # s that a request waits, and that the end waits for what is still being written
-# Another relay on the same place tells its client of a response a moment before it is written.
-ARRIVAL, PACE = 1.0, 0.05  # s that an id of our own making is looked for, and between two looks
-OURS = re.compile(r"resp_[0-9a-f]{32}")
-BACKLOG = 500  # responses that may wait to be written
+from addons.config import REDIS_SCHEMES, STORE_OFF, Settings, StoreLimits, current_settings
+from addons.storage.backend import Backend, ResponseMissing, storage_limits
+from addons.storage.sqlite_backend import SqliteBackend
+from addons.storage.worker import BackendQueue
+from translate import StoredResponse, history_items, previous_response_missing
 
-
-class Unavailable(Exception):
-    """Kept responses cannot be had now; the text says why, and what to do."""
+ANSWER_TIMEOUT = 15.0  # s that a request waits for the storage, and the relay's end for writes
+# A client may know a response a moment before it is written. If it then asks another relay on the
+# same storage, that relay looks for ids of RELAY_ID's form again and again.
+RELAY_ID = re.compile(r"resp_[0-9a-f]{32}")
+ARRIVAL_TIMEOUT, ARRIVAL_POLL = 1.0, 0.05  # s in all, and between two looks
+MAX_BACKLOG = 500  # responses that may wait to be written
+VALID_ID = re.compile(r"[A-Za-z0-9_-]+")  # without "/", which ends the owner in a key
 
 
-class Keeper:
-    """One place, opened when it is needed, and the thread that may block on it."""
+def open_backend(settings: Settings) -> Backend:
+    if settings.store.startswith(REDIS_SCHEMES):
+        # Imported here, as most relays do not use Redis.
+        from addons.storage.redis_backend import RedisBackend
+
+        return RedisBackend(settings.store, storage_limits(settings))
+    return SqliteBackend(response_file(settings), storage_limits(settings))
+
+
+def response_file(settings: Settings) -> Path:
+    folder = user_data_path("codex-relay", appauthor=False)
+    return Path(settings.store).expanduser() if settings.store else folder / "responses.db"
+
+
+@dataclass(frozen=True)
+class OwnedResponses:
+    """The responses of one owner in a backend; those of other owners cannot be reached.
+
+    `owner`: the name of the client's key; "" for all clients without a named key.
+    """
+
+    backend: Backend
+    owner: str
+
+    def save_response(self, id: str, previous: str | None, data: bytes, now: float) -> None:
+        key, previous_key = self._key(id), previous and self._key(previous)
+        self.backend.save_response(key, previous_key, data, now)
+
+    def load_chain(self, id: str, now: float) -> list[bytes]:
+        if not VALID_ID.fullmatch(id):
+            raise ResponseMissing(id)
+        try:
+            return self.backend.load_chain(self._key(id), now)
+        except ResponseMissing as missing:
+            raise ResponseMissing(str(missing).removeprefix(self._key(""))) from None
+
+    def find_response(self, id: str, now: float) -> bytes | None:
+        return self.backend.find_response(self._key(id), now) if VALID_ID.fullmatch(id) else None
+
+    def remove_response(self, id: str, now: float) -> bool:
+        is_valid = VALID_ID.fullmatch(id) is not None
+        return is_valid and self.backend.remove_response(self._key(id), now)
+
+    def _key(self, id: str) -> str:
+        return f"{self.owner}/{id}" if self.owner else id
+
+
+class ResponseWriter:
+    """Passes work on responses and notes to the storage thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._thread = ThreadPoolExecutor(1, "relay-store")
-        self._place: Place | None = None
-        self._backlog = 0
+        self._queue: BackendQueue[Backend] = BackendQueue(
+            "Stored responses", settings.store, partial(open_backend, settings)
+        )
+        self._pending: set[Future[None]] = set()
 
-    def keep(self, kept: Kept, owner: str = "") -> None:
-        """Never raises: the turn that is kept has gone well, whatever becomes of this."""
+    @property
+    def is_open(self) -> bool:
+        return self._queue.is_open
+
+    def save_response(self, response: StoredResponse, owner: str = "") -> None:
+        """Never raises: the turn succeeds even if its response cannot be stored."""
         self.write(
-            lambda place: Owned(place, owner).keep(
-                kept.id, kept.previous, kept.dump(), time.time()
+            lambda backend: OwnedResponses(backend, owner).save_response(
+                response.id, response.previous_id, response.dump(), time.time()
             ),
-            lambda why: logging.warning(f"relay: {kept.id} is not kept: {why}"),
+            lambda why: logging.warning(f"relay: {response.id} is not stored: {why}"),
         )
 
-    def write(self, work: Callable[[Place], None], failed: Callable[[str], None]) -> None:
-        """Have it done in its turn; `failed` is told why if it is not, perhaps by the thread."""
-        if self._backlog >= BACKLOG:
-            return failed(f"{BACKLOG} others wait to be written")
-        try:
-            self._thread.submit(self._write, work, failed)
-            self._backlog += 1
-        except RuntimeError:  # closed while the turn ran
-            failed("relay_store has changed meanwhile")
+    def write(self, work: Callable[[Backend], None], on_failure: Callable[[str], None]) -> None:
+        """Queue this work. If it fails, `on_failure` is called with the reason, in any thread."""
+        if len(self._pending) >= MAX_BACKLOG:
+            on_failure(f"{MAX_BACKLOG} others wait to be written")
+            return
 
-    def _write(self, work: Callable[[Place], None], failed: Callable[[str], None]) -> None:
-        try:
-            self._on_place(work)
-        except Unavailable as error:
-            failed(str(error))
-        finally:
-            self._backlog -= 1
+        def finish(future: "Future[None]") -> None:
+            self._pending.discard(future)
+            if not future.cancelled() and (error := future.exception()):
+                on_failure(str(error))
 
-    async def chain(self, id: str, owner: str = "") -> list[Kept]:
-        """A response and all before it, oldest first. Raises Missing, Unavailable."""
-        end = time.monotonic() + ARRIVAL
+        future = self._queue.submit(work)
+        self._pending.add(future)
+        future.add_done_callback(finish)
+
+    async def load_chain(self, id: str, owner: str = "") -> list[StoredResponse]:
+        """A response and all before it, oldest first.
+
+        Raises ResponseMissing, StorageUnavailable."""
+        deadline = time.monotonic() + ARRIVAL_TIMEOUT
         while True:
             try:
                 return await self.ask(
-                    lambda place: list(map(Kept.load, Owned(place, owner).chain(id, time.time())))
+                    lambda backend: [
+                        StoredResponse.load(data)
+                        for data in OwnedResponses(backend, owner).load_chain(id, time.time())
+                    ]
                 )
-            except Missing:
-                if not OURS.fullmatch(id) or time.monotonic() > end:
+            except ResponseMissing:
+                if not RELAY_ID.fullmatch(id) or time.monotonic() > deadline:
                     raise
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(ARRIVAL_POLL)
 
-    async def find(self, id: str, owner: str) -> Kept | None:
-        def found(place: Place) -> Kept | None:
-            data = Owned(place, owner).find(id, time.time())
-            return Kept.load(data) if data else None
+    async def find_response(self, id: str, owner: str) -> StoredResponse | None:
+        def load(backend: Backend) -> StoredResponse | None:
+            data = OwnedResponses(backend, owner).find_response(id, time.time())
+            return StoredResponse.load(data) if data else None
 
-        return await self.ask(found)
+        return await self.ask(load)
 
-    async def remove(self, id: str, owner: str) -> bool:
-        return await self.ask(lambda place: Owned(place, owner).remove(id, time.time()))
-
-    def look(self) -> None:
-        """Open the place already, to say what is wrong with it."""
-        self._thread.submit(self._look)
-
-    def _look(self) -> None:
-        try:
-            self._on_place(lambda place: place.find("", time.time()))
-        except Unavailable as error:
-            logging.warning(f"relay: {error}")
-
-    def close(self) -> None:
-        """Write what waits; it is bounded, as a place that does not answer is no reason to stay."""
-        try:
-            self._thread.submit(self._close).result(PATIENCE)
-        except TimeoutError:
-            logging.warning(f"relay: {self._backlog} responses were not kept: no answer in time")
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _close(self) -> None:
-        if self._place:
-            self._place.close()
-
-    async def ask[T](self, work: Callable[[Place], T], patience: float = PATIENCE) -> T:
-        """What the place answers. Raises Missing, Unavailable; waits `patience` seconds."""
-        waiting = self._thread.submit(self._on_place, work)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(waiting), patience)
-        except TimeoutError:
-            raise self._unavailable(f"no answer in {patience:g} s") from None
-
-    def _on_place[T](self, work: Callable[[Place], T]) -> T:
-        try:
-            self._place = self._place or opened(self._settings)
-            return work(self._place)
-        except Missing:
-            raise
-        except Exception as error:
-            raise self._unavailable(error) from error
-
-    def _unavailable(self, why: object) -> Unavailable:
-        cure = self._place.cure if self._place else SQLite.cure
-        return Unavailable(
-            f"Kept responses cannot be used: {why}. relay_store (CODEX_RELAY_STORE) says where"
-            f" they are: {cure}."
+    async def remove_response(self, id: str, owner: str) -> bool:
+        return await self.ask(
+            lambda backend: OwnedResponses(backend, owner).remove_response(id, time.time())
         )
 
+    async def ask[T](self, work: Callable[[Backend], T], timeout: float = ANSWER_TIMEOUT) -> T:
+        """The result of this work. Raises ResponseMissing, StorageUnavailable."""
+        return await self._queue.ask(work, timeout)
 
-_keeper: Keeper | None = None
+    def check_backend(self) -> None:
+        """Open the backend now, and log a warning if that fails."""
+
+        def finish(future: "Future[bytes | None]") -> None:
+            if not future.cancelled() and (error := future.exception()):
+                logging.warning(f"relay: {error}")
+
+        work = self._queue.submit(lambda backend: backend.find_response("", time.time()))
+        work.add_done_callback(finish)
+
+    def close(self) -> None:
+        """Finish the waiting work, within ANSWER_TIMEOUT."""
+        if not self._queue.close(ANSWER_TIMEOUT):
+            count = len(self._pending)
+            logging.warning(f"relay: {count} responses were not stored: no answer in time")
 
 
-def keeper() -> Keeper | None:
-    """Who keeps responses; None while nobody does."""
-    return _keeper
+_writer: ResponseWriter | None = None
 
 
-def keep(owner: str) -> Callable[[Kept], None] | None:
-    """What is to be done with a response of this owner's that has ended."""
-    return partial(_keeper.keep, owner=owner) if _keeper else None
+def response_writer() -> ResponseWriter | None:
+    """The writer in use; None while `relay_store` is off."""
+    return _writer
 
 
-async def before(id: object, owner: str) -> list[dict[str, Any]] | None:
-    """The history that a `previous_response_id` names. Raises BadRequest, Unavailable."""
-    if _keeper is None or not isinstance(id, str) or not id:
+def response_saver(owner: str) -> Callable[[StoredResponse], None] | None:
+    """A function that stores an ended response of this owner; None while `relay_store` is off."""
+    return partial(_writer.save_response, owner=owner) if _writer else None
+
+
+async def load_history(id: object, owner: str) -> list[dict[str, Any]] | None:
+    """The items before a request with this `previous_response_id`.
+
+    None if there is no such id, or `relay_store` is off.
+    Raises BadRequest for an unknown response, StorageUnavailable.
+    """
+    if _writer is None or not isinstance(id, str) or not id:
         return None
     try:
-        return history(await _keeper.chain(id, owner))
-    except Missing as missing:
-        raise no_previous(str(missing)) from None
+        return history_items(await _writer.load_chain(id, owner))
+    except ResponseMissing as missing:
+        raise previous_response_missing(str(missing)) from None
 
 
-class Store:
-    """Has a keeper as the settings want it."""
+class ResponseStore:
+    """The addon that opens the writer, and a new one when `relay_store` or its limit changes."""
 
-    chosen: tuple[str, float, float] | None = None
+    _configured: tuple[str, StoreLimits] | None = None
 
     def configure(self, updated: set[str]) -> None:
-        global _keeper
-        settings = config.settings()
-        chosen = settings.store, settings.store_days, settings.store_megabytes
-        if chosen == self.chosen:
+        global _writer
+        settings = current_settings()
+        configured = settings.store, settings.store_limit
+        if configured == self._configured:
             return
         self.done()
-        self.chosen = chosen
-        _keeper = None if settings.store == OFF else Keeper(settings)
-        if _keeper and settings.store:  # else a file is made when a client wants it
-            _keeper.look()
+        self._configured = configured
+        _writer = None if settings.store == STORE_OFF else ResponseWriter(settings)
+        if _writer and settings.store:  # the default file is created when a client needs it
+            _writer.check_backend()
 
     def done(self) -> None:
-        global _keeper
-        if _keeper:
-            _keeper.close()
-        _keeper, self.chosen = None, None
+        global _writer
+        if _writer:
+            _writer.close()
+        _writer, self._configured = None, None

@@ -1,4 +1,4 @@
-"""Kept responses in a file."""
+"""Stored responses and notes in a SQLite file."""
 
 import json
 import logging
@@ -7,80 +7,79 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from addons.storage.backend import Data, Limits, Missing
+from addons.storage.backend import Notes, ResponseMissing, StorageLimits
 
-# What each version has more than the one before; a file says in `user_version` which one it is.
-# `id`: of its first response; `used`: Unix seconds; `size`: bytes
-RESPONSES = (
+# One schema for each version, with what it adds; the version of a file is its `user_version`.
+# conversation.id: the id of its first response; used: time of the last use, Unix s; size: bytes
+RESPONSE_SCHEMA = (
     "CREATE TABLE conversation (id TEXT PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL)",
     "CREATE INDEX conversation_used ON conversation (used)",
     "CREATE TABLE response (id TEXT PRIMARY KEY, previous TEXT, data BLOB NOT NULL, conversation"
     " TEXT NOT NULL REFERENCES conversation ON DELETE CASCADE)",
     "CREATE INDEX response_conversation ON response (conversation)",
 )
-NOTES = (
+NOTE_SCHEMA = (
     "CREATE TABLE note (key TEXT PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL,"
     " data BLOB NOT NULL)",
     "CREATE INDEX note_used ON note (used, key, size)",
 )
-SCHEMAS = (RESPONSES, NOTES)
+SCHEMAS = (RESPONSE_SCHEMA, NOTE_SCHEMA)
 PRAGMAS = (
-    "PRAGMA auto_vacuum = FULL",  # of a new file: it shrinks as responses go
+    "PRAGMA auto_vacuum = FULL",  # the file shrinks when responses are deleted
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = ON",  # who deletes a conversation means it
+    "PRAGMA secure_delete = ON",  # no bytes of deleted conversations stay in the file
 )
-FIND = """
+SELECT_RESPONSE = """
     SELECT data FROM response JOIN conversation ON conversation.id = conversation
     WHERE response.id = ? AND used >= ?"""
-CHAIN = """
+SELECT_CHAIN = """
     WITH RECURSIVE chain (id, previous, data, back) AS (
         SELECT id, previous, data, 0 FROM response WHERE id = ?
         UNION ALL
         SELECT response.id, response.previous, response.data, back + 1
         FROM response JOIN chain ON response.id = chain.previous)
     SELECT previous, data FROM chain ORDER BY back DESC"""
-OVERFLOW = """
+DELETE_EXCESS_CONVERSATIONS = """
     DELETE FROM conversation WHERE id IN (
         SELECT id FROM (
             SELECT id, sum(size) OVER (ORDER BY used DESC, id) AS together FROM conversation)
         WHERE together > ?)"""
-NOTED = """
+SELECT_NOTES = """
     SELECT key, used, data FROM note
     WHERE key IN (SELECT value FROM json_each(?)) AND used >= ?"""
-TOO_MANY = """
+DELETE_EXCESS_NOTES = """
     DELETE FROM note WHERE key IN (
         SELECT key FROM (
             SELECT key, sum(size) OVER (ORDER BY used DESC, key DESC) AS together FROM note)
         WHERE together > ?)"""
-RENEWALS = 1_000  # in the life of a note, at most: each writes all of it again
+# A note is renewed only after this part of its life, as a renewal writes the whole note again.
+RENEWAL_INTERVAL = 1 / 1_000
 
 
-class SQLite:
-    cure = "name a file that can be written, redis://…, or off"
-
-    def __init__(self, path: Path, limits: Limits) -> None:
+class SqliteBackend:
+    def __init__(self, path: Path, limits: StorageLimits) -> None:
         self._limits = limits
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(0o600)  # conversations are nobody else's
+        path.touch(0o600)  # other users must not read conversations
         try:
-            self._db = connected(path)
-        except sqlite3.OperationalError:  # locked, a full disk …: nothing is wrong with the file
+            self._db = connect_database(path)
+        except sqlite3.OperationalError:  # locked, disk full …: the file itself is not damaged
             raise
         except sqlite3.DatabaseError as error:
-            aside = set_aside(path)
+            aside = move_aside(path)
             logging.warning(
                 f"{path} is damaged ({error}): it is now {aside.name}; a new one begins"
             )
-            self._db = connected(path)
+            self._db = connect_database(path)
 
-    def keep(self, id: str, previous: str | None, data: bytes, now: float) -> None:
+    def save_response(self, id: str, previous: str | None, data: bytes, now: float) -> None:
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
-            conversation = self._conversation(previous) or id
-            known = db.execute("SELECT size FROM conversation WHERE id = ?", (conversation,))
-            self._limits.check(len(data) + (known.fetchone() or [0])[0])
+            conversation = self._conversation_of(previous) or id
+            size = db.execute("SELECT size FROM conversation WHERE id = ?", (conversation,))
+            self._limits.check_conversation_size(len(data) + (size.fetchone() or [0])[0])
             db.execute(
                 "INSERT INTO conversation VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
                 " SET used = excluded.used, size = size + excluded.size",
@@ -88,67 +87,72 @@ class SQLite:
             )
             row = (id, previous, data, conversation)
             db.execute("INSERT INTO response VALUES (?, ?, ?, ?)", row)
-            db.execute("DELETE FROM conversation WHERE used < ?", (now - self._limits.seconds,))
-            db.execute(OVERFLOW, (self._limits.bytes,))
+            db.execute("DELETE FROM conversation WHERE used < ?", (now - self._limits.max_age,))
+            db.execute(DELETE_EXCESS_CONVERSATIONS, (self._limits.max_bytes,))
 
-    def chain(self, id: str, now: float) -> list[bytes]:
+    def load_chain(self, id: str, now: float) -> list[bytes]:
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
-            if self.find(id, now) is None:
-                raise Missing(id)
-            rows = db.execute(CHAIN, (id,)).fetchall()
-            if before := rows[0][0]:
-                raise Missing(before)
-            used = "UPDATE conversation SET used = ? WHERE id = ?"
-            db.execute(used, (now, self._conversation(id)))
+            if self.find_response(id, now) is None:
+                raise ResponseMissing(id)
+            rows = db.execute(SELECT_CHAIN, (id,)).fetchall()
+            if missing := rows[0][0]:  # the oldest stored response names one before it
+                raise ResponseMissing(missing)
+            renew = "UPDATE conversation SET used = ? WHERE id = ?"
+            db.execute(renew, (now, self._conversation_of(id)))
         return [data for _, data in rows]
 
-    def find(self, id: str, now: float) -> bytes | None:
-        row = self._db.execute(FIND, (id, now - self._limits.seconds)).fetchone()
+    def find_response(self, id: str, now: float) -> bytes | None:
+        row = self._db.execute(SELECT_RESPONSE, (id, now - self._limits.max_age)).fetchone()
         return row and bytes(row[0])
 
-    def remove(self, id: str, now: float) -> bool:
+    def remove_response(self, id: str, now: float) -> bool:
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
-            data, conversation = self.find(id, now), self._conversation(id)
+            data, conversation = self.find_response(id, now), self._conversation_of(id)
             if data is None:
                 return False
             db.execute("DELETE FROM response WHERE id = ?", (id,))
-            shrunk = "UPDATE conversation SET size = size - ? WHERE id = ?"
-            db.execute(shrunk, (len(data), conversation))
+            shrink = "UPDATE conversation SET size = size - ? WHERE id = ?"
+            db.execute(shrink, (len(data), conversation))
             db.execute("DELETE FROM conversation WHERE id = ? AND size <= 0", (conversation,))
         return True
 
-    def note(self, notes: Data, now: float) -> None:
-        rows = self._limits.fitting(notes).items()
+    def save_notes(self, notes: Notes, now: float) -> None:
+        rows = [(key, now, len(d), d) for key, d in self._limits.notes_that_fit(notes).items()]
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
-            kept = "INSERT OR REPLACE INTO note (key, used, size, data) VALUES (?, ?, ?, ?)"
-            db.executemany(kept, [(key, now, len(data), data) for key, data in rows])
-            db.execute("DELETE FROM note WHERE used < ?", (now - self._limits.seconds,))
-            db.execute(TOO_MANY, (self._limits.bytes,))
+            insert = "INSERT OR REPLACE INTO note (key, used, size, data) VALUES (?, ?, ?, ?)"
+            db.executemany(insert, rows)
+            db.execute("DELETE FROM note WHERE used < ?", (now - self._limits.max_age,))
+            db.execute(DELETE_EXCESS_NOTES, (self._limits.max_bytes,))
 
-    def noted(self, keys: Collection[str], now: float) -> Data:
-        life = self._limits.seconds
-        found = self._db.execute(NOTED, (json.dumps([*keys]), now - life)).fetchall()
-        old = [(now, key) for key, used, _ in found if used < now - life / RENEWALS]
-        if old:
+    def load_notes(self, keys: Collection[str], now: float) -> Notes:
+        max_age = self._limits.max_age
+        rows = self._db.execute(SELECT_NOTES, (json.dumps([*keys]), now - max_age)).fetchall()
+        stale = [
+            (now, key) for key, used_at, _ in rows if used_at < now - max_age * RENEWAL_INTERVAL
+        ]
+        if stale:
             with self._db as db:
                 db.execute("BEGIN IMMEDIATE")
-                db.executemany("UPDATE note SET used = ? WHERE key = ?", old)
-        return {key: bytes(data) for key, _, data in found}
+                db.executemany("UPDATE note SET used = ? WHERE key = ?", stale)
+        return {key: bytes(data) for key, _, data in rows}
 
     def close(self) -> None:
         self._db.close()
 
-    def _conversation(self, id: str | None) -> str | None:
+    def _conversation_of(self, id: str | None) -> str | None:
         row = self._db.execute("SELECT conversation FROM response WHERE id = ?", (id,)).fetchone()
         return row and str(row[0])
 
 
-def connected(path: Path) -> sqlite3.Connection:
-    """Raises sqlite3.DatabaseError for a damaged file, OSError for one that is not ours."""
-    db = sqlite3.connect(path, timeout=5, isolation_level=None)  # s, if another relay writes
+def connect_database(path: Path) -> sqlite3.Connection:
+    """Open the file and upgrade its schema.
+
+    Raises sqlite3.DatabaseError for a damaged file, OSError as `upgrade_schema`.
+    """
+    db = sqlite3.connect(path, timeout=5, isolation_level=None)  # s, while another relay writes
     try:
         for pragma in PRAGMAS:
             db.execute(pragma)
@@ -157,22 +161,29 @@ def connected(path: Path) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(state)
         with db:
             db.execute("BEGIN IMMEDIATE")
-            [[version]] = db.execute("PRAGMA user_version")
-            [[tables]] = db.execute("SELECT count(*) FROM sqlite_master")
-            if tables and not 0 < version <= len(SCHEMAS):
-                raise OSError(f"{path} is a database of another program or version")
-            for schema in SCHEMAS[version:]:
-                for statement in schema:
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
+            upgrade_schema(db, path)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def set_aside(path: Path) -> Path:
-    """Give the file and its journals another name, under which somebody may save what can be."""
+def upgrade_schema(db: sqlite3.Connection, path: Path) -> None:
+    """Raises OSError for a file of another program or of a later version."""
+    [[version]] = db.execute("PRAGMA user_version")
+    [[tables]] = db.execute("SELECT count(*) FROM sqlite_master")
+    if tables and not 0 < version <= len(SCHEMAS):
+        raise OSError(f"{path} is a database of another program or version")
+    for schema in SCHEMAS[version:]:
+        for statement in schema:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
+
+
+def move_aside(path: Path) -> Path:
+    """Rename the file and its journals, and create an empty file. Returns the file's new path.
+
+    The user may still read parts of the damaged file."""
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)

@@ -1,5 +1,5 @@
-"""Where totals lie: rows of a day, a provider and a model, which only ever grow. Blocking; called
-by one thread only, but by several processes."""
+"""The backends for usage totals: one row for each day, provider and model, whose counts only grow.
+They block; only the storage thread calls them."""
 
 import sqlite3
 from pathlib import Path
@@ -7,159 +7,168 @@ from typing import Any, NamedTuple, Protocol
 
 from platformdirs import user_data_path
 
-from addons.config.option_types import OFF, REDIS
-from addons.config.settings import Settings
+from addons.config import REDIS_SCHEMES, STORE_OFF, Settings
+from addons.storage.worker import Closable
 
-FIELDS = (
+COUNT_FIELDS = (
     *("exchanges", "failed", "input", "cached", "output", "reasoning"),
-    *("cost", "notional", "unpriced"),  # US dollars, of accounts' turns, exchanges of unknown price
+    "cost",  # US dollars, without the turns of ChatGPT accounts
+    "notional",  # US dollars that the turns of ChatGPT accounts would have cost by the API
+    "unpriced",  # exchanges whose price is unknown
 )
-MODELS = 200  # of a day; what clients name beyond them is one row
-OTHERS = "(others)"
-DAYS = 400
-SECONDS = DAYS * 86_400
+MAX_MODELS = 200  # rows for one day: clients may send any number of model names
+OTHER_MODELS = "(others)"  # the model of the row that counts all further models
+MAX_DAYS = 400
+MAX_AGE = MAX_DAYS * 86_400  # s
 
-type Counts = tuple[float, ...]  # in the order of FIELDS
+type Counts = tuple[float, ...]  # in the order of COUNT_FIELDS
 
 
-class Key(NamedTuple):
+class UsageKey(NamedTuple):
     day: str  # UTC, 2026-01-31
-    provider: str
+    provider_name: str
     model: str
 
 
-class Place(Protocol):
-    def add(self, key: Key, counts: Counts) -> tuple[Key, Counts]:
-        """The row after that, under the key that it got."""
-
-    def rows(self, since: str) -> list[tuple[Key, Counts]]:
-        """Those of this day and later."""
-
-    def forget(self, before: str) -> None:
-        """Those of earlier days."""
-
-    def close(self) -> None: ...
+type UsageRow = tuple[UsageKey, Counts]
 
 
-class Memory:
+class UsageBackend(Closable, Protocol):
+    def add_counts(self, key: UsageKey, counts: Counts) -> UsageRow:
+        """Add to a row, and return it as it is then. Its model may be OTHER_MODELS."""
+
+    def load_rows(self, first_day: str) -> list[UsageRow]:
+        """The rows of this day and of later ones."""
+
+    def remove_before(self, day: str) -> None:
+        """Remove the rows of earlier days."""
+
+
+class MemoryUsage:
+    """Totals in the memory of this process."""
+
     def __init__(self) -> None:
-        self._rows: dict[Key, Counts] = {}
+        self._rows: dict[UsageKey, Counts] = {}
 
-    def add(self, key: Key, counts: Counts) -> tuple[Key, Counts]:
-        if key not in self._rows and len([k for k in self._rows if k.day == key.day]) >= MODELS:
-            key = key._replace(model=OTHERS)
-        before = self._rows.get(key, (0.0,) * len(FIELDS))
-        self._rows[key] = tuple(old + new for old, new in zip(before, counts, strict=True))
+    def add_counts(self, key: UsageKey, counts: Counts) -> UsageRow:
+        models = sum(other.day == key.day for other in self._rows)
+        if key not in self._rows and models >= MAX_MODELS:
+            key = key._replace(model=OTHER_MODELS)
+        row = self._rows.get(key, (0.0,) * len(COUNT_FIELDS))
+        self._rows[key] = tuple(old + new for old, new in zip(row, counts, strict=True))
         return key, self._rows[key]
 
-    def rows(self, since: str) -> list[tuple[Key, Counts]]:
-        return sorted((key, counts) for key, counts in self._rows.items() if key.day >= since)
+    def load_rows(self, first_day: str) -> list[UsageRow]:
+        return sorted((key, counts) for key, counts in self._rows.items() if key.day >= first_day)
 
-    def forget(self, before: str) -> None:
-        self._rows = {key: counts for key, counts in self._rows.items() if key.day >= before}
+    def remove_before(self, day: str) -> None:
+        self._rows = {key: counts for key, counts in self._rows.items() if key.day >= day}
 
     def close(self) -> None:
         pass
 
 
-COLUMNS = ", ".join(FIELDS)
-CREATE = (
+COLUMNS = ", ".join(COUNT_FIELDS)
+CREATE_TABLE = (
     "CREATE TABLE IF NOT EXISTS usage (day TEXT, provider TEXT, model TEXT, "
-    + "".join(f"{field} REAL NOT NULL, " for field in FIELDS)
+    + "".join(f"{field} REAL NOT NULL, " for field in COUNT_FIELDS)
     + "PRIMARY KEY (day, provider, model)) WITHOUT ROWID"
 )
-ADD = (
-    f"INSERT INTO usage VALUES ({', '.join('?' * (3 + len(FIELDS)))}) "  # noqa: S608 - ours alone
+ADD_COUNTS = (
+    f"INSERT INTO usage VALUES ({', '.join('?' * (3 + len(COUNT_FIELDS)))}) "  # noqa: S608 - our own names
     "ON CONFLICT DO UPDATE SET "
-    + ", ".join(f"{field} = {field} + excluded.{field}" for field in FIELDS)
+    + ", ".join(f"{field} = {field} + excluded.{field}" for field in COUNT_FIELDS)
     + f" RETURNING {COLUMNS}"
 )
-KNOWN = "SELECT count(*), sum(provider = ? AND model = ?) FROM usage WHERE day = ?"
-ROWS = f"SELECT day, provider, model, {COLUMNS} FROM usage WHERE day >= ? ORDER BY 1, 2, 3"  # noqa: S608
+COUNT_ROWS = "SELECT count(*), sum(provider = ? AND model = ?) FROM usage WHERE day = ?"
+SELECT_ROWS = f"SELECT day, provider, model, {COLUMNS} FROM usage WHERE day >= ? ORDER BY 1, 2, 3"  # noqa: S608 - our own names
 
 
-class SQLite:
+class SqliteUsage:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(0o600)
         self._db = sqlite3.connect(path, timeout=5, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute(CREATE)
+        self._db.execute(CREATE_TABLE)
 
-    def add(self, key: Key, counts: Counts) -> tuple[Key, Counts]:
+    def add_counts(self, key: UsageKey, counts: Counts) -> UsageRow:
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
-            count, known = db.execute(KNOWN, (key.provider, key.model, key.day)).fetchone()
-            if count >= MODELS and not known:
-                key = key._replace(model=OTHERS)
-            [row] = db.execute(ADD, (*key, *counts)).fetchall()
+            parameters = (key.provider_name, key.model, key.day)
+            models, exists = db.execute(COUNT_ROWS, parameters).fetchone()
+            if models >= MAX_MODELS and not exists:
+                key = key._replace(model=OTHER_MODELS)
+            [row] = db.execute(ADD_COUNTS, (*key, *counts)).fetchall()
         return key, tuple(row)
 
-    def rows(self, since: str) -> list[tuple[Key, Counts]]:
-        found = self._db.execute(ROWS, (since,)).fetchall()
-        return [(Key(*row[:3]), tuple(row[3:])) for row in found]
+    def load_rows(self, first_day: str) -> list[UsageRow]:
+        rows = self._db.execute(SELECT_ROWS, (first_day,)).fetchall()
+        return [(UsageKey(*row[:3]), tuple(row[3:])) for row in rows]
 
-    def forget(self, before: str) -> None:
-        self._db.execute("DELETE FROM usage WHERE day < ?", (before,))
+    def remove_before(self, day: str) -> None:
+        self._db.execute("DELETE FROM usage WHERE day < ?", (day,))
 
     def close(self) -> None:
         self._db.close()
 
 
-USAGE = "codex-relay:usage:"  # and the day: a hash, provider, model and field → number
-GAP = "\x1f"
+DAY_PREFIX = "codex-relay:usage:"  # and the day: the key of a hash, provider, model, field → number
+SEPARATOR = "\x1f"  # between provider, model and field
 
 
-class Redis:
-    """Redis lets a day go by itself."""
+class RedisUsage:
+    """Totals in Redis, where old days expire."""
 
     def __init__(self, url: str) -> None:
-        from redis import Redis as Client  # only those who use it pay for the import
+        from redis import Redis  # imported here, as most relays do not use Redis
 
-        self._client: Any = Client.from_url(url, socket_connect_timeout=2, socket_timeout=2)
+        self._redis: Any = Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
 
-    def add(self, key: Key, counts: Counts) -> tuple[Key, Counts]:
-        day = USAGE + key.day
-        first = GAP.join((*key[1:], FIELDS[0]))
-        full = self._client.hlen(day) >= MODELS * len(FIELDS)
-        if full and not self._client.hexists(day, first):
-            key = key._replace(model=OTHERS)
-        with self._client.pipeline() as all_or_nothing:
-            for field, count in zip(FIELDS, counts, strict=True):
-                all_or_nothing.hincrbyfloat(day, GAP.join((*key[1:], field)), count)
-            all_or_nothing.expire(day, SECONDS)
-            *after, _ = all_or_nothing.execute()
-        return key, tuple(map(float, after))
+    def add_counts(self, key: UsageKey, counts: Counts) -> UsageRow:
+        day = DAY_PREFIX + key.day
+        first_field = SEPARATOR.join((*key[1:], COUNT_FIELDS[0]))
+        is_full = self._redis.hlen(day) >= MAX_MODELS * len(COUNT_FIELDS)
+        if is_full and not self._redis.hexists(day, first_field):
+            key = key._replace(model=OTHER_MODELS)
+        with self._redis.pipeline() as transaction:
+            for field, count in zip(COUNT_FIELDS, counts, strict=True):
+                transaction.hincrbyfloat(day, SEPARATOR.join((*key[1:], field)), count)
+            transaction.expire(day, MAX_AGE)
+            *row, _ = transaction.execute()
+        return key, tuple(map(float, row))
 
-    def rows(self, since: str) -> list[tuple[Key, Counts]]:
-        names = sorted(self._client.scan_iter(match=USAGE + "*", count=1000))
-        days = [name.decode().removeprefix(USAGE) for name in names]
-        found: dict[Key, dict[str, float]] = {}
-        for day in (day for day in days if day >= since):
-            for name, value in self._client.hgetall(USAGE + day).items():
-                provider, model, field = name.decode().split(GAP)
-                found.setdefault(Key(day, provider, model), {})[field] = float(value)
-        every = sorted(found.items())
-        return [(key, tuple(row.get(field, 0.0) for field in FIELDS)) for key, row in every]
+    def load_rows(self, first_day: str) -> list[UsageRow]:
+        names = sorted(self._redis.scan_iter(match=DAY_PREFIX + "*", count=1000))
+        days = [name.decode().removeprefix(DAY_PREFIX) for name in names]
+        rows: dict[UsageKey, dict[str, float]] = {}
+        for day in (day for day in days if day >= first_day):
+            for name, value in self._redis.hgetall(DAY_PREFIX + day).items():
+                provider, model, field = name.decode().split(SEPARATOR)
+                rows.setdefault(UsageKey(day, provider, model), {})[field] = float(value)
+        return [
+            (key, tuple(row.get(field, 0.0) for field in COUNT_FIELDS))
+            for key, row in sorted(rows.items())
+        ]
 
-    def forget(self, before: str) -> None:
+    def remove_before(self, day: str) -> None:
         pass
 
     def close(self) -> None:
-        self._client.close()
+        self._redis.close()
 
 
-def opened(settings: Settings) -> Place:
-    if settings.store == OFF:
-        return Memory()
-    if settings.store.startswith(REDIS):
-        return Redis(settings.store)
-    return SQLite(file(settings))
+def open_usage_backend(settings: Settings) -> UsageBackend:
+    if settings.store == STORE_OFF:
+        return MemoryUsage()
+    if settings.store.startswith(REDIS_SCHEMES):
+        return RedisUsage(settings.store)
+    return SqliteUsage(usage_file(settings))
 
 
-def file(settings: Settings) -> Path:
-    """Beside the kept responses."""
-    kept = Path(settings.store).expanduser() if settings.store else None
+def usage_file(settings: Settings) -> Path:
+    """The path of the usage totals, in the folder of the stored responses."""
+    responses = Path(settings.store).expanduser() if settings.store else None
     folder = user_data_path("codex-relay", appauthor=False)
-    return kept.with_name(f"{kept.stem}-usage.db") if kept else folder / "usage.db"
+    return responses.with_name(f"{responses.stem}-usage.db") if responses else folder / "usage.db"

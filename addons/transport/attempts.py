@@ -1,6 +1,6 @@
-"""Upstream's side of a stream: as many attempts at one request as its `Line` allows.
+"""The upstream's side of a stream: as many attempts at one request as its `RelayPlan` allows.
 
-On mitmproxy's private API, as `transport`, which see.
+Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
 
 import time
@@ -19,86 +19,89 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http import _events as wire
 
 from addons.flow_data import ATTEMPTS
-from addons.transport.plan import Line, line_of
+from addons.transport.plan import RelayPlan, plan_of
 
-LOOK = 0.05  # s between two looks whether the line is ready
+READY_POLL = 0.05  # s between two looks whether the plan is ready for the next attempt
 
 type Steps = CommandGenerator[None]
 
 
-class Attempts(HttpStream):
-    """Sends a request again while the client has seen nothing of a reply to it."""
+class RetryingStream(HttpStream):
+    """Sends a request again as long as the client has seen nothing of a reply."""
 
-    headed = False  # the client has its response head
+    head_sent = False  # whether the client has the head of its response
     attempt = 0
-    pause: commands.RequestWakeup | None = None  # ends the wait between two attempts
-    patience = 0.0  # monotonic time at which it ends, ready or not
+    pause: commands.RequestWakeup | None = None  # ends the pause between two attempts
+    pause_limit = 0.0  # monotonic time at which the pause ends, even if the plan is not ready
 
     @property
-    def line(self) -> Line | None:
-        return line_of(self.flow) if "flow" in vars(self) else None
+    def relay_plan(self) -> RelayPlan | None:
+        return plan_of(self.flow) if "flow" in vars(self) else None
 
     @property
-    def waits_for(self) -> commands.Command | None:
+    def awaited_command(self) -> commands.Command | None:
+        """The command whose completion the stream waits for."""
         return self._paused and self._paused.command
 
     @property
-    def early(self) -> tuple[Callable[..., Steps], ...]:
-        """The states in which the client has nothing of a reply."""
+    def retryable_states(self) -> tuple[Callable[..., Steps], ...]:
+        """The states of the upstream's side in which the client has nothing of a reply."""
         return self.state_wait_for_response_headers, self.state_consume_response_body
 
     @property
-    def parent(self) -> Any:
+    def http_layer(self) -> Any:
+        """mitmproxy's layer around this stream, which owns the connections to the upstream."""
         return self.context.layers[self.context.layers.index(self) - 1]
 
     def _handle_event(self, event: events.Event) -> Steps:
         if not isinstance(event, events.Wakeup):
             yield from super()._handle_event(event)
-        elif event.command is self.pause and self.server_state == self.state_waiting:
-            yield from self.go_on()
+        elif event.command is self.pause and self.server_state == self.state_between_attempts:
+            yield from self.end_pause()
 
-    def state_waiting(self, _: events.Event) -> Steps:
-        yield from ()  # between two attempts upstream has nothing to say
+    def state_between_attempts(self, _: events.Event) -> Steps:
+        yield from ()  # whatever still comes belongs to the attempt that was given up
 
     def make_server_connection(self) -> CommandGenerator[bool]:
-        """As the base class does it, but to where the line leads."""
-        if not (line := self.line):
+        """As the base class does it, but to the host of the plan's request."""
+        if not (plan := self.relay_plan):
             return (yield from super().make_server_connection())
-        address, server = (line.request.host, line.request.port), self.flow.server_conn
-        for known in (*self.parent.connections, self.parent.context.server):
-            # mitmproxy would answer for a connection that failed with that failure for ever.
-            if isinstance(known, Server) and known.address == address:
-                known.error = None
+        request, server = plan.upstream_request, self.flow.server_conn
+        address = request.host, request.port
+        for known_server in (*self.http_layer.connections, self.http_layer.context.server):
+            # mitmproxy would repeat the error of a failed connection for ever.
+            if isinstance(known_server, Server) and known_server.address == address:
+                known_server.error = None
         connection, error = yield GetHttpConnection(
-            address, line.request.scheme == "https", server.via, server.transport_protocol
+            address, request.scheme == "https", server.via, server.transport_protocol
         )
         if error:
-            died = self.stream_id, error, wire.ErrorCode.CONNECT_FAILED
-            yield from self.handle_protocol_error(wire.ResponseProtocolError(*died))
+            failure = self.stream_id, error, wire.ErrorCode.CONNECT_FAILED
+            yield from self.handle_protocol_error(wire.ResponseProtocolError(*failure))
         else:
             self.context.server = self.flow.server_conn = connection
         return not error
 
-    def abandon(self, reason: str) -> Steps:
-        """Stop waiting for a connection, and close it if nobody else waits for it."""
-        if not isinstance(command := self.waits_for, GetHttpConnection):
+    def abandon_connection(self, reason: str) -> Steps:
+        """Stop waiting for a connection, and close it if no other stream waits for it."""
+        if not isinstance(command := self.awaited_command, GetHttpConnection):
             return
-        for server, waiting in list(self.parent.waiting_for_establishment.items()):
+        for server, waiting in list(self.http_layer.waiting_for_establishment.items()):
             # Without a start time it is still in mitmproxy's queue and would never report back.
             if server.timestamp_start and [id(each) for each in waiting] == [id(command)]:
                 yield commands.CloseConnection(server)
         yield from super().handle_event(GetHttpConnectionCompleted(command, (None, reason)))
 
-    def go_on(self) -> Steps:
-        """The next attempt, as soon as the line is ready for it."""
-        line, now = self.line, time.monotonic()
-        if line and self.flow.live and now < self.patience and not line.ready():
-            self.pause = commands.RequestWakeup(LOOK)
+    def end_pause(self) -> Steps:
+        """Start the next attempt as soon as the plan is ready for it."""
+        plan, now = self.relay_plan, time.monotonic()
+        if plan and self.flow.live and now < self.pause_limit and not plan.is_ready():
+            self.pause = commands.RequestWakeup(READY_POLL)
             yield self.pause
         else:
-            yield from self.send_again()
+            yield from self.resend_request()
 
-    def send_again(self) -> Steps:
+    def resend_request(self) -> Steps:
         self.client_state, self.server_state = self.state_done, self.state_wait_for_response_headers
         if (yield from self.check_killed(True)) or not (yield from self.make_server_connection()):
             return
@@ -110,29 +113,33 @@ class Attempts(HttpStream):
         ):
             yield SendHttp(event, self.context.server)
 
-    def tries_again(self, error: str | None, at_once: bool = False) -> CommandGenerator[bool]:
-        """Ask the line; if there is to be another attempt, begin to wait for it."""
-        line = self.line if self.flow.live else None  # not for who was killed
-        if not line or self.client_state != self.state_done or self.server_state not in self.early:
+    def begin_retry(self, error: str | None, at_once: bool = False) -> CommandGenerator[bool]:
+        """Ask the plan for another attempt and begin the pause before it; False if there is none.
+
+        `error` is a failed connection's; without one, the flow's response is the failure.
+        """
+        plan = self.relay_plan if self.flow.live else None  # a killed flow is not tried again
+        is_early = self.server_state in self.retryable_states
+        if not plan or self.client_state != self.state_done or not is_early:
             return False
         if error:
             self.flow.response = None
         self.attempt += 1
-        why = error or f"status {self.flow.response and self.flow.response.status_code}"
-        delay = 0.0 if at_once else line.retry(self.flow, error, self.attempt)
+        reason = error or f"status {self.flow.response and self.flow.response.status_code}"
+        delay = 0.0 if at_once else plan.retry_delay(error, self.attempt)
         if delay is None:
-            if self.headed or not line.another(self.flow, error):
+            if self.head_sent or not plan.try_fallback(error):
                 return False
             self.attempt, delay = 0, 0.0
         else:
-            self.flow.metadata.setdefault(ATTEMPTS, []).append(f"after {why}, {delay:.1f} s")
-        yield commands.Log(f"relay: {why}; again in {delay:.1f} s")
+            self.flow.metadata.setdefault(ATTEMPTS, []).append(f"after {reason}, {delay:.1f} s")
+        yield commands.Log(f"relay: {reason}; again in {delay:.1f} s")
         self.flow.response = None
         self.response_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
         # Not `state_done`: a client that leaves now has nothing to cancel upstream.
-        self.client_state = self.server_state = self.state_waiting
+        self.client_state = self.server_state = self.state_between_attempts
         self.pause = commands.RequestWakeup(delay)
-        self.patience = time.monotonic() + delay + line.silence
+        self.pause_limit = time.monotonic() + delay + plan.silence_limit
         yield self.pause
         return True
 
@@ -140,24 +147,26 @@ class Attempts(HttpStream):
         self, event: wire.RequestProtocolError | wire.ResponseProtocolError
     ) -> Steps:
         if isinstance(event, wire.ResponseProtocolError) and (
-            self.server_state == self.state_waiting  # it is about an attempt that was given up
+            self.server_state == self.state_between_attempts  # of an attempt that was given up
             or self.server_state == self.client_state == self.state_done
-            or (yield from self.tries_again(event.message, self.was_stale(event)))
+            or (yield from self.begin_retry(event.message, self.is_stale_connection(event)))
         ):
             return
-        if self.line and self.flow.live and isinstance(event, wire.ResponseProtocolError):
-            self.prepare(self.line, event)  # before the hook, so that who watches sees it, too
+        if self.relay_plan and self.flow.live and isinstance(event, wire.ResponseProtocolError):
+            self.prepare_ending(
+                self.relay_plan, event
+            )  # before the hook, so that addons see it, too
         yield from super().handle_protocol_error(event)
-        if self.server_state == self.state_waiting:
+        if self.server_state == self.state_between_attempts:
             self.server_state = self.state_errored
 
-    def prepare(self, line: Line, event: wire.ResponseProtocolError) -> None:
-        """Find the words for the client."""
+    def prepare_ending(self, plan: RelayPlan, event: wire.ResponseProtocolError) -> None:
+        """Decide what the client gets for an error of the upstream's; a subclass does."""
 
-    def was_stale(self, event: wire.ResponseProtocolError) -> bool:
-        """A kept connection that was closed just as we used it says nothing about upstream."""
+    def is_stale_connection(self, event: wire.ResponseProtocolError) -> bool:
+        """Whether a reused connection was closed just as it was used: no fault of the upstream."""
         server = self.flow.server_conn
-        kept = (server.timestamp_start or time.time()) < self.flow.request.timestamp_start
-        first = not self.attempt and self.server_state == self.state_wait_for_response_headers
-        gone = not server.connected and event.code is wire.ErrorCode.GENERIC_SERVER_ERROR
-        return first and kept and gone
+        is_reused = (server.timestamp_start or time.time()) < self.flow.request.timestamp_start
+        is_first = not self.attempt and self.server_state == self.state_wait_for_response_headers
+        is_closed = not server.connected and event.code is wire.ErrorCode.GENERIC_SERVER_ERROR
+        return is_first and is_reused and is_closed

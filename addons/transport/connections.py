@@ -1,6 +1,6 @@
-"""Upstream's connections, on which one stream may make several attempts.
+"""The connections to the upstream, on which one stream may make several attempts.
 
-On mitmproxy's private API, as `transport`, which see.
+Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
 
 from mitmproxy.proxy import events
@@ -12,8 +12,8 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client
 from addons.transport.attempts import Steps
 
 
-class RelayClient(Http1Client):
-    """Hands on all that one read brought as one piece, and a dead connection's error only once."""
+class RelayHttp1Client(Http1Client):
+    """Hands on the data of one read in one piece, and reports a dead connection only once."""
 
     def read_body(self, event: events.Event) -> Steps:
         parts: list[bytes] = []
@@ -21,11 +21,12 @@ class RelayClient(Http1Client):
             if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.ResponseData):
                 parts.append(step.event.data)
                 continue
-            yield from self.joined(parts)
+            yield from self.receive_joined(parts)
             yield step
-        yield from self.joined(parts)
+        yield from self.receive_joined(parts)
 
-    def joined(self, parts: list[bytes]) -> Steps:
+    def receive_joined(self, parts: list[bytes]) -> Steps:
+        """Empties `parts`."""
         if parts and self.stream_id is not None:
             yield ReceiveHttp(wire.ResponseData(self.stream_id, b"".join(parts)))
             parts.clear()
@@ -41,8 +42,8 @@ class RelayClient(Http1Client):
             self.state = self.done
 
 
-class RelayClient2(Http2Client):
-    """Lets one client stream have several upstream, one after the other."""
+class RelayHttp2Client(Http2Client):
+    """Lets one stream of the client have several upstream, one after the other."""
 
     def _handle_event(self, event: events.Event) -> Steps:
         if isinstance(event, wire.RequestHeaders):

@@ -1,11 +1,12 @@
-"""The time of a stream: heartbeats for its client, a limit to the silence of its upstream.
+"""Time in a stream: heartbeats for its client, and a limit to the silence of its upstream.
 
-On mitmproxy's private API, as `transport`, which see.
+Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
 
 import time
 
 from mitmproxy.flow import Error
+from mitmproxy.http import Response
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import SendHttp
@@ -13,67 +14,78 @@ from mitmproxy.proxy.layers.http import _events as wire
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 
 from addons.transport.attempts import Steps
-from addons.transport.plan import Line
-from addons.transport.stream_start import Held
+from addons.transport.plan import RelayPlan
+from addons.transport.stream_start import ProbingStream
 
 SHORTEST, LONGEST = 0.01, 5.0  # s between two ticks; a finished stream is kept for one more
-POLL = 0.5  # s until a stream looks again whether its `request` hook has attached a line
+PLAN_POLL = 0.5  # s until a stream looks again whether its `request` hook has attached a plan
 
 
-class Clock(Held):
-    clock: commands.RequestWakeup | None = None  # the next tick; an older one is void
-    sent = heard = 0.0  # monotonic time of the last byte to the client, of the last from upstream
+class HeartbeatStream(ProbingStream):
+    tick: commands.RequestWakeup | None = None  # the next one; an older one is void
+    tick_at = 0.0  # monotonic time of the next one
+    last_client_byte_at = 0.0  # monotonic time of the last byte to the client
+    last_event_at = 0.0  # monotonic time of the last event of either side
 
     def _handle_event(self, event: events.Event) -> Steps:
         if isinstance(event, wire.RequestEndOfMessage):
-            self.sent = time.monotonic()
-            yield self.wind(POLL)
+            self.last_client_byte_at = time.monotonic()
+            yield self.schedule_tick(PLAN_POLL)
         yield from super()._handle_event(event)
 
     def make_server_connection(self) -> CommandGenerator[bool]:
-        if line := self.line:
-            yield self.next_tick(line)
+        if plan := self.relay_plan:
+            yield from self.schedule_next_tick(plan)
         return (yield from super().make_server_connection())
 
-    def wind(self, delay: float) -> commands.RequestWakeup:
-        self.clock = commands.RequestWakeup(min(max(delay, SHORTEST), LONGEST))
-        return self.clock
+    def schedule_tick(self, delay: float) -> commands.RequestWakeup:
+        delay = min(max(delay, SHORTEST), LONGEST)
+        self.tick, self.tick_at = commands.RequestWakeup(delay), time.monotonic() + delay
+        return self.tick
 
-    def next_tick(self, line: Line) -> commands.RequestWakeup:
-        beat = self.sent + (line.heartbeat or LONGEST)
-        return self.wind(min(beat, self.heard + line.silence) - time.monotonic())
+    def schedule_next_tick(self, plan: RelayPlan) -> Steps:
+        """For when a heartbeat is due or the upstream's silence is too long. A tick that comes
+        before that schedules the next one itself: most exchanges need no second timer."""
+        heartbeat_at = self.last_client_byte_at + (plan.heartbeat_interval or LONGEST)
+        silence_ends_at = self.last_event_at + plan.silence_limit
+        due_at = min(heartbeat_at, silence_ends_at)
+        if self.tick is None or due_at < self.tick_at:
+            yield self.schedule_tick(due_at - time.monotonic())
 
-    def tick(self) -> Steps:
-        line, now = self.line, time.monotonic()
-        if line is None:
-            if isinstance(self.waits_for, HttpRequestHook):
-                yield self.wind(POLL)
+    def handle_tick(self) -> Steps:
+        plan, now = self.relay_plan, time.monotonic()
+        self.tick = None
+        if plan is None:
+            if isinstance(self.awaited_command, HttpRequestHook):
+                yield self.schedule_tick(PLAN_POLL)
             return
         if not self.flow.live:
             if self.flow.error and self.flow.error.msg == Error.KILLED_MESSAGE:
-                yield from self.silent(self.flow.error.msg)  # mitmproxy waits for the next hook
+                # mitmproxy itself looks for a killed flow at the next hook only.
+                yield from self.end_attempt(self.flow.error.msg)
             return
-        if line.heartbeat and now >= self.sent + line.heartbeat:
-            self.sent = now
-            yield from self.beat(line)
-        if now >= self.heard + line.silence:
-            self.heard = now
-            yield from self.silent(f"upstream silent for {line.silence:g} s (relay_timeout)")
-        yield self.next_tick(line)
+        if plan.heartbeat_interval and now >= self.last_client_byte_at + plan.heartbeat_interval:
+            self.last_client_byte_at = now
+            yield from self.send_heartbeat(plan)
+        if now >= self.last_event_at + plan.silence_limit:
+            self.last_event_at = now
+            limit = f"{plan.silence_limit:g} s (relay_timeout)"
+            yield from self.end_attempt(f"upstream silent for {limit}")
+        yield from self.schedule_next_tick(plan)
 
-    def beat(self, line: Line) -> Steps:
-        if data := line.exchange.heartbeat():
-            if not self.headed:
-                head = line.head()
-                if self.flow.request.is_http10:
-                    head.headers.pop("transfer-encoding", None)
+    def send_heartbeat(self, plan: RelayPlan) -> Steps:
+        if data := plan.exchange.heartbeat():
+            if not self.head_sent:
+                head = Response.make(200)
+                head.headers = plan.stream_headers()
                 yield SendHttp(wire.ResponseHeaders(self.stream_id, head), self.context.client)
             yield SendHttp(wire.ResponseData(self.stream_id, data), self.context.client)
 
-    def silent(self, reason: str) -> Steps:
-        if self.waits_for:
-            yield from self.abandon(reason)
-        elif self.server_state != self.state_waiting:
-            died = self.stream_id, reason, wire.ErrorCode.CANCEL
-            yield SendHttp(wire.RequestProtocolError(*died), self.context.server)
-            yield from super().handle_event(wire.ResponseProtocolError(*died))
+    def end_attempt(self, reason: str) -> Steps:
+        """Treat the current attempt as one that the upstream ended for this reason."""
+        if self.awaited_command:
+            yield from self.abandon_connection(reason)
+        elif self.server_state != self.state_between_attempts:
+            cancel = self.stream_id, reason, wire.ErrorCode.CANCEL
+            yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
+            yield from super().handle_event(wire.ResponseProtocolError(*cancel))

@@ -1,54 +1,72 @@
-"""What an addon says about a flow that `transport` is to carry: its `Line`."""
+"""How the flow of an exchange is relayed: its `RelayPlan`, which `transport` follows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from mitmproxy.http import HTTPFlow, Request, Response
+from mitmproxy.http import Headers, HTTPFlow, Request
 
-if TYPE_CHECKING:
-    from translate import Exchange, Opening
+from translate import Exchange, StreamStart
 
-LINE = "relay_line"  # an attribute: metadata holds plain data only
-SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
+PLAN_ATTRIBUTE = "relay_plan"  # of the flow itself: its metadata holds plain data only
 
 
-def sse_head() -> Response:
-    return Response.make(200, b"", {**SSE, "transfer-encoding": "chunked"})
+class RelayPlan(Protocol):
+    """One flow's way to its upstream and back. `transport` calls it, in the thread of the proxy.
+
+    The request is read whole before it is sent; a streamed reply reaches the client in chunks.
+    """
+
+    exchange: Exchange
+    upstream_request: Request  # sent in place of the flow's own, which stays as the client sent it
+    silence_limit: float  # s without a byte from the upstream until the attempt counts as dead
+    heartbeat_interval: float  # s without a byte to the client until a heartbeat is sent; 0: never
+
+    def credentials(self) -> Mapping[str, str]:
+        """The headers with the key, read when an attempt leaves. They are kept off the flow."""
+
+    def start_probe(self, encoding: str) -> Callable[[bytes], StreamStart]:
+        """A reader for the first bytes of a reply with this content-encoding.
+
+        It is fed, b"" at the end, until its answer is no longer "pending".
+        """
+
+    def retry_delay(self, error: str | None, attempt: int) -> float | None:
+        """Seconds until the next attempt at the same upstream; None: no further attempt.
+
+        `error` is a failed connection's; without one, the flow's response is the failure.
+        """
+
+    def is_ready(self) -> bool:
+        """Whether the next attempt can leave. It waits for at most `silence_limit`."""
+
+    def try_fallback(self, error: str | None) -> bool:
+        """Attach the plan for the next candidate to the flow; False if there is no candidate."""
+
+    def stream_headers(self) -> Headers:
+        """Those of the streamed reply, for a heartbeat that precedes the upstream's head."""
+
+    def relay_headers(self) -> Mapping[str, str]:
+        """The relay's headers for a reply that the transport writes in place of the upstream's."""
+
+    def on_client_bytes(self, data: bytes) -> None:
+        """Called for each piece of a streamed reply that the client gets."""
+
+    def on_upstream_bytes(self, data: bytes) -> None:
+        """Called for each piece of a streamed reply that the upstream sends."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """How one exchange is carried. Its request is read whole, its streamed reply is chunked."""
-
-    exchange: "Exchange"
-    request: Request  # what goes up in place of the flow's own, which stays as the client sent it
-    silence: float  # s without a byte from upstream until the attempt counts as dead
-    retry: Callable[[HTTPFlow, str | None, int], float | None]  # s to wait, None: give up
-    # puts another request, on a line of its own, in place of one that failed; whether it did
-    another: Callable[[HTTPFlow, str | None], bool] = lambda flow, error: False
-    told: Callable[[bytes], None] = lambda data: None  # hears all that the client gets in a stream
-    heartbeat: float = 0.0  # s without a byte to the client until a heartbeat is sent; 0: never
-    head: Callable[[], Response] = sse_head  # for a heartbeat that precedes the reply
-    # headers for upstream, asked for when an attempt leaves
-    secrets: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
-    ready: Callable[[], bool] = lambda: True  # whether another attempt can leave; `silence` at most
-    # content-encoding → reads a reply's first bytes, b"" at its end, while they are "pending"
-    opening: "Callable[[str], Callable[[bytes], Opening]]" = lambda encoding: lambda data: "begun"
-    heard: Callable[[bytes], None] = lambda data: None  # hears all that upstream says in a stream
+def attach_plan(flow: HTTPFlow, plan: RelayPlan) -> None:
+    """Let `transport` relay the flow by this plan; at the latest in the flow's `request` hook."""
+    # Not in a WeakKeyDictionary: a plan that refers to its flow would keep both for ever.
+    vars(flow)[PLAN_ATTRIBUTE] = plan
 
 
-def attach(flow: HTTPFlow, line: Line) -> None:
-    """Put the flow on a line, at the latest in its `request` hook."""
-    # Not in a WeakKeyDictionary: a line that refers to its flow would keep both for ever.
-    vars(flow)[LINE] = line
+def detach_plan(flow: HTTPFlow) -> None:
+    """Remove the plan of a finished flow. It refers to the flow, so both are freed at once."""
+    vars(flow).pop(PLAN_ATTRIBUTE, None)
 
 
-def detach(flow: HTTPFlow) -> None:
-    """The exchange is over: what refers to its flow goes, so that both are freed at once."""
-    vars(flow).pop(LINE, None)
-
-
-def line_of(flow: HTTPFlow) -> Line | None:
-    line: Line | None = vars(flow).get(LINE)
-    return line
+def plan_of(flow: HTTPFlow) -> RelayPlan | None:
+    """The flow's plan, if it is relayed."""
+    plan: RelayPlan | None = vars(flow).get(PLAN_ATTRIBUTE)
+    return plan

@@ -1,60 +1,64 @@
-"""Whether and when a failed attempt is worth another: a pure function of the failure."""
+"""Whether and when a failed attempt is repeated: a pure function of the failure.
+
+What each failure allows is in translate's table, `FAILURE_RULES`.
+"""
 
 import math
-import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 from mitmproxy.http import HTTPFlow, Response
 
-from translate import out_of_quota
+from translate import FailureRule, failure_rule
 
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-FIRST, LONGEST = 0.5, 8.0  # s of backoff; a provider's own Retry-After may be longer
-BURST = 3.0  # s; as long as a ChatGPT account takes to recover (Soju06/codex-lb#2239)
-# An account that has used up its window, which ends in hours or days.
-SPENT = re.compile(rb'"usage_limit_reached"')
-NAMED = re.compile(rb'"(type|code|status)"\s*:\s*+(?!null)')  # a 429 that says which limit it is
+FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # s; a provider's own Retry-After may be longer
+
+# The flow, the error of a failed connection, the number of attempts so far → seconds until the
+# next attempt, or None for no further attempt. Without an error, the flow's response failed.
+type RetryPolicy = Callable[[HTTPFlow, str | None, int], float | None]
 
 
-def retry_policy(
-    attempts: int,
+def build_retry_policy(
+    max_attempts: int,
     budget: float,
     *,
     now: Callable[[], float] = time.time,
-) -> Callable[[HTTPFlow, str | None, int], float | None]:
-    """At most `attempts` in all, the last one begun within `budget` s of the whole request."""
+) -> RetryPolicy:
+    """At most `max_attempts`, of which the last begins within `budget` s of the whole request."""
 
-    def policy(flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
+    def retry_delay(flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
         reply = None if error else flow.response
-        if attempt >= attempts or (reply and not passing(reply)):
+        if attempt >= max_attempts or (reply and not is_repeatable(reply)):
             return None
-        asked = retry_after(reply, now()) if reply else None
-        wait = asked or max(min(FIRST * 2 ** (attempt - 1), LONGEST), least(reply))
-        spent = now() - (flow.request.timestamp_end or flow.request.timestamp_start)
-        return wait if spent + wait <= budget else None
+        retry_after = parse_retry_after(reply, now()) if reply else None
+        delay = retry_after or max(
+            backoff_wait(attempt), reply_rule(reply).min_wait if reply else 0.0
+        )
+        elapsed = now() - (flow.request.timestamp_end or flow.request.timestamp_start)
+        return delay if elapsed + delay <= budget else None
 
-    return policy
-
-
-def least(reply: Response | None) -> float:
-    """Seconds below which a wait is of no use: too much at once, where a 429 has words only."""
-    body = reply.get_content(strict=False) if reply and reply.status_code == 429 else None
-    return BURST if body and body.lstrip().startswith(b"{") and not NAMED.search(body) else 0.0
+    return retry_delay
 
 
-def passing(reply: Response) -> bool:
-    """Whether the same request may well succeed later."""
-    body = reply.get_content(strict=False) or b""
-    if reply.status_code in (429, 500) and (out_of_quota(body) or SPENT.search(body)):
-        return False
-    says = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
-    return reply.status_code in TRANSIENT if says is None else says
+def backoff_wait(attempt: int) -> float:
+    """Seconds before the next attempt, where the provider names none."""
+    return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT)
 
 
-def retry_after(reply: Response, now: float) -> float | None:
-    """Seconds that the provider asks for, or None. A date in the past asks for none."""
+def reply_rule(reply: Response) -> FailureRule:
+    return failure_rule(reply.status_code, reply.get_content(strict=False) or b"")
+
+
+def is_repeatable(reply: Response) -> bool:
+    """Whether the same request may well succeed later; the provider's hint counts most."""
+    rule = reply_rule(reply)
+    hint = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
+    return rule.retry == "yes" if hint is None or rule.retry == "never" else hint
+
+
+def parse_retry_after(reply: Response, now: float) -> float | None:
+    """Seconds that the provider asks to wait, or None. A date in the past asks for none."""
     headers = reply.headers
     readings: tuple[tuple[str, Callable[[str], float]], ...] = (
         ("retry-after-ms", lambda value: float(value) / 1000),
@@ -63,9 +67,9 @@ def retry_after(reply: Response, now: float) -> float | None:
     )
     for name, read in readings:
         try:
-            wait = read(headers[name])
+            seconds = read(headers[name])
         except (KeyError, ValueError, OverflowError):  # the last: dates far away
             continue
-        if math.isfinite(wait):
-            return max(wait, 0.0)
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
     return None

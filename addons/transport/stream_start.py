@@ -1,134 +1,142 @@
-"""The beginning of a reply is kept from the client until it says something, so that a failure in it
-can still be answered by another attempt: by the line's policy, as an HTTP status would be.
+"""Holds back the start of a streamed reply until it has content. A failure before that can then be
+answered by another attempt, as if it were an HTTP status.
 
-On mitmproxy's private API, as `transport`, which see.
+Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
 
 from collections.abc import Callable
 
 from mitmproxy import http
-from mitmproxy.proxy import events
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http import _events as wire
 
-from addons.flow_data import without
-from addons.transport.attempts import Attempts, Steps
-from addons.transport.plan import Line
-from translate import Opening, Refused
+from addons.flow_data import mask_secrets
+from addons.transport.attempts import RetryingStream, Steps
+from addons.transport.plan import RelayPlan
+from translate import StreamRefusal, StreamStart
 
-CUT = "the reply ended before it said anything"
+EARLY_END = "the reply ended before it said anything"
 
 
-class Held(Attempts):
-    held: list[bytes]  # what has come of a reply that has not begun
-    opening: Callable[[bytes], Opening]  # reads it
+class ProbingStream(RetryingStream):
+    held_back: list[bytes]  # what has come of a reply that has no content yet
+    probe: Callable[[bytes], StreamStart]  # reads it
 
     @property
-    def early(self) -> tuple[Callable[..., Steps], ...]:
-        return *super().early, self.state_held
+    def retryable_states(self) -> tuple[Callable[..., Steps], ...]:
+        return *super().retryable_states, self.state_probe_response_body
 
     def state_wait_for_response_headers(self, event: wire.ResponseHeaders) -> Steps:
-        if line := self.line:  # before the hook makes the client's head of it
-            self.opening = line.opening(event.response.headers.get("content-encoding", ""))
+        if plan := self.relay_plan:  # before the hook replaces the head by the client's
+            self.probe = plan.start_probe(event.response.headers.get("content-encoding", ""))
         yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> Steps:
-        if self.line and self.flow.response and self.flow.response.status_code == 200:
-            self.held, self.server_state = [], self.state_held
+        if self.relay_plan and self.flow.response and self.flow.response.status_code == 200:
+            self.held_back, self.server_state = [], self.state_probe_response_body
         else:
             yield from super().start_response_stream()
 
-    def state_held(self, event: events.Event) -> Steps:
-        said: Opening = "pending"
+    def state_probe_response_body(self, event: events.Event) -> Steps:
+        opening: StreamStart = "pending"
         if isinstance(event, wire.ResponseData):
-            self.held.append(event.data)
-            self.heard_of(event)
-            said = self.opening(event.data)
+            self.held_back.append(event.data)
+            self.report_upstream_bytes(event)
+            opening = self.probe(event.data)
         elif isinstance(event, wire.ResponseEndOfMessage):
-            said = self.opening(b"")
-        if isinstance(said, Refused):
-            yield from self.refuse(said, event)
-        elif said == "begun" or (
-            isinstance(event, wire.ResponseEndOfMessage) and not (yield from self.repeats(CUT))
+            opening = self.probe(b"")
+        if isinstance(opening, StreamRefusal):
+            yield from self.answer_refusal(opening, event)
+        elif opening == "begun" or (
+            isinstance(event, wire.ResponseEndOfMessage)
+            and not (yield from self.retry_or_keep_reply(EARLY_END))
         ):
-            yield from self.let_go(event)
+            yield from self.release_held_back(event)
 
-    def let_go(self, event: events.Event) -> Steps:
-        """All that was held, in one piece."""
-        yield from super().start_response_stream()
-        if self.held:
-            data = wire.ResponseData(self.stream_id, b"".join(self.held))
+    def release_held_back(self, event: events.Event) -> Steps:
+        """Start the client's stream, with all that was held back in one piece."""
+        for step in super().start_response_stream():
+            # mitmproxy's "Streaming response from …": the record is the one line of an exchange.
+            if not isinstance(step, commands.Log):
+                yield step
+        if self.held_back:
+            data = wire.ResponseData(self.stream_id, b"".join(self.held_back))
             yield from super().state_stream_response_body(data)
         if not isinstance(event, wire.ResponseData):
             yield from super().state_stream_response_body(event)
 
-    def refuse(self, why: Refused, event: events.Event) -> Steps:
-        """From here on it is a reply with that status, and was never a stream."""
+    def answer_refusal(self, refused: StreamRefusal, event: events.Event) -> Steps:
+        """Treat the reply as one with the status of its error, as if it had never streamed."""
         if isinstance(event, wire.ResponseData):
-            left = self.stream_id, "refused in its stream", wire.ErrorCode.CANCEL
-            yield SendHttp(wire.RequestProtocolError(*left), self.context.server)
-        self.flow.response = reply_of(why)
+            cancel = self.stream_id, "refused in its stream", wire.ErrorCode.CANCEL
+            yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
+        self.flow.response = refusal_response(refused)
         self.server_state = self.state_consume_response_body
         yield from self.send_response()
 
     def state_stream_response_body(self, event: events.Event) -> Steps:
-        self.heard_of(event)
+        self.report_upstream_bytes(event)
         yield from super().state_stream_response_body(event)
 
-    def heard_of(self, event: events.Event) -> None:
-        if isinstance(event, wire.ResponseData) and (line := self.line):
-            line.heard(event.data)
+    def report_upstream_bytes(self, event: events.Event) -> None:
+        if isinstance(event, wire.ResponseData) and (plan := self.relay_plan):
+            plan.on_upstream_bytes(event.data)
 
     def state_done(self, _: events.Event) -> Steps:
-        yield from ()  # what a read brought behind a refusal
+        yield from ()  # the rest of a read that began with a refusal
 
     def send_response(self, already_streamed: bool = False) -> Steps:
-        line, came = self.line, self.server_state == self.state_consume_response_body
-        if line and not already_streamed and self.flow.response:
-            if came and (yield from self.fails(line, self.flow.response)):
+        plan = self.relay_plan
+        is_upstream_reply = self.server_state == self.state_consume_response_body
+        if plan and not already_streamed and self.flow.response:
+            if is_upstream_reply and (yield from self.retry_whole_reply(plan, self.flow.response)):
                 return
-            if self.headed and self.flow.response.status_code >= 400:  # by a heartbeat: too late
-                yield from self.fail(line, self.flow.response)
+            if self.head_sent and self.flow.response.status_code >= 400:
+                # A heartbeat went out with status 200, so the error follows as an event.
+                yield from self.send_failure_event(plan, self.flow.response)
                 already_streamed = True
         yield from super().send_response(already_streamed)
 
-    def fails(self, line: Line, response: http.Response) -> CommandGenerator[bool]:
-        """Whether a whole reply is a failure that leads to another attempt."""
+    def retry_whole_reply(self, plan: RelayPlan, response: http.Response) -> CommandGenerator[bool]:
+        """Whether a reply that did not stream is a failure that leads to another attempt."""
         error: str | None = None
         if response.status_code == 200:
-            said = opening_of(line, response.get_content(strict=False) or b"")
-            if said == "begun":
+            opening = probe_whole_body(plan, response.get_content(strict=False) or b"")
+            if opening == "begun":
                 return False
-            if isinstance(said, Refused):
-                self.flow.response = reply_of(said)
+            if isinstance(opening, StreamRefusal):
+                self.flow.response = refusal_response(opening)
             else:
-                error = CUT
+                error = EARLY_END
         elif response.status_code < 400:
             return False
-        return (yield from self.repeats(error))
+        return (yield from self.retry_or_keep_reply(error))
 
-    def repeats(self, error: str | None) -> CommandGenerator[bool]:
-        """As `tries_again`, with the reply still there where nobody does."""
+    def retry_or_keep_reply(self, error: str | None) -> CommandGenerator[bool]:
+        """As `begin_retry`, but the flow keeps its response if there is no other attempt."""
         response = self.flow.response
-        if (yield from self.tries_again(error)):
+        if (yield from self.begin_retry(error)):
             return True
         self.flow.response = response
         return False
 
-    def fail(self, line: Line, response: http.Response) -> Steps:
-        wait = response.headers.get("retry-after")
-        body = without(response.get_content(strict=False) or b"", line.secrets().values())
-        tail = line.exchange.fail(response.status_code, body, wait).event
-        yield SendHttp(wire.ResponseData(self.stream_id, tail), self.context.client)
+    def send_failure_event(self, plan: RelayPlan, response: http.Response) -> Steps:
+        retry_after = response.headers.get("retry-after")
+        content = response.get_content(strict=False) or b""
+        body = mask_secrets(content, plan.credentials().values())
+        event = plan.exchange.error_reply(response.status_code, body, retry_after).stream_events
+        yield SendHttp(wire.ResponseData(self.stream_id, event), self.context.client)
 
 
-def opening_of(line: Line, body: bytes) -> Opening:
-    """The same of a whole body."""
-    read = line.opening("")
-    said = read(body) if body else "pending"
-    return read(b"") if said == "pending" else said
+def probe_whole_body(plan: RelayPlan, body: bytes) -> StreamStart:
+    """How a decoded body that did not stream begins."""
+    probe = plan.start_probe("")
+    opening = probe(body) if body else "pending"
+    return probe(b"") if opening == "pending" else opening
 
 
-def reply_of(why: Refused) -> http.Response:
-    return http.Response.make(why.status, why.body, {"content-type": "application/json"})
+def refusal_response(refused: StreamRefusal) -> http.Response:
+    headers = {"content-type": "application/json"}
+    return http.Response.make(refused.status, refused.body, headers)

@@ -1,4 +1,4 @@
-"""What the views share: what they are chosen for, and that they always show something."""
+"""The base of the views: which messages a view is for, and a page even if a body is broken."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -8,81 +8,81 @@ from typing import Any
 from mitmproxy.contentviews import Contentview, Metadata
 from mitmproxy.http import HTTPFlow, Message, Request
 
-from addons.observe import flow_pair as rows
-from addons.observe.exchange_record import FACTS
-from addons.views.text import page, tall
+from addons.ingress import RELAYED_ROUTES, ROUTE_KEY, Route
+from addons.observe import PAIR_SIDE, RECORD, UPSTREAM_SIDE, partner_flow
+from addons.views.text import fill_empty_lines, join_page
 
-OURS = frozenset(
-    {"relay", "compact", "chat", "retrieve", "items"}
-)  # routes that carry conversations
-Json = dict[str, Any]
+type Json = dict[str, Any]
+CONVERSATION_ROUTES = RELAYED_ROUTES | {Route.RETRIEVE, Route.ITEMS}
+MAX_RAW_BYTES = 100_000  # of a body that is shown undecoded
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The message that is shown, and what is known beside it."""
+class ShownMessage:
+    """The message that a view shows, and what the relay knows of its flow."""
 
     flow: HTTPFlow | None
     is_request: bool = True
 
     @property
-    def told(self) -> Json:
+    def metadata(self) -> Json:
         return self.flow.metadata if self.flow else {}
 
     @property
-    def ours(self) -> bool:
-        return rows.LEG in self.told or self.told.get("relay.route") in OURS
+    def is_relayed(self) -> bool:
+        return PAIR_SIDE in self.metadata or self.metadata.get(ROUTE_KEY) in CONVERSATION_ROUTES
 
     @property
-    def other(self) -> HTTPFlow | None:
-        return rows.other(self.flow) if self.flow else None
+    def partner(self) -> HTTPFlow | None:
+        return partner_flow(self.flow) if self.flow else None
 
     @property
-    def facts(self) -> Json:
-        """The record of the exchange; the client's row has it."""
-        other = self.other.metadata if self.other else {}
-        found = self.told.get(FACTS) or other.get(FACTS)
-        return found if isinstance(found, dict) else {}
+    def record(self) -> Json:
+        """The record of the exchange; it is kept on the client's flow."""
+        partner = self.partner
+        record = self.metadata.get(RECORD) or (partner and partner.metadata.get(RECORD))
+        return record if isinstance(record, dict) else {}
 
-    def sides(self) -> tuple[HTTPFlow | None, HTTPFlow | None]:
-        """The client's row and the upstream's."""
-        upstream = self.told.get(rows.LEG) == rows.UPSTREAM
-        return (self.other, self.flow) if upstream else (self.flow, self.other)
+    def client_and_upstream(self) -> tuple[HTTPFlow | None, HTTPFlow | None]:
+        """The two flows of the exchange; None for one that is gone."""
+        is_upstream = self.metadata.get(PAIR_SIDE) == UPSTREAM_SIDE
+        return (self.partner, self.flow) if is_upstream else (self.flow, self.partner)
 
 
-def seen(metadata: Metadata) -> Seen:
+def shown_message(metadata: Metadata) -> ShownMessage:
     flow = metadata.flow if isinstance(metadata.flow, HTTPFlow) else None
-    return Seen(flow, isinstance(metadata.http_message, Request))
+    return ShownMessage(flow, isinstance(metadata.http_message, Request))
 
 
-def body_of(message: Message | None) -> bytes:
+def decoded_body(message: Message | None) -> bytes:
+    """The body without its content-encoding; unchanged if it cannot be decoded."""
     return (message.get_content(strict=False) if message else None) or b""
 
 
-class View(Contentview):
-    """`blocks` makes the text; whatever happens there, what it had made is shown."""
+class RelayView(Contentview):
+    """A view that joins its `text_blocks` into a page; an error ends the page with a note."""
 
-    syntax_highlight = "none"  # what people say is no YAML
-
-    @abstractmethod
-    def blocks(self, body: bytes, seen: Seen) -> Iterator[str]:
-        """The text, in pieces."""
+    syntax_highlight = "none"  # conversations are not YAML
 
     @abstractmethod
-    def fits(self, body: bytes, seen: Seen) -> float:
-        """The priority in a flow of ours; below 0 where this view is for another kind."""
+    def text_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
+        """The blocks of the page, in order. May raise any error."""
+
+    @abstractmethod
+    def relayed_priority(self, body: bytes, message: ShownMessage) -> float:
+        """The priority for a relayed message; below 0 if the view is not for it."""
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        return tall(page(self._shown(data, seen(metadata))))
+        return fill_empty_lines(join_page(self._safe_blocks(data, shown_message(metadata))))
 
-    def _shown(self, data: bytes, seen: Seen) -> Iterator[str]:
+    def _safe_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
         try:
-            yield from self.blocks(data, seen)
+            yield from self.text_blocks(body, message)
         except Exception as error:  # a body may be anything
             yield f"⋯ this could not be read further: {error}; the view `raw` has it all ⋯"
-            if len(data) < 100_000:
-                yield data.decode("utf-8", "replace")
+            if len(body) < MAX_RAW_BYTES:
+                yield body.decode("utf-8", "replace")
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
-        found = seen(metadata)
-        return self.fits(data, found) if data and found.ours else -1
+        message = shown_message(metadata)
+        return self.relayed_priority(data, message) if data and message.is_relayed else -1

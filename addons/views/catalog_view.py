@@ -1,66 +1,67 @@
-"""The view `Catalog`: a model list, OpenAI's or Codex's, or one of OpenAI's, as a table."""
+"""The view `Catalog`: a list of models, in OpenAI's form or Codex's, or one model, as a table."""
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
-from addons.views.base import Seen, View
-from translate.providers import catalog
-from translate.providers.catalog import LISTS, first
-from translate.wire import codec
+from mitmproxy.contentviews import Metadata
 
-Json = dict[str, Any]
-EXTRA = ("tool_mode", "shell_type", "apply_patch_tool_type", "visibility", "owned_by")
-ROUTES = frozenset({"models", "model"})
-HEAD = ("slug", "title", "context", "images", "efforts", *EXTRA)
+from addons.ingress import ROUTE_KEY, Route
+from addons.views.base import RelayView, ShownMessage
+from translate import find_model_list, load_json, parse_model
+
+type Json = dict[str, Any]
+CATALOG_ROUTES = frozenset({Route.MODELS, Route.MODEL})
+EXTRA_FIELDS = ("tool_mode", "shell_type", "apply_patch_tool_type", "visibility", "owned_by")
+COLUMNS = ("slug", "title", "context", "images", "efforts", *EXTRA_FIELDS)
+CELL_WIDTH = 40  # characters
 
 
-class Catalog(View):
+class Catalog(RelayView):
     name = "Catalog"
 
-    def fits(self, body: bytes, seen: Seen) -> float:
-        return -1
+    def relayed_priority(self, body: bytes, message: ShownMessage) -> float:
+        return -1  # see `render_priority`: model lists are not relayed
 
-    def render_priority(self, data: bytes, metadata: Any) -> float:
-        told = metadata.flow.metadata if metadata.flow else {}
-        return 100 if told.get("relay.route") in ROUTES and data.lstrip()[:1] == b"{" else -1
+    def render_priority(self, data: bytes, metadata: Metadata) -> float:
+        route = metadata.flow.metadata.get(ROUTE_KEY) if metadata.flow else None
+        return 100 if route in CATALOG_ROUTES and data.lstrip()[:1] == b"{" else -1
 
-    def blocks(self, body: bytes, seen: Seen) -> Iterator[str]:
-        yield from table(body)
+    def text_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
+        yield from model_table(body)
 
 
-def table(body: bytes) -> Iterator[str]:
-    """Raises ValueError for what is no model list."""
-    found = codec.loads(body)
-    models = first(found, LISTS, list) or [found]
-    rows = [row for model in models if (row := row_of(model))]
+def model_table(body: bytes) -> Iterator[str]:
+    """The lines of the table. Raises ValueError if the body lists no models."""
+    value = load_json(body)
+    models = find_model_list(value) or [value]
+    rows = [row for model in models if (row := _model_row(model))]
     if not rows:
         raise ValueError("it lists no models")
-    shown = [column for column in zip(HEAD, *rows, strict=True) if any(column[1:])]
-    widths = [max(map(len, column)) for column in shown]
+    columns = [column for column in zip(COLUMNS, *rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
     yield f"{len(rows)} model{'s' * (len(rows) != 1)}"
     yield ""
-    for cells in zip(*shown, strict=True):
+    for cells in zip(*columns, strict=True):
         yield "  ".join(map(str.ljust, cells, widths)).rstrip()
 
 
-def row_of(model: Any) -> tuple[str, ...] | None:
-    model = {"id": model} if isinstance(model, str) else model
-    one = catalog.entry(model)
-    if one is None:
+def _model_row(fields: Any) -> tuple[str, ...] | None:
+    fields = {"id": fields} if isinstance(fields, str) else fields
+    model = parse_model(fields)
+    if model is None:
         return None
-    context = f"{one.context:,}" if one.context else ""
-    images = {True: "yes", False: "no", None: ""}[one.images]
-    more = (cell(model.get(name)) for name in EXTRA)
-    title = one.title if one.title != one.id else ""
-    return tuple(chain((one.id, title, context, images, efforts(model)), more))
+    title = model.title if model.title != model.id else ""
+    context = f"{model.context_window:,}" if model.context_window else ""
+    images = {True: "yes", False: "no", None: ""}[model.images]
+    extra = (_cell_text(fields.get(name)) for name in EXTRA_FIELDS)
+    return (model.id, title, context, images, _reasoning_efforts(fields), *extra)
 
 
-def cell(value: Any) -> str:
-    return "" if value is None else str(value)[:40]
+def _cell_text(value: Any) -> str:
+    return "" if value is None else str(value)[:CELL_WIDTH]
 
 
-def efforts(model: Json) -> str:
-    levels = model.get("supported_reasoning_levels")
-    found = [level.get("effort") for level in levels or () if isinstance(level, dict)]
-    return " ".join(map(str, found))
+def _reasoning_efforts(fields: Json) -> str:
+    levels = fields.get("supported_reasoning_levels")
+    efforts = [level.get("effort") for level in levels or () if isinstance(level, dict)]
+    return " ".join(map(str, efforts))

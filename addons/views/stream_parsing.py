@@ -1,18 +1,19 @@
-"""A reply of either dialect, streamed or not, as one JSON body; of a growing one what there is."""
+"""Parses replies of either dialect, and assembles the events of a stream into one reply.
 
+A reply that is still streaming is incomplete; each function returns what has arrived.
+"""
+
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from addons.views import dialects as items
-from addons.views import messages, words
-from addons.views.entry import Entry
-from addons.views.events import is_stream, pieces
-from translate.wire import codec
+from addons.views.dialects import CALL_ARGUMENTS, call_fields
+from translate import is_event_stream, load_json, split_events
 
-Json = dict[str, Any]
-# Where the text of an item grows, by the end of the event's name.
-GROWS = {
+type Json = dict[str, Any]
+# The field of an item in which a text grows, by the last part of the event's type.
+DELTA_FIELDS = {
     "output_text": "content",
     "refusal": "content",
     "reasoning_text": "content",
@@ -22,168 +23,194 @@ GROWS = {
 }
 
 
-def whole(body: bytes) -> Json:
-    """Raises ValueError for what is neither a stream nor a JSON object."""
-    if is_stream(body):
-        return joined(piece.data for piece in pieces(body))
-    found = codec.loads(body)
-    if isinstance(found, list) and found and isinstance(found[0], dict):
-        found = found[0]  # Gemini puts errors in a list
-    if not isinstance(found, dict):
+class StreamEvent(NamedTuple):
+    end_offset: int  # bytes of the body up to the end of the event
+    json_value: Any  # None for a comment and for any other text that is not JSON
+    raw_text: str  # "" if the event is JSON
+
+    @property
+    def is_comment(self) -> bool:
+        return self.raw_text.startswith(":")
+
+
+def parse_stream(body: bytes) -> Iterator[StreamEvent]:
+    """The events of a stream; the last one may be incomplete."""
+    for event in split_events(body):
+        data = event.data or event.raw_block  # without data: a comment, or an error as bare JSON
+        try:
+            yield StreamEvent(event.end_offset, load_json(data), "")
+        except ValueError:
+            yield StreamEvent(event.end_offset, None, data.decode("utf-8", "replace"))
+
+
+def parse_reply(body: bytes) -> Json:
+    """A reply as one JSON object. Raises ValueError if it is neither a stream nor a JSON object."""
+    if is_event_stream(body):
+        return assemble_reply(event.json_value for event in parse_stream(body))
+    reply = load_json(body)
+    if isinstance(reply, list) and reply and isinstance(reply[0], dict):
+        reply = reply[0]  # Gemini wraps an error in a list
+    if not isinstance(reply, dict):
         raise ValueError("not a JSON object")
-    return found
+    return reply
 
 
-def joined(data: Iterable[Any]) -> Json:
-    """What the events of a stream make."""
-    response, chat = Response(), Chat()
+def assemble_reply(values: Iterable[Any]) -> Json:
+    """The reply that the events of a stream make, in the dialect of the stream."""
+    response, chat = ResponseAssembler(), ChatAssembler()
     errors: list[Any] = []
-    for one in data:
-        if not isinstance(one, dict):
+    for value in values:
+        if not isinstance(value, dict):
             continue
-        if isinstance(one.get("type"), str) and "choices" not in one:
-            response.add(one["type"], one)
+        if isinstance(value.get("type"), str) and "choices" not in value:
+            response.add_event(value["type"], value)
         else:
-            chat.add(one)
-        if one.get("error"):
-            errors.append(one["error"])
-    made = response.made() if response.begun else chat.made()
-    return made | ({"error": errors[0]} if errors else {})
+            chat.add_chunk(value)
+        if value.get("error"):
+            errors.append(value["error"])
+    reply = response.to_reply() if response.has_events else chat.to_reply()
+    return reply | ({"error": errors[0]} if errors else {})
 
 
-class Response:
-    """Grows by the events of the Responses dialect."""
+class ResponseAssembler:
+    """Makes one body from the events of a Responses stream."""
 
     def __init__(self) -> None:
-        self.begun = False
-        self._last: Json = {}
+        self.has_events = False
+        self._snapshot: Json = {}  # the `response` of the last event that had one
         self._items: list[Json] = []
-        self._open: dict[str, int] = {}  # output_index → position, as some servers count wrongly
+        # output_index → position in _items; they differ, as some servers count wrongly
+        self._open_items: dict[str, int] = {}
         self._texts: dict[tuple[int, str], list[str]] = defaultdict(list)
 
-    def add(self, kind: str, event: Json) -> None:
-        self.begun = True
-        index = str(event.get("output_index"))
+    def add_event(self, type_name: str, event: Json) -> None:
+        self.has_events = True
+        output_index = str(event.get("output_index"))
         if isinstance(event.get("response"), dict):
-            self._last = event["response"]
+            self._snapshot = event["response"]
         elif isinstance(event.get("item"), dict):
-            self._item(kind, index, event["item"])
-        elif kind.endswith(".delta") and isinstance(event.get("delta"), str):
-            name = kind.removesuffix(".delta").rpartition(".")[2]
-            at = self._at(index)
-            self._texts[at, GROWS.get(name, "content")].append(event["delta"])
+            self._set_item(type_name, output_index, event["item"])
+        elif type_name.endswith(".delta") and isinstance(event.get("delta"), str):
+            name = type_name.removesuffix(".delta").rpartition(".")[2]
+            position = self._item_position(output_index)
+            self._texts[position, DELTA_FIELDS.get(name, "content")].append(event["delta"])
 
-    def _item(self, kind: str, index: str, item: Json) -> None:
-        if not kind.endswith(".done"):
-            self._open.pop(index, None)
-        at = self._at(index)
-        self._items[at] = item
-        if kind.endswith(".done"):
-            self._open.pop(index)
-            for field in GROWS.values():
-                self._texts.pop((at, field), None)
+    def _set_item(self, type_name: str, output_index: str, item: Json) -> None:
+        is_done = type_name.endswith(".done")
+        if not is_done:
+            self._open_items.pop(output_index, None)
+        position = self._item_position(output_index)
+        self._items[position] = item
+        if is_done:
+            self._open_items.pop(output_index)
+            for field in DELTA_FIELDS.values():
+                self._texts.pop((position, field), None)
 
-    def _at(self, index: str) -> int:
-        """The position of the open item of this index; a new one where there is none."""
-        if index not in self._open:
-            self._open[index] = len(self._items)
+    def _item_position(self, output_index: str) -> int:
+        """The position of the open item of this index; of a new item if none is open."""
+        if output_index not in self._open_items:
+            self._open_items[output_index] = len(self._items)
             self._items.append({"type": "message", "role": "assistant"})
-        return self._open[index]
+        return self._open_items[output_index]
 
-    def made(self) -> Json:
-        output = self._last.get("output")
+    def to_reply(self) -> Json:
+        output = self._snapshot.get("output")
         if isinstance(output, list) and output:
-            return self._last
-        made = list(self._items)
-        for (at, field), texts in self._texts.items():
-            text = "".join(texts)
+            return self._snapshot
+        items = list(self._items)
+        for (position, field), pieces in self._texts.items():
+            text = "".join(pieces)
             parts = [{"type": "text", "text": text}]
-            made[at] = {**made[at], field: parts if field in ("content", "summary") else text}
-        return {**self._last, "output": made}
+            value = parts if field in ("content", "summary") else text
+            items[position] = {**items[position], field: value}
+        return {**self._snapshot, "output": items}
 
 
-class Chat:
-    """Grows by the chunks of the Chat dialect."""
+class ChatAssembler:
+    """Makes one body from the chunks of a Chat stream."""
 
     def __init__(self) -> None:
         self._head: Json = {}
         self._texts: dict[str, list[str]] = defaultdict(list)
         self._lists: dict[str, list[Any]] = defaultdict(list)
         self._calls: list[Json] = []
-        self._by_index: dict[str, Json] = {}
-        self._finish: Any = None
+        self._call_by_index: dict[str, Json] = {}
+        self._finish_reason: Any = None
 
-    def add(self, chunk: Json) -> None:
-        self._head |= {k: v for k, v in chunk.items() if k not in ("choices", "error") and v}
+    def add_chunk(self, chunk: Json) -> None:
+        self._head |= {
+            name: value
+            for name, value in chunk.items()
+            if name not in ("choices", "error") and value
+        }
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else []:
             if not isinstance(choice, dict) or choice.get("index"):
-                continue  # further choices are not asked for
-            self._finish = choice.get("finish_reason") or self._finish
+                continue  # the relay never asks for further choices
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
             delta = choice.get("delta") or choice.get("message")
             if isinstance(delta, dict):
-                self._grow(delta)
+                self._add_delta(delta)
 
-    def _grow(self, delta: Json) -> None:
+    def _add_delta(self, delta: Json) -> None:
         for name, value in delta.items():
             if name == "tool_calls" and isinstance(value, list):
                 for call in value:
                     if isinstance(call, dict):
-                        self._call(call)
+                        self._add_call(call)
             elif name == "function_call" and isinstance(value, dict):
-                self._call({"index": name, "function": value})
+                self._add_call({"index": name, "function": value})
             elif isinstance(value, str):
                 self._texts[name].append(value)
             elif isinstance(value, list):
                 self._lists[name] += value
 
-    def _call(self, call: Json) -> None:
-        kind, inner = messages.inside(call)
-        index = str(call.get("index", call.get("id")))
-        known = self._by_index.get(index)
-        if known is None or (inner.get("name") and call.get("id") not in (None, known["id"])):
-            known = {"id": call.get("id"), "kind": kind, "name": None, "given": []}
-            self._by_index[index] = known
-            self._calls.append(known)
-        known["name"] = known["name"] or inner.get("name")
-        known["given"].append(str(inner.get(messages.GIVEN[kind]) or ""))
+    def _add_call(self, delta: Json) -> None:
+        type_name, fields = call_fields(delta)
+        index = str(delta.get("index", delta.get("id")))
+        call = self._call_by_index.get(index)
+        is_new = call and fields.get("name") and delta.get("id") not in (None, call["id"])
+        if call is None or is_new:
+            call = {"id": delta.get("id"), "type": type_name, "name": None, "arguments": []}
+            self._call_by_index[index] = call
+            self._calls.append(call)
+        call["name"] = call["name"] or fields.get("name")
+        call["arguments"].append(str(fields.get(CALL_ARGUMENTS[type_name]) or ""))
 
-    def made(self) -> Json:
+    def to_reply(self) -> Json:
         message: Json = {"role": "assistant"}
         message |= self._lists
-        for name, texts in self._texts.items():
+        for name, pieces in self._texts.items():
             if name != "role":
-                more = self._lists.get(name)
-                text = "".join(texts)
-                message[name] = [*more, {"type": "text", "text": text}] if more else text
+                parts = self._lists.get(name)
+                text = "".join(pieces)
+                message[name] = [*parts, {"type": "text", "text": text}] if parts else text
         if self._calls:
-            message["tool_calls"] = list(map(whole_call, self._calls))
-        begun = len(message) > 1 or self._finish
-        choices = [{"message": message, "finish_reason": self._finish}] if begun else []
-        return {**self._head, "choices": choices}
+            message["tool_calls"] = list(map(_assembled_call, self._calls))
+        has_output = len(message) > 1 or self._finish_reason
+        choices = [{"message": message, "finish_reason": self._finish_reason}]
+        return {**self._head, "choices": choices if has_output else []}
 
 
-def whole_call(call: Json) -> Json:
-    kind, given = call["kind"], "".join(call["given"])
-    return {"id": call["id"], kind: {"name": call["name"], messages.GIVEN[kind]: given}}
+def _assembled_call(call: Json) -> Json:
+    type_name, arguments = call["type"], "".join(call["arguments"])
+    fields = {"name": call["name"], CALL_ARGUMENTS[type_name]: arguments}
+    return {"id": call["id"], type_name: fields}
 
 
-def entries(reply: Json) -> Iterator[Entry]:
-    """What was said in it."""
-    choices = reply.get("choices")
-    for choice in choices if isinstance(choices, list) else []:
-        if isinstance(choice, dict):
-            yield from messages.entries([choice.get("message")])
-    output = reply.get("output", reply.get("data"))  # a kept response's input_items
-    yield from items.entries(output if isinstance(output, list) else [])
-    if error := reply.get("error"):
-        text = error.get("message") if isinstance(error, dict) else error
-        yield Entry(0, "error", "error", f"{words.said(text)}\n{words.raw(error)}".strip())
+class ArrivalTimes:
+    """When each piece of a body arrived, from the pairs that a flow keeps as PIECE_TIMES."""
 
+    def __init__(self, times: Any) -> None:
+        pairs = [
+            pair
+            for pair in (times if isinstance(times, Sequence) else [])
+            if isinstance(pair, Sequence) and len(pair) == 2
+        ]
+        self._milliseconds = [int(pair[0]) for pair in pairs]
+        self._offsets = [int(pair[1]) for pair in pairs]
 
-def ended(reply: Json) -> str:
-    """How it ended, in its own words."""
-    choices = reply.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return str(choices[0].get("finish_reason") or "not finished")
-    return str(reply.get("status") or "")
+    def milliseconds_at(self, end_offset: int) -> int | None:
+        """Milliseconds from the request until this many bytes had arrived; None if unknown."""
+        index = bisect_right(self._offsets, end_offset - 1) - 1
+        return self._milliseconds[index] if index >= 0 else None

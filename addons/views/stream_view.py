@@ -1,58 +1,95 @@
-"""What each event of a stream says, in either dialect; runs of deltas become one step."""
+"""The view `Stream`: the reply so far, and the events of its stream with their times."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from addons.views import words
-from addons.views.dialects import entries
-from addons.views.events import Clock, Piece
-from addons.views.messages import GIVEN, inside
-from addons.views.text import line
-from addons.views.usage_line import tokens
+from addons.observe import PIECE_TIMES
+from addons.views.base import RelayView, ShownMessage
+from addons.views.dialects import (
+    CALL_ARGUMENTS,
+    call_fields,
+    item_entries,
+    reply_ending,
+    reply_entries,
+)
+from addons.views.entries import move_outputs_to_calls
+from addons.views.stream_parsing import ArrivalTimes, StreamEvent, assemble_reply, parse_stream
+from addons.views.text import RULE, content_text, to_one_line, value_text
+from addons.views.usage_line import record_lines, token_usage
+from translate import STREAM_DONE, is_event_stream
 
-Json = dict[str, Any]
-WIDTH = 160  # characters of a step's text
+type Json = dict[str, Any]
+STEP_WIDTH = 160  # characters of a step's text
+
+
+class Stream(RelayView):
+    name = "Stream"
+
+    def relayed_priority(self, body: bytes, message: ShownMessage) -> float:
+        return -1 if message.is_request or not is_event_stream(body) else 100
+
+    def text_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
+        times = ArrivalTimes(message.metadata.get(PIECE_TIMES))
+        yield from stream_page(body, times, message.record)
+
+
+def stream_page(body: bytes, times: ArrivalTimes, record: Json) -> Iterator[str]:
+    """The reply so far, then a line for each step of its stream."""
+    events = list(parse_stream(body))
+    reply = assemble_reply(event.json_value for event in events)
+    ending, usage = reply_ending(reply) or "not finished", token_usage(reply.get("usage"))
+    parts = [reply.get("model"), ending, usage, f"{len(events)} events"]
+    yield " · ".join(str(part) for part in parts if part)
+    yield from record_lines(record)
+    yield ""
+    for entry in move_outputs_to_calls(reply_entries(reply)):
+        yield entry.to_block()
+    yield f"{RULE} events, by the time since the request went up"
+    for step in stream_steps(events, times):
+        yield step.to_line()
 
 
 @dataclass
-class Step:
-    """One event, or a run of them."""
+class StreamStep:
+    """One event, or a run of deltas that belong together."""
 
     label: str
     texts: list[str]
-    joins: bool = False  # a delta: the next one of the same label belongs to it
-    first: int | None = None  # ms
-    last: int | None = None
-    count: int = 1
+    is_delta: bool = False  # the next delta with the same label joins it
+    first_ms: int | None = None
+    last_ms: int | None = None
+    event_count: int = 1
 
-    def line(self) -> str:
-        times = f" × {self.count}" if self.count > 1 else ""
-        text = line("".join(self.texts), WIDTH)
-        shown = f'  "{text}"' if self.joins and text else f"  {text}" if text else ""
-        return f"{self.when():<21}{self.label}{times}{shown}".rstrip()
+    def to_line(self) -> str:
+        repeats = f" × {self.event_count}" if self.event_count > 1 else ""
+        text = to_one_line("".join(self.texts), STEP_WIDTH)
+        if text:
+            text = f'  "{text}"' if self.is_delta else f"  {text}"
+        return f"{self._time_range():<21}{self.label}{repeats}{text}".rstrip()
 
-    def when(self) -> str:
-        if self.first is None:
+    def _time_range(self) -> str:
+        if self.first_ms is None:
             return ""
-        last = "" if self.last in (None, self.first) else f" … {offset(self.last or 0)}"
-        return f"{offset(self.first)}{last}"
+        is_range = self.last_ms not in (None, self.first_ms)
+        end = f" … {_format_seconds(self.last_ms or 0)}" if is_range else ""
+        return f"{_format_seconds(self.first_ms)}{end}"
 
 
-def offset(ms: int) -> str:
-    return f"+{ms / 1000:.2f} s"
+def _format_seconds(milliseconds: int) -> str:
+    return f"+{milliseconds / 1000:.2f} s"
 
 
-def steps(pieces: Iterable[Piece], clock: Clock) -> Iterator[Step]:
-    """In the order of the stream."""
-    run: Step | None = None
-    for piece in pieces:
-        at = clock.at(piece.end)
-        for step in told(piece):
-            step.first = step.last = at
-            if run and step.label == run.label and run.joins and step.joins:
+def stream_steps(events: Iterable[StreamEvent], times: ArrivalTimes) -> Iterator[StreamStep]:
+    """The steps in the order of the stream; consecutive deltas with the same label are one step."""
+    run: StreamStep | None = None
+    for event in events:
+        arrival_ms = times.milliseconds_at(event.end_offset)
+        for step in _event_steps(event):
+            step.first_ms = step.last_ms = arrival_ms
+            if run and step.label == run.label and run.is_delta and step.is_delta:
                 run.texts += step.texts
-                run.count, run.last = run.count + 1, at
+                run.event_count, run.last_ms = run.event_count + 1, arrival_ms
             else:
                 if run:
                     yield run
@@ -61,77 +98,81 @@ def steps(pieces: Iterable[Piece], clock: Clock) -> Iterator[Step]:
         yield run
 
 
-def told(piece: Piece) -> list[Step]:
-    match piece.data:
-        case None if piece.raw.startswith(":"):
-            return [Step(line(f"comment  {piece.raw[1:].strip()}", WIDTH), [], joins=True)]
+def _event_steps(event: StreamEvent) -> list[StreamStep]:
+    match event.json_value:
+        case None if event.is_comment:
+            label = to_one_line(f"comment  {event.raw_text[1:].strip()}", STEP_WIDTH)
+            return [StreamStep(label, [], is_delta=True)]
+        case None if event.raw_text.strip() == STREAM_DONE.decode():
+            return [StreamStep("[DONE]", [])]
         case None:
-            ended = piece.raw.strip() == "[DONE]"
-            return [Step("[DONE]" if ended else "not JSON", [] if ended else [piece.raw])]
-        case {"type": str(kind)} if "choices" not in piece.data:
-            return [event(kind, piece.data)]
+            return [StreamStep("not JSON", [event.raw_text])]
+        case {"type": str(type_name)} if "choices" not in event.json_value:
+            return [_response_step(type_name, event.json_value)]
         case dict():
-            return chunk(piece.data)
-    return [Step("other", [words.raw(piece.data)])]
+            return _chunk_steps(event.json_value)
+    return [StreamStep("other", [value_text(event.json_value)])]
 
 
-def event(kind: str, data: Json) -> Step:
-    """Of the Responses dialect."""
-    if kind.endswith(".delta") and isinstance(data.get("delta"), str):
-        return Step(kind, [data["delta"]], joins=True)
-    if isinstance(item := data.get("item"), dict):
-        [entry] = entries([item])
-        text = entry.text if kind.endswith(".done") and entry.kind != "reasoning" else ""
-        return Step(kind, [f"{entry.who}  {text}"])
-    if isinstance(response := data.get("response"), dict):
-        why = response.get("error") or response.get("incomplete_details")
-        parts = [tokens(response.get("usage")), words.raw(why) if why else ""]
-        return Step(kind, [" · ".join(filter(None, parts))], joins=kind.endswith("in_progress"))
-    if kind.endswith(".done") or "part" in data:
-        return Step(kind, [])
-    rest = {k: v for k, v in data.items() if k not in ("type", "sequence_number")}
-    return Step(kind, [words.raw(rest) if rest else ""])
+def _response_step(type_name: str, event: Json) -> StreamStep:
+    """The step of one Responses event."""
+    is_done = type_name.endswith(".done")
+    if type_name.endswith(".delta") and isinstance(event.get("delta"), str):
+        return StreamStep(type_name, [event["delta"]], is_delta=True)
+    if isinstance(item := event.get("item"), dict):
+        [entry] = item_entries([item])
+        text = entry.text if is_done and entry.category != "reasoning" else ""
+        return StreamStep(type_name, [f"{entry.title}  {text}"])
+    if isinstance(response := event.get("response"), dict):
+        reason = response.get("error") or response.get("incomplete_details")
+        parts = [token_usage(response.get("usage")), value_text(reason) if reason else ""]
+        text = " · ".join(filter(None, parts))
+        return StreamStep(type_name, [text], is_delta=type_name.endswith("in_progress"))
+    if is_done or "part" in event:
+        return StreamStep(type_name, [])
+    fields = {k: v for k, v in event.items() if k not in ("type", "sequence_number")}
+    return StreamStep(type_name, [value_text(fields) if fields else ""])
 
 
-def chunk(data: Json) -> list[Step]:
-    """Of the Chat dialect: a chunk may say several things."""
-    found: list[Step] = []
-    choices = data.get("choices")
+def _chunk_steps(chunk: Json) -> list[StreamStep]:
+    """The steps of one Chat chunk, which may have several."""
+    steps: list[StreamStep] = []
+    choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else []:
         if isinstance(choice, dict):
-            found += delta(choice)
-    if usage := tokens(data.get("usage")):
-        found.append(Step("usage", [usage]))
-    if data.get("error"):
-        found.append(Step("error", [words.raw(data["error"])]))
-    if "choices" not in data and not found:
-        found.append(Step("other", [words.raw(data)]))
-    return found or [Step("an empty chunk", [], joins=True)]
+            steps += _choice_steps(choice)
+    if usage := token_usage(chunk.get("usage")):
+        steps.append(StreamStep("usage", [usage]))
+    if chunk.get("error"):
+        steps.append(StreamStep("error", [value_text(chunk["error"])]))
+    if "choices" not in chunk and not steps:
+        steps.append(StreamStep("other", [value_text(chunk)]))
+    return steps or [StreamStep("an empty chunk", [], is_delta=True)]
 
 
-def delta(choice: Json) -> list[Step]:
-    found: list[Step] = []
-    said = choice.get("delta") or choice.get("message")
-    for name, value in said.items() if isinstance(said, dict) else ():
+def _choice_steps(choice: Json) -> list[StreamStep]:
+    steps: list[StreamStep] = []
+    delta = choice.get("delta") or choice.get("message")
+    for name, value in delta.items() if isinstance(delta, dict) else ():
         if name == "tool_calls" and isinstance(value, list):
-            found += [called(one) for one in value if isinstance(one, dict)]
+            steps += [
+                _call_step(f"delta.tool_calls[{call.get('index', '')}]", call)
+                for call in value
+                if isinstance(call, dict)
+            ]
         elif name == "function_call" and isinstance(value, dict):
-            found.append(call(f"delta.{name}", {"function": value}))
+            steps.append(_call_step(f"delta.{name}", {"function": value}))
         elif name != "role" and value not in (None, "", [], {}):
-            found.append(Step(f"delta.{name}", [words.said(value)], joins=True))
+            steps.append(StreamStep(f"delta.{name}", [content_text(value)], is_delta=True))
     if reason := choice.get("finish_reason"):
-        found.append(Step("finish_reason", [str(reason)]))
-    return found
+        steps.append(StreamStep("finish_reason", [str(reason)]))
+    return steps
 
 
-def called(one: Json) -> Step:
-    return call(f"delta.tool_calls[{one.get('index', '')}]", one)
-
-
-def call(label: str, one: Json) -> Step:
-    kind, inner = inside(one)
-    given = str(inner.get(GIVEN[kind]) or "")
-    if inner.get("name"):
-        named = " · ".join(str(part) for part in (inner["name"], one.get("id")) if part)
-        return Step(label, [f"{named}  {given}".rstrip()])
-    return Step(label, [given], joins=True)
+def _call_step(label: str, call: Json) -> StreamStep:
+    type_name, fields = call_fields(call)
+    arguments = str(fields.get(CALL_ARGUMENTS[type_name]) or "")
+    if fields.get("name"):
+        title = " · ".join(str(part) for part in (fields["name"], call.get("id")) if part)
+        return StreamStep(label, [f"{title}  {arguments}".rstrip()])
+    return StreamStep(label, [arguments], is_delta=True)

@@ -1,93 +1,93 @@
-"""The view `Turn`: a request or a reply as the conversation that it is."""
+"""The view `Turn`: a request or a reply as the conversation that it carries."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from addons.views import dialects as items
-from addons.views import messages, words
-from addons.views import stream_parsing as replies
-from addons.views.base import Seen, View
-from addons.views.entry import Entry, answered
-from addons.views.events import is_stream
-from addons.views.text import line, weight, wrapped
-from addons.views.tools import listed, offered
-from addons.views.usage_line import lost, record, tokens
-from translate.wire import codec
+from addons.views.base import RelayView, ShownMessage
+from addons.views.dialects import (
+    count_tools,
+    declared_tools,
+    reply_ending,
+    reply_entries,
+    request_entries,
+)
+from addons.views.entries import move_outputs_to_calls
+from addons.views.stream_parsing import parse_reply
+from addons.views.text import text_size, to_one_line, value_text, wrap_prose
+from addons.views.usage_line import dropped_and_notes, record_lines, token_usage
+from translate import is_event_stream, load_json
 
-Json = dict[str, Any]
-SPOKEN = frozenset({"input", "messages", "instructions", "tools", "functions", "model", "stream"})
-BOOKS = frozenset({"client_metadata", "prompt_cache_key", "stream_options"})  # nobody's interest
+type Json = dict[str, Any]
+# Shown elsewhere on the page.
+CONVERSATION_FIELDS = frozenset(
+    {"input", "messages", "instructions", "tools", "functions", "model", "stream"}
+)
+# Of no interest to a reader.
+BOOKKEEPING_FIELDS = frozenset({"client_metadata", "prompt_cache_key", "stream_options"})
 
 
-class Turn(View):
+class Turn(RelayView):
     name = "Turn"
 
-    def fits(self, body: bytes, seen: Seen) -> float:
-        if is_stream(body):
+    def relayed_priority(self, body: bytes, message: ShownMessage) -> float:
+        if is_event_stream(body):
             return 50
         return 100 if body.lstrip()[:1] in (b"{", b"[") else -1
 
-    def blocks(self, body: bytes, seen: Seen) -> Iterator[str]:
-        yield from (asked if seen.is_request else replied)(body, seen.facts)
+    def text_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
+        page = request_page if message.is_request else reply_page
+        yield from page(body, message.record)
 
 
-def asked(body: bytes, facts: Json) -> Iterator[str]:
-    """A request of either dialect. Raises ValueError for what is none."""
-    request = codec.loads(body)
+def request_page(body: bytes, record: Json) -> Iterator[str]:
+    """A request of either dialect. Raises ValueError unless it is a JSON object."""
+    request = load_json(body)
     if not isinstance(request, dict):
         raise ValueError("it is not a JSON object")
-    said = entries_of(request)
-    yield wrapped(settings(request))
-    if found := list(offered(request)):
-        yield wrapped(listed(found))
-    yield from lost(facts)
-    if said:
-        count = f"{len(said)} entr{'y' if len(said) == 1 else 'ies'}"
-        last = f"{count}; the last: {said[-1].who}: {line(said[-1].text, 200)}"
-        yield wrapped(last)
+    entries = request_entries(request)
+    yield wrap_prose(parameters_line(request))
+    if tools := list(declared_tools(request)):
+        yield wrap_prose(count_tools(tools))
+    yield from dropped_and_notes(record)
+    if entries:
+        count = f"{len(entries)} entr{'y' if len(entries) == 1 else 'ies'}"
+        last = entries[-1]
+        yield wrap_prose(f"{count}; the last: {last.title}: {to_one_line(last.text, 200)}")
     yield ""
-    for entry in answered(said):
-        yield entry.block()
+    for entry in move_outputs_to_calls(entries):
+        yield entry.to_block()
 
 
-def entries_of(request: Json) -> list[Entry]:
-    if "messages" in request:
-        return list(messages.entries(request["messages"]))
-    said = list(items.entries(request.get("input")))
-    if request.get("instructions"):
-        said.insert(0, Entry(-1, "system", "instructions", words.said(request["instructions"])))
-    return said
-
-
-def settings(request: Json) -> str:
+def parameters_line(request: Json) -> str:
     """`gpt-5.5 · streams · reasoning.effort high · parallel_tool_calls true`"""
-    told = [f"{name} {value}" for name, value in parameters(request)]
-    way = "streams" if request.get("stream") else "in one piece"
-    return " · ".join([str(request.get("model")), way, *told])
+    parameters = [f"{name} {value}" for name, value in _request_parameters(request)]
+    mode = "streams" if request.get("stream") else "in one piece"
+    return " · ".join([str(request.get("model")), mode, *parameters])
 
 
-def parameters(request: Json) -> Iterator[tuple[str, str]]:
-    """What is asked for beside the conversation, objects by dotted names."""
+def _request_parameters(request: Json) -> Iterator[tuple[str, str]]:
+    """The parameters beside the conversation; fields of nested ones have dotted names."""
     for name, value in request.items():
-        if name in SPOKEN or name in BOOKS or value in (None, [], {}):
+        if name in CONVERSATION_FIELDS or name in BOOKKEEPING_FIELDS or value in (None, [], {}):
             continue
         if isinstance(value, dict) and name in ("reasoning", "text"):
-            yield from ((f"{name}.{key}", brief(inner)) for key, inner in value.items())
+            yield from ((f"{name}.{key}", short_value(item)) for key, item in value.items())
         else:
-            yield name, brief(value)
+            yield name, short_value(value)
 
 
-def brief(value: Any) -> str:
-    text = value if isinstance(value, str) else words.raw(value)
-    return line(text, 200) if len(text) <= 2000 else weight(text)
+def short_value(value: Any) -> str:
+    """A value on one line; only its size if it is very long."""
+    text = value if isinstance(value, str) else value_text(value)
+    return to_one_line(text, 200) if len(text) <= 2000 else text_size(text)
 
 
-def replied(body: bytes, facts: Json) -> Iterator[str]:
-    """A reply of either dialect. Raises ValueError for what is none."""
-    reply = replies.whole(body)
-    parts = [reply.get("model"), replies.ended(reply), tokens(reply.get("usage"))]
+def reply_page(body: bytes, record: Json) -> Iterator[str]:
+    """A reply of either dialect. Raises ValueError if it is neither a stream nor a JSON object."""
+    reply = parse_reply(body)
+    parts = [reply.get("model"), reply_ending(reply), token_usage(reply.get("usage"))]
     yield " · ".join(str(part) for part in parts if part)
-    yield from record(facts)
+    yield from record_lines(record)
     yield ""
-    for entry in answered(replies.entries(reply)):
-        yield entry.block()
+    for entry in move_outputs_to_calls(reply_entries(reply)):
+        yield entry.to_block()

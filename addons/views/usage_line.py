@@ -1,67 +1,72 @@
-"""What an exchange cost, how long it took and what became of it, in a line or two."""
+"""The tokens, times, dropped fields and notes of an exchange, in a few lines."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from addons.observe.exchange_record import short
-from addons.views.text import line
+from addons.observe import format_count
+from addons.views.text import to_one_line
 
-Json = dict[str, Any]
-
-
-def number(found: Any, *path: str) -> int | None:
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, int) else None
+type Json = dict[str, Any]
+# Label, field of the record
+TIMES = (("first byte", "first_byte"), ("first token", "first_token"))
 
 
-def tokens(usage: Any) -> str:
-    """`12.3k in (9.8k cached) · 412 out (120 of them reasoning)`, of either dialect's usage."""
-    into = first(number(usage, "input_tokens"), number(usage, "prompt_tokens"))
-    out = first(number(usage, "output_tokens"), number(usage, "completion_tokens"))
-    if into is None and out is None:
+def token_usage(usage: Any) -> str:
+    """`12.3k in (9.8k cached) · 412 out (120 of them reasoning)` for either dialect's usage."""
+    input_count = _first_count(usage, "input_tokens", "prompt_tokens")
+    output_count = _first_count(usage, "output_tokens", "completion_tokens")
+    if input_count is None and output_count is None:
         return ""
-    cached = first(
-        number(usage, "input_tokens_details", "cached_tokens"),
-        number(usage, "prompt_tokens_details", "cached_tokens"),
+    cached = _first_count(
+        usage, "input_tokens_details.cached_tokens", "prompt_tokens_details.cached_tokens"
     )
-    thought = first(
-        number(usage, "output_tokens_details", "reasoning_tokens"),
-        number(usage, "completion_tokens_details", "reasoning_tokens"),
+    reasoning = _first_count(
+        usage,
+        "output_tokens_details.reasoning_tokens",
+        "completion_tokens_details.reasoning_tokens",
     )
-    went = f"{short(into or 0)} in" + (f" ({short(cached)} cached)" if cached else "")
-    came = f"{short(out or 0)} out" + (f" ({short(thought)} of them reasoning)" if thought else "")
-    return f"{went} · {came}"
+    cached_note = f" ({format_count(cached)} cached)" if cached else ""
+    reasoning_note = f" ({format_count(reasoning)} of them reasoning)" if reasoning else ""
+    input_part = f"{format_count(input_count or 0)} in{cached_note}"
+    return f"{input_part} · {format_count(output_count or 0)} out{reasoning_note}"
 
 
-def first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
+def _first_count(usage: Any, *paths: str) -> int | None:
+    """The first number at one of these dotted paths."""
+    counts = (_count_at(usage, path) for path in paths)
+    return next((count for count in counts if count is not None), None)
 
 
-def record(facts: Json) -> Iterator[str]:
-    """The record of an exchange, as ledger.py keeps it, without its tokens."""
-    timed = [
-        f"{name} {facts[key]:.2f} s"
-        for name, key in (("first byte", "first_byte"), ("first token", "first_token"))
-        if isinstance(facts.get(key), int | float)
+def _count_at(value: Any, path: str) -> int | None:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, int) else None
+
+
+def record_lines(record: Json) -> Iterator[str]:
+    """The record of an exchange (see addons/observe/exchange_record.py) without its tokens."""
+    parts = [
+        f"{name} {record[field]:.2f} s"
+        for name, field in TIMES
+        if isinstance(record.get(field), int | float)
     ]
-    if rate := facts.get("tokens_per_second"):
-        timed.append(f"{rate} tokens/s")
-    if isinstance(facts.get("seconds"), int | float):
-        timed.append(f"{facts['seconds']:.2f} s in all")
-    if timed:
-        yield " · ".join(timed)
-    if facts.get("estimated"):
-        yield "usage: estimated by the relay, as the provider told none"
+    if rate := record.get("tokens_per_second"):
+        parts.append(f"{rate} tokens/s")
+    if isinstance(record.get("seconds"), int | float):
+        parts.append(f"{record['seconds']:.2f} s in all")
+    if parts:
+        yield " · ".join(parts)
+    if record.get("estimated"):
+        yield "usage: estimated by the relay, as the provider sent none"
     for name in ("error", "reason"):
-        if facts.get(name):
-            yield f"{name}: {line(str(facts[name]), 1000)}"
-    yield from lost(facts)
+        if record.get(name):
+            yield f"{name}: {to_one_line(str(record[name]), 1000)}"
+    yield from dropped_and_notes(record)
 
 
-def lost(facts: Json) -> Iterator[str]:
-    """What did not cross, and what happened on the way."""
-    if dropped := facts.get("dropped"):
+def dropped_and_notes(record: Json) -> Iterator[str]:
+    """What the relay dropped from the request, and its notes."""
+    if dropped := record.get("dropped"):
         yield f"dropped: {', '.join(map(str, dropped))}"
-    for note in facts.get("notes") or ():
+    for note in record.get("notes") or ():
         yield f"note: {note}"

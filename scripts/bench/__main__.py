@@ -1,7 +1,23 @@
-"""What the relay adds: the same replies straight from a loopback upstream, through a mitmdump that
-only passes them on, and through the relay: for a Responses client, a Chat client (chat), and
-for a Chat client on an upstream that speaks Responses, as accounts do (gateway). Only the columns
-of one run can be compared."""
+"""The time that the relay adds to an exchange with an upstream on loopback.
+
+One column for each path to the same replies:
+
+- direct: a Chat client straight at the upstream
+- mitmdump: the same through a mitmdump that only passes bytes on
+- relay: a Responses client at the relay, whose upstream speaks Chat
+- chat: a Chat client at the same relay
+- gateway: a Chat client at a relay whose upstream speaks Responses, as accounts do
+
+One row for each figure, the median of all rounds:
+
+- first byte: ms from the request of a short turn to the first byte of its body
+- short turn: ms from the request of a short turn to its last byte
+- 1 MB request: ms from a request with 1 MB of text to the first byte of the reply
+- chunk: µs for each chunk of a reply of 5,000 chunks
+
+The row `ratio` below each figure divides it by mitmdump's of the same round. The speed of a machine
+varies, so compare only columns of one run.
+"""
 
 import asyncio
 import contextlib
@@ -17,72 +33,72 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 TURNS, CHUNKS, ROUNDS = 200, 5000, 5
-PASSING = "def responseheaders(flow): flow.response.stream = True\n"
+STREAMING_SCRIPT = "def responseheaders(flow): flow.response.stream = True\n"
 
 
-def framed(event: str) -> bytes:
+def http_chunk(event: str) -> bytes:
     data = f"{event}\n\n".encode()
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def chunk(**delta: str) -> bytes:
+def chat_chunk(**delta: str) -> bytes:
     body = {"id": "c", "object": "chat.completion.chunk", "model": "m", "created": 1}
     choice = {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}
-    return framed("data: " + json.dumps(body | {"choices": [choice]}))
+    return http_chunk("data: " + json.dumps(body | {"choices": [choice]}))
 
 
-def event(kind: str, **fields: object) -> bytes:
+def response_event(kind: str, **fields: object) -> bytes:
     data = json.dumps({"type": kind, "sequence_number": 1, **fields})
-    return framed(f"event: {kind}\ndata: {data}")
+    return http_chunk(f"event: {kind}\ndata: {data}")
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-DONE = framed("data: [DONE]") + b"0\r\n\r\n"
+DONE = http_chunk("data: [DONE]") + b"0\r\n\r\n"
 ITEM = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
-AT = {"item_id": "msg_1", "output_index": 0}
+POSITION = {"item_id": "msg_1", "output_index": 0}
 
 
-class Form(NamedTuple):
-    """A reply in a dialect: how it begins, a word of it, how it ends."""
+class ReplyPieces(NamedTuple):
+    """The bytes of a reply in one dialect."""
 
     first: bytes
     word: bytes
     end: bytes
 
 
-CHAT = Form(chunk(content="word"), chunk(content=" word"), chunk() + DONE)
-WORD = event("response.output_text.delta", **AT, content_index=0, delta=" word")
-RESPONSES = Form(
-    event("response.output_item.added", output_index=0, item=ITEM) + WORD,
+CHAT = ReplyPieces(chat_chunk(content="word"), chat_chunk(content=" word"), chat_chunk() + DONE)
+WORD = response_event("response.output_text.delta", **POSITION, content_index=0, delta=" word")
+RESPONSES = ReplyPieces(
+    response_event("response.output_item.added", output_index=0, item=ITEM) + WORD,
     WORD,
-    event("response.completed", response={"status": "completed"}) + b"0\r\n\r\n",
+    response_event("response.completed", response={"status": "completed"}) + b"0\r\n\r\n",
 )
 
 
-async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Streams as many words as the model's name says."""
+async def serve_upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Stream as many words as the model's name says."""
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while True:
-            path, body = await request(reader)
-            form = RESPONSES if path.endswith(b"/responses") else CHAT
+            path, body = await read_request(reader)
+            pieces = RESPONSES if path.endswith(b"/responses") else CHAT
             count = int(json.loads(body)["model"])
-            writer.write(HEAD + form.first)
+            writer.write(HEAD + pieces.first)
             for start in range(1, count, 50):
-                writer.write(form.word * min(50, count - start))
+                writer.write(pieces.word * min(50, count - start))
                 await writer.drain()
-            writer.write(form.end)
+            writer.write(pieces.end)
             await writer.drain()
 
 
-async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Its path and body."""
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The path and the body."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
     return head.split()[1], await reader.readexactly(length)
 
 
 @dataclass
-class Client:
+class BenchClient:
     """One keep-alive connection."""
 
     reader: asyncio.StreamReader
@@ -90,30 +106,30 @@ class Client:
     target: str
     host: str
 
-    async def turn(self, chunks: int, text: str) -> tuple[float, float]:
+    async def time_reply(self, chunks: int, text: str) -> tuple[float, float]:
         """Seconds to the first and to the last byte of the reply's body."""
-        said = {"input": text, "store": False}
+        prompt = {"input": text, "store": False}
         if self.target.endswith("/chat/completions"):
-            said = {"messages": [{"role": "user", "content": text}]}
-        body = json.dumps({"model": str(chunks), "stream": True, **said})
+            prompt = {"messages": [{"role": "user", "content": text}]}
+        body = json.dumps({"model": str(chunks), "stream": True, **prompt})
         start = time.perf_counter()
         head = f"POST {self.target} HTTP/1.1\r\nhost: {self.host}\r\n"
         self.writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
         status = await self.reader.readuntil(b"\r\n\r\n")
         assert status.startswith(b"HTTP/1.1 200"), status  # noqa: S101 - else the times are void
-        seen = await self.reader.read(65536)
+        tail = await self.reader.read(65536)
         first = time.perf_counter() - start
-        while not seen.endswith(b"\r\n0\r\n\r\n"):
-            seen = seen[-7:] + await self.reader.read(1 << 20)
+        while not tail.endswith(b"\r\n0\r\n\r\n"):
+            tail = tail[-7:] + await self.reader.read(1 << 20)
         return first, time.perf_counter() - start
 
 
 @contextlib.asynccontextmanager
-async def mitmdump(script: Path, *options: str) -> AsyncIterator[int]:
+async def run_mitmdump(script: Path, *options: str) -> AsyncIterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         program = Path(sys.executable).with_name("mitmdump")
         port = free_port()
-        running = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(program, "-q", "-s", script, "-p", str(port), "--listen-host", "127.0.0.1"),
             *("--set", f"confdir={folder}", *options),
         )
@@ -125,8 +141,8 @@ async def mitmdump(script: Path, *options: str) -> AsyncIterator[int]:
                 await asyncio.sleep(0.05)
             yield port
         finally:
-            running.terminate()
-            await running.wait()
+            process.terminate()
+            await process.wait()
 
 
 def free_port() -> int:
@@ -138,56 +154,56 @@ def free_port() -> int:
         return port
 
 
-async def measure(client: Client) -> dict[str, float]:
-    """Medians of one round."""
-    short = [await client.turn(1, "hi") for _ in range(TURNS)]
-    big = [await client.turn(1, "x" * 1_000_000) for _ in range(5)]
-    long = [await client.turn(CHUNKS, "hi") for _ in range(3)]
+async def measure_medians(client: BenchClient) -> dict[str, float]:
+    """The figures of one round for this client."""
+    short = [await client.time_reply(1, "hi") for _ in range(TURNS)]
+    big = [await client.time_reply(1, "x" * 1_000_000) for _ in range(5)]
+    long = [await client.time_reply(CHUNKS, "hi") for _ in range(3)]
     return {
         "first byte, ms": statistics.median(first for first, _ in short) * 1000,
         "short turn, ms": statistics.median(total for _, total in short) * 1000,
         "1 MB request, ms": statistics.median(first for first, _ in big) * 1000,
-        "µs a chunk": statistics.median(total for _, total in long) / CHUNKS * 1e6,
+        "chunk, µs": statistics.median(total for _, total in long) / CHUNKS * 1e6,
     }
 
 
 async def main() -> None:
-    server = await asyncio.start_server(upstream, "127.0.0.1", 0, limit=4 << 20)
-    there = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(serve_upstream, "127.0.0.1", 0, limit=4 << 20)
+    upstream_port = server.sockets[0].getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        (passing := Path(folder, "passing.py")).write_text(PASSING)
-        chat = f"http://127.0.0.1:{there}/v1"
+        (pass_on := Path(folder, "pass_on.py")).write_text(STREAMING_SCRIPT)
+        chat = f"http://127.0.0.1:{upstream_port}/v1"
         settings = "--set", f"relay_upstream={chat}"
         native = *settings, "--set", "relay_provider=responses"
         async with (
-            mitmdump(passing) as bare,
-            mitmdump(ROOT / "addons" / "relay.py", *settings) as relay,
-            mitmdump(ROOT / "addons" / "relay.py", *native) as gateway,
+            run_mitmdump(pass_on) as bare,
+            run_mitmdump(ROOT / "addons" / "relay.py", *settings) as relay,
+            run_mitmdump(ROOT / "addons" / "relay.py", *native) as gateway,
         ):
-            ways = {
-                "direct": (there, "/v1/chat/completions"),
+            paths = {
+                "direct": (upstream_port, "/v1/chat/completions"),
                 "mitmdump": (bare, f"{chat}/chat/completions"),
                 "relay": (relay, "/v1/responses"),
                 "chat": (relay, "/v1/chat/completions"),
                 "gateway": (gateway, "/v1/chat/completions"),
             }
             clients = {}
-            for name, (port, target) in ways.items():
+            for name, (port, target) in paths.items():
                 streams = await asyncio.open_connection("127.0.0.1", port, limit=4 << 20)
-                clients[name] = Client(*streams, target, f"127.0.0.1:{port}")
+                clients[name] = BenchClient(*streams, target, f"127.0.0.1:{port}")
             rounds = [
-                {name: await measure(client) for name, client in clients.items()}
+                {name: await measure_medians(client) for name, client in clients.items()}
                 for _ in range(ROUNDS)
             ]
-    report(rounds)
+    print_report(rounds)
 
 
-def report(rounds: list[dict[str, dict[str, float]]]) -> None:
-    """Each figure, and under it what it is of mitmdump's in the same round."""
+def print_report(rounds: list[dict[str, dict[str, float]]]) -> None:
+    """Print each figure, and below it its ratio to mitmdump's."""
     print(f"{'':18}" + "".join(f"{name:>12}" for name in rounds[0]))
     for figure in rounds[0]["direct"]:
-        middle = {name: statistics.median(r[name][figure] for r in rounds) for name in rounds[0]}
-        print(f"{figure:18}" + "".join(f"{value:12.2f}" for value in middle.values()))
+        medians = {name: statistics.median(r[name][figure] for r in rounds) for name in rounds[0]}
+        print(f"{figure:18}" + "".join(f"{value:12.2f}" for value in medians.values()))
         ratios = (
             statistics.median(r[name][figure] / r["mitmdump"][figure] for r in rounds)
             for name in rounds[0]

@@ -1,17 +1,15 @@
-"""The addons that carry an exchange, in their order."""
+"""The addons that an exchange needs, in the order of `addons/relay.py`."""
 
 from typing import Any
 
 from addons.config.addon import Config
-from addons.endpoints.codex_calls import Codex
-from addons.endpoints.models import Listing
+from addons.endpoints.addon import Endpoints
 from addons.exchange.addon import Translator
-from addons.ingress.access import Guard
-from addons.ingress.routes import Routes
-from addons.transport.relay_stream import Transport
+from addons.ingress.addon import Ingress
+from addons.transport.addon import Transport
 
 
-def chain_of(*more: Any) -> list[Any]:
-    """New ones, and more behind them."""
-    exchange = [Config(), Transport(), Guard(), Routes(), Codex(), Listing(), Translator()]
-    return [*exchange, *more]
+def exchange_addons(*extra_addons: Any) -> list[Any]:
+    """New instances of these addons, then the extra addons."""
+    addons = [Config(), Transport(), Ingress(), Endpoints(), Translator()]
+    return [*addons, *extra_addons]

@@ -1,4 +1,4 @@
-"""The relay with accounts, before a strict login service and a strict backend."""
+"""The relay with accounts, and behind it a strict login service and a strict backend."""
 
 import contextlib
 import json
@@ -12,16 +12,12 @@ from mitmproxy.tools.dump import DumpMaster
 from addons.accounts import addon
 from addons.accounts.addon import Accounts
 from addons.config.addon import Config
-from addons.demo_provider import Demo
-from addons.endpoints.auth import Web
-from addons.endpoints.codex_calls import Codex
-from addons.endpoints.models import Listing
-from addons.endpoints.stored_responses import Stored
+from addons.demo_provider import DemoProvider
+from addons.endpoints.addon import Endpoints
 from addons.exchange.addon import Translator
-from addons.ingress.access import Guard
-from addons.ingress.routes import Routes
-from addons.storage.response_store import Store
-from addons.transport.relay_stream import Transport
+from addons.ingress.addon import Ingress
+from addons.storage.response_store import ResponseStore
+from addons.transport.addon import Transport
 from tests import fake_auth, fake_backend
 from tests.addons.proxy import Answer, Client, proxy
 from tests.fake_auth import FakeAuth, User
@@ -31,15 +27,15 @@ CHAT = "/v1/chat/completions"
 HI = [{"role": "user", "content": "Hi"}]
 
 
-class Admitted(dict[str, str]):
-    """Whom the backend lets in: who has a token of the login service's that is good."""
+class IssuedTokens(dict[str, str]):
+    """Token → workspace, for the login service's valid tokens; the backend accepts these."""
 
     def __init__(self, auth: FakeAuth) -> None:
         super().__init__()
         self.auth = auth
 
     def get(self, token: str, default: Any = None) -> Any:
-        user = self.auth.access.get(token)
+        user = self.auth.access_tokens.get(token)
         return user.workspace if user else default
 
 
@@ -67,22 +63,24 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    folder: Path, *users: User, more: tuple[Any, ...] = (), **options: Any
+    folder: Path, *users: User, extra_addons: tuple[Any, ...] = (), **options: Any
 ) -> AsyncIterator[Gateway]:
-    """With these users logged in."""
-    chain = [Config(), Transport(), Guard(), Routes(), Store(), Stored(), Accounts(), Web()]
-    chain += [Codex(), Listing(), Translator(), Demo(), *more]
-    with fake_auth.running() as auth, fake_backend.running() as backend:
-        backend.accounts = Admitted(auth)
-        chosen = {
+    """A running gateway with these users logged in."""
+    chain = [Config(), Transport(), Ingress(), ResponseStore(), Accounts(), Endpoints()]
+    chain += [Translator(), DemoProvider(), *extra_addons]
+    with fake_auth.running_auth() as auth, fake_backend.running_backend() as backend:
+        backend.accounts = IssuedTokens(auth)
+        all_options = {
             "relay_chatgpt_base": backend.url,
             "relay_chatgpt_issuer": auth.url,
             "relay_vault": str(folder / "logins"),
             "relay_store": str(folder / "kept.db"),
             **options,
         }
-        async with proxy(*chain, **chosen) as (master, port):
+        async with proxy(*chain, **all_options) as (master, port):
             for user in users:
-                login = auth.give(user)
-                await addon.pool().add(replace(login, at=login.at - 600))
+                login = auth.issue_tokens(user)
+                await addon.account_pool().add_login(
+                    replace(login, issued_at=login.issued_at - 600)
+                )
             yield Gateway(port, master, auth, backend)

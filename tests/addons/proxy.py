@@ -1,4 +1,4 @@
-"""A real proxy in this process, real sockets on both sides of it, and a bound on every wait."""
+"""A real proxy in this process with real sockets on both sides; every wait has a limit."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,13 @@ from mitmproxy import certs, options
 from mitmproxy.tools.dump import DumpMaster
 
 PATIENCE = 5.0  # s for a single read
-LIMIT = 20.0  # s for a test
+LIMIT = 20.0  # s for a whole test
 
 
 def bounded(
     test: Callable[..., Coroutine[Any, Any, None]], limit: float = LIMIT
 ) -> Callable[..., None]:
-    """An async test as pytest calls it."""
+    """The async test as a function that pytest can call; it fails after `limit` s."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -38,25 +38,25 @@ def bounded(
 @functools.cache
 def _confdir() -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory()
-    # whole from the beginning, as several relays, in processes of their own too, look into it
+    # Created here, once: several relays, some in other processes, read it at the same time.
     certs.CertStore.create_store(Path(folder.name), "mitmproxy", 2048)
     return folder
 
 
 def confdir() -> Path:
-    """One certificate authority for all tests: making one costs more than most of them."""
+    """The folder of one certificate authority for all tests, as creating one takes long."""
     return Path(_confdir().name)
 
 
 def client_tls(*alpn: str) -> ssl.SSLContext:
-    """Trusts the proxy's authority."""
+    """A client's TLS settings, which trust the proxy's certificate authority."""
     context = ssl.create_default_context(cafile=confdir() / "mitmproxy-ca-cert.pem")
     context.set_alpn_protocols(list(alpn or ("http/1.1",)))
     return context
 
 
 def server_tls(*alpn: str, host: str = "127.0.0.1") -> ssl.SSLContext:
-    """For an upstream; the proxy has to be told `ssl_insecure=True`."""
+    """An upstream's TLS settings; the proxy then needs the option `ssl_insecure=True`."""
     store = certs.CertStore.from_store(confdir(), "mitmproxy", 2048)
     entry = store.get_cert(host, [])
     pem = confdir() / f"{host}.pem"
@@ -73,7 +73,7 @@ def server_tls(*alpn: str, host: str = "127.0.0.1") -> ssl.SSLContext:
 
 
 class Errors(logging.Handler):
-    """What mitmproxy says of a crash in a layer or an addon, which it survives."""
+    """Collects errors of the log: mitmproxy only logs an exception in a layer or an addon."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -85,10 +85,10 @@ class Errors(logging.Handler):
 
 @contextlib.asynccontextmanager
 async def proxy(*addons: Any, **opts: Any) -> AsyncIterator[tuple[DumpMaster, int]]:
-    """A running DumpMaster with these addons, and its port. An error in its log is a failure."""
+    """A running DumpMaster with these addons, and its port. Fails if an error is logged."""
     errors = Errors()
     logging.getLogger().addHandler(errors)
-    chosen = {"connection_strategy": "lazy", "upstream_cert": False, **opts}
+    all_options = {"connection_strategy": "lazy", "upstream_cert": False, **opts}
     master = DumpMaster(
         options.Options(listen_host="127.0.0.1", listen_port=0, confdir=str(confdir())),
         with_termlog=False,
@@ -96,7 +96,7 @@ async def proxy(*addons: Any, **opts: Any) -> AsyncIterator[tuple[DumpMaster, in
     )
     master.addons.remove(master.addons.get("errorcheck"))  # it would exit the test run
     master.addons.add(*addons)
-    master.options.update(**chosen)
+    master.options.update(**all_options)
     running = asyncio.create_task(master.run())
     server = master.addons.get("proxyserver")
     try:
@@ -107,7 +107,7 @@ async def proxy(*addons: Any, **opts: Any) -> AsyncIterator[tuple[DumpMaster, in
                 await asyncio.sleep(0.001)
         yield master, server.listen_addrs()[0][1]
     finally:
-        await server.servers.update([])  # mitmproxy leaves its listeners to the end of the process
+        await server.servers.update([])  # mitmproxy itself never closes its listeners
         master.shutdown()
         await running
         logging.getLogger().removeHandler(errors)
@@ -116,12 +116,12 @@ async def proxy(*addons: Any, **opts: Any) -> AsyncIterator[tuple[DumpMaster, in
 
 @dataclass
 class Call:
-    """One request that reached the upstream, and the means to answer it."""
+    """A request that reached the upstream, with methods to answer it."""
 
-    line: str
+    request_line: str
     headers: dict[str, str]
     body: bytes
-    connection: int  # counts the upstream's connections from 1
+    connection: int  # the number of the connection, from 1
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -148,13 +148,13 @@ class Call:
         self.writer.close()
 
     async def reset(self) -> None:
-        """RST, after what was written has left."""
+        """Close the connection with RST, after everything written was sent."""
         await self.writer.drain()
         linger = struct.pack("ii", 1, 0)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
 
-    async def left(self) -> float:
+    async def closed_after(self) -> float:
         """Seconds until the other side closed the connection."""
         clock = asyncio.get_running_loop().time
         start = clock()
@@ -193,7 +193,7 @@ class Upstream:
                     await waiting
         except (OSError, EOFError, asyncio.CancelledError):
             pass
-        except BaseException as error:  # shown by `upstream`, else the test only sees a cut
+        except BaseException as error:  # `upstream` reports it after the test
             self.failures.append(error)
         finally:
             writer.close()
@@ -203,24 +203,24 @@ class Upstream:
 async def upstream(
     *handlers: Handler, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Upstream]:
-    made = Upstream(handlers)
+    server = Upstream(handlers)
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(made.serve(reader, writer))
+        task = asyncio.create_task(server.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    made.listener = server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    made.port = server.sockets[0].getsockname()[1]
+    server.listener = listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server.port = listener.sockets[0].getsockname()[1]
     try:
-        yield made
+        yield server
     finally:
-        server.close()
+        listener.close()
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks)
-    assert not made.failures, made.failures
+    assert not server.failures, server.failures
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
@@ -240,7 +240,7 @@ class Answer:
 
 @dataclass
 class Client:
-    """A raw HTTP/1.1 client. EOFError or TimeoutError where the answer is not complete."""
+    """A raw HTTP/1.1 client. Raises EOFError or TimeoutError if the answer is not complete."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -251,7 +251,7 @@ class Client:
     async def connect(
         cls, port: int, *, tunnel: str = "", tls: ssl.SSLContext | None = None
     ) -> AsyncIterator[Self]:
-        """To the proxy's port: plainly, by TLS, or to the host `tunnel` by CONNECT and TLS."""
+        """Connect to the proxy's port: plainly, with TLS, or by CONNECT to the host `tunnel`."""
         name = "localhost" if tls else None
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=tls, server_hostname=name
@@ -262,8 +262,8 @@ class Client:
                 writer.write(
                     f"CONNECT {tunnel}:443 HTTP/1.1\r\nHost: {tunnel}:443\r\n\r\n".encode()
                 )
-                line, _ = await read_head(reader)
-                assert " 200 " in line, line
+                status_line, _ = await read_head(reader)
+                assert " 200 " in status_line, status_line
                 await writer.start_tls(client_tls(), server_hostname=tunnel)
             yield client
         finally:
@@ -279,18 +279,18 @@ class Client:
         self.writer.write(f"{method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + body)
 
     async def head(self, within: float = PATIENCE) -> Answer:
-        line, headers = await asyncio.wait_for(read_head(self.reader), within)
-        self.answer = Answer(int(line.split()[1]), headers)
+        status_line, headers = await asyncio.wait_for(read_head(self.reader), within)
+        self.answer = Answer(int(status_line.split()[1]), headers)
         return self.answer
 
     async def chunk(self, within: float = PATIENCE) -> bytes:
-        """The next chunk of a chunked answer; b"" is its proper end."""
+        """The next chunk of a chunked answer; b"" at its proper end."""
         async with asyncio.timeout(within):
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             return (await self.reader.readexactly(size + 2))[:-2]
 
     async def rest(self) -> bytes:
-        """The body, to its proper end."""
+        """The body up to its proper end."""
         if "chunked" in self.answer.headers.get("transfer-encoding", ""):
             while chunk := await self.chunk():
                 self.answer.body += chunk
@@ -308,7 +308,7 @@ class Client:
 
 @dataclass
 class Client2:
-    """An HTTP/2 client on one TLS connection straight to the proxy's port."""
+    """An HTTP/2 client with one TLS connection to the proxy's port."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter

@@ -1,6 +1,6 @@
-"""A relay in a process of its own, as far as it renews tokens: `renewer.py ISSUER FILE [ACCOUNT]`.
+"""The token refresh of a relay, in a process of its own: `renewer.py ISSUER FILE [ACCOUNT]`.
 
-Says that it is ready, waits for a line, asks 25 times at once, and prints the tokens it got."""
+It prints "ready", waits for a line, requests tokens 25 times at once, and prints them."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
-from addons.accounts.codex_auth_file import CodexFile
-from addons.accounts.token_refresh import Fresh
-from addons.accounts.vault import Slot, Vault
+from addons.accounts.codex_auth_file import CodexAuthFile
+from addons.accounts.token_refresh import TokenRefresher
+from addons.accounts.vault import Vault, VaultLogin
 from addons.config.addon import Config
 
 
@@ -20,12 +20,12 @@ async def run(issuer: str, file: str, name: str) -> None:
     addon = Config()
     with taddons.context(Proxyserver(), addon) as context:
         context.configure(addon, relay_chatgpt_issuer=issuer)
-        home = Slot(Vault(Path(file)), name) if name else CodexFile(Path(file))
-        fresh = Fresh(home)
+        login = VaultLogin(Vault(Path(file)), name) if name else CodexAuthFile(Path(file))
+        refresher = TokenRefresher(login)
         print("ready", flush=True)
         sys.stdin.readline()
-        found = await asyncio.gather(*(fresh.tokens() for _ in range(25)))
-        print(json.dumps([tokens.access for tokens in found]))
+        all_tokens = await asyncio.gather(*(refresher.valid_tokens() for _ in range(25)))
+        print(json.dumps([tokens.access_token for tokens in all_tokens]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""addons/demo_provider.py, asked by the official SDK over real sockets."""
+"""The demonstration provider as the official SDK sees it, over real sockets."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from addons import demo_provider as demo
+from addons.demo_provider import DemoProvider, demo_url, reply_deltas
 
 SHELL = {
     "type": "function",
@@ -29,14 +29,14 @@ SHELL = {
 LOOK = {"type": "function", "function": {"name": "look"}}
 
 
-def asked(question: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Any:
-    """The answer to a question to a demonstration that runs for this one."""
+def ask_demo(question: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Any:
+    """The result of the question to a demonstration provider, which runs as long as it."""
 
     async def ask() -> Any:
-        addon = demo.Demo()
+        addon = DemoProvider()
         addon.running()
         try:
-            client = openai.AsyncOpenAI(base_url=demo.url(), api_key="any", max_retries=0)
+            client = openai.AsyncOpenAI(base_url=demo_url(), api_key="any", max_retries=0)
             async with client:
                 return await question(client)
         finally:
@@ -45,10 +45,11 @@ def asked(question: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Any:
     return asyncio.run(ask())
 
 
-def streamed(prompt: str, *more: dict[str, Any], tools: list[Any] | None = None) -> dict[str, Any]:
-    """What the stream of chunks adds up to."""
-
-    messages: Any = [{"role": "user", "content": prompt}, *more]
+def stream_reply(
+    prompt: str, *later: dict[str, Any], tools: list[Any] | None = None
+) -> dict[str, Any]:
+    """The content of a streamed reply, put together from its chunks."""
+    messages: Any = [{"role": "user", "content": prompt}, *later]
 
     async def question(client: openai.AsyncOpenAI) -> list[Any]:
         stream = await client.chat.completions.create(
@@ -60,7 +61,7 @@ def streamed(prompt: str, *more: dict[str, Any], tools: list[Any] | None = None)
         )
         return [chunk.to_dict() async for chunk in stream]
 
-    *chunks, last, usage = asked(question)
+    *chunks, last, usage = ask_demo(question)
     assert usage["choices"] == []
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     return {
@@ -73,8 +74,8 @@ def streamed(prompt: str, *more: dict[str, Any], tools: list[Any] | None = None)
     }
 
 
-def test_the_welcome_says_what_this_is_and_how_to_leave_it() -> None:
-    reply = streamed("Hello!")
+def test_welcome_says_what_this_is_and_how_to_use_a_real_provider() -> None:
+    reply = stream_reply("Hello!")
     assert "demonstration" in reply["text"]
     assert "CODEX_RELAY_UPSTREAM" in reply["text"]
     assert "CODEX_RELAY_API_KEY" in reply["text"]
@@ -85,9 +86,9 @@ def test_the_welcome_says_what_this_is_and_how_to_leave_it() -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 20
 
 
-def test_it_calls_each_tool_that_the_prompt_names() -> None:
+def test_reply_calls_each_tool_that_the_prompt_names() -> None:
     prompt = 'Please call exec_command {"cmd": "echo {hi}"} and call look, then call nobody.'
-    reply = streamed(prompt, tools=[SHELL, LOOK])
+    reply = stream_reply(prompt, tools=[SHELL, LOOK])
     names = [call["name"] for call in reply["calls"]]
     assert names == ["exec_command", "look"]
     assert json.loads(reply["calls"][0]["arguments"]) == {"cmd": "echo {hi}"}
@@ -95,18 +96,18 @@ def test_it_calls_each_tool_that_the_prompt_names() -> None:
     assert reply["finish"] == "tool_calls"
 
 
-def test_a_call_without_arguments_gets_the_least_that_the_schema_wants() -> None:
-    [call] = streamed("call exec_command", tools=[SHELL])["calls"]
+def test_call_without_arguments_gets_the_least_that_the_schema_requires() -> None:
+    [call] = stream_reply("call exec_command", tools=[SHELL])["calls"]
     assert json.loads(call["arguments"]) == {"cmd": "", "timeout": 0, "mode": "fast", "env": {}}
 
 
-def test_it_reports_what_the_tools_said_and_ends() -> None:
+def test_reply_reports_the_output_of_the_tools_and_ends() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    said = [{"type": "text", "text": "a cat"}, {"type": "image_url"}]
-    reply = streamed(
+    content = [{"type": "text", "text": "a cat"}, {"type": "image_url"}]
+    reply = stream_reply(
         "call look",
         {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c1", "content": said},
+        {"role": "tool", "tool_call_id": "c1", "content": content},
         tools=[LOOK],
     )
     assert "a cat[image_url]" in reply["text"]
@@ -114,28 +115,28 @@ def test_it_reports_what_the_tools_said_and_ends() -> None:
     assert reply["finish"] == "stop"
 
 
-def test_without_a_stream_it_answers_in_one_body() -> None:
+def test_request_without_stream_gets_one_body() -> None:
     async def question(client: openai.AsyncOpenAI) -> Any:
         messages: Any = [{"role": "user", "content": [{"type": "text", "text": "call look"}]}]
         tools: Any = [LOOK]
         return await client.chat.completions.create(model="m", messages=messages, tools=tools)
 
-    reply = asked(question)
+    reply = ask_demo(question)
     assert reply.model == "m"
     assert reply.choices[0].message.content == "On it."
     assert reply.choices[0].message.tool_calls[0].function.name == "look"
     assert reply.usage.prompt_tokens_details.cached_tokens == 0
 
 
-def test_it_lists_one_model() -> None:
+def test_list_has_one_model() -> None:
     async def question(client: openai.AsyncOpenAI) -> Any:
         return (await client.models.list()).data
 
-    assert [model.id for model in asked(question)] == ["demo"]
+    assert [model.id for model in ask_demo(question)] == ["demo"]
 
 
 @pytest.mark.parametrize(
-    ("body", "place"),
+    ("body", "path"),
     [
         (b"{", "body"),
         (b"[]", "messages"),
@@ -145,27 +146,27 @@ def test_it_lists_one_model() -> None:
         (b'{"messages": [], "tools": [{"type": "custom"}]}', "tools[0]"),
     ],
 )
-def test_a_bad_request_is_refused_with_its_place(body: bytes, place: str) -> None:
+def test_bad_request_is_refused_with_the_path_of_its_fault(body: bytes, path: str) -> None:
     async def question(client: openai.AsyncOpenAI) -> Any:
         with pytest.raises(openai.BadRequestError) as caught:
             await client.post("/chat/completions", content=body, cast_to=object)
         return caught.value.body
 
-    error = asked(question)
+    error = ask_demo(question)
     assert error["type"] == "invalid_request_error"
-    assert error["message"].startswith(place)
+    assert error["message"].startswith(path)
 
 
-def test_any_other_path_is_told_in_openai_form() -> None:
+def test_unknown_path_is_an_error_in_openais_form() -> None:
     async def question(client: openai.AsyncOpenAI) -> Any:
         with pytest.raises(openai.NotFoundError) as caught:
             await client.get("/nothing", cast_to=object)
         return caught.value.body
 
-    assert "/v1/models" in asked(question)["message"]
+    assert "/v1/models" in ask_demo(question)["message"]
 
 
-def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_client_that_leaves_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     async def question(client: openai.AsyncOpenAI) -> None:
         stream = await client.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "hi"}], stream=True
@@ -175,23 +176,23 @@ def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> N
         await stream.close()
         await asyncio.sleep(0.05)
 
-    asked(question)
+    ask_demo(question)
     assert caplog.records == []
 
 
-def test_it_has_an_address_only_while_it_runs() -> None:
-    addon = demo.Demo()
+def test_url_is_known_only_while_the_provider_runs() -> None:
+    addon = DemoProvider()
     addon.done()
     with pytest.raises(RuntimeError):
-        demo.url()
+        demo_url()
 
 
-def test_a_tool_inside_a_script_tool_is_called_there() -> None:
-    """As with Codex's newest models, whose one tool runs JavaScript."""
+def test_call_is_written_as_a_script_where_a_script_calls_the_tools() -> None:
+    """Codex gives its newest models one tool, which runs JavaScript."""
     script = {"type": "function", "function": {"name": "functions__exec"}}
     prompt = {"role": "user", "content": 'Please call exec_command {"cmd": "ls"} now.'}
-    *_, last = demo.answer([prompt], [script])
+    *_, last = reply_deltas([prompt], [script])
     [call] = last["tool_calls"]
     assert call["function"]["name"] == "functions__exec"
-    sent = json.loads(call["function"]["arguments"])["input"]
-    assert sent == 'text(await tools.exec_command({"cmd": "ls"}));'
+    script_text = json.loads(call["function"]["arguments"])["input"]
+    assert script_text == 'text(await tools.exec_command({"cmd": "ls"}));'

@@ -4,28 +4,28 @@ import time
 import urllib.request
 from pathlib import Path
 
-from addons.launch import bindable
+from addons.launch import available_port
 from tests.addons.config.test_addon import ROOT, mitmdump
 
 
-def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
+def test_touching_the_script_reloads_all_modules(tmp_path: Path) -> None:
     for name in ("addons", "translate"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    port = bindable(0)
+    port = available_port(0)
     options = ["--listen-port", str(port), "--set", "relay_api_key=key-by-option"]
     with mitmdump(tmp_path, *options, root=tmp_path, CODEX_RELAY_ISOLATE="on") as running:
         try:
-            assert "codex-relay" in page(port)
-            page_file = tmp_path / "addons" / "endpoints" / "codex_calls.py"
-            edit(page_file, "codex-relay {version}", "Edited {version}")
-            edit(
+            assert "codex-relay" in front_page(port)
+            page_file = tmp_path / "addons" / "endpoints" / "own_port.py"
+            edit_file(page_file, "codex-relay {version}", "Edited {version}")
+            edit_file(
                 tmp_path / "translate" / "providers" / "providers.toml",
                 "The demonstration",
                 "Another",
             )
             os.utime(tmp_path / "addons" / "relay.py")
-            assert "Another" in page(port, "Edited")
+            assert "Another" in front_page(port, "Edited")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as reply:
                 assert b'"demo"' in reply.read()
         finally:
@@ -35,23 +35,23 @@ def test_a_touch_reads_all_of_our_code_anew(tmp_path: Path) -> None:
     assert "error" not in output.lower()
 
 
-def edit(file: Path, old: str, new: str) -> None:
+def edit_file(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
 
 
-def page(port: int, wanted: str = "") -> str:
-    """The front page, as soon as there is one with this text."""
-    end = time.monotonic() + 20
+def front_page(port: int, part: str = "") -> str:
+    """The front page, as soon as it contains this text; it must within 20 s."""
+    deadline = time.monotonic() + 20
     text = ""
-    while time.monotonic() < end:
+    while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as reply:
                 text = reply.read().decode()
         except OSError:
             text = ""
-        if text and wanted in text:
+        if text and part in text:
             return text
         time.sleep(0.05)
-    raise AssertionError(f"no page with {wanted!r}, but {text!r}")
+    raise AssertionError(f"no page with {part!r}, but {text!r}")

@@ -1,4 +1,4 @@
-"""mitmweb with the relay in it, and its page in a real Chromium, as a person uses it."""
+"""mitmweb with the relay, and its page in a real Chromium, as a person uses it."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from addons.launch import bindable
+from addons.launch import available_port
 from tests.codex.driver import Relay
 
 PASSWORD = "invented-password"
@@ -20,7 +20,7 @@ class Mitmweb(Relay):
     """The relay in mitmweb, on free ports; `address` opens its page."""
 
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
-        port = bindable(0)
+        port = available_port(0)
         self.address = f"http://127.0.0.1:{port}/?token={PASSWORD}"
         page = ["--no-web-open-browser", "--web-port", str(port)]
         page += ["--set", f"web_password={PASSWORD}"]
@@ -28,8 +28,8 @@ class Mitmweb(Relay):
 
 
 @contextmanager
-def browsing() -> Iterator[Browser]:
-    """The Chromium of this system. In a container it has no right to a sandbox."""
+def running_browser() -> Iterator[Browser]:
+    """The Chromium of this system, without a sandbox, which it may not have in a container."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -37,7 +37,7 @@ def browsing() -> Iterator[Browser]:
 
 
 class Screen:
-    """mitmweb's page. Its parts are named as a person sees them, where they have a name."""
+    """mitmweb's page. Its parts have the names that a person sees."""
 
     def __init__(self, page: Page, relay: Mitmweb) -> None:
         self.page, self._address = page, relay.address
@@ -52,73 +52,73 @@ class Screen:
     def rows(self) -> Locator:
         return self.page.locator("tbody tr:has(.col-path)")
 
-    def row(self, method: str, path: str) -> Locator:
+    def rows_of(self, method: str, path: str) -> Locator:
         """The rows of such requests; `path` is the end of their URL, without a query."""
         of_method = self.rows.filter(has=self.page.locator(".col-method", has_text=method))
         end = re.compile(re.escape(path) + r"(\?.*)?$")
         return of_method.filter(has=self.page.locator(".col-path", has_text=end))
 
     @property
-    def clients(self) -> Locator:
-        """The rows of what clients asked the relay for."""
-        return self.row("POST", "/responses")
+    def client_rows(self) -> Locator:
+        """The rows of the clients' requests."""
+        return self.rows_of("POST", "/responses")
 
     @property
-    def legs(self) -> Locator:
-        """The upstream's rows."""
-        return self.row("POST", "/chat/completions")
+    def upstream_rows(self) -> Locator:
+        """The rows of the requests to upstreams."""
+        return self.rows_of("POST", "/chat/completions")
 
-    def menu(self, name: str) -> None:
-        """Flow List, Options, Flow …, at the top of the page."""
+    def open_menu(self, name: str) -> None:
+        """Open Flow List, Options, Flow … at the top of the page."""
         self.page.locator("nav.nav-tabs-lg").get_by_text(name, exact=True).click()
 
     def search(self, filter: str) -> None:
-        self.menu("Flow List")
+        self.open_menu("Flow List")
         self.page.get_by_placeholder("Search").fill(filter)
 
-    def read(self, row: Locator, tab: str, view: str = "") -> Locator:
-        """A row's Request or Response, in the view that mitmweb takes or in this one."""
+    def open_view(self, row: Locator, tab: str, view: str = "") -> Locator:
+        """The lines of a row's Request or Response, in this view or in mitmweb's choice."""
         row.click()
-        self.detail(tab)
+        self.open_tab(tab)
         if view:
             self.page.get_by_text("View:").click()
             self.page.locator(".dropdown-menu.show").get_by_text(view.lower(), exact=True).click()
             expect(self.page.locator(".contentview h5")).to_contain_text(view)
         return self.page.locator(".contentview pre")
 
-    def text(self, row: Locator, tab: str, view: str, has: str) -> str:
-        """The same as text, once this is in it: mitmweb fetches it."""
-        shown = self.read(row, tab, view)
-        expect(shown).to_contain_text(has)
-        return shown.inner_text()
+    def view_text(self, row: Locator, tab: str, view: str, has: str) -> str:
+        """The same as text, once `has` is in it, as mitmweb fetches it."""
+        lines = self.open_view(row, tab, view)
+        expect(lines).to_contain_text(has)
+        return lines.inner_text()
 
-    def detail(self, tab: str) -> None:
-        """Request, Response, Comment … of the row that is shown."""
+    def open_tab(self, tab: str) -> None:
+        """Open Request, Response, Comment … of the selected row."""
         self.page.locator(".flow-detail nav").get_by_text(tab, exact=True).click()
 
-    def command(self, text: str) -> None:
-        """In the command bar."""
-        self.menu("Options")
+    def run_command(self, text: str) -> None:
+        """Run a command in the command bar."""
+        self.open_menu("Options")
         self.page.get_by_label("Display Command Bar").check()
         self.page.get_by_placeholder("Enter command").fill(text)
         self.page.keyboard.press("Enter")
 
-    def listen(self) -> list[bytes]:
-        """The page anew; every body and every frame that comes to it from now on."""
-        came: list[bytes] = []
+    def record_traffic(self) -> list[bytes]:
+        """Reload the page; returns the list to which every body and frame is added from then on."""
+        bodies: list[bytes] = []
 
-        def keep(route: Route) -> None:
+        def record_reply(route: Route) -> None:
             if route.request.resource_type not in ("fetch", "xhr"):
-                route.continue_()  # the page itself, which is mitmproxy's
+                route.continue_()  # the page itself, which mitmproxy wrote
                 return
             reply = route.fetch()
-            came.append(reply.body())
+            bodies.append(reply.body())
             route.fulfill(response=reply)
 
-        def frame(data: str | bytes) -> None:
-            came.append(data.encode() if isinstance(data, str) else data)
+        def record_frame(data: str | bytes) -> None:
+            bodies.append(data.encode() if isinstance(data, str) else data)
 
-        self.page.route("**/*", keep)
-        self.page.on("websocket", lambda socket: socket.on("framereceived", frame))
+        self.page.route("**/*", record_reply)
+        self.page.on("websocket", lambda socket: socket.on("framereceived", record_frame))
         self.open()
-        return came
+        return bodies

@@ -1,4 +1,4 @@
-"""Takes the pictures of README.md anew, of a little session in mitmweb: run by scripts/pictures."""
+"""Takes the pictures of the pages from a small session in mitmweb. scripts/pictures runs this."""
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +9,16 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.mitmweb import Mitmweb, Screen, browsing
-from tests.browser.picture_dashboard import photograph
+from tests.browser.mitmweb import Mitmweb, Screen, running_browser
+from tests.browser.picture_dashboard import picture_dashboard
 from tests.codex.driver import ROOT, Codex, Mode
-from tests.fake_provider import FakeProvider, running
+from tests.fake_provider import FakeProvider, running_provider
 from tests.replies import DEEPSEEK, Hold, Part, Raw, call, pause, say, think
 
 FOLDER = ROOT / ".github" / "pictures"
 MODEL = "deepseek-chat"
-# What Codex tells of the machine that it runs on would be on the pictures.
-DISCREET = ("-c", "include_environment_context=false", "-c", "skills.bundled.enabled=false")
+# Otherwise the pictures would show what Codex says of this machine.
+WITHOUT_MACHINE = ("-c", "include_environment_context=false", "-c", "skills.bundled.enabled=false")
 CODE = "def mean(values):\n    return sum(values) / len(values)\n"
 PATCH = """\
 *** Begin Patch
@@ -29,15 +29,15 @@ PATCH = """\
 +    return sum(values) / len(values) if values else 0.0
 *** End Patch
 """
-ASKED = "mean([]) raises ZeroDivisionError. It should be 0.0."
+PROMPT = "mean([]) raises ZeroDivisionError. It should be 0.0."
 
 
-def script(provider: FakeProvider) -> Hold:
-    """What the model does; the last reply waits in its middle."""
+def queue_replies(provider: FakeProvider) -> Hold:
+    """Queue the model's replies; the last one waits in the middle."""
     hold = Hold()
     provider.models = [MODEL, "deepseek-reasoner"]
     style = replace(DEEPSEEK, usage="none", piece=4)
-    turns: list[tuple[tuple[int, int, int], tuple[Part, ...]]] = [
+    replies: list[tuple[tuple[int, int, int], tuple[Part, ...]]] = [
         ((6912, 0, 61), (
             pause(0.4), think("The file first: is the list checked"), pause(0.3),
             think(" anywhere before it is divided by its length?"), pause(0.2),
@@ -57,12 +57,12 @@ def script(provider: FakeProvider) -> Hold:
             say("; every other list is divided as before."),
         )),
     ]  # fmt: skip
-    for (read, cached, wrote), parts in turns:
-        provider.reply(*parts, Raw(usage(read, cached, wrote)), style=style)
+    for (read, cached, wrote), parts in replies:
+        provider.reply(*parts, Raw(usage_chunk(read, cached, wrote)), style=style)
     return hold
 
 
-def usage(read: int, cached: int, wrote: int) -> bytes:
+def usage_chunk(read: int, cached: int, wrote: int) -> bytes:
     return (
         b'data: {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1700000000, '
         b'"model": "%s", "choices": [], "usage": {"prompt_tokens": %d, "completion_tokens": %d, '
@@ -71,24 +71,24 @@ def usage(read: int, cached: int, wrote: int) -> bytes:
     )
 
 
-def take(screen: Screen, name: str, top: str = "") -> None:
-    """A picture with this line of the view at the top."""
+def take_picture(screen: Screen, name: str, top: str = "") -> None:
+    """Save a picture with this line of the view at the top."""
     if top:
         lines = screen.page.locator(".contentview h5, .contentview pre > div")
         lines.filter(has_text=top).first.evaluate("line => line.scrollIntoView()")
-    save(screen.page, name)
+    save_picture(screen.page, name)
 
 
-def save(page: Page, name: str) -> None:
-    """In few colours."""
-    seen = Image.open(BytesIO(page.screenshot())).convert("RGB")
+def save_picture(page: Page, name: str) -> None:
+    """Save a picture of the page with 256 colours."""
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    seen.quantize(256, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
 
 
-def widen(screen: Screen) -> None:
-    """Gives the views the room that their lines need."""
-    screen.clients.last.click()
+def widen_views(screen: Screen) -> None:
+    """Drag the splitter so that the lines of the views fit."""
+    screen.client_rows.last.click()
     splitter = screen.page.locator(".splitter")
     splitter.hover()
     screen.page.mouse.down()
@@ -97,39 +97,43 @@ def widen(screen: Screen) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as place, running() as provider, browsing() as browser:
-        folder = Path(place)
+    with (
+        tempfile.TemporaryDirectory() as path,
+        running_provider() as provider,
+        running_browser() as browser,
+    ):
+        folder = Path(path)
         relay = Mitmweb(
             folder, upstream=provider.url, provider="deepseek", api_key=provider.key or ""
         )
         try:
             screen = Screen(browser.new_page(viewport={"width": 1400, "height": 800}), relay)
-            session(screen, Codex(folder / "codex", Mode.PROXY_CHATGPT, relay), provider)
+            play_session(screen, Codex(folder / "codex", Mode.PROXY_CHATGPT, relay), provider)
         finally:
             relay.stop()
-        photograph(browser, lambda page: save(page, "dashboard"))
+        picture_dashboard(browser, lambda page: save_picture(page, "dashboard"))
 
 
-def session(screen: Screen, codex: Codex, provider: FakeProvider) -> None:
+def play_session(screen: Screen, codex: Codex, provider: FakeProvider) -> None:
     (codex.work / "stats.py").write_text(CODE)
-    hold = script(provider)
+    hold = queue_replies(provider)
     with ThreadPoolExecutor() as pool:
         try:
-            run = pool.submit(codex.exec, ASKED, *DISCREET, model=MODEL)
-            expect(screen.clients.locator(".marker")).to_have_text(["✅", "✅", "✅", "⏳"])
-            expect(screen.legs.last.locator(".col-size")).to_contain_text("kb")
-            take(screen, "list")
+            run = pool.submit(codex.exec, PROMPT, *WITHOUT_MACHINE, model=MODEL)
+            expect(screen.client_rows.locator(".marker")).to_have_text(["✅", "✅", "✅", "⏳"])
+            expect(screen.upstream_rows.last.locator(".col-size")).to_contain_text("kb")
+            take_picture(screen, "list")
         finally:
             hold.go_on.set()
         assert run.result().exit_code == 0
-    expect(screen.clients.last.locator(".marker")).to_have_text("✅")
-    widen(screen)
-    screen.text(screen.clients.last, "Request", "Turn", has=ASKED)
-    take(screen, "turn", top="· user")
-    screen.text(screen.clients.first, "Response", "Stream", has="response.completed")
-    take(screen, "stream", top="Stream")
-    screen.text(screen.clients.nth(1), "Request", "Both sides", has=ASKED)
-    take(screen, "both-sides", top="Both sides")
+    expect(screen.client_rows.last.locator(".marker")).to_have_text("✅")
+    widen_views(screen)
+    screen.view_text(screen.client_rows.last, "Request", "Turn", has=PROMPT)
+    take_picture(screen, "turn", top="· user")
+    screen.view_text(screen.client_rows.first, "Response", "Stream", has="response.completed")
+    take_picture(screen, "stream", top="Stream")
+    screen.view_text(screen.client_rows.nth(1), "Request", "Both sides", has=PROMPT)
+    take_picture(screen, "both-sides", top="Both sides")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from addons.storage.usage_backends import Key, SQLite
+from addons.storage.usage_backends import SqliteUsage, UsageKey
 from tests import accounts_table
 from tests.browser.mitmweb import PASSWORD, Mitmweb
 from tests.codex.driver import ROOT, Relay
-from tests.fake_provider import FakeProvider, running
+from tests.fake_provider import FakeProvider, running_provider
 from tests.replies import Hold, error, say
 
 WIDTHS = (1280, 360)
@@ -30,92 +30,97 @@ TABLE = ("-s", str(Path(accounts_table.__file__).relative_to(ROOT)))
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[FakeProvider]:
-    with running() as provider:
+    with running_provider() as provider:
         yield provider
 
 
-# One for all tests of this file: it takes longer to start than most of them.
+# One relay for all tests of this file, as its start takes longer than most of them.
 @pytest.fixture(scope="module")
 def relay(upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     tmp_path = tmp_path_factory.mktemp("dashboard")
-    place = SQLite(tmp_path / "kept-usage.db")
-    for back in range(3):
-        day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - back * 86_400))
+    usage = SqliteUsage(tmp_path / "kept-usage.db")
+    for days_ago in range(3):
+        day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - days_ago * 86_400))
         for model in ("deepseek-chat", "kimi-k3"):
-            place.add(Key(day, "deepseek", model), (4, 1, 1e6, 8e5, 1e4, 1e3, 0.25, 0, 0))
-    place.close()
+            usage.add_counts(
+                UsageKey(day, "deepseek", model), (4, 1, 1e6, 8e5, 1e4, 1e3, 0.25, 0, 0)
+            )
+    usage.close()
     options = {"upstream": upstream.url, "api_key": upstream.key, "provider": "deepseek"}
-    made = Relay(tmp_path / "relay", *TABLE, store=str(tmp_path / "kept.db"), **options)
-    yield made
-    made.stop()
-    assert "Traceback" not in made.log
+    relay = Relay(tmp_path / "relay", *TABLE, store=str(tmp_path / "kept.db"), **options)
+    yield relay
+    relay.stop()
+    assert "Traceback" not in relay.log
 
 
 @pytest.fixture
 def mitmweb_with_accounts(provider: FakeProvider, tmp_path: Path) -> Iterator[Mitmweb]:
     options = {"upstream": provider.url, "api_key": provider.key, "store": "off"}
-    made = Mitmweb(tmp_path / "relay", *TABLE, **options)
-    yield made
-    made.stop()
-    assert "Traceback" not in made.log
+    mitmweb = Mitmweb(tmp_path / "relay", *TABLE, **options)
+    yield mitmweb
+    mitmweb.stop()
+    assert "Traceback" not in mitmweb.log
 
 
-class Seen:
-    """What a page did that it should not."""
+class PageFaults:
+    """The errors of a page, and the hosts that it asked."""
 
     def __init__(self, page: Page) -> None:
         self.faults: list[str] = []
         self.hosts: set[str] = set()
-        page.on("console", lambda told: self.faults.append(told.text) if bad(told.type) else None)
+        page.on(
+            "console",
+            lambda message: self.faults.append(message.text) if is_fault(message.type) else None,
+        )
         page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", self.asked)
+        page.on("request", self.check_request)
 
-    def asked(self, request: Request) -> None:
+    def check_request(self, request: Request) -> None:
         self.hosts.add(urlsplit(request.url).netloc)
 
 
-def bad(kind: str) -> bool:
+def is_fault(kind: str) -> bool:
     return kind in ("error", "warning")
 
 
 @pytest.fixture
 def page(browser: Browser, relay: Relay) -> Iterator[Page]:
-    """The dashboard, live. It asks nobody else, and has nothing to complain of."""
-    begin_anew(relay)
+    """The live dashboard. Fails if the page logs an error or asks another host."""
+    reset_accounts(relay)
     with browser.new_page(viewport={"width": 1280, "height": 900}) as page:
-        seen = Seen(page)
-        opened(page, relay.url)
+        page_faults = PageFaults(page)
+        open_page(page, relay.url)
         yield page
-        assert seen.faults == []
-        assert seen.hosts == {urlsplit(relay.url).netloc}
+        assert page_faults.faults == []
+        assert page_faults.hosts == {urlsplit(relay.url).netloc}
 
 
-def begin_anew(relay: Relay) -> None:
+def reset_accounts(relay: Relay) -> None:
     with httpx2.Client(base_url=f"{relay.url}/relay/", trust_env=False) as client:
         token = client.get("token").json()["token"]
         assert client.post("accounts/cancel", headers={"x-relay-token": token}).status_code == 200
 
 
-def opened(page: Page, url: str) -> None:
+def open_page(page: Page, url: str) -> None:
     page.set_default_timeout(15_000)
     page.goto(f"{url}/relay/")
     expect(page.get_by_role("status")).to_have_text("Live")
 
 
-def ask(relay: Relay, model: str = "deepseek-chat") -> None:
+def send_turn(relay: Relay, model: str = "deepseek-chat") -> None:
     body = json.dumps({"model": model, "input": "Hello", "stream": True}).encode()
     httpx2.post(f"{relay.url}/v1/responses", content=body, timeout=20, trust_env=False)
 
 
-def count(page: Page) -> int:
+def exchange_count(page: Page) -> int:
     return int(page.locator("#tiles dd").first.inner_text())
 
 
-def exchanges(page: Page) -> Any:
+def recent_exchanges(page: Page) -> Any:
     return page.get_by_role("table", name="Exchanges").get_by_role("row")
 
 
-def test_what_the_relay_has_to_tell_is_there(page: Page) -> None:
+def test_page_has_all_sections(page: Page) -> None:
     for name in ("Accounts", "Exchanges", "Totals", "Providers", "Set up a client"):
         expect(page.get_by_role("region", name=name, exact=True).first).to_be_visible()
     ada = page.get_by_role("listitem").filter(has_text="ada@example.com")
@@ -129,19 +134,19 @@ def test_what_the_relay_has_to_tell_is_there(page: Page) -> None:
     expect(grace).to_contain_text(re.compile(r"usage limit is reached, until .*\(in 1 h \d+ min\)"))
     provider = page.get_by_role("row").filter(has_text="Chat Completions")
     expect(provider).to_contain_text("Set")
-    assert count(page) >= 24
+    assert exchange_count(page) >= 24
 
 
-def test_an_exchange_appears_without_a_reload_and_ends_there(
+def test_exchange_appears_and_ends_without_a_reload(
     page: Page, relay: Relay, upstream: FakeProvider
 ) -> None:
-    hold, before = Hold(), count(page)
+    hold, earlier_count = Hold(), exchange_count(page)
     upstream.reply(say("The answer "), hold, say("is longer."))
     page.evaluate("window.same = true")
     with ThreadPoolExecutor() as pool:
         try:
-            running = pool.submit(ask, relay)
-            row = exchanges(page).nth(1)
+            running = pool.submit(send_turn, relay)
+            row = recent_exchanges(page).nth(1)
             expect(row).to_contain_text("Running")
             expect(row).to_contain_text("deepseek-chat")
             expect(page.locator("#exchanges-count")).to_contain_text(", 1 running")
@@ -152,24 +157,26 @@ def test_an_exchange_appears_without_a_reload_and_ends_there(
     expect(row.get_by_role("cell").nth(2)).to_contain_text("120")
     provider = page.get_by_role("row").filter(has_text="Chat Completions")
     expect(provider).to_contain_text(re.compile("Healthy|Unsteady"))
-    expect(page.locator("#tiles dd").first).to_have_text(str(before + 1))
+    expect(page.locator("#tiles dd").first).to_have_text(str(earlier_count + 1))
     expect(page.locator("#news")).to_have_text("1 exchange ended.", timeout=10_000)
     assert page.evaluate("window.same")
 
 
-def test_a_name_from_outside_stays_text(page: Page, relay: Relay, upstream: FakeProvider) -> None:
+def test_model_name_with_markup_stays_text(
+    page: Page, relay: Relay, upstream: FakeProvider
+) -> None:
     upstream.reply(error(400))
-    ask(relay, EVIL)
-    expect(exchanges(page).nth(1)).to_contain_text(EVIL)
-    expect(exchanges(page).nth(1)).to_contain_text("Failed")
+    send_turn(relay, EVIL)
+    expect(recent_exchanges(page).nth(1)).to_contain_text(EVIL)
+    expect(recent_exchanges(page).nth(1)).to_contain_text("Failed")
     expect(page.locator("#legend")).to_contain_text(EVIL)
     page.get_by_text("The same numbers as a table").click()
     expect(page.locator("#totals-table")).to_contain_text(EVIL)
     assert page.title() == "codex-relay"
-    assert page.locator("img").count() == 1  # its own
+    assert page.locator("img").count() == 1  # the page's own
 
 
-def test_accounts_are_chosen_and_logged_out(page: Page) -> None:
+def test_accounts_are_selected_and_logged_out(page: Page) -> None:
     grace = page.get_by_role("listitem").filter(has_text="grace@example.com")
     page.get_by_role("button", name="Use grace@example.com").click()
     expect(grace).to_contain_text("In use")
@@ -186,7 +193,7 @@ def test_accounts_are_chosen_and_logged_out(page: Page) -> None:
     expect(page.get_by_text("No account yet: log in.")).to_be_visible()
 
 
-def test_a_login_by_code_and_by_browser(page: Page) -> None:
+def test_login_starts_by_code_and_by_browser(page: Page) -> None:
     page.get_by_role("button", name="Log in with a code").click()
     expect(page.locator("#login")).to_contain_text("ABCD-12345")
     link = page.get_by_role("link", name="Open the login page")
@@ -199,7 +206,7 @@ def test_a_login_by_code_and_by_browser(page: Page) -> None:
     expect(page.locator("#login")).to_contain_text("leads back to the relay by itself")
 
 
-def test_set_up_has_this_relays_url_and_is_copied(page: Page, relay: Relay) -> None:
+def test_setup_text_has_the_relays_url_and_is_copied(page: Page, relay: Relay) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy the set-up of Codex", exact=True).click()
     copied = tomllib.loads(page.evaluate("navigator.clipboard.readText()"))
@@ -210,7 +217,7 @@ def test_set_up_has_this_relays_url_and_is_copied(page: Page, relay: Relay) -> N
         expect(page.get_by_role("tabpanel")).to_have_count(1)
 
 
-def test_all_of_it_works_by_keyboard(page: Page) -> None:
+def test_page_works_by_keyboard(page: Page) -> None:
     focused: Callable[[], str] = lambda: page.evaluate(  # noqa: E731 - short, and used below
         "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
     )
@@ -226,10 +233,12 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
         reached.append(focused())
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", reached[-1]
-    wanted = ["Log in with the browser", "Log in with a code", "Log out ada@example.com"]
-    wanted += ["Use grace@example.com", "The same numbers as a table", "Codex"]
-    at = [next(i for i, name in enumerate(reached) if name.strip() == one) for one in wanted]
-    assert at == sorted(at)
+    expected = ["Log in with the browser", "Log in with a code", "Log out ada@example.com"]
+    expected += ["Use grace@example.com", "The same numbers as a table", "Codex"]
+    positions = [
+        next(i for i, name in enumerate(reached) if name.strip() == label) for label in expected
+    ]
+    assert positions == sorted(positions)
     page.get_by_role("tab", name="Codex", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -244,19 +253,19 @@ def test_all_of_it_works_by_keyboard(page: Page) -> None:
     expect(grace).to_contain_text("In use")
 
 
-def test_everything_has_a_name_and_can_be_read(
+def test_page_passes_the_accessibility_audit(
     browser: Browser, relay: Relay, upstream: FakeProvider
 ) -> None:
-    begin_anew(relay)
+    reset_accounts(relay)
     upstream.reply(say("Hello."))
     upstream.reply(error(400))
-    ask(relay)
-    ask(relay, "unheard-of-" + "x" * 80)
+    send_turn(relay)
+    send_turn(relay, "unheard-of-" + "x" * 80)
     for scheme, width in product(("light", "dark"), WIDTHS):
         size: Any = {"width": width, "height": 800}
         look: Any = {"color_scheme": scheme, "reduced_motion": "reduce"}
         with browser.new_page(viewport=size, **look) as page:
-            opened(page, relay.url)
+            open_page(page, relay.url)
             if page.locator("#login").is_hidden():
                 page.get_by_role("button", name="Log in with a code").click()
             expect(page.locator("#login code")).to_be_visible()
@@ -266,7 +275,7 @@ def test_everything_has_a_name_and_can_be_read(
             assert (wide, page.evaluate(AUDIT)) == (width, []), (scheme, width)
 
 
-def test_numbers_are_drawn_and_told_alike(page: Page) -> None:
+def test_chart_and_table_have_the_same_numbers(page: Page) -> None:
     picture = page.get_by_role("img", name=re.compile("^Tokens by day and model"))
     expect(picture.locator("rect.series").nth(5)).to_be_visible()
     page.get_by_label("Show").select_option("cost")
@@ -281,13 +290,13 @@ def test_numbers_are_drawn_and_told_alike(page: Page) -> None:
     expect(kimi.first).to_contain_text("1,000,000")
 
 
-def test_the_page_says_when_the_relay_is_gone_and_comes_back(
+def test_page_shows_when_the_relay_stops_and_returns(
     browser: Browser, provider: FakeProvider, tmp_path: Path
 ) -> None:
     options = {"upstream": provider.url, "api_key": provider.key, "store": "off"}
     relay = Relay(tmp_path / "relay", *TABLE, **options)
     with browser.new_page() as page:
-        opened(page, relay.url)
+        open_page(page, relay.url)
         relay.stop()
         expect(page.get_by_role("status")).to_have_text("Offline, trying again…")
         again = Relay(tmp_path / "again", *TABLE, port=relay.port, **options)
@@ -299,7 +308,7 @@ def test_the_page_says_when_the_relay_is_gone_and_comes_back(
             again.stop()
 
 
-def test_with_a_client_key_one_signs_in_and_out(
+def test_client_key_is_asked_for_and_forgotten_at_sign_out(
     browser: Browser, provider: FakeProvider, tmp_path: Path
 ) -> None:
     options = {"upstream": provider.url, "api_key": provider.key, "store": "off"}
@@ -313,7 +322,7 @@ def test_with_a_client_key_one_signs_in_and_out(
             field.fill("a wrong one")
             page.keyboard.press("Enter")
             expect(
-                page.get_by_role("alert").filter(has_text="none of the relay's client keys")
+                page.get_by_role("alert").filter(has_text="not one of the relay's client keys")
             ).to_be_visible()
             assert page.evaluate(AUDIT) == []
             field.fill("the-invented-key")
@@ -333,12 +342,12 @@ def test_with_a_client_key_one_signs_in_and_out(
     assert "the-invented-key" not in relay.log
 
 
-def test_in_mitmweb_it_is_behind_its_login_and_leads_to_its_flows(
+def test_dashboard_in_mitmweb_needs_its_login_and_links_to_flows(
     browser: Browser, mitmweb_with_accounts: Mitmweb, provider: FakeProvider
 ) -> None:
     mitmweb = mitmweb_with_accounts
     provider.reply(say("Hello."))
-    ask(mitmweb)
+    send_turn(mitmweb)
     web = mitmweb.address.partition("/?")[0]
     with browser.new_page() as page:
         assert page.goto(f"{web}/relay/").status == 403  # type: ignore[union-attr]
@@ -346,16 +355,16 @@ def test_in_mitmweb_it_is_behind_its_login_and_leads_to_its_flows(
         for path in ("data", "events", "token", "static/app.js"):
             assert page.request.get(f"{web}/relay/{path}").status == 403
         page.goto(f"{web}/?token={PASSWORD}")
-        seen = Seen(page)
-        opened(page, web)
-        expect(exchanges(page)).to_have_count(2)
+        seen = PageFaults(page)
+        open_page(page, web)
+        expect(recent_exchanges(page)).to_have_count(2)
         expect(page.get_by_role("tabpanel")).to_contain_text(f"{mitmweb.url}/v1")
         page.get_by_role("button", name="Log in with a code").click()  # a POST, with its token
         expect(page.locator("#login")).to_contain_text("ABCD-12345")
         assert (seen.faults, seen.hosts) == ([], {urlsplit(web).netloc})
         page.get_by_role("link", name=re.compile("show the flow in mitmweb")).click()
         expect(page.locator(".flow-detail")).to_be_visible()
-        opened(page, mitmweb.url)
+        open_page(page, mitmweb.url)
         page.get_by_role("link", name=re.compile("show the flow in mitmweb")).click()
         expect(page.locator(".flow-detail")).to_be_visible()
         expect(page.locator("tbody tr .col-path").filter(has_text="/relay/")).to_have_count(0)

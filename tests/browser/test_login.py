@@ -1,4 +1,4 @@
-"""A login in a real Chromium, from the dashboard to the service and back, and a turn on it."""
+"""A login in a real Chromium, from the dashboard to the service and back, and a turn with it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,26 +8,26 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import fake_auth, fake_backend
-from tests.addons.gateway import Admitted
+from tests.addons.gateway import IssuedTokens
 from tests.codex.driver import Relay
 from tests.fake_auth import FakeAuth
 from tests.fake_backend import FakeBackend
 from tests.replies import say
 
-TURN = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "Hello!"}]}
+CHAT_REQUEST = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "Hello!"}]}
 
 
 @pytest.fixture
 def auth() -> Iterator[FakeAuth]:
-    """It sends browsers back to the one port that the real service knows."""
-    with fake_auth.running() as auth:
+    """It sends browsers back to the only port that the real service accepts."""
+    with fake_auth.running_auth() as auth:
         yield auth
 
 
 @pytest.fixture
 def backend(auth: FakeAuth) -> Iterator[FakeBackend]:
-    with fake_backend.running() as backend:
-        backend.accounts = Admitted(auth)
+    with fake_backend.running_backend() as backend:
+        backend.accounts = IssuedTokens(auth)
         yield backend
 
 
@@ -40,8 +40,8 @@ def relay(auth: FakeAuth, backend: FakeBackend, tmp_path: Path) -> Iterator[Rela
     assert "Traceback" not in relay.log
 
 
-def begun(page: Page) -> None:
-    """A login that runs; somebody else on this machine may have the port for a moment."""
+def begin_login(page: Page) -> None:
+    """Start a login; another program may have the port for a moment."""
     for _ in range(40):
         page.get_by_role("button", name="Log in with the browser").click()
         box = page.locator("#login, #accounts-fault").filter(visible=True).first
@@ -51,21 +51,21 @@ def begun(page: Page) -> None:
         page.wait_for_timeout(500)
 
 
-def test_one_logs_in_and_is_served(
+def test_user_logs_in_and_is_served(
     browser: Browser, relay: Relay, auth: FakeAuth, backend: FakeBackend
 ) -> None:
     with browser.new_page() as page:
         page.goto(f"{relay.url}/relay/")
         expect(page.get_by_text("No account yet: log in.")).to_be_visible()
-        begun(page)
-        with page.context.expect_page() as opened:
+        begin_login(page)
+        with page.context.expect_page() as login_page:
             page.get_by_role("link", name="Open the login page").click()
-        expect(opened.value.get_by_role("heading", name="You are logged in")).to_be_visible()
-        assert opened.value.url.startswith("http://localhost:1455/auth/callback?")
+        expect(login_page.value.get_by_role("heading", name="You are logged in")).to_be_visible()
+        assert login_page.value.url.startswith("http://localhost:1455/auth/callback?")
         card = page.get_by_role("listitem").filter(has_text=auth.user.email)
         expect(card).to_contain_text("In use")
         backend.reply(say("Hello."))
-        answer = httpx2.post(f"{relay.url}/v1/chat/completions", json=TURN, trust_env=False)
+        answer = httpx2.post(f"{relay.url}/v1/chat/completions", json=CHAT_REQUEST, trust_env=False)
         assert answer.json()["choices"][0]["message"]["content"] == "Hello."
         row = page.get_by_role("table", name="Exchanges").get_by_role("row").nth(1)
         expect(row).to_contain_text("Completed")

@@ -1,4 +1,4 @@
-"""What a person sees of the relay in mitmweb: a real mitmweb, a real browser, the real Codex."""
+"""The relay in mitmweb as a person sees it: a real mitmweb, a real browser, the real Codex."""
 
 import json
 import re
@@ -27,11 +27,11 @@ def session(provider: FakeProvider, codex: Codex) -> None:
     assert codex.exec("Write hello.txt.", model="gpt-5.5").text == "The file is written."
 
 
-def marker(row: Locator) -> Locator:
+def marker_cell(row: Locator) -> Locator:
     return row.locator(".marker")
 
 
-def size(row: Locator) -> Locator:
+def size_cell(row: Locator) -> Locator:
     return row.locator(".col-size")
 
 
@@ -43,67 +43,71 @@ def test_both_rows_grow_while_the_reply_streams(
     with ThreadPoolExecutor() as pool:
         try:
             running = pool.submit(codex.exec, "How long is the answer?", model="gpt-5.5")
-            rows = [screen.clients, screen.legs]
-            expect(screen.read(screen.clients, "Response", "Stream")).to_contain_text("The answer")
-            expect(screen.read(screen.legs, "Response", "Turn")).to_contain_text("The answer")
-            before = [size(row).inner_text() for row in rows]
-            expect(marker(screen.clients)).to_have_text(RUNNING)
+            rows = [screen.client_rows, screen.upstream_rows]
+            expect(screen.open_view(screen.client_rows, "Response", "Stream")).to_contain_text(
+                "The answer"
+            )
+            expect(screen.open_view(screen.upstream_rows, "Response", "Turn")).to_contain_text(
+                "The answer"
+            )
+            earlier_sizes = [size_cell(row).inner_text() for row in rows]
+            expect(marker_cell(screen.client_rows)).to_have_text(RUNNING)
             first.go_on.set()
-            for row, smaller in zip(rows, before, strict=True):
-                expect(size(row)).not_to_have_text(smaller)
+            for row, smaller in zip(rows, earlier_sizes, strict=True):
+                expect(size_cell(row)).not_to_have_text(smaller)
                 expect(row.locator(".col-status")).to_have_text("200")
-            expect(screen.read(screen.clients, "Response")).to_contain_text("is longer")
-            expect(marker(screen.clients)).to_have_text(RUNNING)
+            expect(screen.open_view(screen.client_rows, "Response")).to_contain_text("is longer")
+            expect(marker_cell(screen.client_rows)).to_have_text(RUNNING)
             assert not running.done()
         finally:
             first.go_on.set()
             second.go_on.set()
         assert running.result().text.endswith("than that.")
-    expect(marker(screen.clients)).to_have_text(DONE)
-    expect(screen.read(screen.clients, "Response")).to_contain_text("than that.")
-    expect(screen.legs).to_have_count(1)
+    expect(marker_cell(screen.client_rows)).to_have_text(DONE)
+    expect(screen.open_view(screen.client_rows, "Response")).to_contain_text("than that.")
+    expect(screen.upstream_rows).to_have_count(1)
 
 
-def test_an_exchange_is_read_in_every_view(session: None, screen: Screen) -> None:
-    first, second = screen.clients.first, screen.clients.last
-    asked = screen.text(second, "Request", "Turn", has="Output:")
-    assert asked.startswith("gpt-5.5 · streams · ")
-    for told in ("user\nWrite hello.txt.", "sealed by us for gpt-5.5", "call of exec_command"):
-        assert told in asked
-    assert asked.index("cmd: echo hello") < asked.index("Output:\nhello")
+def test_every_view_shows_an_exchange(session: None, screen: Screen) -> None:
+    first, second = screen.client_rows.first, screen.client_rows.last
+    request_text = screen.view_text(second, "Request", "Turn", has="Output:")
+    assert request_text.startswith("gpt-5.5 · streams · ")
+    for expected in ("user\nWrite hello.txt.", "sealed by us for gpt-5.5", "call of exec_command"):
+        assert expected in request_text
+    assert request_text.index("cmd: echo hello") < request_text.index("Output:\nhello")
 
-    streamed = screen.text(first, "Response", "Stream", has="response.completed")
+    streamed = screen.view_text(first, "Response", "Stream", has="response.completed")
     assert "reasoning" in streamed
     assert re.search(r'^\+\d+\.\d\d s +response\.output_text\.delta × \d+  "I write it\."$',
                      streamed, re.M)  # fmt: skip
     assert re.search(r"^\+\d+\.\d\d s .*response\.completed .*120 in", streamed, re.M)
 
-    both = screen.text(first, "Request", "Both sides", has="Write hello.txt.")
+    both = screen.view_text(first, "Request", "Both sides", has="Write hello.txt.")
     assert "Codex asked for gpt-5.5 → generic" in both
     assert re.search(r"^━━ Codex +\d+ · user → generic\S* +\d+ · user", both, re.M), both
-    back = screen.text(first, "Response", "Both sides", has="response.completed")
+    back = screen.view_text(first, "Response", "Both sides", has="response.completed")
     for side in ("generic", "Codex"):
         assert re.search(rf"^{side}\S* +│ \+\d+\.\d\d s ", back, re.M), back
 
-    models = screen.row("GET", "/models").first
-    catalog = screen.text(models, "Response", "Catalog", has="gpt-5.5")
+    models = screen.rows_of("GET", "/models").first
+    catalog = screen.view_text(models, "Response", "Catalog", has="gpt-5.5")
     assert "fake-model" in catalog
 
 
-def test_comments_and_filters(
+def test_flows_are_found_by_marker_and_comment(
     provider: FakeProvider, codex: Codex, session: None, screen: Screen
 ) -> None:
-    comment = screen.clients.first.locator(".col-comment")
+    comment = screen.client_rows.first.locator(".col-comment")
     expect(comment).to_contain_text("gpt-5.5 · 120 in (100 cached) · 30 out · TTFT ")
     expect(comment).to_contain_text(" · 1 call · dropped prompt_cache_key")
-    screen.clients.first.click()
-    screen.detail("Comment")
+    screen.client_rows.first.click()
+    screen.open_tab("Comment")
     expect(screen.page.locator(".flow-detail")).to_contain_text(comment.inner_text())
 
     provider.reply(error(400, "no such thing as 'thing'"))
     assert codex.exec("Fail.", model="gpt-5.5").exit_code == 1
-    expect(marker(screen.clients.last)).to_have_text(FAILED)
-    for filter, found in {
+    expect(marker_cell(screen.client_rows.last)).to_have_text(FAILED)
+    for filter, markers in {
         "~comment '1 call'": [DONE],
         "~comment dropped": [DONE, DONE, FAILED],
         "~marked": [DONE, DONE, FAILED],
@@ -111,57 +115,55 @@ def test_comments_and_filters(
         "~marker hourglass": [],
     }.items():
         screen.search(filter)
-        expect(marker(screen.rows)).to_have_text(found)
+        expect(marker_cell(screen.rows)).to_have_text(markers)
     screen.search("~comment 'upstream leg'")
     expect(screen.rows.locator(".col-path")).to_have_text([provider.url + "/chat/completions"] * 3)
 
 
-def test_nothing_secret_comes_to_the_page(
-    provider: FakeProvider, codex: Codex, screen: Screen
-) -> None:
-    came = screen.listen()
+def test_no_secret_reaches_the_page(provider: FakeProvider, codex: Codex, screen: Screen) -> None:
+    bodies = screen.record_traffic()
     provider.reply(say("Hello."))
     assert codex.exec("Say hello.", model="gpt-5.5").exit_code == 0
-    expect(marker(screen.clients)).to_have_text(DONE)
+    expect(marker_cell(screen.client_rows)).to_have_text(DONE)
     for row in screen.rows.all():
         for tab in ("Request", "Response", "Connection"):
             row.click()
-            screen.detail(tab)
+            screen.open_tab(tab)
             expect(screen.page.locator(".flow-detail nav .active")).to_have_text(tab)
-    screen.menu("Options")
+    screen.open_menu("Options")
     screen.page.get_by_text("Edit Options").click()
     expect(screen.page.locator("input[name=relay_api_key]")).to_have_value("(hidden)")
 
-    shown = b"".join(came).decode("utf-8", "replace")
-    for told in ("Say hello.", "Bearer (hidden)", "chatgpt-account-id", "relay_api_key"):
-        assert told in shown
+    received = b"".join(bodies).decode("utf-8", "replace")
+    for expected in ("Say hello.", "Bearer (hidden)", "chatgpt-account-id", "relay_api_key"):
+        assert expected in received
     tokens = json.loads((codex.home / "auth.json").read_text())["tokens"]
     for secret in (provider.key, ACCOUNT, tokens["access_token"], tokens["id_token"]):
-        assert secret not in shown
+        assert secret not in received
 
 
-def test_replay_is_declined_and_resend_is_not(
+def test_replay_is_declined_and_resend_works(
     provider: FakeProvider, session: None, screen: Screen
 ) -> None:
-    row = screen.clients.first
+    row = screen.client_rows.first
     row.click()
-    screen.menu("Flow")
+    screen.open_menu("Flow")
     screen.page.get_by_role("button", name="Replay").click()
     expect(row.locator(".col-status")).to_have_text("409")
-    words = screen.read(row, "Response")
+    words = screen.open_view(row, "Response")
     expect(words).to_contain_text("relay.resend @")
     command = re.search(r"relay\.resend @[0-9a-f-]+", words.inner_text())
     assert command
-    assert len(provider.chats) == 2
+    assert len(provider.posted_requests) == 2
 
     screen.page.get_by_role("button", name="Revert").click()
     expect(row.locator(".col-status")).to_have_text("200")
-    expect(screen.read(row, "Response")).to_contain_text("I write it.")
+    expect(screen.open_view(row, "Response")).to_contain_text("I write it.")
 
-    screen.command(command[0].replace("resend", "diff"))
+    screen.run_command(command[0].replace("resend", "diff"))
     expect(screen.page.get_by_text("no difference")).to_be_visible()
     provider.reply(say("Once more."))
-    screen.command(command[0])
-    expect(screen.clients).to_have_count(3)
-    expect(marker(screen.clients.last)).to_have_text(DONE)
-    expect(screen.clients.last.locator(".col-comment")).to_contain_text("resent from ")
+    screen.run_command(command[0])
+    expect(screen.client_rows).to_have_count(3)
+    expect(marker_cell(screen.client_rows.last)).to_have_text(DONE)
+    expect(screen.client_rows.last.locator(".col-comment")).to_contain_text("resent from ")

@@ -1,4 +1,4 @@
-"""A real chat client: `llm` (https://llm.datasette.io), set up as its manual says."""
+"""A real chat client, `llm` (https://llm.datasette.io), configured as its manual says."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from tests.codex.conftest import PIXEL
 from tests.codex.driver import base_environment
-from tests.house import Home, Houses
+from tests.deployments import Deployment, Deployments
 from tests.replies import call, pause, say, think
 
 Llm = Callable[..., str]
@@ -28,14 +28,14 @@ FUNCTION = (
 
 
 @pytest.fixture
-def home(request: pytest.FixtureRequest, houses: Houses) -> Home:
-    return houses.home(request.param)
+def deployment(request: pytest.FixtureRequest, deployments: Deployments) -> Deployment:
+    return deployments.deployment(request.param)
 
 
 @pytest.fixture
-def llm(home: Home, tmp_path: Path) -> Llm:
-    """Runs it with these arguments; what it prints."""
-    models = MODELS.format(model=home.model, url=home.relay.url)
+def llm(deployment: Deployment, tmp_path: Path) -> Llm:
+    """Runs llm with these arguments and returns what it prints."""
+    models = MODELS.format(model=deployment.model, url=deployment.relay.url)
     (tmp_path / "extra-openai-models.yaml").write_text(models)
 
     def run(*arguments: str) -> str:
@@ -53,23 +53,25 @@ def llm(home: Home, tmp_path: Path) -> Llm:
     return run
 
 
-@pytest.mark.parametrize("home", ["provider"], indirect=True)
-def test_it_streams_and_goes_on(llm: Llm, home: Home) -> None:
-    home.fake.reply(think("Hm."), say("One, "), pause(0.4), say("two."))
+@pytest.mark.parametrize("deployment", ["provider"], indirect=True)
+def test_llm_streams_and_continues_a_conversation(llm: Llm, deployment: Deployment) -> None:
+    deployment.upstream.reply(think("Hm."), say("One, "), pause(0.4), say("two."))
     assert llm("-s", "Be brief.", "Count.").replace("\n", "") == "One, two."
-    home.fake.reply(say("Three."))
+    deployment.upstream.reply(say("Three."))
     assert llm("--no-stream", "-c", "Go on.").strip() == "Three."
-    first, second = home.asked
+    first, second = deployment.upstream_requests
     assert (first.prompt, second.prompt, first.system) == ("Count.", "Go on.", "Be brief.")
 
 
-@pytest.mark.parametrize("home", ["vault"], indirect=True)
-def test_it_calls_a_tool_and_shows_a_picture(llm: Llm, home: Home) -> None:
-    home.fake.reply(think("Where?"), call("weather", city="Oslo"), call("weather", city="Rome"))
-    home.fake.reply(say("Rain."))
+@pytest.mark.parametrize("deployment", ["vault"], indirect=True)
+def test_llm_calls_a_tool_and_sends_an_image(llm: Llm, deployment: Deployment) -> None:
+    deployment.upstream.reply(
+        think("Where?"), call("weather", city="Oslo"), call("weather", city="Rome")
+    )
+    deployment.upstream.reply(say("Rain."))
     assert llm("--functions", FUNCTION, "-a", str(PIXEL), "Weather?").strip() == "Rain."
-    last = home.asked[1]
+    last = deployment.upstream_requests[1]
     assert last.outputs == ["rain in Oslo", "rain in Rome"]
     assert len(last.pictures) == 1
-    # llm keeps plain messages only.
+    # llm sends back only role, content and tool calls.
     assert "reasoning" in [item["type"] for item in last.body["input"]]

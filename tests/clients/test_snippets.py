@@ -1,5 +1,4 @@
-"""The set-up texts of the dashboard, of a relay that runs: each is used as it stands there, or as
-its program would read it."""
+"""The set-up texts of the dashboard, each run as it stands there or read as its program does."""
 
 import json
 import re
@@ -16,7 +15,7 @@ from openai import OpenAI
 from ruamel.yaml import YAML
 
 from tests.codex.driver import base_environment
-from tests.house import Home, Houses
+from tests.deployments import Deployment, Deployments
 from tests.node.conftest import Node, node
 from tests.replies import pause, say
 
@@ -29,55 +28,57 @@ CURL = pytest.mark.skipif(
 
 
 @pytest.fixture(params=["file", "provider"])
-def home(request: pytest.FixtureRequest, houses: Houses) -> Home:
-    return houses.home(request.param)
+def deployment(request: pytest.FixtureRequest, deployments: Deployments) -> Deployment:
+    return deployments.deployment(request.param)
 
 
 @pytest.fixture
-def texts(home: Home) -> Texts:
-    """By the program's name, with what the user is to put in where no model is known yet."""
+def snippets(deployment: Deployment) -> Texts:
+    """The texts by the program's name, with the model filled in as the user does."""
     with httpx2.Client(trust_env=False, timeout=10) as client:
-        told = client.get(f"{home.relay.url}/relay/data")
-    found = told.raise_for_status().json()["setup"]
-    return {one["name"]: one["text"].replace("MODEL", home.model) for one in found}
+        reply = client.get(f"{deployment.relay.url}/relay/data")
+    setup = reply.raise_for_status().json()["setup"]
+    return {
+        snippet["name"]: snippet["text"].replace("MODEL", deployment.model) for snippet in setup
+    }
 
 
-def answered(home: Home, base: str, key: str, model: str) -> None:
-    """One request as a client with these settings makes it."""
-    home.fake.reply(say("Hello."))
+def check_answer(deployment: Deployment, base: str, key: str, model: str) -> None:
+    """Check that a client with these settings gets an answer."""
+    deployment.upstream.reply(say("Hello."))
     with httpx2.Client(trust_env=False) as http:
         client = OpenAI(base_url=base, api_key=key, http_client=http, max_retries=0)
-        made = client.chat.completions.create(
+        answer = client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": "Hello!"}]
         )
-    assert made.choices[0].message.content == "Hello."
+    assert answer.choices[0].message.content == "Hello."
 
 
-def test_continue(texts: Texts, home: Home) -> None:
-    told: Any = YAML(typ="safe").load(texts["Continue"])
-    assert (told["schema"], {"name", "version"} <= told.keys()) == ("v1", True)
-    [model] = told["models"]
+def test_snippet_for_continue_works(snippets: Texts, deployment: Deployment) -> None:
+    config: Any = YAML(typ="safe").load(snippets["Continue"])
+    assert (config["schema"], {"name", "version"} <= config.keys()) == ("v1", True)
+    [model] = config["models"]
     assert model["provider"] == "openai" and "chat" in model["roles"]
-    answered(home, model["apiBase"], model["apiKey"], model["model"])
+    check_answer(deployment, model["apiBase"], model["apiKey"], model["model"])
 
 
-def test_aider(texts: Texts, home: Home) -> None:
-    *exports, command = [shlex.split(line) for line in texts["aider"].splitlines()]
+def test_snippet_for_aider_works(snippets: Texts, deployment: Deployment) -> None:
+    *exports, command = [shlex.split(line) for line in snippets["aider"].splitlines()]
     assert all(words[0] == "export" for words in exports)
-    given = dict(word.split("=", 1) for _, word in exports)
+    variables = dict(word.split("=", 1) for _, word in exports)
     assert command[:2] == ["aider", "--model"]
-    prefix, _, model = command[2].partition("/")  # litellm's way to name a compatible server
+    prefix, _, model = command[2].partition("/")  # litellm's prefix for compatible servers
     assert prefix == "openai"
-    answered(home, given["OPENAI_API_BASE"], given["OPENAI_API_KEY"], model)
+    check_answer(deployment, variables["OPENAI_API_BASE"], variables["OPENAI_API_KEY"], model)
 
 
-def test_cursor(texts: Texts, home: Home) -> None:
-    told = dict(line.split(": ", 1) for line in texts["Cursor"].splitlines())
-    base, key = told["Override OpenAI Base URL"], told["OpenAI API Key"]
-    answered(home, base, key, told["Custom model"])
+def test_snippet_for_cursor_works(snippets: Texts, deployment: Deployment) -> None:
+    settings = dict(line.split(": ", 1) for line in snippets["Cursor"].splitlines())
+    base, key = settings["Override OpenAI Base URL"], settings["OpenAI API Key"]
+    check_answer(deployment, base, key, settings["Custom model"])
 
 
-def run(command: list[str], folder: Path, text: str = "") -> str:
+def run_program(command: list[str], folder: Path, text: str = "") -> str:
     done = subprocess.run(
         command,
         env=base_environment(folder),
@@ -90,35 +91,41 @@ def run(command: list[str], folder: Path, text: str = "") -> str:
     return done.stdout
 
 
-def test_python(texts: Texts, home: Home, tmp_path: Path) -> None:
-    home.fake.reply(say("Hello, Python."))
-    assert run([sys.executable, "-"], tmp_path, texts["Python"]).strip() == "Hello, Python."
-    assert home.asked[0].prompt == "Hello!"
+def test_snippet_for_python_works(snippets: Texts, deployment: Deployment, tmp_path: Path) -> None:
+    deployment.upstream.reply(say("Hello, Python."))
+    assert (
+        run_program([sys.executable, "-"], tmp_path, snippets["Python"]).strip() == "Hello, Python."
+    )
+    assert deployment.upstream_requests[0].prompt == "Hello!"
 
 
-def test_node(texts: Texts, home: Home, node: Node) -> None:
-    home.fake.reply(say("Hello, Node."))
-    said = node.run(["--input-type=module", "-"], texts["Node"])
-    assert said.strip() == "Hello, Node."
-    assert home.asked[0].prompt == "Hello!"
-
-
-@CURL
-def test_curl(texts: Texts, home: Home, tmp_path: Path) -> None:
-    home.fake.reply(say("Hello, curl."))
-    said = run(["sh", "-euc", texts["curl"]], tmp_path)
-    assert json.loads(said)["choices"][0]["message"]["content"] == "Hello, curl."
+def test_snippet_for_node_works(snippets: Texts, deployment: Deployment, node: Node) -> None:
+    deployment.upstream.reply(say("Hello, Node."))
+    printed = node.run(["--input-type=module", "-"], snippets["Node"])
+    assert printed.strip() == "Hello, Node."
+    assert deployment.upstream_requests[0].prompt == "Hello!"
 
 
 @CURL
-def test_curl_streams(texts: Texts, home: Home, tmp_path: Path) -> None:
-    """With heartbeats, which stand there as comments."""
-    home.fake.reply(say("One, two, "), pause(0.7), say("three."))
-    command = texts["curl"].replace("curl ", "curl -sSN ", 1)
+def test_snippet_for_curl_works(snippets: Texts, deployment: Deployment, tmp_path: Path) -> None:
+    deployment.upstream.reply(say("Hello, curl."))
+    printed = run_program(["sh", "-euc", snippets["curl"]], tmp_path)
+    assert json.loads(printed)["choices"][0]["message"]["content"] == "Hello, curl."
+
+
+@CURL
+def test_snippet_for_curl_may_stream(
+    snippets: Texts, deployment: Deployment, tmp_path: Path
+) -> None:
+    """Heartbeats come as comments."""
+    deployment.upstream.reply(say("One, two, "), pause(1.2), say("three."))
+    command = snippets["curl"].replace("curl ", "curl -sSN ", 1)
     command = command.replace('"messages":', '"stream": true, "messages":')
-    blocks = run(["sh", "-euc", command], tmp_path).split("\n\n")
+    blocks = run_program(["sh", "-euc", command], tmp_path).split("\n\n")
     assert blocks[-2:] == ["data: [DONE]", ""]
     assert ": keep-alive" in blocks
     events = [json.loads(block[6:]) for block in blocks[:-2] if not block.startswith(":")]
-    told = [choice["delta"].get("content") or "" for one in events for choice in one["choices"]]
-    assert re.sub(r"\s+", " ", "".join(told)) == "One, two, three."
+    pieces = [
+        choice["delta"].get("content") or "" for event in events for choice in event["choices"]
+    ]
+    assert re.sub(r"\s+", " ", "".join(pieces)) == "One, two, three."

@@ -1,4 +1,4 @@
-"""One relay and one provider for all the tests of a worker; a fresh Codex for each."""
+"""One relay and one provider for all tests of a worker; a new Codex for each test."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ def upstream() -> Iterator[FakeProvider]:
 
 @pytest.fixture(scope="session")
 def relay(upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """The relay as its user starts it."""
+    """The relay, started as users do."""
     relay = Relay(
         tmp_path_factory.mktemp("relay"), upstream=upstream.url, api_key=upstream.key or ""
     )
@@ -34,7 +34,7 @@ def relay(upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def provider(upstream: FakeProvider, relay: Relay) -> Iterator[FakeProvider]:
-    """The upstream of the relay, forgetful between tests."""
+    """The upstream of the relay, reset between tests."""
     upstream.reset()
     read = len(relay.log)
     yield upstream
@@ -44,18 +44,18 @@ def provider(upstream: FakeProvider, relay: Relay) -> Iterator[FakeProvider]:
 
 @pytest.fixture
 def codex(tmp_path: Path, relay: Relay) -> NewCodex:
-    """Makes a Codex: `codex()`, or `codex(mode, relay=…, config=…)`: see driver.Codex."""
+    """Makes a `driver.Codex`: `codex()`, or `codex(mode, relay=…, config=…)`."""
     numbers = itertools.count()
 
-    def make(mode: Mode = Mode.PROVIDER, relay: Relay = relay, **more: str) -> Codex:
-        return Codex(tmp_path / f"codex{next(numbers)}", mode, relay, **more)
+    def make(mode: Mode = Mode.PROVIDER, relay: Relay = relay, **options: str) -> Codex:
+        return Codex(tmp_path / f"codex{next(numbers)}", mode, relay, **options)
 
     return make
 
 
 @pytest.fixture
 def mcp() -> str:
-    """Configuration of Codex's that gives it the MCP server tiny_mcp.py, and waits for it."""
+    """Configuration with which Codex starts the MCP server tiny_mcp.py, and waits for it."""
     pytest.importorskip("mcp")  # not on Python 3.12: see pyproject.toml
     server = Path(__file__).with_name("tiny_mcp.py")
     return f"""

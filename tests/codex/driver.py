@@ -1,5 +1,5 @@
-"""The real Codex and the real relay as subprocesses: private folders, a clean environment, bounded
-time, and no way to any host but loopback."""
+"""The real Codex and the real relay as processes, with folders of their own, a clean environment,
+time limits, and no connection to any host but loopback."""
 
 import base64
 import json
@@ -18,13 +18,13 @@ from addons.launch import start
 ROOT = Path(__file__).parents[2]
 CODEX = codex_cli_bin.bundled_codex_path()
 
-# Invented. A leak of either to the provider is refused there, and seen in the tests.
+# Invented. The fake provider refuses requests with either of them.
 API_KEY = "sk-proj-invented-0001"
 ACCOUNT = "00000000-0000-4000-8000-000000000001"
 
 
 class Mode(StrEnum):
-    """How Codex is brought to the relay."""
+    """How Codex reaches the relay."""
 
     PROXY_KEY = "proxy-key"  # HTTPS_PROXY, logged in with an API key
     PROXY_CHATGPT = "proxy-chatgpt"  # HTTPS_PROXY, logged in with a ChatGPT account
@@ -37,7 +37,7 @@ class Mode(StrEnum):
 
 
 class Relay:
-    """The relay as addons/launch.py starts it, on a free port; up when the constructor returns."""
+    """The relay as addons/launch.py starts it, on a free port. The constructor waits for it."""
 
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ class Relay:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one `codex exec` did."""
+class CodexRun:
+    """The result of one `codex exec`."""
 
     exit_code: int
     events: list[dict[str, Any]]
@@ -76,19 +76,19 @@ class Run:
 
     @property
     def text(self) -> str:
-        """What the agent said last."""
+        """The last message of the agent."""
         messages = self.items("agent_message")
         return str(messages[-1]["text"]) if messages else ""
 
     @property
-    def errors(self) -> list[str]:
-        """Every complaint, fatal or not."""
-        found = [event for event in self.events if event["type"] == "error"]
-        found += [event["error"] for event in self.events if event["type"] == "turn.failed"]
-        return [str(error["message"]) for error in found + self.items("error")]
+    def error_messages(self) -> list[str]:
+        """The messages of all errors, fatal or not."""
+        errors = [event for event in self.events if event["type"] == "error"]
+        errors += [event["error"] for event in self.events if event["type"] == "turn.failed"]
+        return [str(error["message"]) for error in errors + self.items("error")]
 
     @property
-    def thread(self) -> str:
+    def thread_id(self) -> str:
         return str(next(e["thread_id"] for e in self.events if e["type"] == "thread.started"))
 
     @property
@@ -101,12 +101,12 @@ class Run:
     @property
     def files(self) -> dict[str, str]:
         """Every file of the working folder, by its path in it."""
-        found = [path for path in self.work.rglob("*") if path.is_file()]
-        return {path.relative_to(self.work).as_posix(): path.read_text() for path in found}
+        paths = [path for path in self.work.rglob("*") if path.is_file()]
+        return {path.relative_to(self.work).as_posix(): path.read_text() for path in paths}
 
 
 class Codex:
-    """One user's Codex: its home, its working folder, its way to the relay."""
+    """One user's Codex, with its home, its working folder and its connection to the relay."""
 
     def __init__(
         self,
@@ -121,25 +121,25 @@ class Codex:
         self.home.mkdir(parents=True)
         self.work.mkdir()
         self._environment = base_environment(folder) | {"CODEX_HOME": str(self.home)}
-        text = "\n".join([way_to(relay, mode), QUIET, config])
+        text = "\n".join([relay_setting(relay, mode), QUIET_CONFIG, config])
         if mode is Mode.PROVIDER:
-            text += PROVIDER.format(relay.url) + provider
+            text += PROVIDER_CONFIG.format(relay.url) + provider
         (self.home / "config.toml").write_text(text)
         if mode is Mode.PROVIDER:
             self._environment["RELAY_TEST_KEY"] = key
         else:
-            (self.home / "auth.json").write_text(json.dumps(login(mode, key)))
+            (self.home / "auth.json").write_text(json.dumps(auth_file(mode, key)))
         if mode.by_proxy:
             proxy = {"HTTPS_PROXY": relay.url, "CODEX_CA_CERTIFICATE": str(relay.ca)}
         else:
-            # Nothing answers there: no test ever reaches OpenAI, on no machine.
+            # Nothing answers on that port, so that no test reaches OpenAI.
             proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
         self._environment |= proxy
 
     def exec(
         self, prompt: str, *options: str, model: str = "fake-model", timeout: float = 40
-    ) -> Run:
-        """`codex exec`; subprocess.TimeoutExpired after `timeout` seconds."""
+    ) -> CodexRun:
+        """Run `codex exec`. Raises subprocess.TimeoutExpired after `timeout` s."""
         return self._run([*options, "-m", model, "--", prompt], timeout)
 
     def resume(
@@ -149,23 +149,23 @@ class Codex:
         *options: str,
         model: str = "fake-model",
         timeout: float = 40,
-    ) -> Run:
+    ) -> CodexRun:
         return self._run(["resume", *options, "-m", model, thread, prompt], timeout)
 
-    def login(self) -> str:
-        """Whom Codex takes itself to be logged in as."""
-        return self._done([str(CODEX), "login", "status"], 10).stderr
+    def login_status(self) -> str:
+        """Which login Codex reports."""
+        return self._run_program([str(CODEX), "login", "status"], 10).stderr
 
-    def _run(self, arguments: list[str], timeout: float) -> Run:
+    def _run(self, arguments: list[str], timeout: float) -> CodexRun:
         command = [str(CODEX), "exec", "--json", "--skip-git-repo-check"]
         command += ["-s", "danger-full-access", *arguments]
         begin = time.monotonic()
-        done = self._done(command, timeout)
+        done = self._run_program(command, timeout)
         elapsed = time.monotonic() - begin
         events = [json.loads(line) for line in done.stdout.splitlines()]
-        return Run(done.returncode, events, elapsed, done.stderr, self.work)
+        return CodexRun(done.returncode, events, elapsed, done.stderr, self.work)
 
-    def _done(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    def _run_program(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=self.work,
@@ -177,7 +177,7 @@ class Codex:
         )
 
 
-QUIET = """
+QUIET_CONFIG = """
 check_for_update_on_startup = false
 web_search = "disabled"
 [analytics]
@@ -188,7 +188,7 @@ metrics_exporter = "none"
 plugins = false
 apps = false
 """
-PROVIDER = """
+PROVIDER_CONFIG = """
 [model_providers.relay]
 name = "codex-relay"
 base_url = "{}/v1"
@@ -197,8 +197,8 @@ wire_api = "responses"
 """
 
 
-def way_to(relay: Relay, mode: Mode) -> str:
-    """The key of config.toml that leads to the relay."""
+def relay_setting(relay: Relay, mode: Mode) -> str:
+    """The line of config.toml that selects the relay."""
     match mode:
         case Mode.PROVIDER:
             return 'model_provider = "relay"'
@@ -208,8 +208,8 @@ def way_to(relay: Relay, mode: Mode) -> str:
             return ""
 
 
-def login(mode: Mode, key: str) -> dict[str, Any]:
-    """auth.json, as a login would have left it; nobody has signed the tokens."""
+def auth_file(mode: Mode, key: str) -> dict[str, Any]:
+    """The contents of auth.json after a login, with unsigned tokens."""
     if mode is not Mode.PROXY_CHATGPT:
         return {"OPENAI_API_KEY": key}
     claims = {
@@ -221,7 +221,11 @@ def login(mode: Mode, key: str) -> dict[str, Any]:
             "chatgpt_user_id": "user-invented",
         },
     }
-    tokens = {"id_token": jwt(claims), "access_token": jwt(claims), "account_id": ACCOUNT}
+    tokens = {
+        "id_token": unsigned_token(claims),
+        "access_token": unsigned_token(claims),
+        "account_id": ACCOUNT,
+    }
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {
         "auth_mode": "chatgpt",
@@ -231,13 +235,13 @@ def login(mode: Mode, key: str) -> dict[str, Any]:
     }
 
 
-def jwt(claims: dict[str, Any]) -> str:
+def unsigned_token(claims: dict[str, Any]) -> str:
     parts = [{"alg": "none", "typ": "JWT"}, claims]
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
     return ".".join([part.rstrip("=") for part in encoded] + ["invented"])
 
 
 def base_environment(home: Path) -> dict[str, str]:
-    """What a program needs to start, and nothing of the machine's own settings."""
-    kept = {name: os.environ[name] for name in ("SYSTEMROOT", "TMPDIR") if name in os.environ}
-    return kept | {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
+    """The variables that a program needs to start, without the machine's own settings."""
+    inherited = {name: os.environ[name] for name in ("SYSTEMROOT", "TMPDIR") if name in os.environ}
+    return inherited | {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}

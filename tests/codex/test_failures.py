@@ -1,4 +1,4 @@
-"""Upstreams that fail: what Codex is told, how often the upstream is asked, how long it takes."""
+"""Upstreams that fail: what Codex shows, how often the upstream is asked, and how long it takes."""
 
 import subprocess
 from pathlib import Path
@@ -15,127 +15,123 @@ MODES = pytest.mark.parametrize("mode", list(Mode))
 
 @MODES
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
-def test_a_refusal_is_told_at_once(
+def test_refusal_is_shown_at_once(
     status: int, mode: Mode, codex: NewCodex, provider: FakeProvider
 ) -> None:
-    """Never as 401: Codex would log in again, and try for seconds."""
+    """Never as a 401, on which Codex would try to log in again."""
     provider.reply(error(status, "Your key has expired"))
     run = codex(mode).exec("Hello.")
     assert run.exit_code != 0
-    assert len(provider.chats) == 1
-    told = " ".join(run.errors)
-    assert "Your key has expired" in told
-    assert str(status) in told and "127.0.0.1" in told and "check" in told
+    assert len(provider.posted_requests) == 1
+    message = " ".join(run.error_messages)
+    assert "Your key has expired" in message
+    assert str(status) in message and "127.0.0.1" in message and "check" in message
     assert run.elapsed < 5
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_busy_upstream_is_asked_again(
-    status: int, codex: NewCodex, provider: FakeProvider
-) -> None:
+def test_busy_upstream_is_retried(status: int, codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(error(status, "busy", retry_after=1))
     provider.reply(say("Here I am."))
     run = codex().exec("Hello.")
     assert run.exit_code == 0
     assert run.text == "Here I am."
-    assert "Reconnecting" not in " ".join(run.errors)
-    first, second = provider.chats
-    assert 0.9 < second.at - first.at < 4
+    assert "Reconnecting" not in " ".join(run.error_messages)
+    first, second = provider.posted_requests
+    assert 0.9 < second.received_at - first.received_at < 4
     assert first.raw == second.raw
 
 
 @pytest.mark.parametrize("death", [CUT, RST], ids=["cut", "reset"])
-def test_a_stream_that_dies_is_asked_for_again(
-    death: Die, codex: NewCodex, provider: FakeProvider
-) -> None:
-    """The client has seen some of it: the relay ends it as failed, and Codex asks again."""
+def test_broken_stream_is_retried(death: Die, codex: NewCodex, provider: FakeProvider) -> None:
+    """As the client has seen a part, the relay ends the stream as failed, and Codex retries."""
     provider.reply(say("Half a sen"), pause(0.1), death)
     provider.reply(say("A whole sentence."))
     run = codex().exec("Say a sentence.")
     assert run.exit_code == 0
     assert run.text == "A whole sentence."
-    assert len(provider.chats) == 2
+    assert len(provider.posted_requests) == 2
     assert run.elapsed < 8
 
 
 @pytest.mark.parametrize("death", [CUT, RST], ids=["cut", "reset"])
-def test_an_upstream_that_dies_before_its_head_is_asked_again(
+def test_connection_lost_before_the_head_is_retried(
     death: Die, codex: NewCodex, provider: FakeProvider
 ) -> None:
     provider.reply(death)
     provider.reply(say("Here I am."))
     run = codex().exec("Hello.")
     assert run.text == "Here I am."
-    assert "Reconnecting" not in " ".join(run.errors)
+    assert "Reconnecting" not in " ".join(run.error_messages)
 
 
-def test_a_full_context_is_named(codex: NewCodex, provider: FakeProvider) -> None:
+def test_full_context_is_reported(codex: NewCodex, provider: FakeProvider) -> None:
     message = "This model's maximum context length is 65536 tokens. You requested 70000."
     provider.reply(error(400, message, code="context_length_exceeded"))
     run = codex().exec("Hello.")
     assert run.exit_code != 0
-    assert "ran out of room" in " ".join(run.errors)
-    assert len(provider.chats) == 1
+    assert "ran out of room" in " ".join(run.error_messages)
+    assert len(provider.posted_requests) == 1
 
 
-def test_an_empty_purse_is_named(codex: NewCodex, provider: FakeProvider) -> None:
+def test_empty_account_is_reported(codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(error(402, "Insufficient Balance", code="insufficient_quota"))
     run = codex().exec("Hello.")
     assert run.exit_code != 0
-    assert "uota" in " ".join(run.errors)
-    assert len(provider.chats) == 1
+    assert "uota" in " ".join(run.error_messages)
+    assert len(provider.posted_requests) == 1
 
 
-def test_a_reply_cut_at_its_length_is_no_success(codex: NewCodex, provider: FakeProvider) -> None:
+def test_truncated_reply_is_not_a_success(codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(say("So far and no"), Finish("length"))
     run = codex().exec("Hello.")
     assert run.exit_code != 0
     assert run.text == "So far and no"
 
 
-def test_thinking_without_an_answer_is_shown_as_one(
+def test_thinking_without_an_answer_is_shown_as_the_answer(
     codex: NewCodex, provider: FakeProvider
 ) -> None:
-    """Or Codex would end the turn without a word, or ask six times for the same."""
+    """Otherwise Codex would end the turn without a message, or repeat the request six times."""
     provider.reply(think("The tree is an apple tree."))
     client = codex()
     run = client.exec("Which tree?")
     assert run.exit_code == 0
     assert run.text == "The tree is an apple tree."
     provider.reply(say("A pear tree."))
-    assert client.resume(run.thread, "Look again.").text == "A pear tree."
-    assert len(provider.chats) == 2
+    assert client.resume(run.thread_id, "Look again.").text == "A pear tree."
+    assert len(provider.posted_requests) == 2
 
 
-def test_empty_reply_is_asked_for_again(codex: NewCodex, provider: FakeProvider) -> None:
+def test_empty_reply_is_retried(codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply()
     provider.reply(say("Here I am."))
     run = codex().exec("Hello.")
     assert run.exit_code == 0
     assert run.text == "Here I am."
-    assert len(provider.chats) == 2
+    assert len(provider.posted_requests) == 2
 
 
 def test_silence_does_not_end_the_turn(
     codex: NewCodex, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """Codex gives up after 2.5 s; the upstream takes longer, before its head and after."""
+    """Codex gives up after 2.5 s; the upstream is silent for longer, before its head and after."""
     relay = Relay(
         tmp_path / "relay", upstream=provider.url, api_key=provider.key or "", heartbeat="1"
     )
     impatient = "stream_idle_timeout_ms = 2500\nstream_max_retries = 0\nrequest_max_retries = 0"
-    provider.reply(call("exec_command", cmd="true"), before=3.5)
+    provider.reply(call("exec_command", cmd="true"), delay=3.5)
     provider.reply(say("First."), pause(3.5), say(" Last."))
     run = codex(relay=relay, provider=impatient).exec("Hello.")
     relay.stop()
     assert run.exit_code == 0
     assert run.text == "First. Last."
-    assert len(provider.chats) == 2
+    assert len(provider.posted_requests) == 2
 
 
-def test_a_client_that_leaves_cancels_the_request(codex: NewCodex, provider: FakeProvider) -> None:
+def test_client_that_leaves_cancels_the_request(codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(say("Soon."), pause(30), say("Too late."))
     with pytest.raises(subprocess.TimeoutExpired):
         codex().exec("Hello.", timeout=2)
-    [asked] = provider.chats
-    provider.wait_for(lambda: asked.gone is not None, 2)
+    [request] = provider.posted_requests
+    provider.wait_until(lambda: request.client_left_at is not None, 2)

@@ -7,7 +7,7 @@ import pytest
 from tests.codex.conftest import NewCodex
 from tests.codex.driver import Relay
 from tests.codex.test_turns import PATCH
-from tests.fake_provider import FakeProvider, Request
+from tests.fake_provider import FakeProvider, ReceivedRequest
 from tests.replies import call, say, think
 
 
@@ -24,7 +24,7 @@ def native(upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> 
     assert "Traceback" not in relay.log
 
 
-def kinds(request: Request) -> list[str]:
+def kinds(request: ReceivedRequest) -> list[str]:
     return [item["type"] for item in request.items if item.get("role") not in ("system", "user")]
 
 
@@ -53,8 +53,8 @@ def test_turn_with_every_kind_of_tool(
     assert [item["status"] for item in run.items("file_change")] == ["completed"]
     assert {item["tool"] for item in run.items("mcp_tool_call")} == {"draw", "add"}
 
-    assert {request.path for request in provider.chats} == {"/v1/responses"}
-    *_, last = provider.chats
+    assert {request.path for request in provider.posted_requests} == {"/v1/responses"}
+    *_, last = provider.posted_requests
     assert kinds(last) == [
         "reasoning", "message", "function_call", "function_call",
         "function_call_output", "function_call_output",
@@ -79,7 +79,7 @@ def test_thinking_survives_a_resume(native: Relay, codex: NewCodex, provider: Fa
     provider.reply(say("Seven."))
     client = codex(relay=native)
     first = client.exec("Note 7.")
-    assert client.resume(first.thread, "What was it?").text == "Seven."
-    _, second = provider.chats
+    assert client.resume(first.thread_id, "What was it?").text == "Seven."
+    _, second = provider.posted_requests
     [thought] = [item for item in second.items if item["type"] == "reasoning"]
     assert thought["content"] == [{"type": "reasoning_text", "text": "Remember 7."}]

@@ -1,21 +1,21 @@
-"""The real Codex's sub-agents and summaries on models of their own, and two providers at once."""
+"""Sub-agents and summaries of the real Codex on other models, and two providers at once."""
 
 import json
 from pathlib import Path
 
 from tests.codex.conftest import NewCodex
 from tests.codex.driver import Mode, Relay
-from tests.fake_provider import FakeProvider, Request
+from tests.fake_provider import FakeProvider, ReceivedRequest
 from tests.replies import Call, call, say
 
 
 def test_sub_agents_have_a_model_of_their_own(
     codex: NewCodex, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    def by_child(request: Request) -> bool:
+    def by_child(request: ReceivedRequest) -> bool:
         return request.prompt == "Find the word."
 
-    def wait(request: Request) -> Call:
+    def wait(request: ReceivedRequest) -> Call:
         child = json.loads(request.outputs[0])["agent_id"]
         return call("multi_agent_v1__wait_agent", targets=[child], timeout_ms=10_000)
 
@@ -37,14 +37,14 @@ def test_sub_agents_have_a_model_of_their_own(
     finally:
         relay.stop()
     assert run.exit_code == 0 and run.text == "It is xyzzy."
-    models = {by_child(chat): chat.body["model"] for chat in provider.chats}
+    models = {by_child(chat): chat.body["model"] for chat in provider.posted_requests}
     assert models == {False: "fake-model", True: "small-model"}
 
 
-def test_a_model_of_another_provider(
+def test_model_of_another_provider_is_used_by_its_full_name(
     codex: NewCodex, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """By proxy, with the name that Codex's own picker shows."""
+    """By proxy, with the name that Codex's picker shows."""
     file = tmp_path / "relay.toml"
     file.write_text(
         f"[providers.box]\nbase_urls = ['{provider.url}']\nkey_env = ['CODEX_RELAY_API_KEY']\n"
@@ -63,5 +63,5 @@ def test_a_model_of_another_provider(
         relay.stop()
     assert run.exit_code == 0 and run.text == "Done."
     assert run.files == {"hello.txt": "hello\n"}
-    assert not [error for error in run.errors if "metadata" in error]
-    assert {chat.body["model"] for chat in provider.chats} == {"fake-model"}
+    assert not [error for error in run.error_messages if "metadata" in error]
+    assert {chat.body["model"] for chat in provider.posted_requests} == {"fake-model"}

@@ -10,8 +10,8 @@ import pytest
 
 from tests.codex.conftest import PIXEL, NewCodex
 from tests.codex.driver import Relay
-from tests.fake_provider import FakeProvider, Request, images, texts
-from tests.provider_rules import RULES
+from tests.fake_provider import FakeProvider, ReceivedRequest, image_urls, text_of
+from tests.provider_rules import RULES_OF_PROVIDERS
 from tests.replies import Call, call, say
 
 CODE_MODEL, CLASSIC_MODEL = "gpt-6-sol", "gpt-5.5"  # as the installed Codex's own catalog has them
@@ -29,12 +29,12 @@ def test_mcp_text_and_picture(mcp: str, codex: NewCodex, provider: FakeProvider)
     assert done.keys() == {"add", "draw"}
     assert {item["status"] for item in done.values()} == {"completed"}
 
-    first, second = provider.chats
+    first, second = provider.posted_requests
     assert first.tools["mcp__tiny__add"]["parameters"]["required"] == ["a", "b"]
     assert "the sum is 5" in second.outputs[0]
     assert "a red pixel" in second.outputs[1]
-    pictures = [url for message in second.messages for url in images(message)]
-    assert len(pictures) == 1  # though no tool message may carry one
+    pictures = [url for message in second.messages for url in image_urls(message)]
+    assert len(pictures) == 1  # in a user message, as tool messages have none
 
 
 def test_view_image(codex: NewCodex, provider: FakeProvider) -> None:
@@ -44,27 +44,27 @@ def test_view_image(codex: NewCodex, provider: FakeProvider) -> None:
     (client.work / "pixel.png").write_bytes(PIXEL.read_bytes())
     run = client.exec("Look at pixel.png.")
     assert run.exit_code == 0
-    _, second = provider.chats
-    assert [url[:14] for m in second.messages for url in images(m)] == ["data:image/png"]
+    _, second = provider.posted_requests
+    assert [url[:14] for m in second.messages for url in image_urls(m)] == ["data:image/png"]
 
 
 def test_view_image_of_a_camera(codex: NewCodex, provider: FakeProvider) -> None:
-    """Codex (0.169) scales it down itself; it arrives as it says it is."""
+    """Codex (0.169) scales it down itself; its type is the declared one."""
     provider.reply(call("view_image", path="oven.jpg"))
     provider.reply(say("An oven."))
     client = codex()
     PIL.Image.effect_noise((6000, 4000), 60).save(client.work / "oven.jpg", quality=70)
     run = client.exec("Look at oven.jpg.")
     assert run.exit_code == 0 and run.text == "An oven."
-    [url] = [url for message in provider.chats[1].messages for url in images(message)]
-    assert max(opened(url).size) <= 2048
+    [url] = [url for message in provider.posted_requests[1].messages for url in image_urls(message)]
+    assert max(open_data_url(url).size) <= 2048
 
 
-def test_picture_in_a_format_that_is_not_taken(
+def test_picture_in_an_unsupported_format_is_converted(
     codex: NewCodex, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """Codex sends WebP as it is; llama.cpp cannot read it. Each turn has the same bytes."""
-    provider.rules = RULES["llamacpp"]
+    """Codex sends WebP unchanged, which llama.cpp cannot read. Its bytes never change."""
+    provider.rules = RULES_OF_PROVIDERS["llamacpp"]
     provider.reply(call("view_image", path="oven.webp"))
     provider.reply(call("exec_command", cmd="true"))
     provider.reply(say("An oven."))
@@ -77,18 +77,20 @@ def test_picture_in_a_format_that_is_not_taken(
     finally:
         relay.stop()
     assert run.exit_code == 0 and run.text == "An oven."
-    second, third = ([u for m in chat.messages for u in images(m)] for chat in provider.chats[1:])
+    second, third = (
+        [u for m in chat.messages for u in image_urls(m)] for chat in provider.posted_requests[1:]
+    )
     assert second == third
     [url] = second
-    assert opened(url).format == "PNG" and opened(url).size == (60, 40)
+    assert open_data_url(url).format == "PNG" and open_data_url(url).size == (60, 40)
 
 
-def opened(url: str) -> PIL.Image.Image:
-    """A picture that is what its data: URL says."""
+def open_data_url(url: str) -> PIL.Image.Image:
+    """The picture of a data: URL, whose type it must have."""
     head, _, data = url.partition(",")
-    found = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
-    assert head == f"data:{found.get_format_mimetype()};base64"
-    return found
+    image = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
+    assert head == f"data:{image.get_format_mimetype()};base64"
+    return image
 
 
 PATCH = """*** Begin Patch
@@ -125,19 +127,21 @@ def test_apply_patch_is_mended(written: str, codex: NewCodex, provider: FakeProv
     assert run.exit_code == 0
     assert run.files == {"tree.txt": "a pear tree\n", "new.txt": '"new"\n'}
     assert [item["status"] for item in run.items("file_change")] == ["completed"]
-    assert len(provider.chats) == 2
+    assert len(provider.posted_requests) == 2
 
 
-def test_patch_past_mending_is_refused_by_codex(codex: NewCodex, provider: FakeProvider) -> None:
+def test_patch_that_cannot_be_mended_is_refused_by_codex(
+    codex: NewCodex, provider: FakeProvider
+) -> None:
     provider.reply(call("apply_patch", input="Please change the tree."))
     provider.reply(say("I cannot."))
     run = codex().exec("Make it a pear tree.", model=CLASSIC_MODEL)
     assert run.exit_code == 0 and run.files == {}
-    assert "*** Begin Patch" in provider.chats[1].outputs[0]
+    assert "*** Begin Patch" in provider.posted_requests[1].outputs[0]
 
 
 def test_code_mode(codex: NewCodex, provider: FakeProvider) -> None:
-    """Tools come in `additional_tools`, and a command is JavaScript around exec_command."""
+    """Tools come in `additional_tools`; a command is JavaScript that calls exec_command."""
     script = (
         'const r = await tools.exec_command({cmd: "echo hi > js.txt; cat js.txt"}); text(r.output);'
     )
@@ -147,35 +151,35 @@ def test_code_mode(codex: NewCodex, provider: FakeProvider) -> None:
     assert run.exit_code == 0
     assert run.files == {"js.txt": "hi\n"}
     assert run.text == "Done."
-    first, second = provider.chats
+    first, second = provider.posted_requests
     assert {"functions__exec", "functions__wait", "clock__sleep"} <= first.tools.keys()
     assert "hi" in second.outputs[0]
 
 
 def test_tool_search(mcp: str, codex: NewCodex, provider: FakeProvider) -> None:
-    """Deferred tools: searched for, found, declared from then on, called."""
+    """Deferred tools are searched for, declared from then on, and called."""
     provider.reply(call("tool_search", query="add two numbers", limit=4))
     provider.reply(call("mcp__tiny__add", a=20, b=3))
     provider.reply(say("23"))
     run = codex(config=mcp).exec("What is 20 + 3?", model=CLASSIC_MODEL)
     assert run.exit_code == 0
     assert [item["tool"] for item in run.items("mcp_tool_call")] == ["add"]
-    first, second, third = provider.chats
+    first, second, third = provider.posted_requests
     assert "mcp__tiny__add" not in first.tools
     assert "mcp__tiny__add" in second.tools
     assert "the sum is 23" in third.outputs[-1]
 
 
 def test_sub_agent(codex: NewCodex, provider: FakeProvider) -> None:
-    """Plain sub-agents of classic models: a thread of its own, and its answer comes back."""
+    """A sub-agent of a classic model has its own thread, and its answer comes back."""
 
-    def by_child(request: Request) -> bool:
+    def by_child(request: ReceivedRequest) -> bool:
         return request.prompt == "Find the word."
 
-    def by_parent(request: Request) -> bool:
+    def by_parent(request: ReceivedRequest) -> bool:
         return not by_child(request)
 
-    def wait(request: Request) -> Call:
+    def wait(request: ReceivedRequest) -> Call:
         child = json.loads(request.outputs[0])["agent_id"]
         return call("multi_agent_v1__wait_agent", targets=[child], timeout_ms=10_000)
 
@@ -186,18 +190,18 @@ def test_sub_agent(codex: NewCodex, provider: FakeProvider) -> None:
     run = codex().exec("Ask a sub-agent.")
     assert run.exit_code == 0
     assert run.text == "It is xyzzy."
-    assert "The word is xyzzy." in provider.chats[-1].outputs[-1]
+    assert "The word is xyzzy." in provider.posted_requests[-1].outputs[-1]
 
 
 def test_code_mode_sub_agent(codex: NewCodex, provider: FakeProvider) -> None:
-    """Its task and its answer travel as `agent_message` items; all of their text arrives."""
+    """Task and answer are `agent_message` items; all of their text arrives."""
 
-    def by_child(request: Request) -> bool:
-        return "find-the-word" in "".join(map(texts, request.messages[-2:])) and (
-            "You are the parent" not in "".join(map(texts, request.messages))
+    def by_child(request: ReceivedRequest) -> bool:
+        return "find-the-word" in "".join(map(text_of, request.messages[-2:])) and (
+            "You are the parent" not in "".join(map(text_of, request.messages))
         )
 
-    def by_parent(request: Request) -> bool:
+    def by_parent(request: ReceivedRequest) -> bool:
         return not by_child(request)
 
     provider.reply(
@@ -215,5 +219,5 @@ def test_code_mode_sub_agent(codex: NewCodex, provider: FakeProvider) -> None:
     run = codex().exec("You are the parent. Ask a sub-agent.", model=CODE_MODEL)
     assert run.exit_code == 0
     assert run.text == "It is xyzzy."
-    told = "".join(map(texts, provider.chats[-1].messages))
-    assert "The word is xyzzy." in told
+    texts = "".join(map(text_of, provider.posted_requests[-1].messages))
+    assert "The word is xyzzy." in texts

@@ -1,10 +1,10 @@
-"""What every user does, in all four ways to the relay."""
+"""Everyday turns, in all four modes of reaching the relay."""
 
 import pytest
 
 from tests.codex.conftest import PIXEL, NewCodex
 from tests.codex.driver import Mode
-from tests.fake_provider import FakeProvider, images
+from tests.fake_provider import FakeProvider, image_urls
 from tests.replies import KIMI, STYLES, USAGE, Style, call, say, think
 
 MODES = pytest.mark.parametrize("mode", list(Mode))
@@ -24,7 +24,7 @@ PATCH = """\
 
 
 @MODES
-def test_hello(mode: Mode, codex: NewCodex, provider: FakeProvider) -> None:
+def test_greeting_is_answered(mode: Mode, codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(think("A greeting."), say("Hello, wörld!"))
     run = codex(mode).exec("Say hello, please.")
     assert run.exit_code == 0
@@ -35,19 +35,21 @@ def test_hello(mode: Mode, codex: NewCodex, provider: FakeProvider) -> None:
     assert run.usage["output_tokens"] == USAGE["completion_tokens"]
     assert run.usage["reasoning_output_tokens"] == 10
     assert run.elapsed < 8
-    # The catalog reaches Codex by proxy; a custom provider has none to ask.
-    assert run.errors == [] or (not mode.by_proxy and "Model metadata" in run.errors[0])
+    # Codex gets the catalog by proxy only; it asks no custom provider for one.
+    assert run.error_messages == [] or (
+        not mode.by_proxy and "Model metadata" in run.error_messages[0]
+    )
 
-    [asked] = provider.chats
-    assert asked.prompt == "Say hello, please."
-    assert asked.body["model"] == "fake-model"
-    assert asked.messages[0]["role"] == "system"
-    assert "Codex" in asked.system
-    assert "exec_command" in asked.tools
+    [request] = provider.posted_requests
+    assert request.prompt == "Say hello, please."
+    assert request.body["model"] == "fake-model"
+    assert request.messages[0]["role"] == "system"
+    assert "Codex" in request.system
+    assert "exec_command" in request.tools
 
 
 @MODES
-def test_a_command_writes_a_file(mode: Mode, codex: NewCodex, provider: FakeProvider) -> None:
+def test_command_writes_a_file(mode: Mode, codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(say("Writing."), call("exec_command", cmd="printf 'a\\nb' > out.txt; echo ok"))
     provider.reply(say("Done."))
     run = codex(mode).exec("Write out.txt.")
@@ -58,10 +60,12 @@ def test_a_command_writes_a_file(mode: Mode, codex: NewCodex, provider: FakeProv
     assert command["aggregated_output"] == "ok\n"
     assert [item["text"] for item in run.items("agent_message")] == ["Writing.", "Done."]
 
-    _, second = provider.chats
+    _, second = provider.posted_requests
     *_, assistant, tool = second.messages
     assert assistant["content"] == "Writing."
-    assert [made["function"]["name"] for made in assistant["tool_calls"]] == ["exec_command"]
+    assert [call_sent["function"]["name"] for call_sent in assistant["tool_calls"]] == [
+        "exec_command"
+    ]
     assert tool["tool_call_id"] == assistant["tool_calls"][0]["id"]
     assert "ok" in second.outputs[0]
 
@@ -81,11 +85,11 @@ def test_parallel_commands(mode: Mode, codex: NewCodex, provider: FakeProvider) 
     assert run.exit_code == 0
     assert [item["exit_code"] for item in run.items("command_execution")] == [0, 0]
 
-    _, second = provider.chats
+    _, second = provider.posted_requests
     *_, assistant, first, last = second.messages
     assert assistant["reasoning_content"] == "Both at once."
     answered = [first["tool_call_id"], last["tool_call_id"]]
-    assert [made["id"] for made in assistant["tool_calls"]] == answered
+    assert [call_sent["id"] for call_sent in assistant["tool_calls"]] == answered
     assert "first" in second.outputs[0]
     assert "second" in second.outputs[1]
 
@@ -105,8 +109,8 @@ def test_apply_patch(mode: Mode, codex: NewCodex, provider: FakeProvider) -> Non
     [change] = run.items("file_change")
     assert change["status"] == "completed"
 
-    first, second = provider.chats
-    assert "Begin Patch" in first.tools["apply_patch"]["description"]  # its grammar
+    first, second = provider.posted_requests
+    assert "Begin Patch" in first.tools["apply_patch"]["description"]  # from its grammar
     assert second.messages[-2]["tool_calls"][0]["function"]["name"] == "apply_patch"
     assert "poem.txt" in second.outputs[0]
 
@@ -130,13 +134,13 @@ def test_every_provider_style(style: Style, codex: NewCodex, provider: FakeProvi
     thoughts = "".join(item["text"] for item in run.items("reasoning"))
     expected = "" if style.reasoning == "none" else "Two steps, in one go.And a third."
     assert thoughts == expected
-    assert len(provider.chats[-1].outputs) == 3
+    assert len(provider.posted_requests[-1].outputs) == 3
     assert run.usage["input_tokens"] == 3 * 120
 
 
-def test_a_prompt_picture(codex: NewCodex, provider: FakeProvider) -> None:
+def test_image_of_the_prompt_reaches_the_provider(codex: NewCodex, provider: FakeProvider) -> None:
     provider.reply(say("A pixel."))
     run = codex().exec("What is this?", "-i", str(PIXEL))
     assert run.exit_code == 0
-    [asked] = provider.chats
-    assert any(images(message) for message in asked.messages)
+    [request] = provider.posted_requests
+    assert any(image_urls(message) for message in request.messages)

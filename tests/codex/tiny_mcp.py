@@ -1,4 +1,4 @@
-"""A small MCP server on stdio: one tool answers in text, one in text and picture."""
+"""A small MCP server on stdio: one tool returns text, the other text and a picture."""
 
 from pathlib import Path
 

@@ -1,11 +1,19 @@
-"""What the tests of known defects share: items of a conversation, and a judge of what goes up."""
+"""Shared by the tests of known defects: items of a conversation, and a check of what is sent."""
 
 import json
 from typing import Any
 
-from tests.provider_rules import RULES
-from tests.strict_chat import refusal
-from tests.translate.support import PROVIDERS, Json, carry, chunk, output, replied, sent
+from tests.provider_rules import RULES_OF_PROVIDERS
+from tests.strict_chat import body_fault
+from tests.translate.support import (
+    PROVIDERS,
+    Json,
+    chunk,
+    output,
+    reply_events,
+    responses_exchange,
+    sent_body,
+)
 from translate import Exchange, Provider
 
 PIXEL = (
@@ -43,74 +51,80 @@ def message(role: str, text: str) -> Json:
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
-def user(text: str = "Hello.") -> Json:
+def user_message(text: str = "Hello.") -> Json:
     return message("user", text)
 
 
-def developer(text: str) -> Json:
+def developer_message(text: str) -> Json:
     return message("developer", text)
 
 
-def function(name: str = "f", **parameters: Any) -> Json:
+def function_tool(name: str = "f", **parameters: Any) -> Json:
     return {"type": "function", "name": name, "parameters": {"type": "object", **parameters}}
 
 
-def call(id: str, name: str = "f", arguments: str = "{}", **more: Any) -> Json:
+def call_item(id: str, name: str = "f", arguments: str = "{}", **fields: Any) -> Json:
     return {
-        "type": "function_call", "call_id": id, "name": name, "arguments": arguments, **more,
+        "type": "function_call", "call_id": id, "name": name, "arguments": arguments, **fields,
     }  # fmt: skip
 
 
-def out(id: str, output: Any = "ok") -> Json:
+def call_output(id: str, output: Any = "ok") -> Json:
     return {"type": "function_call_output", "call_id": id, "output": output}
 
 
-def names(body: Json) -> list[str]:
+def tool_names(body: Json) -> list[str]:
     return [tool["function"]["name"] for tool in body.get("tools", ())]
 
 
-def roles(body: Json) -> list[str]:
+def message_roles(body: Json) -> list[str]:
     return [message["role"] for message in body["messages"]]
 
 
-def accepted(
+def accepted_body(
     *items: Json, to: str = "generic", model: str = "upstream-model", **fields: Any
 ) -> Json:
-    """What goes up for these items, after a provider as strict as this one has taken it."""
-    fields.setdefault("tools", [function()])
-    provider = PROVIDERS[to].of(model)
-    body = sent(to=provider, input=list(items), **fields)
-    if to in RULES:
-        assert refusal({**body, "model": model}, RULES[to]) is None
+    """The body that is sent for these items, which a strict fake of this provider accepts."""
+    fields.setdefault("tools", [function_tool()])
+    provider = PROVIDERS[to].for_model(model)
+    body = sent_body(to=provider, input=list(items), **fields)
+    if to in RULES_OF_PROVIDERS:
+        assert body_fault({**body, "model": model}, RULES_OF_PROVIDERS[to]) is None
     return body
 
 
-def reply_of(to: str, *chunks: Json, model: str = "upstream-model", **fields: Any) -> list[Json]:
-    """The items that a client gets of a provider's reply."""
-    return output(replied(*chunks, by=carry(to=PROVIDERS[to].of(model), **fields)))
+def reply_items(to: str, *chunks: Json, model: str = "upstream-model", **fields: Any) -> list[Json]:
+    """The items that the client gets for a reply of these chunks."""
+    return output(
+        reply_events(
+            *chunks, exchange=responses_exchange(to=PROVIDERS[to].for_model(model), **fields)
+        )
+    )
 
 
-def delta(index: int | None = 0, **more: Any) -> Json:
-    """A piece of a tool call in a chunk: `id`, `name` and `arguments` where they are given."""
-    place = {} if index is None else {"index": index}
-    function = {key: more.pop(key) for key in ("name", "arguments") if key in more}
-    return chunk(tool_calls=[{**place, **more, "function": function}])
+def call_delta(index: int | None = 0, **fields: Any) -> Json:
+    """A chunk with a piece of a tool call: `id`, `name`, `arguments` as far as passed."""
+    position = {} if index is None else {"index": index}
+    function = {key: fields.pop(key) for key in ("name", "arguments") if key in fields}
+    return chunk(tool_calls=[{**position, **fields, "function": function}])
 
 
-def called(*chunks: Json, finish: str = "tool_calls", by: Exchange | None = None) -> list[Json]:
+def call_items(*chunks: Json, finish: str = "tool_calls", by: Exchange | None = None) -> list[Json]:
     """The call items of a completed reply of these chunks."""
-    by = by or carry(tools=[function("f"), function("g")])
+    by = by or responses_exchange(tools=[function_tool("f"), function_tool("g")])
     return [
-        item for item in output(replied(*chunks, chunk(finish), by=by)) if "call" in item["type"]
+        item
+        for item in output(reply_events(*chunks, chunk(finish), exchange=by))
+        if "call" in item["type"]
     ]
 
 
-def brief(items: list[Json]) -> list[tuple[str, Any]]:
+def names_and_inputs(items: list[Json]) -> list[tuple[str, Any]]:
     return [(item["name"], json.loads(item["arguments"])) for item in items]
 
 
-def called_custom(arguments: str, to: Provider = PROVIDERS["generic"], **fields: Any) -> Json:
+def patch_call(arguments: str, to: Provider = PROVIDERS["generic"], **fields: Any) -> Json:
     """The item of one call of apply_patch with these Chat arguments."""
-    by = carry(to=to, tools=[APPLY_PATCH], **fields)
-    [item] = called(delta(id="c", name="apply_patch", arguments=arguments), by=by)
+    by = responses_exchange(to=to, tools=[APPLY_PATCH], **fields)
+    [item] = call_items(call_delta(id="c", name="apply_patch", arguments=arguments), by=by)
     return item

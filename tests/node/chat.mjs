@@ -1,15 +1,15 @@
-// The official SDK for Node as a Chat client. Reads what to do from stdin, as JSON: `base`, `model`,
-// the `name` of one of the functions below, and what that takes; writes what came of it to stdout.
+// The official SDK for Node as a Chat client. Reads JSON from stdin: `base`, `model`, the `name` of a
+// function below, and its fields; writes the result to stdout.
 
 import { text } from "node:stream/consumers";
 import OpenAI from "openai";
 
-const given = JSON.parse(await text(process.stdin));
-const client = new OpenAI({ baseURL: given.base, apiKey: "sk-invented", maxRetries: 0, timeout: 20_000 });
-const asked = (fields) => ({
-  model: given.model,
-  messages: [{ role: "user", content: given.prompt ?? "Hello." }],
-  ...given.fields,
+const input = JSON.parse(await text(process.stdin));
+const client = new OpenAI({ baseURL: input.base, apiKey: "sk-invented", maxRetries: 0, timeout: 20_000 });
+const requestWith = (fields) => ({
+  model: input.model,
+  messages: [{ role: "user", content: input.prompt ?? "Hello." }],
+  ...input.fields,
   ...fields,
 });
 const completions = client.chat.completions;
@@ -29,32 +29,32 @@ const weather = {
 };
 
 const cases = {
-  create: () => completions.create(asked()),
+  create: () => completions.create(requestWith()),
 
   async stream() {
     const chunks = [];
     const options = { stream: true, stream_options: { include_usage: true } };
-    for await (const chunk of await completions.create(asked(options))) chunks.push(chunk);
+    for await (const chunk of await completions.create(requestWith(options))) chunks.push(chunk);
     return chunks;
   },
 
   async helper() {
     const deltas = [];
-    const stream = completions.stream(asked()).on("content", (delta) => deltas.push(delta));
+    const stream = completions.stream(requestWith()).on("content", (delta) => deltas.push(delta));
     return { deltas, final: await stream.finalChatCompletion() };
   },
 
-  // Until no call is left, with the plain fields of each message, or all of it.
+  // Runs calls until the model makes none; sends back the usual fields of each message, or all.
   async loop() {
-    const messages = asked().messages;
+    const messages = requestWith().messages;
     for (let turn = 0; turn < 5; turn++) {
       const fields = { messages, tools: [weather] };
-      const answer = given.streaming
-        ? await completions.stream(asked(fields)).finalChatCompletion()
-        : await completions.create(asked(fields));
+      const answer = input.streaming
+        ? await completions.stream(requestWith(fields)).finalChatCompletion()
+        : await completions.create(requestWith(fields));
       const { message, finish_reason } = answer.choices[0];
       const { role, content, tool_calls } = message;
-      messages.push(given.whole ? message : { role, content, ...(tool_calls && { tool_calls }) });
+      messages.push(input.whole ? message : { role, content, ...(tool_calls && { tool_calls }) });
       if (!tool_calls?.length) return { content, finish_reason, turns: turn + 1 };
       for (const call of tool_calls) {
         const { city } = JSON.parse(call.function.arguments);
@@ -63,14 +63,14 @@ const cases = {
     }
   },
 
-  // The SDK runs the tools by itself.
+  // The SDK runs the tools itself.
   async runner() {
     const tool = {
       type: "function",
       function: { ...weather.function, parse: JSON.parse, function: ({ city }) => `rain in ${city}` },
     };
-    const fields = asked({ tools: [tool] });
-    const runner = completions.runTools({ ...fields, stream: given.streaming });
+    const fields = requestWith({ tools: [tool] });
+    const runner = completions.runTools({ ...fields, stream: input.streaming });
     return { content: await runner.finalContent() };
   },
 
@@ -82,7 +82,7 @@ const cases = {
 };
 
 try {
-  console.log(JSON.stringify({ made: await cases[given.name]() }));
+  console.log(JSON.stringify({ result: await cases[input.name]() }));
 } catch (error) {
   if (!(error instanceof OpenAI.OpenAIError)) throw error;
   const { status, code, type, param, message } = error;

@@ -1,4 +1,4 @@
-"""The official SDK for Node, as scripts/setup installs it where there is npm."""
+"""The official SDK for Node, which scripts/setup installs where there is npm."""
 
 import json
 import shutil
@@ -28,9 +28,9 @@ class Node:
     def __init__(self, program: str, folder: Path) -> None:
         self.program, self.environment = program, base_environment(folder)
 
-    def chat(self, **given: Any) -> Any:
-        """What tests/node/chat.mjs does with this."""
-        return json.loads(self.run(["chat.mjs"], json.dumps(given)))
+    def chat(self, **fields: Any) -> Any:
+        """The result of tests/node/chat.mjs with these fields."""
+        return json.loads(self.run(["chat.mjs"], json.dumps(fields)))
 
     def run(self, arguments: list[str], text: str) -> str:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Chat Completions as the official SDK for Node sees them."""
+"""Chat Completions as the official SDK for Node gets them."""
 
 import base64
 import json
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.codex.conftest import PIXEL
+from tests.deployments import Deployment, Deployments
 from tests.fake_backend import usage_limit
-from tests.house import Home, Houses
 from tests.node.conftest import SDK, Node
 from tests.replies import CUT, call, error, pause, say, think
 
@@ -24,115 +24,130 @@ SCHEMA = {
 
 
 @pytest.fixture(params=["file", "provider"])
-def home(request: pytest.FixtureRequest, houses: Houses) -> Home:
-    return houses.home(request.param)
+def deployment(request: pytest.FixtureRequest, deployments: Deployments) -> Deployment:
+    return deployments.deployment(request.param)
 
 
-def chat(node: Node, home: Home, name: str, **given: Any) -> Any:
-    made = node.chat(base=f"{home.relay.url}/v1", model=home.model, name=name, **given)
-    return made.get("made") or made["error"]
+def chat(node: Node, deployment: Deployment, name: str, **fields: Any) -> Any:
+    result = node.chat(
+        base=f"{deployment.relay.url}/v1", model=deployment.model, name=name, **fields
+    )
+    return result.get("result") or result["error"]
 
 
-def test_the_version_is_the_pinned_one(node: Node) -> None:
+def test_installed_version_is_the_pinned_one(node: Node) -> None:
     installed = json.loads((SDK / "package.json").read_text())
     assert {"openai": installed["version"]} == PINNED
 
 
-def test_an_answer_in_one_piece(node: Node, home: Home) -> None:
-    home.fake.reply(think("Hm."), say("A pixel — ¡olé! 🎉"))
+def test_whole_answer_has_text_reasoning_and_usage(node: Node, deployment: Deployment) -> None:
+    deployment.upstream.reply(think("Hm."), say("A pixel — ¡olé! 🎉"))
     picture = {"type": "image_url", "image_url": {"url": PICTURE}}
     parts = [{"type": "text", "text": "What is this?"}, picture]
-    made = chat(node, home, "create", fields={"messages": [{"role": "user", "content": parts}]})
-    [choice] = made["choices"]
+    answer = chat(
+        node, deployment, "create", fields={"messages": [{"role": "user", "content": parts}]}
+    )
+    [choice] = answer["choices"]
     assert choice["message"]["content"] == "A pixel — ¡olé! 🎉"
     assert choice["message"]["reasoning_content"] == "Hm."
-    assert made["usage"]["prompt_tokens_details"]["cached_tokens"] == 100
-    [asked] = home.asked
-    assert (asked.prompt, asked.pictures) == ("What is this?", [PICTURE])
+    assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 100
+    [request] = deployment.upstream_requests
+    assert (request.prompt, request.pictures) == ("What is this?", [PICTURE])
 
 
-def test_streams(node: Node, home: Home) -> None:
-    home.fake.reply(say("One, "), pause(0.4), say("two, three."))  # longer than a heartbeat
-    *chunks, last = chat(node, home, "stream")
-    told = [choice["delta"].get("content") or "" for one in chunks for choice in one["choices"]]
+def test_stream_adds_up_to_the_answer(node: Node, deployment: Deployment) -> None:
+    longer_than_a_heartbeat = pause(0.8)
+    deployment.upstream.reply(say("One, "), longer_than_a_heartbeat, say("two, three."))
+    *chunks, last = chat(node, deployment, "stream")
+    pieces = [
+        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
+    ]
     assert (
-        "".join(told).replace("\n", "") == "One, two, three." and len(list(filter(None, told))) > 1
+        "".join(pieces).replace("\n", "") == "One, two, three."
+        and len(list(filter(None, pieces))) > 1
     )
     assert last["choices"] == [] and last["usage"]["total_tokens"] == 150
-    home.fake.reply(say("Count me."))
-    made = chat(node, home, "helper")
-    text = made["final"]["choices"][0]["message"]["content"]
-    assert text == "".join(made["deltas"]) == "Count me."
+    deployment.upstream.reply(say("Count me."))
+    result = chat(node, deployment, "helper")
+    text = result["final"]["choices"][0]["message"]["content"]
+    assert text == "".join(result["deltas"]) == "Count me."
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_tools_in_a_loop(streaming: bool, node: Node, home: Home) -> None:
-    """First with plain messages, then with all that came."""
+def test_tools_run_in_a_loop(streaming: bool, node: Node, deployment: Deployment) -> None:
+    """First with the usual fields of each message, then with whole messages."""
     for whole in (False, True):
-        home.fake.reply(think("Two."), call("weather", city="Oslo"), call("weather", city="Rome"))
-        home.fake.reply(think("One more."), call("weather", city="Lima"))
-        home.fake.reply(say("Rain."))
-        made = chat(node, home, "loop", streaming=streaming, whole=whole, prompt=f"Go {whole}.")
-        assert made == {"content": "Rain.", "finish_reason": "stop", "turns": 3}
-        last = home.asked[-1]
+        deployment.upstream.reply(
+            think("Two."), call("weather", city="Oslo"), call("weather", city="Rome")
+        )
+        deployment.upstream.reply(think("One more."), call("weather", city="Lima"))
+        deployment.upstream.reply(say("Rain."))
+        result = chat(
+            node, deployment, "loop", streaming=streaming, whole=whole, prompt=f"Go {whole}."
+        )
+        assert result == {"content": "Rain.", "finish_reason": "stop", "turns": 3}
+        last = deployment.upstream_requests[-1]
         assert last.outputs == ["rain in Oslo", "rain in Rome", "rain in Lima"]
-        if home.account:
+        if deployment.has_account:
             types = [item["type"] for item in last.body["input"]]
             assert types.count("reasoning") == 2
 
 
-def test_tools_that_the_sdk_runs(node: Node, home: Home) -> None:
+def test_sdk_runs_tools_itself(node: Node, deployment: Deployment) -> None:
     for streaming in (False, True):
-        home.fake.reply(call("weather", city="Oslo"))
-        home.fake.reply(say("Rain."))
-        made = chat(node, home, "runner", streaming=streaming, prompt=f"Go {streaming}.")
-        assert made == {"content": "Rain."}
-        assert home.asked[-1].outputs == ["rain in Oslo"]
+        deployment.upstream.reply(call("weather", city="Oslo"))
+        deployment.upstream.reply(say("Rain."))
+        result = chat(node, deployment, "runner", streaming=streaming, prompt=f"Go {streaming}.")
+        assert result == {"content": "Rain."}
+        assert deployment.upstream_requests[-1].outputs == ["rain in Oslo"]
 
 
-def test_json_by_schema(node: Node, home: Home) -> None:
-    home.fake.reply(say('{"total": 3}'))
+def test_json_schema_reaches_the_upstream(node: Node, deployment: Deployment) -> None:
+    deployment.upstream.reply(say('{"total": 3}'))
     form = {"name": "sum", "strict": True, "schema": SCHEMA}
     fields = {"response_format": {"type": "json_schema", "json_schema": form}}
-    made = chat(node, home, "create", fields=fields)
-    assert json.loads(made["choices"][0]["message"]["content"]) == {"total": 3}
-    [asked] = home.asked
-    if home.account:
-        assert asked.body["text"]["format"] == {"type": "json_schema", **form}
+    answer = chat(node, deployment, "create", fields=fields)
+    assert json.loads(answer["choices"][0]["message"]["content"]) == {"total": 3}
+    [request] = deployment.upstream_requests
+    if deployment.has_account:
+        assert request.body["text"]["format"] == {"type": "json_schema", **form}
     else:
-        assert asked.body["response_format"] == fields["response_format"]
+        assert request.body["response_format"] == fields["response_format"]
 
 
-def test_models(node: Node, home: Home) -> None:
-    made = chat(node, home, "models")
-    assert "gpt-5.5" in made["ids"]
-    assert made["one"]["id"] == made["ids"][0] and made["one"]["object"] == "model"
+def test_models_are_listed(node: Node, deployment: Deployment) -> None:
+    result = chat(node, deployment, "models")
+    assert "gpt-5.5" in result["ids"]
+    assert result["one"]["id"] == result["ids"][0] and result["one"]["object"] == "model"
 
 
-def test_errors(node: Node, houses: Houses) -> None:
-    home, other = houses.home("provider"), houses.home("file")
-    told = chat(node, home, "create", fields={"n": 2})
-    assert (told["name"], told["param"]) == ("BadRequestError", "n")
-    told = chat(node, home, "create", fields={"model": "chatgpt/gpt-5.5"})
-    assert (told["name"], told["code"]) == ("AuthenticationError", "no_account")
+def test_errors_are_typed(node: Node, deployments: Deployments) -> None:
+    home, other = deployments.deployment("provider"), deployments.deployment("file")
+    error_fields = chat(node, home, "create", fields={"n": 2})
+    assert (error_fields["name"], error_fields["param"]) == ("BadRequestError", "n")
+    error_fields = chat(node, home, "create", fields={"model": "chatgpt/gpt-5.5"})
+    assert (error_fields["name"], error_fields["code"]) == ("AuthenticationError", "no_account")
     for problem, name in [
         (error(400, "bad value"), "BadRequestError"),
         (error(429, "slower", retry_after=7), "RateLimitError"),
         (error(503, "busy"), "InternalServerError"),
     ]:
-        home.fake.reply(problem)
-        told = chat(node, home, "stream")
-        assert (told["name"], str(problem.status) in told["message"]) == (name, True)
-    other.fake.reply(say("Half a sen"), pause(0.02), CUT)
+        home.upstream.reply(problem)
+        error_fields = chat(node, home, "stream")
+        assert (error_fields["name"], str(problem.status) in error_fields["message"]) == (
+            name,
+            True,
+        )
+    other.upstream.reply(say("Half a sen"), pause(0.02), CUT)
     assert chat(node, other, "stream")["name"] == "APIError"
 
 
-def test_a_usage_limit(node: Node, houses: Houses) -> None:
-    home = houses.home("vault")
-    home.fake.reply(usage_limit(resets_in=600))
+def test_usage_limit_is_a_rate_limit_error(node: Node, deployments: Deployments) -> None:
+    home = deployments.deployment("vault")
+    home.upstream.reply(usage_limit(resets_in=600))
     try:
-        told = chat(node, home, "stream")
+        error_fields = chat(node, home, "stream")
     finally:
-        houses.log_in_anew(home.relay)
-    assert (told["name"], told["type"]) == ("RateLimitError", "usage_limit_reached")
-    assert 590 <= told["body"]["resets_in_seconds"] <= 600
+        deployments.renew_login(home.relay)
+    assert (error_fields["name"], error_fields["type"]) == ("RateLimitError", "usage_limit_reached")
+    assert 590 <= error_fields["body"]["resets_in_seconds"] <= 600

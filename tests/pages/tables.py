@@ -1,19 +1,22 @@
-"""README's tables, from providers.toml and settings.py; run as a program, writes them there."""
+"""The generated tables of the pages. As a program, writes them anew: options and providers, from
+addons/config/settings.py and translate/providers/providers.toml."""
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from addons.config.config_file import known
-from addons.config.settings import FIELDS, SECRETS
+from addons.config.config_file import builtin_providers
+from addons.config.settings import ADVANCED_FIELDS, SECRET_FIELDS, SETTING_FIELDS
 from translate import Provider
 
-README = Path(__file__).parents[1] / "README.md"
-MADE = re.compile(r"(?s)(<!-- (\w+), made by scripts/readme -->\n).*?(<!-- end -->)")
-HEAD = (
+ROOT = Path(__file__).parents[2]
+GENERATED = re.compile(r"(?s)(<!-- (\w+), made by scripts/readme -->\n).*?(<!-- end -->)")
+OPTION_HEAD = ("option", "default", "meaning", "example")
+PROVIDER_HEAD = (
     *("provider", "name", "base URL", "key variable", "port", "speaks", "earlier thinking"),
     "quirks",
 )
-BACK = {
+EARLIER_THINKING = {  # Provider.reasoning_back → what the table says of it
     "echo": "as it came",
     "reasoning_content": "`reasoning_content`",
     "reasoning": "`reasoning`",
@@ -22,20 +25,24 @@ BACK = {
     "never": "stays here",
 }
 
-
-def providers() -> str:
-    return table(HEAD, [row(one) for one in known().values() if one.key_env])
+type Row = tuple[str, ...]
 
 
-def options() -> str:
-    head = ("option", "default", "meaning", "example")
-    return table(head, [option(name) for name in FIELDS])
+def format_table(head: Row, rows: list[Row]) -> str:
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in [head, *rows])
+    first, *rest = (f"| {line} |\n" for line in lines)
+    return "".join([first, f"|{' --- |' * len(head)}\n", *rest])
 
 
-def option(name: str) -> tuple[str, ...]:
-    field = FIELDS[name]
+def option_table() -> str:
+    names = [name for name in SETTING_FIELDS if name not in ADVANCED_FIELDS]
+    return format_table(OPTION_HEAD, [option_row(name) for name in names])
+
+
+def option_row(name: str) -> Row:
+    field = SETTING_FIELDS[name]
     default: object = field.default
-    if name in SECRETS or default in ("", (), None):
+    if name in SECRET_FIELDS or default in ("", (), None):
         default = ""
     elif isinstance(default, bool):
         default = "on" if default else "off"
@@ -45,32 +52,38 @@ def option(name: str) -> tuple[str, ...]:
     return f"`relay_{name}`", str(default), field.description, f"`{field.examples[0]}`"
 
 
-TABLES = {"options": options, "providers": providers}
+def provider_table() -> str:
+    providers = [provider for provider in builtin_providers().values() if provider.key_env]
+    return format_table(PROVIDER_HEAD, [provider_row(provider) for provider in providers])
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in [head, *rows])
-    first, *rest = (f"| {line} |\n" for line in lines)
-    return "".join([first, f"|{' --- |' * len(head)}\n", *rest])
+def provider_row(provider: Provider) -> Row:
+    url = provider.base_urls[0] if provider.base_urls else f"https://{provider.hosts[0]}/…"
+    thinking = EARLIER_THINKING[provider.reasoning_back]
+    if provider.dialect == "responses":
+        thinking = EARLIER_THINKING["echo"]
+    return (
+        provider.title,
+        *(f"`{cell}`" for cell in (provider.name, url, provider.key_env[0])),
+        *(str(provider.port or ""), provider.dialect, thinking),
+        ", ".join(f"`{quirk}`" for quirk in provider.quirks),
+    )
 
 
-def row(one: Provider) -> tuple[str, ...]:
-    where = one.base_urls[0] if one.base_urls else f"https://{one.hosts[0]}/…"
-    cells = (one.name, where, one.key_env[0])
-    name, url, key = (f"`{cell}`" for cell in cells)
-    quirks = ", ".join(f"`{quirk}`" for quirk in one.quirks)
-    thinking = "as it came" if one.dialect == "responses" else BACK[one.reasoning_back]
-    return one.title, name, url, key, str(one.port or ""), one.dialect, thinking, quirks
+TABLES: Mapping[str, Callable[[], str]] = {"options": option_table, "providers": provider_table}
+PAGES_WITH_TABLES = {"addons/README.md": ["options"], "translate/README.md": ["providers"]}
 
 
-def write() -> None:
-    README.write_text(made(README.read_text("utf-8")), "utf-8")
+def with_new_tables(text: str) -> str:
+    """The page's text with each of its tables generated anew."""
+    return GENERATED.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
 
 
-def made(text: str) -> str:
-    """The README as it should be."""
-    return MADE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+def write_tables() -> None:
+    for name in PAGES_WITH_TABLES:
+        page = ROOT / name
+        page.write_text(with_new_tables(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":
-    write()
+    write_tables()

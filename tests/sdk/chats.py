@@ -1,5 +1,5 @@
-"""The official SDK as a Chat client, at each home of tests/house.py and in both ways to it; all
-that it reads is checked against its own types, which it takes far less strictly itself."""
+"""The official SDK as a Chat client, at each deployment, by base URL or proxy. All that it reads
+is checked against its own types, as the SDK itself is far less strict."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from openai.types import Model
 from openai.types.chat import ChatCompletion
 
 from tests.codex.driver import Relay
-from tests.house import Home, Houses
-from tests.sdk.wire import Kept, Way, options, settings
+from tests.deployments import Deployment, Deployments
+from tests.sdk.wire import ConnectionMode, RecordedBody, http_client_options, sdk_options
 from tests.translate.support import lawful_chunks
 
-WAYS: tuple[Way, ...] = ("base_url", "proxy")
+WAYS: tuple[ConnectionMode, ...] = ("base_url", "proxy")
 PLACES = (
     "file by base_url",
     "vault by proxy",
@@ -28,52 +28,56 @@ PLACES = (
     "both-provider by base_url",
 )
 ERROR = {"message", "type", "param", "code"}
-Answer = Callable[..., ChatCompletion]
+AskChat = Callable[..., ChatCompletion]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """A client, and what is behind it."""
+class ChatClient:
+    """A client, and the deployment that it talks to."""
 
     client: OpenAI
-    home: Home
-    way: Way
+    deployment: Deployment
+    mode: ConnectionMode
 
     @property
     def create(self) -> Callable[..., Any]:
-        """`chat.completions.create` for this home's model; says Hello if told nothing else."""
+        """`chat.completions.create` for the deployment's model; the default prompt is Hello."""
 
-        def created(prompt: str = "Hello.", **fields: Any) -> Any:
-            return self.client.chat.completions.create(**asking(self.home, prompt, fields))
+        def create(prompt: str = "Hello.", **fields: Any) -> Any:
+            return self.client.chat.completions.create(
+                **chat_fields(self.deployment, prompt, fields)
+            )
 
-        return created
+        return create
 
 
-def asking(home: Home, prompt: str, fields: dict[str, Any]) -> dict[str, Any]:
+def chat_fields(deployment: Deployment, prompt: str, fields: dict[str, Any]) -> dict[str, Any]:
     messages = [{"role": "user", "content": prompt}]
-    return {"model": home.model, "messages": messages, **fields}
+    return {"model": deployment.model, "messages": messages, **fields}
 
 
 @contextmanager
-def connected(relay: Relay, way: Way) -> Iterator[OpenAI]:
-    kept: list[tuple[httpx2.Response, Kept]] = []
+def connected_client(relay: Relay, mode: ConnectionMode) -> Iterator[OpenAI]:
+    recorded: list[tuple[httpx2.Response, RecordedBody]] = []
 
-    def keep(response: httpx2.Response) -> None:
-        response.stream = body = Kept(response.stream)
-        kept.append((response, body))
+    def record(response: httpx2.Response) -> None:
+        response.stream = body = RecordedBody(response.stream)
+        recorded.append((response, body))
 
-    with httpx2.Client(**options(relay, way), event_hooks={"response": [keep]}) as http:
-        yield OpenAI(**settings(relay, way), http_client=http)
-    for response, body in kept:
-        check(response, body.data)
+    with httpx2.Client(
+        **http_client_options(relay, mode), event_hooks={"response": [record]}
+    ) as http:
+        yield OpenAI(**sdk_options(relay, mode), http_client=http)
+    for response, body in recorded:
+        check_chat_body(response, body.data)
 
 
-def check(response: httpx2.Response, body: bytes) -> None:
+def check_chat_body(response: httpx2.Response, body: bytes) -> None:
     path, kind = response.request.url.path, response.headers["content-type"]
     if response.status_code >= 400:
         assert json.loads(body)["error"].keys() >= ERROR
     elif kind == "text/event-stream":
-        if body.endswith(b"data: [DONE]\n\n"):  # the client read it to its end
+        if body.endswith(b"data: [DONE]\n\n"):  # the client has read all of it
             lawful_chunks(body)
     elif path.endswith("/models"):
         for entry in json.loads(body)["data"]:
@@ -84,36 +88,38 @@ def check(response: httpx2.Response, body: bytes) -> None:
         ChatCompletion.model_validate_json(body)
 
 
-def at(*places: str) -> pytest.MarkDecorator:
-    """At these places alone: `at("vault by proxy", "provider by base_url")`."""
-    return pytest.mark.parametrize("desk", places, indirect=True)
+def at_places(*places: str) -> pytest.MarkDecorator:
+    """Only at these places: `at_places("vault by proxy", "provider by base_url")`."""
+    return pytest.mark.parametrize("chat_client", places, indirect=True)
 
 
 @pytest.fixture(params=PLACES)
-def desk(request: pytest.FixtureRequest, houses: Houses) -> Iterator[Desk]:
-    name, _, way = request.param.partition(" by ")
-    home = houses.home(name)
-    with connected(home.relay, way) as client:
-        yield Desk(client, home, way)
+def chat_client(request: pytest.FixtureRequest, deployments: Deployments) -> Iterator[ChatClient]:
+    name, _, mode = request.param.partition(" by ")
+    deployment = deployments.deployment(name)
+    with connected_client(deployment.relay, mode) as client:
+        yield ChatClient(client, deployment, mode)
 
 
-def in_one_piece(desk: Desk, **fields: Any) -> ChatCompletion:
+def answer_at_once(desk: ChatClient, **fields: Any) -> ChatCompletion:
     answer: ChatCompletion = desk.client.chat.completions.create(**fields)
     return answer
 
 
-def by_helper(desk: Desk, **fields: Any) -> ChatCompletion:
+def answer_by_helper(desk: ChatClient, **fields: Any) -> ChatCompletion:
     usage = {"include_usage": True}
     with desk.client.chat.completions.stream(**fields, stream_options=usage) as stream:
         return stream.get_final_completion()
 
 
-@pytest.fixture(params=[in_one_piece, by_helper])
-def answer(request: pytest.FixtureRequest, desk: Desk) -> Answer:
-    """`answer("Hello.", **fields)`, whole or put together from its stream by the SDK."""
+@pytest.fixture(params=[answer_at_once, answer_by_helper])
+def ask_chat(request: pytest.FixtureRequest, chat_client: ChatClient) -> AskChat:
+    """`ask_chat("Hello.", **fields)`: the answer, sent whole or assembled by the SDK's helper."""
 
-    def answered(prompt: str = "Hello.", **fields: Any) -> ChatCompletion:
-        made: ChatCompletion = request.param(desk, **asking(desk.home, prompt, fields))
-        return made
+    def ask(prompt: str = "Hello.", **fields: Any) -> ChatCompletion:
+        answer: ChatCompletion = request.param(
+            chat_client, **chat_fields(chat_client.deployment, prompt, fields)
+        )
+        return answer
 
-    return answered
+    return ask

@@ -1,7 +1,7 @@
-"""What https://www.openresponses.org requires of what we send, as JSON Schemas of our own wording.
+"""The responses and events that https://www.openresponses.org requires, as JSON Schemas.
 
-Of its specification as of 2026-04 (schema/*.tsp in github.com/openresponses/openresponses): which
-fields must be there, and their types. Fields beyond these are allowed.
+Source: schema/*.tsp in github.com/openresponses/openresponses, as of 2026-04. The schemas have the
+required fields and their types; further fields are allowed.
 """
 
 from typing import Any
@@ -16,13 +16,13 @@ NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 
 
-def obj(**fields: Schema) -> Schema:
-    """An object in which all of these must be, unless their schema says `maybe`."""
+def object_of(**fields: Schema) -> Schema:
+    """An object with these fields, all required except those that are `optional`."""
     required = [name for name, schema in fields.items() if not schema.get("maybe")]
     return {"type": "object", "properties": fields, "required": required}
 
 
-def maybe(schema: Schema) -> Schema:
+def optional(schema: Schema) -> Schema:
     return {**schema, "maybe": True}
 
 
@@ -30,48 +30,48 @@ def null_or(*schemas: Schema) -> Schema:
     return {"anyOf": [{"type": "null"}, *schemas]}
 
 
-def several(*schemas: Schema) -> Schema:
+def list_of(*schemas: Schema) -> Schema:
     return {"type": "array", "items": {"oneOf": list(schemas)}}
 
 
-def is_(*values: str) -> Schema:
+def one_of(*values: str) -> Schema:
     return {"enum": list(values)}
 
 
-STATUS = is_("in_progress", "completed", "incomplete")
-OUTPUT_TEXT = obj(
-    type=is_("output_text"),
+STATUS = one_of("in_progress", "completed", "incomplete")
+OUTPUT_TEXT = object_of(
+    type=one_of("output_text"),
     text=TEXT,
     annotations={"type": "array"},
-    logprobs=maybe({"type": "array"}),
+    logprobs=optional({"type": "array"}),
 )
-INPUT_TEXT = obj(type=is_("input_text"), text=TEXT)
-REFUSAL = obj(type=is_("refusal"), refusal=TEXT)
-SUMMARY = obj(type=is_("summary_text"), text=TEXT)
+INPUT_TEXT = object_of(type=one_of("input_text"), text=TEXT)
+REFUSAL = object_of(type=one_of("refusal"), refusal=TEXT)
+SUMMARY = object_of(type=one_of("summary_text"), text=TEXT)
 PARTS = (OUTPUT_TEXT, INPUT_TEXT, REFUSAL, SUMMARY)
 
-MESSAGE = obj(
-    type=is_("message"),
+MESSAGE = object_of(
+    type=one_of("message"),
     id=TEXT,
     status=STATUS,
-    role=is_("user", "assistant", "system", "developer"),
-    content=several(*PARTS),
+    role=one_of("user", "assistant", "system", "developer"),
+    content=list_of(*PARTS),
 )
-CALL = obj(
-    type=is_("function_call"), id=TEXT, call_id=TEXT, name=TEXT, arguments=TEXT, status=STATUS
+CALL = object_of(
+    type=one_of("function_call"), id=TEXT, call_id=TEXT, name=TEXT, arguments=TEXT, status=STATUS
 )
-REASONING = obj(
-    type=is_("reasoning"),
+REASONING = object_of(
+    type=one_of("reasoning"),
     id=TEXT,
-    summary=several(*PARTS),
-    content=maybe(several(*PARTS)),
-    encrypted_content=maybe(TEXT),
+    summary=list_of(*PARTS),
+    content=optional(list_of(*PARTS)),
+    encrypted_content=optional(TEXT),
 )
-COMPACTION = obj(type=is_("compaction"), id=TEXT, encrypted_content=TEXT)
+COMPACTION = object_of(type=one_of("compaction"), id=TEXT, encrypted_content=TEXT)
 ITEM: Schema = {"oneOf": [MESSAGE, CALL, REASONING, COMPACTION]}
 
-TOOL = obj(
-    type=is_("function"),
+TOOL = object_of(
+    type=one_of("function"),
     name=TEXT,
     description=null_or(TEXT),
     parameters=null_or({"type": "object"}),
@@ -79,51 +79,51 @@ TOOL = obj(
 )
 CHOICE: Schema = {
     "oneOf": [
-        is_("none", "auto", "required"),
-        obj(type=is_("function"), name=maybe(TEXT)),
-        obj(
-            type=is_("allowed_tools"),
+        one_of("none", "auto", "required"),
+        object_of(type=one_of("function"), name=optional(TEXT)),
+        object_of(
+            type=one_of("allowed_tools"),
             tools={"type": "array"},
-            mode=is_("none", "auto", "required"),
+            mode=one_of("none", "auto", "required"),
         ),
     ]
 }
 FORMAT: Schema = {
     "oneOf": [
-        obj(type=is_("text", "json_object")),
-        obj(type=is_("json_schema"), name=TEXT, description=null_or(TEXT), strict=FLAG),
+        object_of(type=one_of("text", "json_object")),
+        object_of(type=one_of("json_schema"), name=TEXT, description=null_or(TEXT), strict=FLAG),
     ]
 }
-USAGE = obj(
+USAGE = object_of(
     input_tokens=COUNT,
     output_tokens=COUNT,
     total_tokens=COUNT,
-    input_tokens_details=obj(cached_tokens=COUNT),
-    output_tokens_details=obj(reasoning_tokens=COUNT),
+    input_tokens_details=object_of(cached_tokens=COUNT),
+    output_tokens_details=object_of(reasoning_tokens=COUNT),
 )
-RESPONSE = obj(
+RESPONSE = object_of(
     id=TEXT,
-    object=is_("response"),
+    object=one_of("response"),
     created_at=COUNT,
     completed_at=null_or(COUNT),
     status=TEXT,
-    incomplete_details=null_or(obj(reason=TEXT)),
+    incomplete_details=null_or(object_of(reason=TEXT)),
     model=TEXT,
     previous_response_id=null_or(TEXT),
     instructions=null_or(TEXT),
     output={"type": "array", "items": ITEM},
-    error=null_or(obj(code=TEXT, message=TEXT)),
+    error=null_or(object_of(code=TEXT, message=TEXT)),
     tools={"type": "array", "items": TOOL},
     tool_choice=CHOICE,
-    truncation=is_("auto", "disabled"),
+    truncation=one_of("auto", "disabled"),
     parallel_tool_calls=FLAG,
-    text=obj(format=FORMAT, verbosity=maybe(is_("low", "medium", "high"))),
+    text=object_of(format=FORMAT, verbosity=optional(one_of("low", "medium", "high"))),
     top_p=NUMBER,
     presence_penalty=NUMBER,
     frequency_penalty=NUMBER,
     top_logprobs=COUNT,
     temperature=NUMBER,
-    reasoning=null_or(obj(effort=null_or(TEXT), summary=null_or(TEXT))),
+    reasoning=null_or(object_of(effort=null_or(TEXT), summary=null_or(TEXT))),
     user=null_or(TEXT),
     usage=null_or(USAGE),
     max_output_tokens=null_or(COUNT),
@@ -135,9 +135,9 @@ RESPONSE = obj(
     safety_identifier=null_or(TEXT),
     prompt_cache_key=null_or(TEXT),
 )
-COMPACTED = obj(
+COMPACTED = object_of(
     id=TEXT,
-    object=is_("response.compaction"),
+    object=one_of("response.compaction"),
     created_at=COUNT,
     output={"type": "array", "items": ITEM},
     usage=USAGE,
@@ -178,10 +178,10 @@ EVENTS: dict[str, dict[str, Schema]] = {
 }
 
 
-def conforms(value: object, schema: Schema) -> None:
+def check_schema(value: object, schema: Schema) -> None:
     Draft202012Validator(schema).validate(value)
 
 
-def event_conforms(event: dict[str, Any]) -> None:
+def check_event(event: dict[str, Any]) -> None:
     fields = EVENTS[event["type"]]
-    conforms(event, obj(type=TEXT, sequence_number=COUNT, **fields))
+    check_schema(event, object_of(type=TEXT, sequence_number=COUNT, **fields))

@@ -1,4 +1,4 @@
-"""Failures as the official SDK raises them."""
+"""Failures as the official SDK raises them to Responses clients."""
 
 import json
 from typing import Any
@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from openai import (
     APIStatusError,
+    AuthenticationError,
     BadRequestError,
     InternalServerError,
+    NotFoundError,
     OpenAI,
+    PermissionDeniedError,
     RateLimitError,
+    UnprocessableEntityError,
 )
 
 from tests.fake_provider import FakeProvider
@@ -23,10 +27,10 @@ OVERFLOW = "This model's maximum context length is 65536 tokens. You requested 7
     ("problem", "raised", "code"),
     [
         (error(400, "bad value"), BadRequestError, "invalid_prompt"),
-        (error(401, "bad key"), BadRequestError, "invalid_prompt"),
-        (error(403, "not yours"), BadRequestError, "invalid_prompt"),
-        (error(404, "no model"), BadRequestError, "invalid_prompt"),
-        (error(422, "wrong"), BadRequestError, "invalid_prompt"),
+        (error(401, "bad key"), AuthenticationError, "invalid_prompt"),
+        (error(403, "not yours"), PermissionDeniedError, "invalid_prompt"),
+        (error(404, "no model"), NotFoundError, "invalid_prompt"),
+        (error(422, "wrong"), UnprocessableEntityError, "invalid_prompt"),
         (error(402, "Insufficient Balance"), RateLimitError, "insufficient_quota"),
         (error(429, "x", code="insufficient_quota"), RateLimitError, "insufficient_quota"),
         (error(429, "slower", retry_after=7), RateLimitError, "rate_limit_exceeded"),
@@ -37,7 +41,7 @@ OVERFLOW = "This model's maximum context length is 65536 tokens. You requested 7
     ],
     ids=lambda value: str(value.status) if isinstance(value, Error) else None,
 )
-def test_an_upstreams_error(
+def test_upstreams_error_is_raised(
     problem: Error,
     raised: type[APIStatusError],
     code: str,
@@ -52,23 +56,39 @@ def test_an_upstreams_error(
     assert str(problem.status) in caught.value.message
     sent = problem.headers.get("retry-after")
     assert caught.value.response.headers.get("retry-after") == sent
-    assert len(provider.chats) == 1
+    assert len(provider.posted_requests) == 1
 
 
-def test_a_full_context(client: OpenAI, provider: FakeProvider) -> None:
+CODEX = {"user-agent": "codex_exec/0.169.0", "originator": "codex_exec"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_codex_gets_a_400_that_it_does_not_retry(
+    status: int, stream: bool, client: OpenAI, provider: FakeProvider
+) -> None:
+    provider.reply(error(status, "the words"))
+    with pytest.raises(BadRequestError, match="the words") as caught:
+        client.responses.create(model="m", input="Hello.", stream=stream, extra_headers=CODEX)
+    assert caught.value.code == "invalid_prompt"
+
+
+def test_full_context_has_its_code(client: OpenAI, provider: FakeProvider) -> None:
     for _ in range(2):
         provider.reply(error(400, OVERFLOW))
     with pytest.raises(BadRequestError) as caught:
         client.responses.create(model="gpt-5.5", input="Hello.")
     assert caught.value.code == "context_length_exceeded"
     with client.responses.create(model="gpt-5.5", input="Hello.", stream=True) as stream:
-        last: Any = [event for event in stream][-1]  # the form in which Codex understands it
+        last: Any = [event for event in stream][-1]  # the only form that Codex understands
     assert last.type == "response.failed"
     assert last.response.error.code == "context_length_exceeded"
 
 
 @pytest.mark.parametrize("death", [CUT, RST], ids=["cut", "reset"])
-def test_an_upstream_that_dies(death: Die, client: OpenAI, provider: FakeProvider) -> None:
+def test_lost_upstream_ends_the_stream_with_an_error(
+    death: Die, client: OpenAI, provider: FakeProvider
+) -> None:
     for first in ([], [say("Half a sen"), pause(0.05)]):
         provider.reply(*first, death)
         with pytest.raises(InternalServerError) as caught:
@@ -82,22 +102,22 @@ def test_an_upstream_that_dies(death: Die, client: OpenAI, provider: FakeProvide
     assert events[-1].response.error.code == "server_error"
 
 
-def test_a_finish_that_is_a_failure(client: OpenAI, provider: FakeProvider) -> None:
+def test_finish_reason_of_a_failure_is_raised(client: OpenAI, provider: FakeProvider) -> None:
     provider.reply(say("So f"), Finish("error"))
     with pytest.raises(InternalServerError):
         client.responses.create(model="gpt-5.5", input="Hello.")
 
 
-def test_an_error_after_a_heartbeat(client: OpenAI, provider: FakeProvider) -> None:
-    """The head is out as 200 by then."""
-    provider.reply(error(401, "bad key"), before=0.8)
+def test_error_after_a_heartbeat_is_raised(client: OpenAI, provider: FakeProvider) -> None:
+    """The head with status 200 is already sent."""
+    provider.reply(error(401, "bad key"), delay=0.8)
     with client.responses.create(model="gpt-5.5", input="Hello.", stream=True) as stream:
         events: list[Any] = list(stream)
     assert events[-1].type == "response.failed"
     assert "bad key" in events[-1].response.error.message
 
 
-def test_an_unknown_previous_response(client: OpenAI, provider: FakeProvider) -> None:
+def test_unknown_previous_response_is_refused(client: OpenAI, provider: FakeProvider) -> None:
     with pytest.raises(BadRequestError) as caught:
         client.responses.create(model="gpt-5.5", input="On.", previous_response_id="resp_nobodys")
     assert caught.value.code == "previous_response_not_found"
@@ -133,22 +153,20 @@ BAD = [
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_bad_request_names_its_field(
-    stream: bool, client: OpenAI, provider: FakeProvider
-) -> None:
+def test_bad_request_names_its_field(stream: bool, client: OpenAI, provider: FakeProvider) -> None:
     for fields, param in BAD:
         body = {"model": "gpt-5.5", "input": "Hello.", "stream": stream, **fields}
         body = {name: value for name, value in body.items() if value is not None}
         with pytest.raises(BadRequestError) as caught:
             client.post("/responses", body=body, cast_to=object)
-        found = caught.value.param or ""
-        assert found == param if param else found.startswith("input[0].content")
-        assert found in caught.value.message
+        param = caught.value.param or ""
+        assert param == param if param else param.startswith("input[0].content")
+        assert param in caught.value.message
         assert caught.value.type == "invalid_request_error"
     assert provider.requests == []
 
 
-def test_a_body_that_is_no_object(client: OpenAI, provider: FakeProvider) -> None:
+def test_body_that_is_no_object_is_refused(client: OpenAI, provider: FakeProvider) -> None:
     for body in (b"", b"{", b"[]", b"null", b"5", b'{"model": "m"', b"\xff"):
         with pytest.raises(BadRequestError) as caught:
             client.post("/responses", content=body, cast_to=object)

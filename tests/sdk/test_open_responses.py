@@ -1,5 +1,5 @@
-"""The cases of https://www.openresponses.org/compliance, and the routes that its specification
-added since, before the relay as a user starts it. Its wire alone: no SDK smooths anything."""
+"""The cases of https://www.openresponses.org/compliance, and the paths that its specification has
+added, at a relay that is started as users do. Plain HTTP: no SDK hides a fault."""
 
 import json
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import httpx2
 import pytest
 
 from tests.codex.driver import API_KEY, Relay
-from tests.fake_provider import FakeProvider, images
+from tests.fake_provider import FakeProvider, image_urls
 from tests.replies import Finish, call, say, think
-from tests.sdk.conftest import options
-from tests.sdk.open_responses import COMPACTED, ITEM, RESPONSE, conforms, event_conforms
+from tests.sdk.conftest import http_client_options
+from tests.sdk.open_responses import COMPACTED, ITEM, RESPONSE, check_event, check_schema
 from tests.sdk.test_responses import PICTURE
-from tests.translate.support import lawful
+from tests.translate.support import lawful_events
 
 Json = dict[str, Any]
 Post = Callable[..., Json]
@@ -35,39 +35,39 @@ def message(role: str, content: object) -> Json:
     return {"type": "message", "role": role, "content": content}
 
 
-def send(relay: Relay, path: str = "", **fields: Any) -> httpx2.Response:
-    with httpx2.Client(**options(relay, "base_url"), timeout=20) as http:
+def send_request(relay: Relay, path: str = "", **fields: Any) -> httpx2.Response:
+    with httpx2.Client(**http_client_options(relay, "base_url"), timeout=20) as http:
         headers = {"authorization": f"Bearer {API_KEY}"}
         url = f"{relay.url}/v1/responses{path}"
         return http.post(url, json={"model": "gpt-5.5", **fields}, headers=headers)
 
 
 @pytest.fixture(params=["whole", "streamed"])
-def post(request: pytest.FixtureRequest, relay: Relay) -> Post:
-    """Asks, checks all that comes, and gives the response."""
+def post_response(request: pytest.FixtureRequest, relay: Relay) -> Post:
+    """Posts a request, checks all that comes, and returns the response."""
 
-    def asked(**fields: Any) -> Json:
+    def post(**fields: Any) -> Json:
         streams = request.param == "streamed"
-        reply = send(relay, **fields, stream=streams)
+        reply = send_request(relay, **fields, stream=streams)
         assert reply.status_code == 200, reply.text
         kind = "text/event-stream" if streams else "application/json"
         assert reply.headers["content-type"].partition(";")[0] == kind
         if not streams:
             response: Json = reply.json()
         else:
-            events = lawful(reply.content)
+            events = lawful_events(reply.content)
             for event in events:
-                event_conforms(event)
+                check_event(event)
             response = events[-1]["response"]
-        conforms(response, RESPONSE)
+        check_schema(response, RESPONSE)
         return response
 
-    return asked
+    return post
 
 
-def test_text(post: Post, provider: FakeProvider) -> None:
+def test_text_response(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(think("Three words."), say("Hello, dear world."))
-    response = post(input=[message("user", "Greet the world in three words.")])
+    response = post_response(input=[message("user", "Greet the world in three words.")])
     assert response["status"] == "completed"
     assert response["completed_at"] >= response["created_at"]
     assert [item["type"] for item in response["output"]] == ["reasoning", "message"]
@@ -75,62 +75,72 @@ def test_text(post: Post, provider: FakeProvider) -> None:
     assert response["usage"]["total_tokens"] > 0
 
 
-def test_system_prompt(post: Post, provider: FakeProvider) -> None:
+def test_system_prompt(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("Ahoy!"))
-    said = [message("system", "Speak like a sailor."), message("user", "Say hello.")]
-    assert post(input=said)["status"] == "completed"
-    assert provider.chats[0].system == "Speak like a sailor."
+    messages = [message("system", "Speak like a sailor."), message("user", "Say hello.")]
+    assert post_response(input=messages)["status"] == "completed"
+    assert provider.posted_requests[0].system == "Speak like a sailor."
 
 
-def test_tool_calling(post: Post, provider: FakeProvider) -> None:
+def test_tool_calling(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("Let me look."), call("get_weather", location="Bern"))
-    response = post(input=[message("user", "How is the weather in Bern?")], tools=[WEATHER])
-    [made] = [item for item in response["output"] if item["type"] == "function_call"]
-    assert (made["name"], made["status"]) == ("get_weather", "completed")
-    assert json.loads(made["arguments"]) == {"location": "Bern"}
+    response = post_response(
+        input=[message("user", "How is the weather in Bern?")], tools=[WEATHER]
+    )
+    [function_call] = [item for item in response["output"] if item["type"] == "function_call"]
+    assert (function_call["name"], function_call["status"]) == ("get_weather", "completed")
+    assert json.loads(function_call["arguments"]) == {"location": "Bern"}
 
 
-def test_a_streamed_call_is_told_step_by_step(relay: Relay, provider: FakeProvider) -> None:
+def test_streamed_call_has_all_of_its_events(relay: Relay, provider: FakeProvider) -> None:
     provider.reply(call("get_weather", location="Bern"))
-    reply = send(relay, input="How is the weather in Bern?", tools=[WEATHER], stream=True)
-    events = lawful(reply.content)
+    reply = send_request(relay, input="How is the weather in Bern?", tools=[WEATHER], stream=True)
+    events = lawful_events(reply.content)
     steps = [event["type"] for event in events if event.get("output_index") == 0]
     assert steps[0] == "response.output_item.added"
     assert set(steps[1:-2]) == {"response.function_call_arguments.delta"}
     assert steps[-2:] == ["response.function_call_arguments.done", "response.output_item.done"]
 
 
-def test_image_input(post: Post, provider: FakeProvider) -> None:
+def test_image_input(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("A pixel."))
     parts = [
         {"type": "input_text", "text": "What is it?"},
         {"type": "input_image", "image_url": PICTURE},
     ]
-    assert post(input=[message("user", parts)])["status"] == "completed"
-    assert images(provider.chats[0].messages[-1]) == [PICTURE]
+    assert post_response(input=[message("user", parts)])["status"] == "completed"
+    assert image_urls(provider.posted_requests[0].messages[-1]) == [PICTURE]
 
 
-def test_many_turns(post: Post, provider: FakeProvider) -> None:
+def test_many_turns(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("Ada."))
-    said = [
+    messages = [
         message("user", "I am Ada."),
         {**message("assistant", "Hello, Ada."), "phase": "final_answer"},
         message("user", "Who am I?"),
     ]
-    assert post(input=said)["status"] == "completed"
-    assert [m["role"] for m in provider.chats[0].messages] == ["user", "assistant", "user"]
+    assert post_response(input=messages)["status"] == "completed"
+    assert [m["role"] for m in provider.posted_requests[0].messages] == [
+        "user",
+        "assistant",
+        "user",
+    ]
 
 
-def test_many_turns_by_id(post: Post, provider: FakeProvider) -> None:
+def test_many_turns_by_id(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("Hello, Ada."))
     provider.reply(say("Ada."))
-    first = post(input=[message("user", "I am Ada.")])
-    second = post(input="Who am I?", previous_response_id=first["id"])
+    first = post_response(input=[message("user", "I am Ada.")])
+    second = post_response(input="Who am I?", previous_response_id=first["id"])
     assert (second["previous_response_id"], second["store"]) == (first["id"], True)
-    assert [m["role"] for m in provider.chats[1].messages] == ["user", "assistant", "user"]
+    assert [m["role"] for m in provider.posted_requests[1].messages] == [
+        "user",
+        "assistant",
+        "user",
+    ]
 
 
-def test_every_setting_is_echoed(post: Post, provider: FakeProvider) -> None:
+def test_every_setting_is_echoed(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("{}"))
     form = {"type": "json_schema", "name": "empty", "schema": {"type": "object"}}
     settings: Json = {
@@ -140,50 +150,50 @@ def test_every_setting_is_echoed(post: Post, provider: FakeProvider) -> None:
         "safety_identifier": "someone", "prompt_cache_key": "key", "max_tool_calls": 2,
         "presence_penalty": 0.1, "frequency_penalty": 0.2, "parallel_tool_calls": False,
     }  # fmt: skip
-    response = post(input="Go.", text={"format": form, "verbosity": "low"}, **settings)
+    response = post_response(input="Go.", text={"format": form, "verbosity": "low"}, **settings)
     for name, value in settings.items():
         if name not in ("tools", "reasoning"):
             assert response[name] == value
 
 
-def test_an_answer_cut_short(post: Post, provider: FakeProvider) -> None:
+def test_truncated_answer_is_incomplete(post_response: Post, provider: FakeProvider) -> None:
     provider.reply(say("So far and no"), Finish("length"))
-    response = post(input="Go on.")
+    response = post_response(input="Go on.")
     assert response["status"] == "incomplete" and response["completed_at"] is None
     assert response["incomplete_details"] == {"reason": "max_output_tokens"}
     assert response["output"][0]["status"] == "incomplete"
 
 
-def test_a_stream_that_fails(relay: Relay, provider: FakeProvider) -> None:
+def test_failed_stream_ends_as_failed(relay: Relay, provider: FakeProvider) -> None:
     provider.reply(say("So far"), Finish("error"))
-    events = lawful(send(relay, input="Go on.", stream=True).content)
+    events = lawful_events(send_request(relay, input="Go on.", stream=True).content)
     for event in events:
-        event_conforms(event)
+        check_event(event)
     assert events[-1]["type"] == "response.failed"
 
 
 def test_compaction(relay: Relay, provider: FakeProvider) -> None:
     provider.reply(say("A name was told: Ada."))
     provider.reply(say("Ada."))
-    reply = send(relay, "/compact", input=[message("user", "I am Ada.")])
+    reply = send_request(relay, "/compact", input=[message("user", "I am Ada.")])
     compacted = reply.json()
-    conforms(compacted, COMPACTED)
-    more = [*compacted["output"], message("user", "Who am I?")]
-    conforms(send(relay, input=more).json(), RESPONSE)
-    assert "A name was told: Ada." in str(provider.chats[1].messages)
+    check_schema(compacted, COMPACTED)
+    items = [*compacted["output"], message("user", "Who am I?")]
+    check_schema(send_request(relay, input=items).json(), RESPONSE)
+    assert "A name was told: Ada." in str(provider.posted_requests[1].messages)
 
 
-def test_errors_have_their_form(relay: Relay) -> None:
+def test_errors_have_the_required_form(relay: Relay) -> None:
     for fields in ({"input": 5}, {"input": "a", "previous_response_id": "resp_none"}):
-        reply = send(relay, **fields)
+        reply = send_request(relay, **fields)
         assert reply.status_code == 400
         error = reply.json()["error"]
         assert error["type"] == "invalid_request_error" and error["message"] and error["param"]
 
 
 @pytest.mark.parametrize("left_out", ["id", "status", "role", "content", "type"])
-def test_the_schema_finds_what_is_missing(left_out: str) -> None:
+def test_schema_reports_a_missing_field(left_out: str) -> None:
     whole = {**message("assistant", []), "id": "msg_1", "status": "completed"}
-    conforms(whole, ITEM)
+    check_schema(whole, ITEM)
     with pytest.raises(Exception, match="is not valid under any"):
-        conforms({name: value for name, value in whole.items() if name != left_out}, ITEM)
+        check_schema({name: value for name, value in whole.items() if name != left_out}, ITEM)

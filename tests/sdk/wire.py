@@ -1,4 +1,4 @@
-"""How the official SDK gets to a relay, and what comes to it."""
+"""How the official SDK reaches a relay, and a record of the bodies that it reads."""
 
 import functools
 import ssl
@@ -10,28 +10,28 @@ import httpx2
 
 from tests.codex.driver import API_KEY, Relay
 
-Way = Literal["base_url", "proxy"]
+ConnectionMode = Literal["base_url", "proxy"]
 
 
 @functools.cache
-def trust(authority: Path) -> ssl.SSLContext:
+def trusting_context(authority: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority)
 
 
-def options(relay: Relay, way: Way) -> dict[str, Any]:
-    """For an HTTP client that gets to the relay this way, whatever the machine is set up with."""
-    proxy = relay.url if way == "proxy" else None
-    return {"trust_env": False, "verify": trust(relay.ca), "proxy": proxy}
+def http_client_options(relay: Relay, mode: ConnectionMode) -> dict[str, Any]:
+    """For an HTTP client that reaches the relay in this mode, whatever the machine's settings."""
+    proxy = relay.url if mode == "proxy" else None
+    return {"trust_env": False, "verify": trusting_context(relay.ca), "proxy": proxy}
 
 
-def settings(relay: Relay, way: Way) -> dict[str, Any]:
-    """For the SDK; by proxy it believes that it talks to OpenAI."""
-    base = f"{relay.url}/v1" if way == "base_url" else "https://api.openai.com/v1"
+def sdk_options(relay: Relay, mode: ConnectionMode) -> dict[str, Any]:
+    """For the SDK. By proxy its base URL is OpenAI's."""
+    base = f"{relay.url}/v1" if mode == "base_url" else "https://api.openai.com/v1"
     return {"base_url": base, "api_key": API_KEY, "max_retries": 0, "timeout": 20}
 
 
-class Kept(httpx2.SyncByteStream):
-    """A body that is kept as it is read."""
+class RecordedBody(httpx2.SyncByteStream):
+    """A body that is recorded while it is read."""
 
     def __init__(self, inner: Any) -> None:
         self.inner, self.data = inner, b""

@@ -1,9 +1,9 @@
-"""The golden folders of tests/cases/<provider>/<case>; run as a program, writes what they expect.
+"""The golden folders tests/cases/<provider>/<case>. As a program: rewrites their expected files.
 
-`request.json` is what the client sends; `upstream.json` what must be sent for it. The
-provider is the folder's name in providers.toml, or in a `provider.toml` of the folder's own. Its
-answer is `reply.sse`, `reply.json` (a whole body) or `reply.http` (an error: status, headers,
-body); `client.sse` and `client.http` are what must come out, `dropped.txt` what is reported lost.
+The client sends `request.json`, and the relay must send `upstream.json`. The folder is named after
+its provider in providers.toml, or has a `provider.toml` of its own. The upstream replies with
+`reply.sse`, `reply.json` (a whole body) or `reply.http` (an error: status, headers, body), and the
+client must get `client.sse` or `client.http`. `dropped.txt` lists what must be reported as dropped.
 """
 
 import json
@@ -13,7 +13,15 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.translate.support import PROVIDERS, Json
-from translate import Dialect, Exchange, Provider, Reply, Way, exchange, providers
+from translate import (
+    Dialect,
+    Exchange,
+    ExchangeContext,
+    Provider,
+    WholeReply,
+    load_providers,
+    start_exchange,
+)
 
 FOLDER = Path(__file__).parents[1] / "cases"
 EXPECTED = ("upstream.json", "dropped.txt", "client.sse", "client.http")
@@ -42,54 +50,59 @@ class Case:
 
     @cached_property
     def reply(self) -> bytes:
-        """The body that comes with a 200; an error's is empty."""
-        found = [self.path / name for name in ("reply.sse", "reply.json")]
-        return next((file.read_bytes() for file in found if file.exists()), b"")
+        """The upstream's body with status 200; b"" for an error."""
+        files = [self.path / name for name in ("reply.sse", "reply.json")]
+        return next((file.read_bytes() for file in files if file.exists()), b"")
 
     @property
     def model(self) -> str:
-        """The upstream's name: what the client asks for, unless that is Codex's own default."""
-        asked: str = self.request["model"]
-        return f"{self.path.parent.name}-model" if asked == "gpt-5.5" else asked
+        """As the upstream calls it: the client's name, unless that is Codex's default model."""
+        requested: str = self.request["model"]
+        return f"{self.path.parent.name}-model" if requested == "gpt-5.5" else requested
 
     @cached_property
     def provider(self) -> Provider:
-        """As shipped, or as a `provider.toml` beside the cases has it."""
-        own, name = self.path.parent / "provider.toml", self.path.parent.name
-        known = providers(own.read_text()) if own.exists() else PROVIDERS
-        return known[name].of(self.model)
+        """The shipped profile, or that of a `provider.toml` beside the cases."""
+        file, name = self.path.parent / "provider.toml", self.path.parent.name
+        profiles = load_providers(file.read_text()) if file.exists() else PROVIDERS
+        return profiles[name].for_model(self.model)
 
-    def carry(self) -> Exchange:
-        way = Way(provider=self.provider, model=self.model, id="resp_case", now=1_800_000_000)
-        return exchange(self.request, client=self.client, way=way)
+    def start_exchange(self) -> Exchange:
+        context = ExchangeContext(
+            provider=self.provider,
+            model=self.model,
+            response_id="resp_case",
+            created_at=1_800_000_000,
+        )
+        return start_exchange(self.request, client=self.client, context=context)
 
-    def made(self) -> dict[str, bytes]:
-        """What translation makes of the case, by file name."""
-        crossing = self.carry()
-        files = {"upstream.json": _pretty(json.loads(crossing.body))}
-        if crossing.dropped:
-            files["dropped.txt"] = "".join(f"{what}\n" for what in crossing.dropped).encode()
+    def produced_files(self) -> dict[str, bytes]:
+        """The expected files as translation produces them now, by name."""
+        exchange = self.start_exchange()
+        files = {"upstream.json": _pretty(json.loads(exchange.body))}
+        if exchange.dropped:
+            files["dropped.txt"] = "".join(f"{path}\n" for path in exchange.dropped).encode()
         if (error := self.path / "reply.http").exists():
             head, _, body = error.read_text().partition("\n\n")
             status, *headers = head.splitlines()
-            retry = next((h.partition(": ")[2] for h in headers if h.startswith("Retry")), None)
-            reply = crossing.fail(int(status), body.strip().encode(), retry)
+            waits = (h.partition(": ")[2] for h in headers if h.startswith("Retry-After"))
+            reply = exchange.error_reply(int(status), body.strip().encode(), next(waits, None))
             files["client.http"] = _http(reply)
-            if reply.event:
-                files["client.sse"] = reply.event
-        elif crossing.streaming:
-            files["client.sse"] = crossing.feed(self.reply) + crossing.feed(b"")
+            if reply.stream_events:
+                files["client.sse"] = reply.stream_events
+        elif exchange.streaming:
+            files["client.sse"] = exchange.feed(self.reply) + exchange.feed(b"")
         else:
-            files["client.http"] = _http(crossing.whole(self.reply))
+            files["client.http"] = _http(exchange.whole_reply(self.reply))
         return files
 
 
-EVERY = [Case(note.parent) for note in sorted(FOLDER.glob("*/*/note.md"))]
-CASES = [case for case in EVERY if case.client == "responses"]
-CHATS = [case for case in EVERY if case.client == "chat"]
+ALL_CASES = [Case(note.parent) for note in sorted(FOLDER.glob("*/*/note.md"))]
+RESPONSES_CASES = [case for case in ALL_CASES if case.client == "responses"]
+CHAT_CASES = [case for case in ALL_CASES if case.client == "chat"]
 
 
-def _http(reply: Reply) -> bytes:
+def _http(reply: WholeReply) -> bytes:
     head = [str(reply.status), *(f"{name}: {value}" for name, value in reply.headers.items())]
     is_json = reply.headers["content-type"] == "application/json"
     body = _pretty(json.loads(reply.body)) if is_json else reply.body
@@ -102,12 +115,12 @@ def _pretty(value: object) -> bytes:
 
 def write(cases: Iterable[Case]) -> None:
     for case in cases:
-        made = case.made()
+        files = case.produced_files()
         for name in EXPECTED:
             (case.path / name).unlink(missing_ok=True)
-            if name in made:
-                (case.path / name).write_bytes(made[name])
+            if name in files:
+                (case.path / name).write_bytes(files[name])
 
 
 if __name__ == "__main__":
-    write(EVERY)
+    write(ALL_CASES)

@@ -1,4 +1,4 @@
-"""The laws of the house that hold for every case and machine, whatever the input."""
+"""The laws that hold for every case, machine and input."""
 
 import json
 from collections.abc import Iterable
@@ -7,33 +7,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.translate.cases import CASES, Case
+from tests.translate.cases import RESPONSES_CASES, Case
 from tests.translate.support import (
     OBJECTS,
     TEXTS,
     VALUES,
     Json,
-    carry,
+    check_well_formed,
     events_of,
     feed_every_way,
-    lawful,
+    lawful_events,
     newlines,
     pieces,
+    responses_exchange,
     stream,
-    well_formed,
 )
-from translate.state.compaction import TRIGGER
-from translate.tools.kinds import BY_CALL, KINDS, NAMED, Kind
+from translate.state.compaction import COMPACTION_TRIGGER
+from translate.tools.kinds import KIND_BY_CALL_TYPE, KINDS, NAMED_TOOL_TYPES, Kind
 from translate.tools.tool_map import ToolMap
 from translate.wire import sse
 
-REPLIES = [case for case in CASES if case.reply]
+REPLIES = [case for case in RESPONSES_CASES if case.reply]
 each = pytest.mark.parametrize("case", REPLIES, ids=str)
 
 
 def run(case: Case, parts: Iterable[bytes]) -> bytes:
-    crossing = case.carry()
-    return b"".join(crossing.feed(part) for part in parts) + crossing.feed(b"")
+    exchange = case.start_exchange()
+    return b"".join(exchange.feed(part) for part in parts) + exchange.feed(b"")
 
 
 # 1. every split
@@ -42,24 +42,24 @@ def run(case: Case, parts: Iterable[bytes]) -> bytes:
 @each
 def test_every_split_gives_the_same_data(case: Case) -> None:
     def read(parts: Iterable[bytes]) -> list[bytes]:
-        reader = sse.Reader()
+        reader = sse.SseReader()
         return [piece for part in parts for piece in reader.feed(part)] + reader.flush()
 
     if case.reply.startswith((b"data", b"event")):
-        feed_every_way(read, case.reply, every=2_000)
+        feed_every_way(read, case.reply, cut_limit=2_000)
     else:  # one JSON body: its newlines are its own
         assert read(case.reply[at : at + 1] for at in range(len(case.reply))) == read([case.reply])
 
 
 @each
 def test_every_split_gives_the_same_events(case: Case) -> None:
-    feed_every_way(lambda parts: run(case, parts), case.reply, every=0)
+    feed_every_way(lambda parts: run(case, parts), case.reply, cut_limit=0)
 
 
 @each
 @settings(max_examples=10)
 @given(st.data())
-def test_any_cuts_give_the_same_events(case: Case, data: st.DataObject) -> None:
+def test_any_splits_give_the_same_events(case: Case, data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(newlines(case.reply)))
     assert run(case, data.draw(pieces(form))) == run(case, [case.reply])
 
@@ -67,16 +67,14 @@ def test_any_cuts_give_the_same_events(case: Case, data: st.DataObject) -> None:
 def test_every_split_of_every_kind_of_text_gives_the_same_events() -> None:
     deltas = ["<think>é", "🍞</thi", "nk>\n", "naïve", "日本"]
     chunks = [{"choices": [{"delta": {"content": text}}]} for text in deltas]
-    wire = (
-        b": hi\n\n"
-        + "".join(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks).encode()
-    )
+    texts = [json.dumps(chunk, ensure_ascii=False) for chunk in chunks]
+    wire = b": hi\n\n" + "".join(f"data: {text}\n\n" for text in texts).encode()
 
     def events(parts: Iterable[bytes]) -> bytes:
-        crossing = carry()
-        return b"".join(crossing.feed(part) for part in parts) + crossing.feed(stream())
+        exchange = responses_exchange()
+        return b"".join(exchange.feed(part) for part in parts) + exchange.feed(stream())
 
-    lawful(feed_every_way(events, wire))
+    lawful_events(feed_every_way(events, wire))
 
 
 # 2. kind round trip
@@ -106,21 +104,23 @@ def items(kind: Kind) -> st.SearchStrategy[Json]:
         "call_id": st.text(min_size=1),
     }
     optional: dict[str, st.SearchStrategy[object]] = {}
-    if kind.tool_type in NAMED:
+    if kind.tool_type in NAMED_TOOL_TYPES:
         fields["name"] = st.text(min_size=1)
         optional["namespace"] = st.text(min_size=1)
     item = st.fixed_dictionaries(fields, optional=optional)
-    return st.builds(lambda one, payload: one | payload, item, PAYLOADS[kind.tool_type])
+    return st.builds(
+        lambda item_fields, payload: item_fields | payload, item, PAYLOADS[kind.tool_type]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tool_type)
 @given(st.data())
 def test_call_survives_the_round_trip(kind: Kind, data: st.DataObject) -> None:
     item = data.draw(items(kind))
-    tools = ToolMap([])
-    call = json.loads(json.dumps(tools.to_chat(item)))
+    tools = ToolMap()
+    call = json.loads(json.dumps(tools.call_to_chat(item)))
     assert isinstance(json.loads(call["function"]["arguments"]), dict)
-    assert tools.to_responses(call) == item
+    assert tools.call_to_responses(call) == item
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tool_type)
@@ -128,15 +128,15 @@ def test_call_survives_the_round_trip(kind: Kind, data: st.DataObject) -> None:
 @given(st.data())
 def test_call_survives_the_stream(kind: Kind, data: st.DataObject) -> None:
     item = data.draw(items(kind))
-    call = ToolMap([]).to_chat(item)
+    call = ToolMap().call_to_chat(item)
     tool: Json = {"type": kind.tool_type, "parameters": {}, "strict": None}
-    if kind.tool_type in NAMED:
+    if kind.tool_type in NAMED_TOOL_TYPES:
         tool["name"] = item["name"]
     if "namespace" in item:
         tool = {
             "type": "namespace", "name": item["namespace"], "description": "", "tools": [tool],
         }  # fmt: skip
-    crossing = carry(tools=[tool])
+    exchange = responses_exchange(tools=[tool])
     text = call["function"]["arguments"]
     cut = data.draw(st.integers(0, len(text)))
     name = call["function"]["name"]
@@ -145,56 +145,54 @@ def test_call_survives_the_stream(kind: Kind, data: st.DataObject) -> None:
         {"index": 0, "function": {"arguments": text[cut:]}},
     ]
     chunks = [{"choices": [{"delta": {"tool_calls": [delta]}}]} for delta in deltas]
-    [made] = lawful(crossing.feed(stream(*chunks)))[-1]["response"]["output"]
-    assert {key: made[key] for key in item} == item
+    [received] = lawful_events(exchange.feed(stream(*chunks)))[-1]["response"]["output"]
+    assert {key: received[key] for key in item} == item
 
 
 def test_every_kind_is_in_the_round_trip() -> None:
     assert PAYLOADS.keys() == {kind.tool_type for kind in KINDS}
-    assert len(BY_CALL) == len(KINDS)
+    assert len(KIND_BY_CALL_TYPE) == len(KINDS)
 
 
-# 4. well-formed, also where a reply breaks off
+# 4. well-formed, also where the connection is lost
+
+END_MARKS = (b'"finish_reason": "', b"[DONE]", b'"response.completed"', b'"response.incomplete"')
 
 
 @each
-def test_reply_that_breaks_off_anywhere_ends_once_and_failed(case: Case) -> None:
+def test_interrupted_reply_ends_once_and_failed(case: Case) -> None:
     blocks = case.reply.split(b"\n\n")
     for count in range(len(blocks)):
-        crossing = case.carry()
-        crossing.streaming = True
-        wire = crossing.feed(b"\n\n".join(blocks[:count]) + b"\n\n") if count else b""
-        wire += crossing.heartbeat() + crossing.cut("connection reset")
-        events = lawful(wire)
-        sent = b"".join(blocks[:count])
-        marks = (
-            b'"finish_reason": "',
-            b"[DONE]",
-            b'"response.completed"',
-            b'"response.incomplete"',
-        )
-        finished = any(mark in sent for mark in marks)
+        exchange = case.start_exchange()
+        exchange.streaming = True
+        wire = exchange.feed(b"\n\n".join(blocks[:count]) + b"\n\n") if count else b""
+        wire += exchange.heartbeat() + exchange.interrupt("connection reset")
+        events = lawful_events(wire)
+        received = b"".join(blocks[:count])
+        finished = any(mark in received for mark in END_MARKS)
         assert finished or events[-1]["type"] == "response.failed"
-        assert crossing.feed(case.reply) == crossing.cut("again") == crossing.heartbeat() == b""
+        assert (
+            exchange.feed(case.reply) == exchange.interrupt("again") == exchange.heartbeat() == b""
+        )
 
 
 @each
 def test_heartbeats_anywhere_change_no_other_event(case: Case) -> None:
-    crossing = case.carry()
-    crossing.streaming = True
+    exchange = case.start_exchange()
+    exchange.streaming = True
     wire = b"".join(
-        crossing.heartbeat() + crossing.feed(block + b"\n\n")
+        exchange.heartbeat() + exchange.feed(block + b"\n\n")
         for block in case.reply.split(b"\n\n")
         if block
     )
-    events = events_of(wire + crossing.feed(b""))
-    well_formed(events)
+    events = events_of(wire + exchange.feed(b""))
+    check_well_formed(events)
 
-    def others(stream: list[Json]) -> list[Json]:
-        kept = [event for event in stream if event["type"] != "response.in_progress"]
-        return [{**event, "sequence_number": 0} for event in kept]
+    def without_heartbeats(stream: list[Json]) -> list[Json]:
+        others = [event for event in stream if event["type"] != "response.in_progress"]
+        return [{**event, "sequence_number": 0} for event in others]
 
-    assert others(events) == others(events_of(run(case, [case.reply])))
+    assert without_heartbeats(events) == without_heartbeats(events_of(run(case, [case.reply])))
 
 
 # 5. total
@@ -249,7 +247,9 @@ CHUNKS = st.fixed_dictionaries(
         "error": VALUES,
     },
 )
-INPUTS = [[{"role": "user", "content": "A"}, *more] for more in ([], [{"type": TRIGGER}])]
+INPUTS = [
+    [{"role": "user", "content": "A"}, *extra] for extra in ([], [{"type": COMPACTION_TRIGGER}])
+]
 TOOLS = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"}]
 
 
@@ -258,16 +258,16 @@ TOOLS = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"}]
 def test_any_chunks_make_a_well_formed_reply(
     chunks: list[Json], done: bool, input: list[Json]
 ) -> None:
-    crossing = carry(tools=TOOLS, input=input)
-    wire = crossing.feed(stream(*chunks, done=done))
-    well_formed(events_of(wire + crossing.feed(b"")))
+    exchange = responses_exchange(tools=TOOLS, input=input)
+    wire = exchange.feed(stream(*chunks, done=done))
+    check_well_formed(events_of(wire + exchange.feed(b"")))
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))
 def test_any_bytes_make_a_well_formed_reply(parts: list[bytes]) -> None:
-    crossing = carry()
-    wire = b"".join(crossing.feed(part) for part in parts if part)
-    well_formed(events_of(wire + crossing.feed(b"")))
+    exchange = responses_exchange()
+    wire = b"".join(exchange.feed(part) for part in parts if part)
+    check_well_formed(events_of(wire + exchange.feed(b"")))
 
 
 @each
@@ -276,19 +276,19 @@ def test_any_bytes_make_a_well_formed_reply(parts: list[bytes]) -> None:
 def test_damaged_reply_ends_well_formed(case: Case, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(case.reply)))
     damage = data.draw(st.binary(max_size=4) | st.sampled_from([b'"', b"{", b"\n\n", b"data:"]))
-    crossing = case.carry()
-    wire = crossing.feed(case.reply[:at] + damage + case.reply[at + len(damage) :])
-    well_formed(events_of(wire + crossing.feed(b"")))
+    exchange = case.start_exchange()
+    wire = exchange.feed(case.reply[:at] + damage + case.reply[at + len(damage) :])
+    check_well_formed(events_of(wire + exchange.feed(b"")))
 
 
 @given(st.integers(100, 599), st.binary() | st.sampled_from([b"[" * 5_000 + b"]" * 5_000, b"[]"]))
 def test_any_error_body_becomes_an_error(status: int, body: bytes) -> None:
-    reply = carry().fail(status, body, None)
+    reply = responses_exchange().error_reply(status, body, None)
     assert reply.status == 200 or json.loads(reply.body)["error"]["message"]
-    assert reply.status != 200 or reply.body == reply.event
-    lawful(reply.event)
+    assert reply.status != 200 or reply.body == reply.stream_events
+    lawful_events(reply.stream_events)
 
 
 @given(st.binary())
 def test_any_whole_body_becomes_a_reply(body: bytes) -> None:
-    assert json.loads(carry(stream=False).whole(body).body)
+    assert json.loads(responses_exchange(stream=False).whole_reply(body).body)

@@ -1,1 +1,1 @@
-"""Parts of requests and replies, both ways in one file."""
+"""Mappings of parts of requests and replies; each file has both directions."""

@@ -1,8 +1,8 @@
-"""The sources of a text: annotations and citations in Chat ⇄ annotations of Responses.
+"""What a text is annotated with, both ways: the sources that it cites, and log probabilities.
 
-OpenAI, OpenRouter and Groq send `annotations` in the delta or message, with their place in the
-text (https://openrouter.ai/docs/guides/features/server-tools/web-search); xAI and Perplexity a bare
-list of URLs beside the choices (https://docs.x.ai/docs/guides/live-search, litellm#13777).
+OpenAI, OpenRouter and Groq send `annotations` in the delta or message, with positions in the text
+(https://openrouter.ai/docs/guides/features/server-tools/web-search); xAI and Perplexity send a bare
+list of URLs beside the choices (https://docs.x.ai/docs/guides/live-search, BerriAI/litellm#13777).
 """
 
 from typing import Any
@@ -10,43 +10,47 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def found_in(chunk: Json) -> list[Json]:
-    """What a whole chunk cites."""
-    return [one for one in map(_source, _list(chunk.get("citations"))) if one]
+def chunk_citations(chunk: Json) -> list[Json]:
+    """The sources that a chunk cites beside its choices."""
+    return [source for source in map(_source_fields, _as_list(chunk.get("citations"))) if source]
 
 
-def annotated(delta: Json) -> list[Json]:
-    """What a delta or a message cites. A parsed file (OpenRouter) is no citation."""
-    return [one for one in map(_citation, _list(delta.get("annotations"))) if one]
+def delta_citations(delta: Json) -> list[Json]:
+    """The sources that a delta or a message cites; OpenRouter's parsed files are not sources."""
+    return [
+        source for source in map(_citation_source, _as_list(delta.get("annotations"))) if source
+    ]
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _citation(annotation: Any) -> Json | None:
+def _citation_source(annotation: Any) -> Json | None:
     if not isinstance(annotation, dict) or annotation.get("type") != "url_citation":
         return None
     inner = annotation.get("url_citation")
-    return _source(inner if isinstance(inner, dict) else annotation)
+    return _source_fields(inner if isinstance(inner, dict) else annotation)
 
 
-def _source(source: Any) -> Json | None:
+def _source_fields(source: Any) -> Json | None:
     match source:
         case str():
             return {"url": source}
         case {"url": str()}:
-            return {k: source[k] for k in ("url", "title", "start_index", "end_index")
-                    if k in source}  # fmt: skip
+            return {name: source[name] for name in SOURCE_FIELDS if name in source}
     return None
 
 
-def to_responses(source: Json, offset: int, length: int) -> Json:
-    """An annotation of a text that begins at `offset` of all that was said.
+SOURCE_FIELDS = ("url", "title", "start_index", "end_index")
 
-    What tells no place, or one outside of this text, stands at its end.
+
+def annotation_to_responses(source: Json, offset: int, length: int) -> Json:
+    """The Responses annotation for a text of this length at `offset` of the reply's text.
+
+    A source without a position, or with one outside this text, is placed at its end.
     """
-    start, end = _place(source.get("start_index")), _place(source.get("end_index"))
+    start, end = _text_position(source.get("start_index")), _text_position(source.get("end_index"))
     inside = start is not None and end is not None and offset <= start <= end <= offset + length
     return {
         "type": "url_citation",
@@ -57,12 +61,12 @@ def to_responses(source: Json, offset: int, length: int) -> Json:
     }
 
 
-def to_chat(annotation: Any, offset: int) -> Json | None:
-    """The same of a text that begins at `offset`; None for what Chat has no form for."""
-    source = _citation(annotation)
+def annotation_to_chat(annotation: Any, offset: int) -> Json | None:
+    """The Chat annotation for a text at `offset` of the reply's; None unless it cites a URL."""
+    source = _citation_source(annotation)
     if source is None:
         return None
-    start, end = _place(source.get("start_index")), _place(source.get("end_index"))
+    start, end = _text_position(source.get("start_index")), _text_position(source.get("end_index"))
     cited = {
         "url": source["url"],
         "title": str(source.get("title") or source["url"]),
@@ -72,5 +76,51 @@ def to_chat(annotation: Any, offset: int) -> Json | None:
     return {"type": "url_citation", "url_citation": cited}
 
 
-def _place(value: Any) -> int | None:
+def _text_position(value: Any) -> int | None:
     return value if isinstance(value, int) else None
+
+
+# Log probabilities. One token has the same form in both dialects.
+# Source: https://platform.openai.com/docs/api-reference/chat/object (choices[].logprobs).
+
+LOGPROBS_INCLUDE = "message.output_text.logprobs"  # the member of `include`
+
+
+def logprobs_to_chat(name: str, value: Any) -> Json:
+    """Chat's parameters: the switch, beside the number of alternatives if that is asked for."""
+    return {"logprobs": True} | ({} if name == LOGPROBS_INCLUDE else {name: value})
+
+
+def logprobs_to_responses(choice: Json) -> list[Json]:
+    """The tokens of a choice's text; [] for null and for the form of legacy completions."""
+    logprobs = choice.get("logprobs")
+    return normalize_logprobs(logprobs.get("content")) if isinstance(logprobs, dict) else []
+
+
+def normalize_logprobs(content: Any) -> list[Json]:
+    """The valid tokens, each with every field that the dialects require."""
+    return [
+        {**_token_fields(token), "top_logprobs": _token_alternatives(token.get("top_logprobs"))}
+        for token in _valid_tokens(content)
+    ]
+
+
+def _token_alternatives(alternatives: Any) -> list[Json]:
+    return [_token_fields(token) for token in _valid_tokens(alternatives)]
+
+
+def _valid_tokens(tokens: Any) -> list[Json]:
+    return [
+        token
+        for token in (tokens if isinstance(tokens, list) else ())
+        if isinstance(token, dict)
+        and isinstance(token.get("token"), str)
+        and isinstance(token.get("logprob"), int | float)
+    ]
+
+
+def _token_fields(source: Json) -> Json:
+    token = source["token"]
+    raw = source.get("bytes")
+    token_bytes = raw if isinstance(raw, list) else list(token.encode("utf-8", "replace"))
+    return {"token": token, "bytes": token_bytes, "logprob": source["logprob"]}

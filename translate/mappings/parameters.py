@@ -1,100 +1,118 @@
-"""A request's parameters as the provider takes them, in either dialect."""
+"""A request's parameters in the form that the provider accepts, for upstreams of both dialects."""
 
 import re
 from collections.abc import Callable
 from operator import add, or_
 from typing import Any
 
-from translate.mappings import logprobs
+from translate.mappings import annotations
 from translate.providers.model_names import TIERS
 from translate.providers.profile import Provider
-from translate.tools.schema import normalised
+from translate.tools.schema import normalize_schema
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec
 from translate.wire.requests import ResponsesRequest
 
 Json = dict[str, Any]
-Parameter = Callable[[str, Any, Provider, ToolMap], Json | None]
+# Translates a parameter (name, value) into fields of the body. None drops it, and a string drops
+# it under this more precise name.
+Parameter = Callable[[str, Any, Provider, ToolMap], Json | str | None]
 Table = dict[str, Parameter]
 
-# Addressed to us or to Codex's own bookkeeping: nothing that a model should have seen.
-OURS = frozenset({"client_metadata", "type", "generate", "stream_options"})
-REASONING = "reasoning.encrypted_content"  # always included, in our own envelope
+# These serve the relay, or Codex's own bookkeeping; no model needs to see them.
+RELAY_PARAMETERS = frozenset({"client_metadata", "type", "generate", "stream_options"})
+ENCRYPTED_REASONING_INCLUDE = "reasoning.encrypted_content"  # the relay always includes it
 
 
-def to_chat(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Json:
-    """Chat's fields for the parameters that the client set; the rest is reported by `tools`."""
-    body = dict(provider.extra)
-    for name, value in _given(request):
-        made = _made(name, value, provider, tools, body, PARAMETERS)
-        if made is None:
-            if not _implied(name, value, tools):
-                tools.dropped.append(name)
-        else:
-            body |= made
-    return body
+def parameters_to_chat(
+    request: ResponsesRequest, provider: Provider, tools: ToolMap
+) -> tuple[Json, list[str]]:
+    """The Chat fields for the parameters that the client set, and the names of those dropped."""
+    body, dropped = dict(provider.extra), []
+    for name, value in _requested_parameters(request):
+        fields = _translate_parameter(name, value, provider, tools, body, CHAT_PARAMETERS)
+        if isinstance(fields, dict):
+            body |= fields
+        elif fields or not _is_implied(name, value, tools):
+            dropped.append(fields or name)
+    return body, dropped
 
 
-def to_responses(request: ResponsesRequest, provider: Provider, tools: ToolMap) -> Json:
-    """The same for an upstream of the client's own dialect."""
-    body = dict(provider.extra)
-    more = request.reasoning.model_dump(exclude_none=True) if request.reasoning else {}
-    shown = {f"reasoning.{name}": value for name, value in more.items() if name != "effort"}
-    for name, value in [*_given(request), *shown.items()]:
-        made = _made(name, value, provider, tools, body, RESPONSES)
-        if made is None:
-            if not _implied(name, value, tools):
-                tools.dropped.append(name)
+def parameters_to_responses(
+    request: ResponsesRequest, provider: Provider, tools: ToolMap
+) -> tuple[Json, list[str]]:
+    """The same fields for a Responses upstream, and the names of the parameters dropped."""
+    body, dropped = dict(provider.extra), []
+    reasoning = request.reasoning.model_dump(exclude_none=True) if request.reasoning else {}
+    reasoning_parameters = {
+        f"reasoning.{name}": value for name, value in reasoning.items() if name != "effort"
+    }
+    for name, value in [*_requested_parameters(request), *reasoning_parameters.items()]:
+        fields = _translate_parameter(name, value, provider, tools, body, RESPONSES_PARAMETERS)
+        if not isinstance(fields, dict):
+            if fields or not _is_implied(name, value, tools):
+                dropped.append(fields or name)
             continue
-        for field, said in made.items():
-            known: Any = body.get(field)
-            together = field in TOGETHER and known is not None
-            body[field] = TOGETHER[field](known, said) if together else said
-    return body
+        for field, field_value in fields.items():
+            earlier_value: Any = body.get(field)
+            is_joint = field in JOINT_FIELDS and earlier_value is not None
+            body[field] = (
+                JOINT_FIELDS[field](earlier_value, field_value) if is_joint else field_value
+            )
+    return body, dropped
 
 
-def _made(
+def _translate_parameter(
     name: str, value: Any, provider: Provider, tools: ToolMap, body: Json, table: Table
-) -> Json | None:
-    if name not in provider.parameters:
+) -> Json | str | None:
+    if name not in provider.accepted_parameters:
         return None
-    if name == "reasoning.effort" and _excluded(provider, body):
+    if name == "reasoning.effort" and _excludes_thinking(provider, body):
         return None
-    return table.get(name, _same)(name, value, provider, tools)
+    return table.get(name, _keep_parameter)(name, value, provider, tools)
 
 
-def _excluded(provider: Provider, body: Json) -> bool:
-    """Whether what is asked for already excludes thinking."""
-    forces = body.get("tool_choice") not in (None, "none")
-    return bool(forces and provider.forced or "response_format" in body and provider.formatted)
+def _excludes_thinking(provider: Provider, body: Json) -> bool:
+    """Whether a field of the body already excludes thinking with this provider."""
+    forces_call = body.get("tool_choice") not in (None, "none")
+    has_format = "response_format" in body
+    return bool((forces_call and provider.forced) or (has_format and provider.formatted))
 
 
-def _given(request: ResponsesRequest) -> list[tuple[str, Any]]:
-    """Every parameter that the client set, in a fixed order, nested ones by dotted name."""
-    reasoning_, text, included = request.reasoning, request.text, request.include or []
-    given: dict[str, Any] = {
+def _requested_parameters(request: ResponsesRequest) -> list[tuple[str, Any]]:
+    """The parameters that the client set, in a fixed order, nested ones by dotted name."""
+    reasoning, text, included = request.reasoning, request.text, request.include or []
+    parameters: dict[str, Any] = {
         "tool_choice": request.tool_choice,
         "parallel_tool_calls": request.parallel_tool_calls,
         "text.format": text and text.format,
-        "reasoning.effort": reasoning_ and reasoning_.effort,
+        "reasoning.effort": reasoning and reasoning.effort,
         "text.verbosity": text and text.verbosity,
         "max_output_tokens": request.max_output_tokens,
-        logprobs.ASKED: logprobs.ASKED in included or None,
-        "include": [name for name in included if name not in (REASONING, logprobs.ASKED)],
+        annotations.LOGPROBS_INCLUDE: annotations.LOGPROBS_INCLUDE in included or None,
+        "include": [
+            name
+            for name in included
+            if name not in (ENCRYPTED_REASONING_INCLUDE, annotations.LOGPROBS_INCLUDE)
+        ],
         "store": request.store,
     }
-    given |= {name: value for name, value in sorted((request.model_extra or {}).items())}
-    return [(k, v) for k, v in given.items() if v is not None and k not in OURS]
+    parameters |= sorted((request.model_extra or {}).items())
+    return [
+        (name, value)
+        for name, value in parameters.items()
+        if value is not None and name not in RELAY_PARAMETERS
+    ]
 
 
-def _implied(name: str, value: object, tools: ToolMap) -> bool:
-    """Values that say what holds anyway, so that leaving them out loses nothing."""
+def _is_implied(name: str, value: object, tools: ToolMap) -> bool:
+    """Whether the value is the default anyway, so that dropping it loses nothing."""
     if name in ("tool_choice", "parallel_tool_calls"):
-        return not tools.declared or value in ("auto", True)
-    return (name, value) in HOLDS or value in ({}, [], "")
+        return not tools.functions or value in ("auto", True)
+    return (name, value) in IMPLIED_VALUES or value in ({}, [], "")
 
 
-HOLDS = (
+IMPLIED_VALUES = (
     ("store", False),
     ("text.format", {"type": "text"}),
     ("truncation", "disabled"),
@@ -104,7 +122,7 @@ HOLDS = (
 )
 
 
-def _same(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+def _keep_parameter(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
     return {name: value}
 
 
@@ -112,161 +130,183 @@ def _max_tokens(name: str, value: Any, provider: Provider, tools: ToolMap) -> Js
     return {provider.max_tokens: value}
 
 
-def _effort(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    return _depth(value, provider, provider.effort_field)
+def _effort_to_chat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    return _effort_fields(value, provider, provider.effort_field)
 
 
-def _depth(value: str, provider: Provider, place: str) -> Json | None:
-    said = provider.efforts.get(value, provider.efforts.get("*", value))
-    if isinstance(said, dict):
-        return dict(said) or None
-    *outer, field = place.split(".")
-    made: Json = {field: said}
-    for part in reversed(outer):
-        made = {part: made}
-    return made
+def _effort_fields(value: str, provider: Provider, path: str) -> Json | None:
+    """The provider's fields for this effort, or its word for the effort at a dotted path."""
+    effort = provider.efforts.get(value, provider.efforts.get("*", value))
+    if isinstance(effort, dict):
+        return dict(effort) or None
+    *outer_names, name = path.split(".")
+    fields: Json = {name: effort}
+    for outer_name in reversed(outer_names):
+        fields = {outer_name: fields}
+    return fields
 
 
-def _verbosity(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+def _verbosity_to_chat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
     return {"verbosity": value}
 
 
-def _choice(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    choice = tools.choice(value)
+def _choice_to_chat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | str:
+    choice, loss = tools.choice_to_chat(value)
     if choice == "auto":
-        return {}
+        return loss or {}
     return {name: choice} | (provider.forced if choice != "none" else {})
 
 
-def _parallel(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    # said only where it changes something
-    return {name: value} if value is provider.one_call and tools.declared else None
+def _parallel_to_chat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    # Sent only where it differs from what the provider does anyway.
+    return {name: value} if value is provider.one_call and tools.functions else None
 
 
-def _format(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+def _format_to_chat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
     form = value.get("type")
     if form == "json_schema" and form in provider.formats:
         keys = ("name", "description", "schema", "strict")
         schema = {key: value[key] for key in keys if value.get(key) is not None}
         if isinstance(schema.get("schema"), dict):
-            schema["schema"] = normalised(schema["schema"], provider.subset)
-        made: Json = {"type": "json_schema", "json_schema": schema}
+            schema["schema"] = normalize_schema(schema["schema"], provider.subset)
+        response_format: Json = {"type": "json_schema", "json_schema": schema}
     elif form in ("json_object", "json_schema") and "json_object" in provider.formats:
-        made = {"type": "json_object"}
+        response_format = {"type": "json_object"}
     else:
         return None
-    return {"response_format": made} | provider.formatted
+    return {"response_format": response_format} | provider.formatted
 
 
-def _logprobs(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
-    return logprobs.to_chat(name, value)
+def _logprobs_parameter(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return annotations.logprobs_to_chat(name, value)
 
 
 def format_in_words(request: ResponsesRequest, provider: Provider) -> str:
-    """What a provider is told of a schema that it takes in no field."""
-    form = request.text and request.text.format
-    if not form or form.get("type") != "json_schema" or "text.format" not in provider.parameters:
+    """The instruction for a schema that the provider accepts in no field; "" if none is needed."""
+    if "text.format" not in provider.accepted_parameters or "json_schema" in provider.formats:
         return ""
-    if "json_schema" in provider.formats or not isinstance(form.get("schema"), dict):
-        return ""
-    return f"Answer with JSON alone, valid under this schema:\n{codec.text(form['schema'])}"
+    match request.text and request.text.format:
+        case {"type": "json_schema", "schema": dict(schema)}:
+            schema_text = codec.json_text(schema)
+            return f"Answer with JSON alone, valid under this schema:\n{schema_text}"
+    return ""
 
 
-HEADER = "header:"
+HEADER_PREFIX = "header:"
 
 
 def _cache_key(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    if provider.cache_key.startswith(HEADER):
+    if provider.cache_key.startswith(HEADER_PREFIX):
         return {} if fits_header(value) else None
     return {provider.cache_key: value}
 
 
-def headers(request: ResponsesRequest, provider: Provider) -> dict[str, str]:
-    """What goes up beside the body."""
+def parameter_headers(request: ResponsesRequest, provider: Provider) -> dict[str, str]:
+    """The headers for parameters that the provider takes in a header."""
     key = (request.model_extra or {}).get("prompt_cache_key")
-    taken = "prompt_cache_key" in provider.parameters and fits_header(key)
-    here, name = provider.cache_key.startswith(HEADER), provider.cache_key.removeprefix(HEADER)
-    return {name: str(key)} if taken and here else {}
+    is_accepted = "prompt_cache_key" in provider.accepted_parameters and fits_header(key)
+    if not is_accepted or not provider.cache_key.startswith(HEADER_PREFIX):
+        return {}
+    return {provider.cache_key.removeprefix(HEADER_PREFIX): str(key)}
 
 
 def fits_header(value: object) -> bool:
-    """Whether a header can carry it."""
+    """Whether a header can carry the value."""
     return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,256}", value))
 
 
-PARAMETERS: Table = {
+CHAT_PARAMETERS: Table = {
     "prompt_cache_key": _cache_key,
     "max_output_tokens": _max_tokens,
-    "reasoning.effort": _effort,
-    "text.format": _format,
-    "text.verbosity": _verbosity,
-    "tool_choice": _choice,
-    "parallel_tool_calls": _parallel,
-    "top_logprobs": _logprobs,
-    logprobs.ASKED: _logprobs,
+    "reasoning.effort": _effort_to_chat,
+    "text.format": _format_to_chat,
+    "text.verbosity": _verbosity_to_chat,
+    "tool_choice": _choice_to_chat,
+    "parallel_tool_calls": _parallel_to_chat,
+    "top_logprobs": _logprobs_parameter,
+    annotations.LOGPROBS_INCLUDE: _logprobs_parameter,
 }
 
 
-# An upstream of the same dialect: what Chat spells `{type, <type>: {…}}` is one object here.
+def flatten_typed_object(value: Json) -> Json:
+    """Chat's `{type, <type>: {…}}` as the one object that Responses has in its place."""
+    type_name = value["type"]
+    return {"type": type_name, **value.get(type_name, {})}
 
 
-def flat(said: Json) -> Json:
-    kind = said["type"]
-    return {"type": kind, **said.get(kind, {})}
-
-
-def _inner(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+def _nest_parameter(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
     outer, _, field = name.partition(".")
     return {outer: {field: value}}
 
 
-def _effort_inside(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    return _depth(value, provider, name)
+def _effort_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    return _effort_fields(value, provider, name)
 
 
-def _choice_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    kind = value.get("type") if isinstance(value, dict) else "*"
-    if provider.native(str(kind)):
+def _choice_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | str:
+    tool_type = value.get("type") if isinstance(value, dict) else "*"
+    if provider.passes_through(str(tool_type)):
         return {name: value}
-    made = _choice(name, value, provider, tools) or {}
-    return made | {name: flat(made[name])} if isinstance(made.get(name), dict) else made
+    fields = _choice_to_chat(name, value, provider, tools)
+    if isinstance(fields, str) or not isinstance(fields.get(name), dict):
+        return fields
+    return fields | {name: flatten_typed_object(fields[name])}
 
 
-def _parallel_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    # they may stand in the input, where all passes as it is
-    passes = tools.native or provider.native("*")
-    return {name: value} if passes else _parallel(name, value, provider, tools)
+def _parallel_to_responses(
+    name: str, value: Any, provider: Provider, tools: ToolMap
+) -> Json | None:
+    # Where everything passes unchanged, tools may also be in the input.
+    passes = tools.native_tools or provider.passes_through("*")
+    return {name: value} if passes else _parallel_to_chat(name, value, provider, tools)
 
 
-def _format_flat(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
-    made = _format(name, value, provider, tools)
-    return made and {"text": {"format": flat(made["response_format"])}}
+def _format_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json | None:
+    fields = _format_to_chat(name, value, provider, tools)
+    return fields and {"text": {"format": flatten_typed_object(fields["response_format"])}}
 
 
-def _tier(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+def _tier_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
     return {name: TIERS.get(value, value)}
 
 
-def _include(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
-    return {name: [REASONING, *value]}
+def _include_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
+    return {name: [ENCRYPTED_REASONING_INCLUDE, *value]}
 
 
 def _include_logprobs(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
     return {"include": [name]}
 
 
-# Fields to which several parameters belong.
-TOGETHER: dict[str, Callable[[Any, Any], Any]] = {"reasoning": or_, "text": or_, "include": add}
-RESPONSES: Table = {
-    logprobs.ASKED: _include_logprobs,
+# Fields that several parameters fill, and how their values are joined.
+JOINT_FIELDS: dict[str, Callable[[Any, Any], Any]] = {"reasoning": or_, "text": or_, "include": add}
+RESPONSES_PARAMETERS: Table = {
+    annotations.LOGPROBS_INCLUDE: _include_logprobs,
     "prompt_cache_key": _cache_key,
-    "include": _include,
-    "reasoning.context": _inner,
-    "reasoning.effort": _effort_inside,
-    "reasoning.summary": _inner,
-    "text.format": _format_flat,
-    "text.verbosity": _inner,
-    "service_tier": _tier,
-    "tool_choice": _choice_flat,
-    "parallel_tool_calls": _parallel_flat,
+    "include": _include_to_responses,
+    "reasoning.context": _nest_parameter,
+    "reasoning.effort": _effort_to_responses,
+    "reasoning.summary": _nest_parameter,
+    "text.format": _format_to_responses,
+    "text.verbosity": _nest_parameter,
+    "service_tier": _tier_to_responses,
+    "tool_choice": _choice_to_responses,
+    "parallel_tool_calls": _parallel_to_responses,
 }
+
+
+def omit_fields(body: Json, provider: Provider) -> list[str]:
+    """Remove the fields of `Provider.omits` from a body; returns the paths that were there."""
+    return [path for path in sorted(provider.omits) if _remove_path(body, path.split("."))]
+
+
+def _remove_path(value: Any, path: list[str]) -> bool:
+    """Remove a path, in every element of the lists along it; returns whether it was there."""
+    if isinstance(value, list):
+        return any([_remove_path(element, path) for element in value])
+    if not isinstance(value, dict) or path[0] not in value:
+        return False
+    if len(path) > 1:
+        return _remove_path(value[path[0]], path[1:])
+    del value[path[0]]
+    return True

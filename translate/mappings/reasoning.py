@@ -1,65 +1,69 @@
-"""How thinking travels: a provider's fields → reasoning item with envelope → the fields again.
+"""How reasoning travels: a provider's fields → a reasoning item with an envelope → the fields.
 
 Providers send it as `reasoning_content` (DeepSeek, Kimi, Qwen, vLLM), `reasoning` (OpenRouter,
 Groq, Ollama), `reasoning_details` (OpenRouter, MiniMax), thinking parts in a content list
-(Mistral), `<think>` at the head of the text, or sealed beside each call (Gemini). What came is
-kept in the envelope as it came.
+(Mistral), `<think>` at the head of the text, or sealed beside each call (Gemini). The envelope
+keeps these fields unchanged.
 """
 
 from typing import Any
 
 from translate.providers.profile import Provider
-from translate.wire.envelope import Envelope, seal, unseal
+from translate.providers.quirks import overlap_length
+from translate.wire.envelope import Envelope, open_envelope, seal_envelope
 
 Fields = dict[str, Any]
 
-STRINGS = ("reasoning_content", "reasoning")
-DETAILS = "reasoning_details"
-THINK = "think"  # text between the tags; not a wire field
-PARTS = "parts"  # text that goes back as a part of the content; not a wire field either
-CALLS = "calls"  # call id → its `extra_content`, a signature that Gemini wants back; ours too
+REASONING_STRINGS = ("reasoning_content", "reasoning")
+REASONING_DETAILS = "reasoning_details"
+# These three are not wire fields:
+THINK_TEXT = "think"  # text between the tags
+THINKING_PARTS = "parts"  # text that goes back as a part of the content
+CALL_SIGNATURES = "calls"  # call id → `extra_content`, a signature that Gemini wants back
 OPEN, CLOSE = "<think>", "</think>"
 
 
-def fields_of(delta: Fields, names: tuple[str, ...] = STRINGS) -> Fields:
-    """The thinking in a Chat delta or message, under the provider's own names."""
-    found: Fields = {}
+def reasoning_fields(delta: Fields, names: tuple[str, ...] = REASONING_STRINGS) -> Fields:
+    """The reasoning in a Chat delta or message, under the provider's own names."""
+    fields: Fields = {}
     for name in names:
         value = delta.get(name)
         if isinstance(value, str) and value:
-            found[name] = value
-    details = delta.get(DETAILS)
+            fields[name] = value
+    details = delta.get(REASONING_DETAILS)
     if isinstance(details, list) and details:
-        found[DETAILS] = [detail for detail in details if isinstance(detail, dict)]
-    return found
+        fields[REASONING_DETAILS] = [detail for detail in details if isinstance(detail, dict)]
+    return fields
 
 
-def shown(fields: Fields) -> str:
-    """The text that a person reads; sent once even where a provider says it in two fields."""
-    for name in (*STRINGS, THINK):
+def readable_text(fields: Fields) -> str:
+    """The text for a person to read, once even if a provider sends it in two fields."""
+    for name in (*REASONING_STRINGS, THINK_TEXT):
         if name in fields:
             return str(fields[name])
-    texts = (detail.get("text") or detail.get("summary") for detail in fields.get(DETAILS, ()))
+    texts = (
+        detail.get("text") or detail.get("summary") for detail in fields.get(REASONING_DETAILS, ())
+    )
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def merge(into: Fields, more: Fields) -> None:
-    """Add a delta's fields to what has come so far."""
-    for name, value in more.items():
-        if name == DETAILS:
-            details = into.setdefault(DETAILS, [])
+def merge_fields(merged: Fields, fields: Fields) -> None:
+    """Add a delta's fields to those of the deltas before it, in place."""
+    for name, value in fields.items():
+        if name == REASONING_DETAILS:
+            details = merged.setdefault(REASONING_DETAILS, [])
             for detail in value:
                 _merge_detail(details, detail)
-        elif name == CALLS:
-            into[CALLS] = into.get(CALLS, {}) | value
+        elif name == CALL_SIGNATURES:
+            merged[CALL_SIGNATURES] = merged.get(CALL_SIGNATURES, {}) | value
         else:
-            into[name] = into.get(name, "") + value
+            merged[name] = merged.get(name, "") + value
 
 
 def _merge_detail(details: list[Fields], detail: Fields) -> None:
-    """Pieces of one detail share index and type; OpenRouter wants them back joined."""
+    """Join the pieces of one detail, as OpenRouter wants it back; they share index and type."""
     last = details[-1] if details else None
-    if last is None or not _continues(last, detail):
+    if last is None or not _continues_detail(last, detail):
         details.append(dict(detail))
         return
     for key, value in detail.items():
@@ -67,188 +71,207 @@ def _merge_detail(details: list[Fields], detail: Fields) -> None:
         last[key] = str(last.get(key) or "") + value if grows else value or last.get(key)
 
 
-def _continues(last: Fields, detail: Fields) -> bool:
+def _continues_detail(last: Fields, detail: Fields) -> bool:
     if detail.get("id") and last.get("id") not in (None, detail["id"]):
         return False
     return all(last.get(key) == detail.get(key) for key in ("type", "index"))
 
 
-def sealed(fields: Fields, provider: Provider, model: str) -> str:
-    return seal(Envelope(provider.identity, model, fields))
+def seal_fields(fields: Fields, provider: Provider, model: str) -> str:
+    return seal_envelope(Envelope(provider.identity, model, fields))
 
 
-def to_chat(item: Fields, provider: Provider) -> Fields | None:
-    """A reasoning item's fields for the assistant message; None if nothing of it can go back."""
-    envelope = unseal(item.get("encrypted_content"))
-    state = envelope.state if envelope else {}
-    own = envelope is not None and envelope.provider == provider.identity
-    calls = state.get(CALLS) if own else None
-    signed = {CALLS: calls} if isinstance(calls, dict) else {}
-    fields = fields_of(state, (*STRINGS, THINK))
-    return _thinking(_spoken(item, state), fields, own, provider) | signed or None
+def reasoning_to_chat(item: Fields, provider: Provider) -> Fields | None:
+    """A reasoning item's fields for the assistant message; None if none can go back."""
+    envelope = open_envelope(item.get("encrypted_content"))
+    payload = envelope.payload if envelope else {}
+    is_own = envelope is not None and envelope.provider_identity == provider.identity
+    signatures = payload.get(CALL_SIGNATURES) if is_own else None
+    signature_fields = {CALL_SIGNATURES: signatures} if isinstance(signatures, dict) else {}
+    fields = reasoning_fields(payload, (*REASONING_STRINGS, THINK_TEXT))
+    returned = _fields_to_return(_readable_item(item, payload), fields, is_own, provider)
+    return (returned | signature_fields) or None
 
 
-def _spoken(item: Fields, state: Fields) -> Fields:
-    """Where its words stand: a Chat client brings a Responses upstream's item sealed alone."""
-    inner = state.get(ITEM)
-    return inner if isinstance(inner, dict) and not summary(item) else item
+def _readable_item(item: Fields, payload: Fields) -> Fields:
+    """The item, or the upstream's item sealed in it, whichever has readable text.
+
+    Chat clients send back only the sealed item.
+    """
+    sealed_item = payload.get(SEALED_ITEM)
+    return sealed_item if isinstance(sealed_item, dict) and not reasoning_text(item) else item
 
 
-def _thinking(item: Fields, fields: Fields, own: bool, provider: Provider) -> Fields:
+def _fields_to_return(item: Fields, fields: Fields, is_own: bool, provider: Provider) -> Fields:
+    """The fields that the provider wants back; `is_own`: it sent them itself."""
     match provider.reasoning_back:
         case "never":
             return {}
         case "echo":
-            return fields if own else {}
-        case "reasoning_content" | "reasoning" as name if own and name in fields:
+            return fields if is_own else {}
+        case "reasoning_content" | "reasoning" as name if is_own and name in fields:
             return fields
         case name:
-            text = shown(fields) or summary(item)
+            text = readable_text(fields) or reasoning_text(item)
             return {name: text} if text else {}
 
 
-# of a Responses upstream: the item itself, to be given back verbatim
-ITEM = "item"
+# The field of an envelope for a Responses upstream's own item, which goes back verbatim.
+SEALED_ITEM = "item"
 
 
-def sealed_item(item: Fields, provider: Provider, model: str) -> str:
-    return sealed({ITEM: item}, provider, model)
+def seal_item(item: Fields, provider: Provider, model: str) -> str:
+    return seal_fields({SEALED_ITEM: item}, provider, model)
 
 
-def to_responses(item: Fields, provider: Provider) -> Fields | None:
-    """A reasoning item as an upstream of its own dialect may have it; None for nothing.
+def reasoning_to_responses(item: Fields, provider: Provider) -> Fields | None:
+    """A reasoning item for a Responses upstream; None if nothing can go back.
 
-    Its own comes back as it made it, as some check what they sealed against the item's id.
+    The upstream's own item goes back unchanged, as some upstreams check the seal against its id.
     """
-    foreign, envelope = item.get("encrypted_content"), unseal(item.get("encrypted_content"))
-    if foreign and envelope is None and provider.reads_foreign_seals():
-        return item  # OpenAI sealed it and may well be here
-    own = envelope is not None and envelope.provider == provider.identity
-    state = envelope.state if envelope else {}
-    if own and isinstance(made := state.get(ITEM), dict):
-        return made
-    told = fields_of(state, (*STRINGS, THINK))
-    fields = _thinking(_spoken(item, state), told, own, provider)
-    text = shown(fields) or fields.get(PARTS)
+    sealed = item.get("encrypted_content")
+    envelope = open_envelope(sealed)
+    if sealed and envelope is None and provider.reads_foreign_seals():
+        return item  # sealed by OpenAI, which this upstream may be
+    is_own = envelope is not None and envelope.provider_identity == provider.identity
+    payload = envelope.payload if envelope else {}
+    if is_own and isinstance(sealed_item := payload.get(SEALED_ITEM), dict):
+        return sealed_item
+    payload_fields = reasoning_fields(payload, (*REASONING_STRINGS, THINK_TEXT))
+    fields = _fields_to_return(_readable_item(item, payload), payload_fields, is_own, provider)
+    text = readable_text(fields) or fields.get(THINKING_PARTS)
+    if not text:
+        return None
     content = [{"type": "reasoning_text", "text": text}]
-    made = {"type": "reasoning", "id": item.get("id") or "rs_0", "summary": [], "content": content}
-    return made if text else None
+    item_id = item.get("id") or "rs_0"
+    return {"type": "reasoning", "id": item_id, "summary": [], "content": content}
 
 
-# A Chat client's: a reasoning item travels as a sealed detail beside its text.
-ENCRYPTED = "reasoning.encrypted"
+# For Chat clients, a reasoning item travels as a sealed detail beside its text.
+ENCRYPTED_DETAIL = "reasoning.encrypted"
 
 
-def detail(item: Fields, number: int) -> Fields:
-    """What goes down to a Chat client, and comes back with the message."""
+def sealed_detail(item: Fields, number: int) -> Fields:
+    """The detail that a Chat client gets, and sends back with the message."""
     sealed = item["encrypted_content"]
-    return {"type": ENCRYPTED, "id": item["id"], "index": number, "data": sealed}
+    return {"type": ENCRYPTED_DETAIL, "id": item["id"], "index": number, "data": sealed}
 
 
-def items(message: Fields) -> list[Fields]:
-    """The items behind a Chat client's message: those that we sealed, or else the text alone."""
-    found = fields_of(message)
-    sealed = [
-        {"type": "reasoning", "id": one.get("id"), "summary": [], "encrypted_content": one["data"]}
-        for one in found.get(DETAILS, ())
-        if one.get("type") == ENCRYPTED and unseal(one.get("data"))
+def reasoning_items(message: Fields) -> list[Fields]:
+    """The reasoning items of a Chat client's message: those that the relay sealed, or its text."""
+    fields = reasoning_fields(message)
+    sealed_items = [
+        {
+            "type": "reasoning",
+            "id": detail.get("id"),
+            "summary": [],
+            "encrypted_content": detail["data"],
+        }
+        for detail in fields.get(REASONING_DETAILS, ())
+        if detail.get("type") == ENCRYPTED_DETAIL and open_envelope(detail.get("data"))
     ]
-    text = shown(found)
-    said = [{"type": "summary_text", "text": text}]
-    return sealed or ([{"type": "reasoning", "summary": said}] if text else [])
+    text = readable_text(fields)
+    summary = [{"type": "summary_text", "text": text}]
+    return sealed_items or ([{"type": "reasoning", "summary": summary}] if text else [])
 
 
-def foreign(message: Fields) -> bool:
-    """Whether it holds what others sealed, which is refused ("could not be verified")."""
-    details = fields_of(message).get(DETAILS, ())
-    return any(one.get("type") == ENCRYPTED and not unseal(one.get("data")) for one in details)
+def has_foreign_seal(message: Fields) -> bool:
+    """Whether a message has a detail that the relay did not seal, which upstreams refuse."""
+    details = reasoning_fields(message).get(REASONING_DETAILS, ())
+    return any(
+        detail.get("type") == ENCRYPTED_DETAIL and not open_envelope(detail.get("data"))
+        for detail in details
+    )
 
 
-def blank(provider: Provider) -> Fields:
-    """What an assistant message without thinking says where the provider demands the field.
+def blank_reasoning(provider: Provider) -> Fields:
+    """The field for an assistant message without reasoning, if the provider demands one.
 
-    Turns of another model, and those without a thought, have none: DeepSeek refuses them
-    (opencode#17523, continue#11290), and Kimi takes "" for missing (earendil-works/pi#4178).
+    Turns of another model have no reasoning. DeepSeek refuses a message without the field
+    (anomalyco/opencode#17523, continuedev/continue#11290), and for Kimi "" is as good as none
+    (earendil-works/pi#4178).
     """
     name = provider.reasoning_back
-    return {name: " "} if name in STRINGS else {}
+    return {name: " "} if name in REASONING_STRINGS else {}
 
 
-def unblank(message: Fields, provider: Provider) -> Fields:
-    """The message without that, for those whom no server has to please."""
-    told = blank(provider).items()
-    return {name: value for name, value in message.items() if (name, value) not in told}
+def remove_blank_reasoning(message: Fields, provider: Provider) -> Fields:
+    """The message without the blank field, for anyone but the provider."""
+    blank_fields = blank_reasoning(provider).items()
+    return {name: value for name, value in message.items() if (name, value) not in blank_fields}
 
 
-def summary(item: Fields) -> str:
-    """What a reasoning item says in plain words."""
+def reasoning_text(item: Fields) -> str:
+    """The plain text of a reasoning item."""
     parts = [*(item.get("content") or []), *(item.get("summary") or [])]
     return "\n\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
 
 
-def thoughts(output: list[Fields]) -> str:
-    """What all the thinking of a reply says."""
-    texts = [summary(item) for item in output if item["type"] == "reasoning"]
+def all_reasoning_text(output: list[Fields]) -> str:
+    """The plain text of all reasoning in a reply."""
+    texts = [reasoning_text(item) for item in output if item["type"] == "reasoning"]
     return "\n\n".join(filter(None, texts))
 
 
-def tagged(thinking: str, text: str) -> str:
-    """The text with its thinking at the head, as `ThinkTags` took it off."""
+def add_think_tags(thinking: str, text: str) -> str:
+    """The text with its thinking in tags before it; the inverse of `ThinkTags`."""
     return f"{OPEN}{thinking}{CLOSE}\n\n{text}" if thinking else text
 
 
 class ThinkTags:
     """Splits `<think>…</think>` off the head of a text that arrives in pieces.
 
-    `feed` and `close` give (thinking, text). Only the head counts: later tags are text.
+    `feed` and `close` return (thinking, text). Tags elsewhere in the text are text.
     """
 
     def __init__(self) -> None:
-        self._step = self._head
-        self._held = ""
+        self._step = self._read_head
+        self._pending = ""
 
     def feed(self, piece: str) -> tuple[str, str]:
         return self._step(piece)
 
     def close(self) -> tuple[str, str]:
-        """What is still held; an unclosed tag was thinking all along, space alone is no text."""
-        held, self._held = self._held, ""
-        return (held, "") if self._step == self._inside else ("", held if held.strip() else "")
+        """The rest: thinking if its tag never closed; otherwise text, unless it is only space."""
+        rest, self._pending = self._pending, ""
+        if self._step == self._read_thinking:
+            return rest, ""
+        return "", rest if rest.strip() else ""
 
-    def _head(self, piece: str) -> tuple[str, str]:
-        self._held += piece
-        start = self._held.lstrip()
+    def _read_head(self, piece: str) -> tuple[str, str]:
+        self._pending += piece
+        start = self._pending.lstrip()
         if start.startswith(OPEN):
-            self._step, self._held = self._inside, ""
-            return self._inside(start[len(OPEN) :])
-        if OPEN.startswith(start):  # nothing but space, or the beginning of a tag
+            self._step, self._pending = self._read_thinking, ""
+            return self._read_thinking(start[len(OPEN) :])
+        if OPEN.startswith(start):  # only space, or the beginning of a tag
             return "", ""
-        text, self._held = self._held, ""
-        self._step = self._text
+        text, self._pending = self._pending, ""
+        self._step = self._read_text
         return "", text
 
-    def _inside(self, piece: str) -> tuple[str, str]:
-        text = self._held + piece
+    def _read_thinking(self, piece: str) -> tuple[str, str]:
+        text = self._pending + piece
         thinking, tag, rest = text.partition(CLOSE)
         if tag:
-            self._step, self._held = self._after, ""
-            return thinking, self._after(rest)[1]
-        keep = next((n for n in range(len(CLOSE) - 1, 0, -1) if text.endswith(CLOSE[:n])), 0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep], ""
+            self._step, self._pending = self._skip_line_breaks, ""
+            return thinking, self._skip_line_breaks(rest)[1]
+        end = len(text) - overlap_length(text, CLOSE)
+        thinking, self._pending = text[:end], text[end:]
+        return thinking, ""
 
-    def _after(self, piece: str) -> tuple[str, str]:
+    def _skip_line_breaks(self, piece: str) -> tuple[str, str]:
         text = piece.lstrip("\r\n")
         if text:
-            self._step = self._text
+            self._step = self._read_text
         return "", text
 
-    def _text(self, piece: str) -> tuple[str, str]:
+    def _read_text(self, piece: str) -> tuple[str, str]:
         return "", piece
 
 
-class NoTags:
-    """The same where tags are nothing but text."""
+class NoThinkTags:
+    """Has the contract of `ThinkTags`, for models whose tags are plain text."""
 
     def feed(self, piece: str) -> tuple[str, str]:
         return "", piece

@@ -1,78 +1,86 @@
-"""`stop` where the upstream has no such parameter: the text is cut by us.
+"""`stop` for upstreams that have no such parameter: the relay cuts the text itself.
 
-As the service would do it: at the sequence that is whole first, which is no part of the answer.
+As OpenAI does, it cuts before the sequence that is complete first.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from translate.providers.profile import Provider
-from translate.providers.quirks import overlap
+from translate.providers.quirks import overlap_length
 
 Json = dict[str, Any]
 
 
-def ours(stop: Sequence[str], provider: Provider) -> bool:
-    """Whether we have to cut."""
-    return bool(stop) and provider.dialect == "responses" and "stop" not in provider.parameters
+def is_cut_here(stop: Sequence[str], provider: Provider) -> bool:
+    """Whether the relay has to cut the text, as the upstream does not."""
+    return (
+        bool(stop)
+        and provider.dialect == "responses"
+        and "stop" not in provider.accepted_parameters
+    )
 
 
-class Stops:
+class StopSequences:
     """Finds the first of these sequences in a text that arrives in pieces.
 
-    `feed` and `close` give what is surely text; once a sequence was found nothing more is.
-    `probable`: the log probabilities of a piece, by token; they leave with their text.
+    `feed` and `close` return the text before it, and the log probabilities of its tokens.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
-        self._held = ""
-        self._probable: list[Json] = []
-        self.found: str | None = None
+        self._pending = ""
+        self._pending_logprobs: list[Json] = []
+        self.matched_stop: str | None = None
 
-    def feed(self, text: str, probable: Sequence[Json] = ()) -> tuple[str, list[Json]]:
-        text, self._held = self._held + text, ""
-        self._probable += probable
-        ends = [(at + len(s), at, s) for s in self._stops if (at := text.find(s)) >= 0]
-        if ends:  # of several that end at the same place the longest
-            _, at, self.found = min(ends)
+    def feed(self, text: str, logprobs: Sequence[Json] = ()) -> tuple[str, list[Json]]:
+        text, self._pending = self._pending + text, ""
+        self._pending_logprobs += logprobs
+        matches = [
+            (start + len(stop), start, stop)
+            for stop in self._stops
+            if (start := text.find(stop)) >= 0
+        ]
+        if matches:  # the longest of those that end first
+            _, cut, self.matched_stop = min(matches)
         else:
-            at = len(text) - max((overlap(text, stop) for stop in self._stops), default=0)
-            self._held = text[at:]
-        return text[:at], self._measured(at)
+            cut = len(text) - max((overlap_length(text, stop) for stop in self._stops), default=0)
+            self._pending = text[cut:]
+        return text[:cut], self._take_logprobs(cut)
 
     def close(self) -> tuple[str, list[Json]]:
-        """The text is over: what was held is text."""
-        text, self._held = self._held, ""
-        probable, self._probable = self._probable, []
-        return text, probable
+        """The rest of the text, which no further piece can complete to a sequence."""
+        text, self._pending = self._pending, ""
+        logprobs, self._pending_logprobs = self._pending_logprobs, []
+        return text, logprobs
 
-    def _measured(self, size: int) -> list[Json]:
-        """The tokens of that many characters."""
-        whole = 0
-        for number, one in enumerate(self._probable):
-            size -= len(str(one.get("token")))
-            whole = number + 1 if size >= 0 else whole
-        given, self._probable = self._probable[:whole], self._probable[whole:]
-        return given
+    def _take_logprobs(self, size: int) -> list[Json]:
+        """Take the log probabilities of the first `size` characters."""
+        logprobs = []
+        for token in self._pending_logprobs:
+            size -= len(str(token.get("token")))
+            if size < 0:
+                break
+            logprobs.append(token)
+        self._pending_logprobs = self._pending_logprobs[len(logprobs) :]
+        return logprobs
 
 
-def cut(output: Sequence[Json], size: int, apart: int) -> list[Json]:
-    """The items up to the end of what was told: that many characters of text, `apart` of them
-    between two texts."""
-    made: list[Json] = []
-    told = -apart
+def cut_items(output: Sequence[Json], size: int, gap: int) -> list[Json]:
+    """The items up to `size` characters of text, of which `gap` lie between any two texts."""
+    items: list[Json] = []
+    position = -gap
     for item in output:
         if item["type"] == "message":
             parts = []
             for part in item["content"]:
                 if "text" in part:
-                    told += apart
-                    part = {**part, "text": part["text"][: max(size - told, 0)]}
-                    told += len(part["text"])
+                    position += gap
+                    part = {**part, "text": part["text"][: max(size - position, 0)]}
+                    position += len(part["text"])
                 parts.append(part)
             item = {**item, "content": parts}
-        made.append(item)
-        if told >= size:
+        items.append(item)
+        if position >= size:
             break
-    return made
+    return items

@@ -1,1 +1,1 @@
-"""What differs between providers, as data."""
+"""The differences between providers, as data."""

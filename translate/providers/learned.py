@@ -1,7 +1,7 @@
-"""What a provider's refusal teaches: its profile, with what it did not take left out.
+"""Learns from a provider's refusals: changes its profile so that the next request is accepted.
 
-Only of fields, roles, forms and foreign seals, which a request can do without; never of content. A
-lesson is a change of the profile like one that a user would write.
+A lesson is a change of the profile that a user could have written, too. It drops fields, roles,
+forms and foreign seals, which a request can do without; never content.
 """
 
 import re
@@ -10,7 +10,8 @@ from typing import Any
 
 from translate.providers.profile import Provider
 from translate.wire import codec
-from translate.wire.errors import failure, said_by
+from translate.wire.error_bodies import error_text
+from translate.wire.errors import failure_rule
 
 Json = dict[str, Any]
 Change = dict[str, Any]
@@ -21,165 +22,178 @@ REFUSED = re.compile(
     r"|incompatible|must (be one of|not be|start with|come first)|only support|cannot be",
     re.I,
 )
-# The value is wrong and not the field: another value would be taken, so there is nothing to learn.
-RANGE = re.compile(
+# The provider refuses a value, not the field, and would accept another value: no lesson.
+OUT_OF_RANGE = re.compile(
     r"out of range|(less|greater|more|higher|lower|larger|smaller) than|between|at (most|least)"
     r"|too (large|small|high|low|long|many)|maximum|minimum|range of|exceed",
     re.I,
 )
-VALUES = re.compile(r"supported values", re.I)  # the same, in OpenAI's words
-# Content, and what says how to read it: never left out.
-NEEDED = frozenset(
+SUPPORTED_VALUES = re.compile(r"supported values", re.I)  # the same, in OpenAI's words
+# Content and the fields that say how to read it, which are never dropped.
+REQUIRED_FIELDS = frozenset(
     {"model", "messages", "input", "tools", "stream", "store", "instructions", "prompt", "text"}
 )
-# Inside messages, items and tools only these may go: of anything else a word in a sentence of the
-# provider's is no proof that it means the field.
-SPARE = {
+# Inside messages, items and tools only these may be dropped: the names of other fields are common
+# words, and a message that has one of them need not mean the field.
+OPTIONAL_FIELDS = {
     "messages": ("name", "reasoning", "reasoning_content", "reasoning_details", "refusal"),
     "input": ("phase", "status"),
     "tools.function": ("strict",),
     "tools": ("strict",),
 }
-THINKING = re.compile(
+MISSING_REASONING = re.compile(
     r"\b(reasoning_content)\W.{0,80}(?:missing|passed back|required)"
     r"|\b(reasoning)\b[^.]{0,40}(?:missing|passed back)[^.]{0,40}(?:message|assistant)",
     re.I,
 )
 
-SEALED = re.compile(r"encrypted.content.{0,80}could not be (verified|decrypted)", re.I | re.S)
+UNREADABLE_SEAL = re.compile(
+    r"encrypted.content.{0,80}could not be (verified|decrypted)", re.I | re.S
+)
 
 
-def learn(provider: Provider, status: int, reply: bytes, sent: Json) -> Provider | None:
-    """The profile for asking again, after this reply to this body; None: nothing to learn."""
-    if status not in (400, 422) or failure("", status, reply).code != "invalid_prompt":
+def learn_from_refusal(
+    provider: Provider, status: int, reply: bytes, sent: Json
+) -> Provider | None:
+    """The profile for another attempt after this reply to the body `sent`; None for no lesson."""
+    if status not in (400, 422) or failure_rule(status, reply).code != "invalid_prompt":
         return None
-    said = f"{said_by(reply)}\n{_param(reply)}"
+    message = f"{error_text(reply)}\n{_refused_param(reply)}"
     for lesson in LESSONS:
-        if change := lesson(said, provider, sent):
+        if change := lesson(message, provider, sent):
             return provider.model_copy(update={**change, "models": {}})
     return None
 
 
-def told(before: Provider, after: Provider) -> str:
-    """What was learned, in words."""
-    new = [f"without {path}" for path in sorted(after.omits - before.omits)]
+def describe_lesson(old: Provider, new: Provider) -> str:
+    """The difference between two profiles in words, for logs and records."""
+    words = [f"without {path}" for path in sorted(new.omits - old.omits)]
     for name in ("reasoning_back", "system_role", "late_system_role", "max_tokens"):
-        if (value := getattr(after, name)) != getattr(before, name):
-            new.append(f"{name} = {value}")
-    new += ["without foreign_seals"] if before.foreign_seals > after.foreign_seals else []
+        if (value := getattr(new, name)) != getattr(old, name):
+            words.append(f"{name} = {value}")
+    words += ["without foreign_seals"] if old.foreign_seals > new.foreign_seals else []
     for name in ("tool_choices", "formats"):
-        gone = getattr(before, name) - getattr(after, name)
-        new += [f"without {name} {one}" for one in sorted(gone)]
-    left = {
-        word for word, meant in after.efforts.items() if meant == {} != before.efforts.get(word)
+        refused = getattr(old, name) - getattr(new, name)
+        words += [f"without {name} {value}" for value in sorted(refused)]
+    efforts = {
+        effort for effort, fields in new.efforts.items() if fields == {} != old.efforts.get(effort)
     }
-    new += [f"without effort {word}" for word in sorted(left)]
-    return ", ".join(new)
+    words += [f"without effort {effort}" for effort in sorted(efforts)]
+    return ", ".join(words)
 
 
-def _thinking(said: str, provider: Provider, sent: Json) -> Change | None:
-    """Kimi and DeepSeek behind a gateway that no table knows."""
-    found = THINKING.search(said) if provider.dialect == "chat" else None
-    name = (found[1] or found[2]).lower() if found else provider.reasoning_back
+def _learn_reasoning_back(message: str, provider: Provider, sent: Json) -> Change | None:
+    """Kimi and DeepSeek behind a gateway that no table knows require their reasoning back."""
+    match = MISSING_REASONING.search(message) if provider.dialect == "chat" else None
+    name = (match[1] or match[2]).lower() if match else provider.reasoning_back
     return {"reasoning_back": name} if name != provider.reasoning_back else None
 
 
-def _seals(said: str, provider: Provider, sent: Json) -> Change | None:
-    """What another account was given sealed: "could not be verified", "could not be decrypted"."""
-    refused = provider.reads_foreign_seals() and SEALED.search(said)
+def _learn_seals(message: str, provider: Provider, sent: Json) -> Change | None:
+    """OpenAI cannot open what it sealed for another account."""
+    refused = provider.reads_foreign_seals() and UNREADABLE_SEAL.search(message)
     return {"foreign_seals": False} if refused else None
 
 
-def _role(said: str, provider: Provider, sent: Json) -> Change | None:
-    if not re.search(r"\brole|system message", said, re.I) or not REFUSED.search(said):
+def _learn_roles(message: str, provider: Provider, sent: Json) -> Change | None:
+    if not re.search(r"\brole|system message", message, re.I) or not REFUSED.search(message):
         return None
-    if re.search(r"\bdeveloper\b", said, re.I) and _has_role(sent, "developer"):
+    if re.search(r"\bdeveloper\b", message, re.I) and _has_role(sent, "developer"):
         return {"system_role": "system", "late_system_role": "user"}
-    late = provider.late_system_role != "user" and _has_role(sent, "", first=1)
-    return {"late_system_role": "user"} if late and re.search(r"system", said, re.I) else None
+    is_late = provider.late_system_role != "user" and _has_role(sent, "", first=1)
+    refused = is_late and re.search(r"system", message, re.I)
+    return {"late_system_role": "user"} if refused else None
 
 
 def _has_role(sent: Json, role: str, first: int = 0) -> bool:
-    said = sent.get("messages") or sent.get("input") or []
-    roles = {message.get("role") for message in said[first:]}
+    """Whether a message from the position `first` on has this role; "": system or developer."""
+    messages = sent.get("messages") or sent.get("input") or []
+    roles = {message.get("role") for message in messages[first:]}
     return role in roles if role else not roles.isdisjoint(("system", "developer"))
 
 
-def _max_tokens(said: str, provider: Provider, sent: Json) -> Change | None:
+def _learn_max_tokens(message: str, provider: Provider, sent: Json) -> Change | None:
     names = ("max_tokens", "max_completion_tokens")
     for wrong, right in (names, names[::-1]):
-        if wrong in sent and re.search(rf"\b{right}\b", said) and REFUSED.search(said):
+        if wrong in sent and re.search(rf"\b{right}\b", message) and REFUSED.search(message):
             return {"max_tokens": right}
     return None
 
 
-def _tool_choice(said: str, provider: Provider, sent: Json) -> Change | None:
+def _learn_tool_choice(message: str, provider: Provider, sent: Json) -> Change | None:
     choice = sent.get("tool_choice")
-    if choice is None or "tool_choice" not in said or not REFUSED.search(said):
+    if choice is None or "tool_choice" not in message or not REFUSED.search(message):
         return None
     form = "function" if isinstance(choice, dict) else choice
-    return (
-        {"tool_choices": provider.tool_choices - {form}} if form in provider.tool_choices else None
-    )
+    choices = provider.tool_choices
+    return {"tool_choices": choices - {form}} if form in choices else None
 
 
-def _format(said: str, provider: Provider, sent: Json) -> Change | None:
+def _learn_format(message: str, provider: Provider, sent: Json) -> Change | None:
     form = (sent.get("response_format") or {}).get("type")
-    if not form or not re.search(r"response_format|json_schema", said) or not REFUSED.search(said):
+    is_named = re.search(r"response_format|json_schema", message)
+    if not form or not is_named or not REFUSED.search(message):
         return None
     return {"formats": provider.formats - {form}} if form in provider.formats else None
 
 
-def _effort(said: str, provider: Provider, sent: Json) -> Change | None:
-    """A word that this model does not know; clients with another one are served as before."""
-    depth: Any = sent
-    for name in (provider.effort_field if "messages" in sent else "reasoning.effort").split("."):
-        depth = depth.get(name) if isinstance(depth, dict) else None
-    if not (VALUES.search(said) and "effort" in said and f"'{depth}'" in said):
+def _learn_effort(message: str, provider: Provider, sent: Json) -> Change | None:
+    """The model does not know this effort; others are still sent."""
+    value: Any = sent
+    field = provider.effort_field if "messages" in sent else "reasoning.effort"
+    for step in field.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if not (SUPPORTED_VALUES.search(message) and "effort" in message and f"'{value}'" in message):
         return None
-    words = {word for word, meant in provider.efforts.items() if meant == depth} | {str(depth)}
-    return {"efforts": provider.efforts | dict.fromkeys(words, {})}
+    efforts = {effort for effort, word in provider.efforts.items() if word == value} | {str(value)}
+    return {"efforts": provider.efforts | dict.fromkeys(efforts, {})}
 
 
-def _field(said: str, provider: Provider, sent: Json) -> Change | None:
-    """A field that we sent, that the provider names, and that is not the content itself."""
-    if not REFUSED.search(said) or RANGE.search(said) or VALUES.search(said):
+def _learn_field(message: str, provider: Provider, sent: Json) -> Change | None:
+    """The provider names an optional field that the relay sent."""
+    blames_value = OUT_OF_RANGE.search(message) or SUPPORTED_VALUES.search(message)
+    if not REFUSED.search(message) or blames_value:
         return None
-    words, _, param = said.rpartition("\n")
-    for text in (param, words):  # the field that is named apart is the one that is meant
-        named = [(at.start(), path) for path in _paths(sent) if (at := _names(path, text))]
-        path = min(named, default=(0, ""))[1]
+    words, _, param = message.rpartition("\n")
+    for text in (param, words):  # the error's own `param` counts more than its words
+        mentions = [
+            (match.start(), path)
+            for path in _droppable_paths(sent)
+            if (match := _find_mention(path, text))
+        ]
+        path = min(mentions, default=(0, ""))[1]
         if path:
-            of_value = f"{path}: {sent.get(path)}" in said
-            return None if of_value else {"omits": provider.omits | {path}}
+            names_value = f"{path}: {sent.get(path)}" in message
+            return None if names_value else {"omits": provider.omits | {path}}
     return None
 
 
-def _names(path: str, said: str) -> re.Match[str] | None:
-    """Where a field is named, in our spelling or in camelCase (xAI: `presencePenalty`)."""
+def _find_mention(path: str, text: str) -> re.Match[str] | None:
+    """Where a text names a field, in the relay's spelling or in camelCase (xAI:
+    `presencePenalty`)."""
     name = path.rpartition(".")[2]
-    camel = re.sub(r"_(\w)", lambda found: found[1].upper(), name)
-    return re.search(rf"(?<![\w-])({re.escape(name)}|{re.escape(camel)})(?![\w-])", said)
+    camel = re.sub(r"_(\w)", lambda match: match[1].upper(), name)
+    return re.search(rf"(?<![\w-])({re.escape(name)}|{re.escape(camel)})(?![\w-])", text)
 
 
-def _paths(sent: Json) -> Iterator[str]:
-    """The fields of a body that it can do without, as `Provider.omits` has them."""
-    yield from sorted(sent.keys() - NEEDED)
+def _droppable_paths(sent: Json) -> Iterator[str]:
+    """The fields that a body can do without, as `Provider.omits` has them."""
+    yield from sorted(sent.keys() - REQUIRED_FIELDS)
     tools = sent.get("tools", ())
-    for place, found in (
+    for container, objects in (
         ("messages", sent.get("messages", ())),
         ("input", sent.get("input", ())),
         ("tools.function", [tool["function"] for tool in tools if "function" in tool]),
         ("tools", tools),
     ):
-        names = {name for one in found for name in one}
-        yield from (f"{place}.{name}" for name in SPARE[place] if name in names)
+        names = {name for fields in objects for name in fields}
+        yield from (f"{container}.{name}" for name in OPTIONAL_FIELDS[container] if name in names)
 
 
-def _param(reply: bytes) -> str:
-    """The field that OpenAI's form of an error names apart."""
+def _refused_param(reply: bytes) -> str:
+    """The `param` of an error in OpenAI's form, or ""."""
     try:
-        body = codec.loads(reply)
+        body = codec.load_json(reply)
     except ValueError:
         return ""
     error = body.get("error") if isinstance(body, dict) else None
@@ -187,5 +201,14 @@ def _param(reply: bytes) -> str:
     return param if isinstance(param, str) else ""
 
 
-# The first that has something to say counts.
-LESSONS = (_seals, _thinking, _role, _max_tokens, _tool_choice, _format, _effort, _field)
+# The first that returns a change counts.
+LESSONS = (
+    _learn_seals,
+    _learn_reasoning_back,
+    _learn_roles,
+    _learn_max_tokens,
+    _learn_tool_choice,
+    _learn_format,
+    _learn_effort,
+    _learn_field,
+)

@@ -1,6 +1,7 @@
-"""Model names that say how to think and how fast: `gpt-5.5-high-fast` → the model, and the fields.
+"""Model names that carry an effort and a tier: `gpt-5.5-high-fast` → the model, and the fields.
 
-Only where nobody lists the whole name, as names of real models end in such words, too.
+A name is split only if no upstream lists it whole, because some real models' names end in such
+words too.
 """
 
 from collections.abc import Collection, Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from translate.wire.requests import Reasoning, ResponsesRequest
+from translate.wire.requests import ReasoningSettings, ResponsesRequest
 
 Fields = dict[str, Any]
 
@@ -17,38 +18,40 @@ TIERS = {"fast": "priority"}
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A model, and what its name asks for beside it."""
+class ModelVariant:
+    """A model, and the effort and the service tier that its name asks for."""
 
     model: str
     effort: str | None = None
     tier: str | None = None
 
 
-def variant(
-    name: str, listed: Collection[str], aliases: Mapping[str, str] = MappingProxyType({})
-) -> Variant | None:
-    """What a name means: a listed model, an alias of one, or either with suffixes, each sort once
-    and in any order. None for any other name."""
-    base, found = name, Variant("")
-    while base not in listed and base not in aliases:
+def parse_variant(
+    name: str, models: Collection[str], aliases: Mapping[str, str] = MappingProxyType({})
+) -> ModelVariant | None:
+    """The variant that a name stands for, or None.
+
+    The name is one of `models` or of `aliases` (name → model), with at most one effort and one
+    tier as suffixes, in any order.
+    """
+    base, effort, tier = name, None, None
+    while base not in models and base not in aliases:
         base, _, word = base.rpartition("-")
-        if word in EFFORTS and found.effort is None:
-            found = Variant("", word, found.tier)
-        elif word in TIERS and found.tier is None:
-            found = Variant("", found.effort, TIERS[word])
+        if word in EFFORTS and effort is None:
+            effort = word
+        elif word in TIERS and tier is None:
+            tier = TIERS[word]
         else:
             return None
-    model = base if base in listed else aliases[base]
-    return Variant(model, found.effort, found.tier)
+    return ModelVariant(base if base in models else aliases[base], effort, tier)
 
 
-def asked(request: ResponsesRequest, wanted: Variant | None) -> Fields:
-    """The fields of the request that the name overrules."""
-    made: Fields = {}
-    if wanted and wanted.effort:
-        own = request.reasoning or Reasoning()
-        made["reasoning"] = own.model_copy(update={"effort": wanted.effort})
-    if wanted and wanted.tier:
-        made["service_tier"] = wanted.tier
-    return made
+def variant_fields(request: ResponsesRequest, variant: ModelVariant | None) -> Fields:
+    """The request's fields that the name of the model overrides."""
+    fields: Fields = {}
+    if variant and variant.effort:
+        reasoning = request.reasoning or ReasoningSettings()
+        fields["reasoning"] = reasoning.model_copy(update={"effort": variant.effort})
+    if variant and variant.tier:
+        fields["service_tier"] = variant.tier
+    return fields

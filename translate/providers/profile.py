@@ -1,18 +1,16 @@
-"""What is different about an upstream, as data: one table a provider in providers.toml."""
+"""The profile of a provider, as data: one table for each provider in providers.toml."""
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
-
-from translate.providers.taken import ALL, Data, Search, Subset
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Dialect = Literal["chat", "responses"]
-Form = Literal["none", "required", "function"]
-Format = Literal["json_object", "json_schema"]
+ToolChoiceForm = Literal["none", "required", "function"]
+ResponseFormat = Literal["json_object", "json_schema"]
 
-COMMON = frozenset(
+COMMON_PARAMETERS = frozenset(
     {
         "frequency_penalty",
         "logit_bias",
@@ -30,114 +28,172 @@ COMMON = frozenset(
 )
 
 
-class Provider(Data):
-    """Defaults describe a plain server of its dialect of which nothing more is known."""
+class FrozenTable(BaseModel):
+    """A table of a providers file, in which an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SchemaSubset(FrozenTable):
+    """The part of JSON Schema that a provider accepts. Default: all of it, unchanged."""
+
+    keywords: frozenset[str] | None = Field(
+        None,
+        description="The accepted keywords. Others are expressed with these where possible "
+        "(`$ref`, `const`, `oneOf`, `allOf`, tuples), otherwise left out.",
+    )
+    one_type: bool = Field(
+        False,
+        description="Each schema has exactly one type: no list of types, no type beside `anyOf`; "
+        "the root is an object.",
+    )
+    nullable: bool = Field(
+        False, description="Null is allowed by the keyword `nullable`, not by a type."
+    )
+    string_enums: bool = Field(False, description="Only strings may be enumerated.")
+    closed: bool = Field(
+        False,
+        description="Objects list all their properties and require each of them; optional ones "
+        "may be null instead.",
+    )
+
+
+FULL_SCHEMA = SchemaSubset.model_validate({})
+
+
+class SearchTool(FrozenTable):
+    """How a request declares a provider's own web search."""
+
+    tool: dict[str, JsonValue] = Field({}, description="An entry of `tools`.")
+    fields: dict[str, JsonValue] = Field({}, description="Fields of the request.")
+    options: dict[str, str] = Field(
+        {},
+        description="Options of `web_search` → where they go in the entry; a dot leads into an "
+        "object. Other options are dropped and reported.",
+    )
+
+
+class Provider(FrozenTable):
+    """A provider's profile. The defaults describe a plain server of its dialect."""
 
     name: str
-    title: str = Field(description="How errors and pages call it.")
+    title: str = Field(description="Its name in errors and on pages.")
     dialect: Dialect = "chat"
 
-    # where it is, and the key
+    # location and credentials
     base_urls: tuple[str, ...] = Field(
         (),
-        description="Where it lives, the usual one first; recognised by host, on this machine by "
-        "port too.",
+        description="Its URLs, the usual one first. A configured URL with the host of one of these "
+        "(on this machine: host and port) is this provider's.",
     )
-    host: str = Field("", description="Of an upstream that no table knows; set when it is met.")
+    host: str = Field(
+        "",
+        description="The host of an upstream without a table, or the id of an account; the relay "
+        "sets it.",
+    )
     hosts: tuple[str, ...] = Field((), description="More hosts; `*` stands for any text.")
     key_env: tuple[str, ...] = Field(
         (),
-        description="Variables with its key, where the relay was given none; the first that is "
-        "set counts. Used for its own hosts only.",
+        description="Environment variables that may hold its key, for a relay without "
+        "`relay_api_key`; the first that is set counts. The key goes to its own hosts only.",
     )
-    port: int | None = Field(None, ge=1, le=65_535, description="Where `relay_ports` serves it.")
-    model: str = Field("", description="Used for names that it does not list.")
+    port: int | None = Field(
+        None, ge=1, le=65_535, description="The port on which `relay_ports` serves it."
+    )
+    model: str = Field(
+        "", description="The model that replaces a requested one that it does not list."
+    )
     known_models: tuple[str, ...] = Field(
-        (), description="Its models, where its own list cannot be had; the usual one first."
+        (), description="Its models, the usual one first, for when its own list is unavailable."
     )
     aliases: dict[str, str] = Field(
-        {}, description="Names that always mean one of its newest models."
+        {}, description="Names that always mean one of its newest models → that model."
     )
     key_header: Literal["authorization", "api-key"] = Field(
-        "authorization", description="The header for the key; `authorization` has it as Bearer."
+        "authorization",
+        description="The header for the key; in `authorization` it is a Bearer token.",
     )
     accounts: bool = Field(
-        False,
-        description="Whether it serves whom logs in there, and not who has a key: its credentials "
-        "are those of an account.",
+        False, description="Whether its credentials are the login of an account, not a key."
     )
-    headers: dict[str, str] = Field({}, description="Headers that every request has.")
+    headers: dict[str, str] = Field({}, description="Headers of every request.")
     list_version: bool = Field(
-        False, description="Whether its list of models wants to know a `client_version` of Codex's."
+        False, description="Whether its list of models requires Codex's `client_version`."
     )
 
     session_header: str = Field(
         "",
-        description="A header with the key of the conversation, which is the `prompt_cache_key` "
-        "too where the client gives none.",
+        description="The header for the conversation's key, which is also sent as "
+        "`prompt_cache_key` if the client sends none.",
     )
     client_headers: frozenset[str] = Field(
         frozenset(),
-        description="Headers of a Codex client that go on to it, as it is whom they are for.",
+        description="Headers from a Codex client that are passed on, as they are meant for this "
+        "provider.",
     )
     reply_headers: frozenset[str] = Field(
-        frozenset(), description="Headers of its replies that go on to a Codex client."
+        frozenset(), description="Headers of its replies that are passed on to a Codex client."
     )
 
     # messages
     instructions: str = Field(
         "",
-        description="Told to a responses upstream that wants instructions, where a client gives "
-        "none.",
+        description="Instructions to send if the client sends none, for a responses upstream that "
+        "requires some.",
     )
     system_role: Literal["system", "developer"] = Field(
-        "system", description="Role of the first message, which joins all leading instructions."
+        "system", description="Role of the first message, which holds all leading instructions."
     )
     late_system_role: Literal["system", "developer", "user"] = Field(
         "user",
-        description="Role of instructions that come later; they stay in their place. As a user's "
-        "they are marked: chat templates of local servers refuse a later system message "
-        "(vllm#42407).",
+        description="Role of later instructions, which stay where they are. As user messages they "
+        "are marked; chat templates of local servers refuse a later system message "
+        "(vllm-project/vllm#42407).",
     )
     images: bool = Field(True, description="Whether messages may hold images.")
     output_images: bool = Field(
         True,
-        description="Whether images in the outputs of tools follow in a message of the user's, as "
-        "tool messages hold text only; else words tell of their type and size.",
+        description="Whether images in the outputs of tools are sent in a user message behind "
+        "them, as tool messages hold text only; otherwise a text names their type and size.",
     )
     image_side: int = Field(
         2048,
         ge=0,
-        description="Pixels of an image's longer side; larger ones are scaled down. 0: any. At "
-        "2,048 models scale images themselves "
+        description="Pixels of an image's longer side; larger images are scaled down. 0: no limit. "
+        "Models scale images to 2,048 themselves "
         "(https://developers.openai.com/api/docs/guides/images-vision).",
     )
     image_bytes: int = Field(
-        5_000_000, ge=0, description="Bytes of an image in base64; the same. 0: any."
+        5_000_000,
+        ge=0,
+        description="Bytes of an image in base64; larger images are scaled down. 0: no limit.",
     )
     image_types: frozenset[str] = Field(
         frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"}),
-        description="Media types taken; other images become PNG or JPEG.",
+        description="Accepted media types; other images become PNG or JPEG.",
     )
     reasoning_back: Literal["echo", "reasoning_content", "reasoning", "think", "parts", "never"] = (
         Field(
             "echo",
             description="How earlier thinking goes back: in the fields in which this provider sent "
-            "it, always in a named field (a blank one for a message without "
-            "thinking), in `<think>` tags, in parts of the content, or never.",
+            "it, always in the named field (blank for a message without thinking), in `<think>` "
+            "tags, in parts of the content, or never.",
         )
     )
 
     foreign_seals: bool = Field(
-        True, description="Whether what OpenAI itself sealed goes up, where all passes as it is."
+        True,
+        description="Whether content that OpenAI itself sealed is sent, where the whole dialect "
+        "passes unchanged.",
     )
 
     # parameters
     takes: frozenset[str] = Field(
-        frozenset(), description="Responses parameters taken beside the common ones."
+        frozenset(), description="Responses parameters that it accepts beside the common ones."
     )
     refuses: frozenset[str] = Field(
-        frozenset(), description="Common ones not taken: dropped and reported."
+        frozenset(),
+        description="Common parameters that it does not accept; they are dropped and reported.",
     )
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="The field for `max_output_tokens`."
@@ -145,156 +201,168 @@ class Provider(Data):
     efforts: dict[str, str | dict[str, JsonValue]] = Field(
         {},
         description="Codex's reasoning effort (`*`: any other) → the provider's word for it, or "
-        "the fields to send instead; none at all: it is dropped. Others pass unchanged.",
+        "the fields to send instead; with an empty table it is dropped. Efforts that are not "
+        "listed pass unchanged.",
     )
     cache_key: str = Field(
         "prompt_cache_key",
-        description="The field for `prompt_cache_key`, where it is taken; `header:` and a name for "
-        "a header.",
+        description="The field for `prompt_cache_key`, where that is accepted; `header:` and a "
+        "name for a header.",
     )
     effort_field: str = Field(
-        "reasoning_effort", description="Where that word goes; a dot leads into an object."
+        "reasoning_effort",
+        description="The field for the provider's effort; a dot leads into an object.",
     )
-    formats: frozenset[Format] = Field(
+    formats: frozenset[ResponseFormat] = Field(
         frozenset({"json_object", "json_schema"}),
-        description="Forms of `response_format`. Without `json_schema` the schema is told in the "
-        "instructions.",
+        description="Accepted forms of `response_format`. Without `json_schema` the schema goes "
+        "into the instructions.",
     )
     formatted: dict[str, JsonValue] = Field(
         {},
-        description="Fields to send with a `response_format`, in place of the effort, where "
-        "thinking excludes that.",
+        description="Fields to send with a `response_format` in place of the effort, for providers "
+        "that do not combine it with thinking.",
     )
     stream_options: bool = Field(
-        True, description="Whether a stream's usage is asked for; else it comes unasked."
+        True,
+        description="Whether a stream's usage must be requested; otherwise it is always sent.",
     )
-    extra: dict[str, JsonValue] = Field({}, description="Fields that every request has.")
+    extra: dict[str, JsonValue] = Field({}, description="Fields of every request.")
     omits: frozenset[str] = Field(
         frozenset(),
-        description="Fields of a Chat body that are never sent, whatever asks for them: taken off "
-        "and reported. A dot leads into objects and into each element of a list.",
+        description="Fields that are never sent, wherever they come from: dropped and reported. "
+        "A dot leads into objects and into each element of a list.",
     )
 
     # tools
     tool_types: frozenset[str] = Field(
         frozenset(),
-        description="Types of tools that a responses upstream takes beside plain functions; they, "
-        "their calls and outputs pass as they are. `*`: all, and so does the order of the input.",
+        description="Types of tools that a responses upstream accepts beside plain functions; "
+        "they, their calls and outputs pass unchanged. `*`: all types, and the order of the input "
+        "stays too.",
     )
     one_call: bool = Field(
-        False, description="Whether it makes one call at a time unless told otherwise."
+        False, description="Whether it makes one call at a time unless the request allows more."
     )
-    tool_choices: frozenset[Form] = Field(
+    tool_choices: frozenset[ToolChoiceForm] = Field(
         frozenset({"none", "required", "function"}),
-        description="Forms of `tool_choice` beside `auto`. One function is else required by "
-        "declaring it alone, none by declaring none.",
+        description="Forms of `tool_choice` that it accepts beside `auto`. Otherwise the request "
+        "declares the required function alone, or no function if none may be called.",
     )
     forced: dict[str, JsonValue] = Field(
         {},
-        description="Fields to send with a tool choice that forces a call, in place of the "
-        "effort, where thinking excludes that.",
+        description="Fields to send with a tool choice that forces a call in place of the effort, "
+        "for providers that do not combine it with thinking.",
     )
-    tools_limit: int = Field(0, ge=0, description="Tools in a request; more are refused. 0: any.")
+    tools_limit: int = Field(
+        0, ge=0, description="Tools in a request; requests with more are refused. 0: no limit."
+    )
     description_limit: int = Field(
         0,
         ge=0,
-        description="Characters of a tool's description; a longer one moves to the leading "
-        "instructions. 0: any.",
+        description="Characters of a tool's description; a longer one goes into the leading "
+        "instructions. 0: no limit.",
     )
-    web_search: Search | None = Field(
+    web_search: SearchTool | None = Field(
         None,
-        description="Its own search, for `web_search`: only one that the model calls when it "
-        "wants to, as others would be paid for each turn.",
+        description="Its own search, in place of `web_search`. Only a search that the model calls "
+        "when it needs one: a search in every turn would cost money.",
     )
-    subset: Subset = Field(ALL, description="What it takes of the schemas of tools.")
-    strict: Subset | Literal[False] = Field(
-        ALL, description="The same for tools with `strict`; false: the field is not sent."
+    subset: SchemaSubset = Field(
+        FULL_SCHEMA, description="The part of JSON Schema that it accepts in tools."
+    )
+    strict: SchemaSubset | Literal[False] = Field(
+        FULL_SCHEMA, description="The same for tools with `strict`; false: the field is not sent."
     )
 
     tools_off: tuple[str, ...] = Field(
         (),
-        description="Tools not offered to its models, by name or `namespace.name`; `*` stands for "
+        description="Tools that its models do not get, by name or `namespace.name`; `*` stands for "
         "any text.",
     )
     quirks: tuple[str, ...] = Field(
-        (), description="Oddities that data cannot say, by their names in quirks.py."
+        (), description="Oddities that data cannot express, by their names in quirks.py."
     )
     quirks_off: frozenset[str] = Field(
-        frozenset(), description="Oddities not to be looked for, of those that any model may have."
+        frozenset(),
+        description="Oddities that any model may have, but for which the relay does not look here.",
     )
     context_window: int = Field(
-        128_000, description="Tokens, for models of which the provider's list tells nothing."
+        128_000, description="Tokens, for models whose window the provider's list does not name."
     )
     models: dict[str, "Provider"] = Field(
         {},
-        description="Pattern of model names → what is different about them, on top of this table. "
-        "The first that fits counts.",
+        description="Pattern of model names → the fields that replace this table's for them. The "
+        "first pattern that matches counts.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _layered(cls, fields: Any) -> Any:
+    def _inherit_in_models(cls, fields: Any) -> Any:
         if not isinstance(fields, dict) or not isinstance(fields.get("models"), dict):
             return fields
         base = {name: value for name, value in fields.items() if name != "models"}
         models = {
-            pattern: {**base, **over} if isinstance(over, dict) else over
-            for pattern, over in fields["models"].items()
+            pattern: {**base, **table} if isinstance(table, dict) else table
+            for pattern, table in fields["models"].items()
         }
         return {**fields, "models": models}
 
     @property
-    def parameters(self) -> frozenset[str]:
-        """Responses parameters taken; any other is dropped and reported."""
-        return (COMMON | self.takes) - self.refuses
+    def accepted_parameters(self) -> frozenset[str]:
+        """Responses parameters that are sent; others are dropped and reported."""
+        return (COMMON_PARAMETERS | self.takes) - self.refuses
 
-    def native(self, type: str) -> bool:
-        """Whether tools of a type, or `*`: whether all of the dialect, pass as they are."""
-        return self.dialect == "responses" and not self.tool_types.isdisjoint((type, "*"))
+    def passes_through(self, tool_type: str) -> bool:
+        """Whether tools of this type pass unchanged; for "*", whether the whole dialect does."""
+        return self.dialect == "responses" and not self.tool_types.isdisjoint((tool_type, "*"))
 
     def reads_foreign_seals(self) -> bool:
-        """Whether it may be OpenAI itself, who can read what OpenAI sealed."""
-        return self.foreign_seals and self.native("*")
+        """Whether the upstream may be OpenAI itself, and so can open what OpenAI sealed."""
+        return self.foreign_seals and self.passes_through("*")
 
-    def of(self, model: str) -> "Provider":
-        """The provider as it is for one model, whose name may have a path before it."""
+    def for_model(self, model: str) -> "Provider":
+        """The profile for one model, whose name may begin with a path, such as `zai-org/`."""
         name = model.lower()
-        for pattern, different in self.models.items():
+        for pattern, profile in self.models.items():
             if fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern):
-                return different
+                return profile
         return self
 
-    def without(self, quirks: Collection[str], tools: Collection[str] = ()) -> "Provider":
-        """The same with these quirks and tools switched off."""
+    def switch_off(self, quirks: Collection[str], tools: Collection[str] = ()) -> "Provider":
+        """The profile with these quirks, and tools that match these patterns, switched off."""
         if not quirks and not tools:
             return self
+        models = {name: profile.switch_off(quirks, tools) for name, profile in self.models.items()}
         return self.model_copy(
             update={
                 "quirks": tuple(quirk for quirk in self.quirks if quirk not in quirks),
                 "quirks_off": self.quirks_off | set(quirks),
                 "tools_off": (*self.tools_off, *tools),
-                "models": {name: one.without(quirks, tools) for name, one in self.models.items()},
+                "models": models,
             }
         )
 
-    def at(self, host: str | None) -> "Provider":
-        """An unknown upstream under its host's name, or an account under its own, as no two of
-        them are the same provider."""
+    def at_host(self, host: str | None) -> "Provider":
+        """The profile of one unknown upstream, by its host, or of one account, by its id.
+
+        It keeps their identities apart, so that neither gets sealed thinking of the other.
+        """
         title = self.title if self.accounts else f"The upstream {host}"
-        models = {name: one.at(host) for name, one in self.models.items()}
+        models = {name: profile.at_host(host) for name, profile in self.models.items()}
         return self.model_copy(update={"title": title, "host": host or "", "models": models})
 
     @property
     def identity(self) -> str:
-        """Whose thinking an envelope holds."""
+        """The name under which envelopes hold this provider's thinking."""
         return f"{self.name}@{self.host}" if self.host else self.name
 
-    def credentials(self, key: str | None) -> dict[str, str]:
-        """The header that carries the key."""
+    def key_headers(self, key: str | None) -> dict[str, str]:
+        """The header with the key; {} without a key."""
         if not key:
             return {}
-        bearer = self.key_header == "authorization"
-        return {self.key_header: f"Bearer {key}" if bearer else key}
+        is_bearer = self.key_header == "authorization"
+        return {self.key_header: f"Bearer {key}" if is_bearer else key}
 
 
-PLAIN = Provider.model_validate({"name": "plain", "title": "The upstream"})
+PLAIN_PROVIDER = Provider.model_validate({"name": "plain", "title": "The upstream"})

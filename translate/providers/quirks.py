@@ -1,6 +1,6 @@
-"""Oddities of providers that data cannot say: each a name in providers.toml, taken off there too.
+"""Oddities of providers that data cannot express; tables switch them on or off by their names.
 
-Two sorts: what is mended in a request before it goes up, and tool calls that come down as text.
+There are two sorts: changes of the request, and tool calls that a model writes into its text.
 """
 
 import re
@@ -14,189 +14,195 @@ from translate.wire import codec
 
 Json = dict[str, Any]
 
-# up
+# Requests -----------------------------------------------------------------------------------------
 
 
-def nine_character_ids(body: Json) -> None:
-    """Mistral's API and tokenizer take call ids of nine letters and digits only (opencode#1680,
-    ironclaw#1241). The same id is always the same; the client keeps its own."""
+def shorten_call_ids(body: Json) -> None:
+    """Replace call ids by nine letters and digits; equal ids stay equal.
+
+    Mistral's API and tokenizer accept no others (anomalyco/opencode#1680, ironclaw#1241). Clients
+    do not see the replacements.
+    """
     for message in body["messages"]:
         if "tool_call_id" in message:
-            message["tool_call_id"] = _nine(message["tool_call_id"])
+            message["tool_call_id"] = _nine_characters(message["tool_call_id"])
         for call in message.get("tool_calls", ()):
-            call["id"] = _nine(call["id"])
+            call["id"] = _nine_characters(call["id"])
 
 
-def _nine(id_: str) -> str:
-    if re.fullmatch(r"[a-zA-Z0-9]{9}", id_):
-        return id_
-    return blake2s(id_.encode("utf-8", "replace"), digest_size=8).hexdigest()[:9]
+def _nine_characters(call_id: str) -> str:
+    if re.fullmatch(r"[a-zA-Z0-9]{9}", call_id):
+        return call_id
+    return blake2s(call_id.encode("utf-8", "replace"), digest_size=8).hexdigest()[:9]
 
 
-MENDS: dict[str, Callable[[Json], None]] = {"nine_character_ids": nine_character_ids}
+REQUEST_QUIRKS: dict[str, Callable[[Json], None]] = {"nine_character_ids": shorten_call_ids}
 
 
-def mend(body: Json, provider: Provider) -> None:
-    """What this provider's quirks change in a Chat body."""
+def apply_request_quirks(body: Json, provider: Provider) -> None:
+    """Change a Chat body in place, as this provider's quirks require."""
     for quirk in provider.quirks:
-        if change := MENDS.get(quirk):
+        if change := REQUEST_QUIRKS.get(quirk):
             change(body)
 
 
-# down
+# Replies ------------------------------------------------------------------------------------------
 
 
-class Leaked(NamedTuple):
+class LeakedCall(NamedTuple):
+    """A tool call that a model wrote into its text."""
+
     name: str
     arguments: str
 
 
 @dataclass(frozen=True)
-class Leak:
-    """A way in which models write calls when their server does not read them."""
+class LeakFormat:
+    """A form in which models write calls when their server does not parse them."""
 
-    opens: tuple[str, ...]
-    block: re.Pattern[str]  # one call, or several
-    read: Callable[[re.Match[str]], list[Leaked]]
+    marks: tuple[str, ...]  # the first call begins with one of these
+    block_pattern: re.Pattern[str]  # one call, or several
+    parse_calls: Callable[[re.Match[str]], list[LeakedCall]]
 
 
-BARS = ("｜", "｜｜", "|", "||", "‖")  # seen in GenericAgent#804 and cline#13348
+BARS = ("｜", "｜｜", "|", "||", "‖")  # in GenericAgent#804 and cline#13348
 BAR = "[｜|‖]{1,2}"
-PARAMETER = re.compile(
+DSML_PARAMETER = re.compile(
     rf'(?s)<{BAR}DSML{BAR}parameter name="([^"]*)"(?: string="(true|false)")?>'
     rf"(.*?)</{BAR}DSML{BAR}parameter>"
 )
-INVOKE = re.compile(rf'(?s)<{BAR}DSML{BAR}invoke name="([^"]*)">(.*?)</{BAR}DSML{BAR}invoke>')
-BLOCK = re.compile(  # one invoke; the tags around all of them may be missing
+DSML_INVOKE = re.compile(rf'(?s)<{BAR}DSML{BAR}invoke name="([^"]*)">(.*?)</{BAR}DSML{BAR}invoke>')
+DSML_BLOCK = re.compile(  # one invoke; the outer tags may be missing
     rf"(?s)\s*(?:<{BAR}DSML{BAR}\w*calls>\s*)?<{BAR}DSML{BAR}invoke .*?</{BAR}DSML{BAR}invoke>\s*"
     rf"(?:</{BAR}DSML{BAR}\w*calls>\s*)?"
 )
 
 
-def dsml(block: re.Match[str]) -> list[Leaked]:
-    """DeepSeek's own markup (opensquilla#985, vllm#54686), with or without its outer tag."""
-    return [
-        Leaked(name, codec.text({key: _value(text, raw) for key, raw, text in _said(PARAMETER, x)}))
-        for name, x in _said(INVOKE, block.group())
-    ]
+def parse_dsml(block: re.Match[str]) -> list[LeakedCall]:
+    """DeepSeek's own markup (TokenRhythm/opensquilla#985, vllm-project/vllm#54686)."""
+    calls = []
+    for name, inside in _find_groups(DSML_INVOKE, block.group()):
+        parameters = _find_groups(DSML_PARAMETER, inside)
+        arguments = {key: _parse_value(text, mark) for key, mark, text in parameters}
+        calls.append(LeakedCall(name, codec.json_text(arguments)))
+    return calls
 
 
-def _said(pattern: re.Pattern[str], text: str) -> Iterable[tuple[str, ...]]:
-    return (found.groups("") for found in pattern.finditer(text))
+def _find_groups(pattern: re.Pattern[str], text: str) -> Iterable[tuple[str, ...]]:
+    return (match.groups("") for match in pattern.finditer(text))
 
 
-def _value(text: str, raw: str) -> Any:
-    """`string="true"` marks a text that is no JSON."""
-    if raw == "true":
+def _parse_value(text: str, string_mark: str = "") -> Any:
+    """The value of a parameter; `string="true"` marks a text that is not JSON."""
+    if string_mark == "true":
         return text
     try:
-        return codec.loads(text)
+        return codec.load_json(text)
     except ValueError:
         return text
 
 
-FUNCTION = re.compile(r"(?s)<function=([^>]+)>(.*?)</function>")
-ARGUMENT = re.compile(r"(?s)<parameter=([^>]+)>\n?(.*?)\n?</parameter>")
+FUNCTION_TAG = re.compile(r"(?s)<function=([^>]+)>(.*?)</function>")
+PARAMETER_TAG = re.compile(r"(?s)<parameter=([^>]+)>\n?(.*?)\n?</parameter>")
 
 
-def tagged(block: re.Match[str]) -> list[Leaked]:
-    """Hermes' and Qwen's `<tool_call>`, with JSON or XML in it (lmstudio-bug-tracker#2115)."""
+def parse_tagged(block: re.Match[str]) -> list[LeakedCall]:
+    """The `<tool_call>` of Hermes and Qwen, with JSON or XML inside (lmstudio-bug-tracker#2115)."""
     inside = block.group(1)
-    if function := FUNCTION.search(inside):
-        arguments = {key: _value(text, "") for key, text in _said(ARGUMENT, function.group(2))}
-        return [Leaked(function.group(1).strip(), codec.text(arguments))]
-    return _calls(inside)
+    if function := FUNCTION_TAG.search(inside):
+        parameters = _find_groups(PARAMETER_TAG, function.group(2))
+        arguments = {key: _parse_value(text) for key, text in parameters}
+        return [LeakedCall(function.group(1).strip(), codec.json_text(arguments))]
+    return _parse_json_calls(inside)
 
 
-def bracketed(block: re.Match[str]) -> list[Leaked]:
+def parse_bracketed(block: re.Match[str]) -> list[LeakedCall]:
     """Mistral's `[TOOL_CALLS]`: a list, or `name[ARGS]{…}` (Rapid-MLX#1071)."""
     name, inside = block.group(1), block.group(2)
-    return [Leaked(name, inside)] if name and codec.is_object(inside) else _calls(inside)
+    if name and codec.is_json_object(inside):
+        return [LeakedCall(name, inside)]
+    return _parse_json_calls(inside)
 
 
-def _calls(text: str) -> list[Leaked]:
-    """Calls written as JSON: an object or a list of them."""
+def _parse_json_calls(text: str) -> list[LeakedCall]:
+    """Calls written as JSON, as one object or a list of objects; [] unless each is a call."""
     try:
-        found = codec.loads(text)
+        parsed = codec.load_json(text)
     except ValueError:
         return []
     calls = []
-    for one in found if isinstance(found, list) else [found]:
-        match one:
+    for call in parsed if isinstance(parsed, list) else [parsed]:
+        match call:
             case {"name": str(name), "arguments": dict() as arguments}:
-                calls.append(Leaked(name, codec.text(arguments)))
+                calls.append(LeakedCall(name, codec.json_text(arguments)))
             case {"name": str(name), "arguments": str(arguments)}:
-                calls.append(Leaked(name, arguments))
+                calls.append(LeakedCall(name, arguments))
             case _:
                 return []
     return calls
 
 
-LEAKS = {
-    "dsml_calls": Leak(
-        tuple(f"<{bar}DSML{bar}" for bar in BARS),
-        BLOCK,
-        dsml,
+LEAK_FORMATS = {
+    "dsml_calls": LeakFormat(tuple(f"<{bar}DSML{bar}" for bar in BARS), DSML_BLOCK, parse_dsml),
+    "tagged_calls": LeakFormat(
+        ("<tool_call>",), re.compile(r"(?s)\s*<tool_call>\s*(.*?)\s*</tool_call>\s*"), parse_tagged
     ),
-    "tagged_calls": Leak(
-        ("<tool_call>",), re.compile(r"(?s)\s*<tool_call>\s*(.*?)\s*</tool_call>\s*"), tagged
-    ),
-    "bracketed_calls": Leak(
+    "bracketed_calls": LeakFormat(
         ("[TOOL_CALLS]",),
         re.compile(
             r"(?s)\s*\[TOOL_CALLS\]\s*([\w.-]*)(?:\[ARGS\])?\s*([\[{].*?[\]}])\s*"
             r"(?=\[TOOL_CALLS\]|$)"
         ),
-        bracketed,
+        parse_bracketed,
     ),
 }
-# Any model may do these, so they are looked for with every provider.
-EVERYWHERE = frozenset({"think_tags", "thought_signatures"})
-QUIRKS = frozenset(MENDS) | frozenset(LEAKS) | EVERYWHERE
+# Any model may have these, so the relay looks for them at every provider.
+COMMON_QUIRKS = frozenset({"think_tags", "thought_signatures"})
+QUIRKS = frozenset(REQUEST_QUIRKS) | frozenset(LEAK_FORMATS) | COMMON_QUIRKS
 
 
-class Leaks:
-    """Takes calls out of a reply's text, which arrives in pieces.
+class LeakedCallReader:
+    """Finds calls in a reply's text, which arrives in pieces.
 
-    Text from the first mark on is held to its end, as nothing else comes after calls. A call is
-    one only if `known` has its name; what is none stays text, word for word.
+    The reader holds back the text from the first mark on, as only calls follow a call. A call
+    counts only if `is_tool_name` accepts its name; anything else stays text, word for word.
     """
 
-    def __init__(self, provider: Provider, known: Callable[[str], bool]) -> None:
-        self._leaks = [LEAKS[name] for name in provider.quirks if name in LEAKS]
-        self._marks = [mark for leak in self._leaks for mark in leak.opens]
-        self._known = known
-        self._held = ""
+    def __init__(self, provider: Provider, is_tool_name: Callable[[str], bool]) -> None:
+        self._formats = [LEAK_FORMATS[name] for name in provider.quirks if name in LEAK_FORMATS]
+        self._marks = [mark for leak_format in self._formats for mark in leak_format.marks]
+        self._is_tool_name = is_tool_name
+        self._pending = ""
 
     def feed(self, text: str) -> str:
-        """The part of the text that is surely nothing but text."""
+        """The text so far that cannot belong to a call and was not returned yet."""
         if not self._marks:
             return text
-        text, self._held = self._held + text, ""
-        at = min(
-            (at for mark in self._marks if (at := text.find(mark)) >= 0),
-            default=len(text) - max(overlap(text, mark) for mark in self._marks),
+        text, self._pending = self._pending + text, ""
+        start = min(
+            (position for mark in self._marks if (position := text.find(mark)) >= 0),
+            default=len(text) - max(overlap_length(text, mark) for mark in self._marks),
         )
-        text, self._held = text[:at], text[at:]
+        text, self._pending = text[:start], text[start:]
         return text
 
-    def close(self) -> tuple[str, list[Leaked]]:
-        """What is held: its text and its calls."""
-        text, self._held = self._held, ""
-        calls: list[Leaked] = []
-        for leak in self._leaks:
+    def close(self) -> tuple[str, list[LeakedCall]]:
+        """The rest of the text, and the calls in it."""
+        text, self._pending = self._pending, ""
+        calls: list[LeakedCall] = []
+        for leak_format in self._formats:
             pieces, end = [], 0
-            for block in leak.block.finditer(text):
-                found = leak.read(block)
-                if found and all(self._known(call.name) for call in found):
-                    calls += found
+            for block in leak_format.block_pattern.finditer(text):
+                block_calls = leak_format.parse_calls(block)
+                if block_calls and all(self._is_tool_name(call.name) for call in block_calls):
+                    calls += block_calls
                     pieces.append(text[end : block.start()])
                     end = block.end()
             text = "".join([*pieces, text[end:]])
         return text, calls
 
 
-def overlap(text: str, mark: str) -> int:
-    """How much of the text's end may be a mark's beginning."""
-    most = min(len(text), len(mark) - 1)
-    return next((size for size in range(most, 0, -1) if text.endswith(mark[:size])), 0)
+def overlap_length(text: str, mark: str) -> int:
+    """The number of characters at the end of `text` that may be the beginning of `mark`."""
+    longest = min(len(text), len(mark) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(mark[:size])), 0)

@@ -1,4 +1,4 @@
-"""Providers files: tables of TOML → Providers, the user's own laid over ours."""
+"""Providers files: TOML tables → Providers, with the user's tables laid over the built-in ones."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,75 +13,85 @@ from translate.providers.quirks import QUIRKS
 
 Json = dict[str, Any]
 
-# Where a provider is, which one that is `like` it does not share.
-PLACE = ("base_urls", "hosts", "key_env", "port", "title")
+# These say where a provider is, so a table that is `like` another does not inherit them.
+LOCATION_FIELDS = ("base_urls", "hosts", "key_env", "port", "title")
 
 
-class WrongTable(ValueError):
-    """A table that cannot be; `place` leads to the fault."""
+class InvalidTable(ValueError):
+    """A providers table has a mistake; `key_path` leads to it."""
 
-    def __init__(self, place: tuple[str, ...], why: str) -> None:
-        super().__init__(f"{'.'.join(place)}: {why}")
-        self.place = place
-        self.why = why
+    def __init__(self, key_path: tuple[str, ...], fault: str) -> None:
+        super().__init__(f"{'.'.join(key_path)}: {fault}")
+        self.key_path = key_path
+        self.fault = fault
 
 
-def providers(toml: str, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Provider]:
-    """The tables of a providers file, with the user's laid over them; raises WrongTable.
+def load_providers(
+    toml: str, user_tables: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Provider]:
+    """The providers of a providers file, with the user's tables laid over it. Raises InvalidTable.
 
-    Tables in them are merged, all else is replaced, and what the user says of a provider counts
-    for each of its models. A new table may be `like` another, but for where that is.
+    Tables inside a provider's table are merged, other values are replaced. A value that the user
+    sets for a provider holds for each of its models. A new table may be `like` another, from which
+    it inherits everything except LOCATION_FIELDS.
     """
     tables: dict[str, Any] = tomllib.loads(toml)
-    for name, over in more.items():
-        if not isinstance(over, dict):
-            raise WrongTable((name,), "must be a table")
-        like = over.get("like", name)
-        if "like" in over and like not in tables:
-            raise WrongTable((name, "like"), f"there is no provider {like!r}")
+    for name, table in user_tables.items():
+        if not isinstance(table, dict):
+            raise InvalidTable((name,), "must be a table")
+        like = table.get("like", name)
+        if not isinstance(like, str) or ("like" in table and like not in tables):
+            raise InvalidTable((name, "like"), f"there is no provider {like!r}")
         base = tables.get(like, {})
         if like != name:
-            base = {key: value for key, value in base.items() if key not in PLACE}
-        own = {key: value for key, value in over.items() if key != "like"}
-        tables[name] = {"title": name, **_over(base, own)}
-    return {name: _provider(name, table) for name, table in tables.items()}
+            base = {key: value for key, value in base.items() if key not in LOCATION_FIELDS}
+        overlay = {key: value for key, value in table.items() if key != "like"}
+        tables[name] = {"title": name, **_overlay_table(base, overlay)}
+    return {name: _validate_table(name, table) for name, table in tables.items()}
 
 
-def _over(base: Json, own: Json) -> Json:
-    """A provider's table with the user's on top; the user's patterns of models come first."""
-    made: Json = _merged(base, own)
-    known, patterns = base.get("models", {}), own.get("models", {})
-    if isinstance(patterns, dict) and (known or patterns):
-        said = {key: value for key, value in own.items() if key != "models"}
-        told = {pattern: _merged(fields, said) for pattern, fields in known.items()}
-        mine = {name: _merged(_fitting(name, told), fields) for name, fields in patterns.items()}
-        made["models"] = mine | {p: fields for p, fields in told.items() if p not in mine}
-    return made
+def _overlay_table(base: Json, overlay: Json) -> Json:
+    """A provider's table with the user's on top; the user's model patterns come first."""
+    table: Json = _merge_tables(base, overlay)
+    base_models, user_models = base.get("models", {}), overlay.get("models", {})
+    if isinstance(user_models, dict) and (base_models or user_models):
+        shared_fields = {key: value for key, value in overlay.items() if key != "models"}
+        built_in = {
+            pattern: _merge_tables(fields, shared_fields) for pattern, fields in base_models.items()
+        }
+        configured = {
+            pattern: _merge_tables(_fields_for_pattern(pattern, built_in), fields)
+            for pattern, fields in user_models.items()
+        }
+        table["models"] = configured | {
+            pattern: fields for pattern, fields in built_in.items() if pattern not in configured
+        }
+    return table
 
 
-def _fitting(name: str, told: Json) -> Json:
-    """What we say of these models: by the same pattern, or by the first that fits their name."""
-    fits = (fields for pattern, fields in told.items() if fnmatchcase(name, pattern))
-    found: Json = told.get(name) or next(fits, {})
-    return found
+def _fields_for_pattern(pattern: str, models: Json) -> Json:
+    """The fields under the same pattern, or else under the first that matches it as a name."""
+    matches = (fields for other, fields in models.items() if fnmatchcase(pattern, other))
+    fields: Json = models.get(pattern) or next(matches, {})
+    return fields
 
 
-def _merged(under: Any, over: Any) -> Any:
+def _merge_tables(under: Any, over: Any) -> Any:
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
-    return {**under, **{key: _merged(under.get(key), value) for key, value in over.items()}}
+    return {**under, **{key: _merge_tables(under.get(key), value) for key, value in over.items()}}
 
 
-def _provider(name: str, table: object) -> Provider:
+def _validate_table(name: str, table: object) -> Provider:
     fields = {"name": name, **table} if isinstance(table, dict) else table
     try:
-        made = Provider.model_validate(fields)
+        provider = Provider.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        place = (name, *map(str, first["loc"]))
-        raise WrongTable(place, first["msg"]) from None
-    for pattern, one in (("", made), *made.models.items()):
-        if strange := {*one.quirks, *one.quirks_off} - QUIRKS:
-            place = (name, *(("models", pattern) if pattern else ()), "quirks")
-            raise WrongTable(place, f"{min(strange)!r} is no quirk")
-    return made
+        raise InvalidTable((name, *map(str, first["loc"])), first["msg"]) from None
+    for pattern, profile in (("", provider), *provider.models.items()):
+        for field, quirks in (("quirks", profile.quirks), ("quirks_off", profile.quirks_off)):
+            if unknown := set(quirks) - QUIRKS:
+                path = (name, *(("models", pattern) if pattern else ()), field)
+                raise InvalidTable(path, f"{min(unknown)!r} is not a quirk")
+    return provider

@@ -7,150 +7,149 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.mappings.outcome import COMPLETED, Outcome
-from translate.reply.event_writer import Events, Item
-from translate.tools.live import LIVE, InputText, Verbatim
-from translate.tools.tool_map import Entry, ToolMap, skeleton
+from translate.reply.event_writer import EventWriter, Item
+from translate.tools.freeform_input import TEXT_READERS, InputText, VerbatimText
+from translate.tools.tool_map import ToolEntry, ToolMap, call_skeleton
 from translate.wire import codec
 
 Delta = dict[str, Any]
 
 
 @dataclass
-class Call:
-    """An open call. Nothing of it is shown before its name is known."""
+class OpenCall:
+    """An open call. The client sees nothing of it until its name has come."""
 
-    place: int | None  # the provider's `index`
-    given: str  # the provider's id, perhaps empty
+    provider_index: int | None
+    provider_id: str  # may be empty
     id: str  # the one that the client sees
     name: str = ""
-    pieces: list[str] = field(default_factory=list)  # of the arguments
-    entry: Entry | None = None
-    index: int = -1
+    argument_pieces: list[str] = field(default_factory=list)
+    entry: ToolEntry | None = None
+    output_index: int = -1
     item: Item = field(default_factory=dict)
-    live: Verbatim | InputText | None = None
-    event: str = ""
-    sent: list[str] = field(default_factory=list)  # what the client has seen
-    extra: Any = None  # `extra_content`, which must come back with the call (Gemini)
+    live_decoder: VerbatimText | InputText | None = None
+    event_name: str = ""
+    sent_pieces: list[str] = field(default_factory=list)  # what the client has seen
+    extra_content: Any = None  # the provider wants it back with the call (Gemini)
 
     @property
-    def arguments(self) -> str:
-        """What has come so far; joined anew each time, so not for every delta."""
-        return "".join(self.pieces)
+    def joined_arguments(self) -> str:
+        """All arguments so far. Joining costs their whole length: not for every delta."""
+        return "".join(self.argument_pieces)
 
 
-class Calls:
+class CallItems:
     """`feed` each delta of `tool_calls`; `close` when the reply has ended."""
 
-    def __init__(self, tools: ToolMap, events: Events) -> None:
+    def __init__(self, tools: ToolMap, writer: EventWriter) -> None:
         self._tools = tools
-        self._events = events
-        self._open: list[Call] = []
+        self._writer = writer
+        self._open_calls: list[OpenCall] = []
 
     def feed(self, delta: Delta) -> None:
         function = delta.get("function")
         function = function if isinstance(function, dict) else {}
-        call = self._call(delta, function)
-        call.extra = delta.get("extra_content") or call.extra
-        unseen = _arguments(function.get("arguments"))
-        if codec.is_object(unseen) and unseen == call.arguments:
-            return  # the whole call said again, as some do at the end
+        call = self._find_or_add_call(delta, function)
+        call.extra_content = delta.get("extra_content") or call.extra_content
+        new_text = _arguments_text(function.get("arguments"))
+        if codec.is_json_object(new_text) and new_text == call.joined_arguments:
+            return  # some providers repeat the whole call at the end
         if call.entry is None and (name := function.get("name")):
             call.name = str(name)
-            self._begin(call)
-            unseen = call.arguments + unseen  # what came before the name
-            call.pieces = []
-        call.pieces.append(unseen)
-        if call.live and (text := call.live.feed(unseen)):
-            self._grow(call, text)
+            self._open_item(call)
+            new_text = call.joined_arguments + new_text  # arguments may come before the name
+            call.argument_pieces = []
+        call.argument_pieces.append(new_text)
+        if call.live_decoder and (text := call.live_decoder.feed(new_text)):
+            self._emit_delta(call, text)
 
-    def close(self, end: Outcome) -> dict[str, Any]:
-        """Finish the calls; gives the extra content of each that has some, by id."""
-        # a call that was cut off stays open: to finish it would be to invent
-        whole = [call for call in self._open if end is COMPLETED or codec.is_object(call.arguments)]
-        for call in whole:
-            self._finish(call)
-        self._open = []
-        return {call.id: call.extra for call in whole if call.extra}
+    def close(self, outcome: Outcome) -> dict[str, Any]:
+        """Finish the calls; returns the extra content of each that has some, by id."""
+        # a call that was cut off stays open, as the relay does not invent the rest of it
+        complete_calls = [
+            call
+            for call in self._open_calls
+            if outcome is COMPLETED or codec.is_json_object(call.joined_arguments)
+        ]
+        for call in complete_calls:
+            self._finish_item(call)
+        self._open_calls = []
+        return {call.id: call.extra_content for call in complete_calls if call.extra_content}
 
-    def _call(self, delta: Delta, function: Delta) -> Call:
-        """Which call a delta continues; index, id and name may each be missing or repeated."""
-        place, given = delta.get("index"), str(delta.get("id") or "")
-        place = place if isinstance(place, int) else None
-        if place is not None:
-            known = [call for call in self._open if call.place == place]
+    def _find_or_add_call(self, delta: Delta, function: Delta) -> OpenCall:
+        """The call that a delta continues or begins.
+
+        Its index, id and name may each be missing or repeated.
+        """
+        index, id = delta.get("index"), str(delta.get("id") or "")
+        index = index if isinstance(index, int) else None
+        if index is not None:
+            candidates = [call for call in self._open_calls if call.provider_index == index]
         else:
-            known = [call for call in self._open if given and call.given == given]
-            if not known and not (given and function.get("name")):
-                known = self._open
-        if known and not _follows(known[-1], given, function):
-            return known[-1]
-        call = Call(place, given, self._unique(given))
-        self._open.append(call)
+            candidates = [call for call in self._open_calls if id and call.provider_id == id]
+            if not candidates and not (id and function.get("name")):
+                candidates = self._open_calls
+        if candidates and not _begins_new_call(candidates[-1], id, function):
+            return candidates[-1]
+        call = OpenCall(index, id, self._writer.unique_call_id(id, self._tools.call_ids))
+        self._open_calls.append(call)
         return call
 
-    def _unique(self, id_: str) -> str:
-        """Codex matches outputs by id, so one id must never stand for two calls."""
-        taken = self._tools.ids
-        unique = id_ or self._events.id("call")
-        while unique in taken:
-            unique = f"{self._events.id(id_ or 'call')}_{len(taken)}"
-        taken.add(unique)
-        return unique
-
-    def _begin(self, call: Call) -> Entry:
-        entry = call.entry = self._tools.find(call.name)
+    def _open_item(self, call: OpenCall) -> ToolEntry:
+        entry = call.entry = self._tools.find_entry(call.name)
         kind = entry.kind
-        empty = {kind.live: ""} if kind.live else kind.payload("{}")
-        opening = {**skeleton(entry, call.id), **empty, "status": "in_progress"}
-        call.index, call.item = self._events.open(kind.id_prefix, opening)
-        streams = kind.live and self._tools.as_written(entry)
-        call.event, call.live = kind.event, LIVE[str(kind.live)]() if streams else None
+        empty = {kind.streamed_field: ""} if kind.streamed_field else kind.arguments_to_call("{}")
+        item = {**call_skeleton(entry, call.id), **empty, "status": "in_progress"}
+        call.output_index, call.item = self._writer.open_item(kind.id_prefix, item)
+        call.event_name = kind.stream_event
+        if kind.streamed_field and self._tools.passes_as_written(entry):
+            call.live_decoder = TEXT_READERS[kind.streamed_field]()
         return entry
 
-    def _grow(self, call: Call, text: str) -> None:
-        call.sent.append(text)
-        self._tell(call, "delta", delta=text)
+    def _emit_delta(self, call: OpenCall, text: str) -> None:
+        call.sent_pieces.append(text)
+        self._emit_event(call, "delta", delta=text)
 
-    def _tell(self, call: Call, step: str, **text: str) -> None:
-        at = {"item_id": call.item["id"], "output_index": call.index}
-        self._events.emit(f"response.{call.event}.{step}", **at, **text)
+    def _emit_event(self, call: OpenCall, step: str, **text: str) -> None:
+        location = {"item_id": call.item["id"], "output_index": call.output_index}
+        self._writer.emit(f"response.{call.event_name}.{step}", **location, **text)
 
-    def _finish(self, call: Call) -> None:
-        # a call that was never named is passed on: Codex answers that there is no such tool
-        entry = call.entry or self._begin(call)
-        kind = entry.kind
-        payload = self._tools.payload(entry, call.arguments)
-        if live := kind.live:
-            whole, sent = payload[live], "".join(call.sent)
-            if not whole.startswith(sent):  # not JSON: what was read, and the rest as it is
-                whole = payload[live] = sent + (call.live.rest if call.live else "")
-            if rest := whole[len(sent) :]:
-                self._grow(call, rest)
-            self._tell(call, "done", **{live: whole})
-        self._events.finish(call.index, {**call.item, **payload, "status": "completed"})
+    def _finish_item(self, call: OpenCall) -> None:
+        # a call that never got a name passes, too: Codex answers that there is no such tool
+        entry = call.entry or self._open_item(call)
+        payload = self._tools.call_fields(entry, call.joined_arguments)
+        if field_name := entry.kind.streamed_field:
+            text, sent = payload[field_name], "".join(call.sent_pieces)
+            if not text.startswith(sent):  # not JSON: the raw rest follows what the client has seen
+                rest = call.live_decoder.rest if call.live_decoder else ""
+                text = payload[field_name] = sent + rest
+            if rest := text[len(sent) :]:
+                self._emit_delta(call, rest)
+            self._emit_event(call, "done", **{field_name: text})
+        self._writer.finish_item(call.output_index, {**call.item, **payload, "status": "completed"})
 
 
-def _follows(call: Call, given: str, function: Delta) -> bool:
-    """Whether a delta begins another call though its index or id is this one's or missing.
+def _begins_new_call(call: OpenCall, id: str, function: Delta) -> bool:
+    """Whether a delta begins another call, though its index or id is this call's or missing.
 
     Some servers put all parallel calls on index 0 (litellm#21331), some repeat the name or
-    change the id with every chunk (litellm#40040): only a whole call can be followed.
+    change the id with every chunk (litellm#40040): a new call begins only after a complete one.
     """
     name = function.get("name")
     if not name or not call.name:
         return False
     if name != call.name:
-        return codec.is_object(call.arguments or "{}")
-    more = _arguments(function.get("arguments"))
-    if given in ("", call.given) and not more.lstrip().startswith("{"):
-        return False  # nothing tells it apart, and no arguments begin here
-    if given and given == call.given and more == call.arguments:
+        return codec.is_json_object(call.joined_arguments or "{}")
+    new_text = _arguments_text(function.get("arguments"))
+    if id in ("", call.provider_id) and not new_text.lstrip().startswith("{"):
+        return False  # nothing says that it is another call, and no arguments begin here
+    if id and id == call.provider_id and new_text == call.joined_arguments:
         return False
-    return codec.is_object(call.arguments)
+    return codec.is_json_object(call.joined_arguments)
 
 
-def _arguments(arguments: object) -> str:
-    """Some servers send them parsed."""
+def _arguments_text(arguments: object) -> str:
+    """The arguments as text; some servers send them parsed."""
     if isinstance(arguments, dict | list):
-        return codec.text(arguments)
+        return codec.json_text(arguments)
     return arguments if isinstance(arguments, str) else ""

@@ -1,34 +1,34 @@
-"""The reply machine for Chat clients: Responses events in, Chat chunks out. Sans-I/O.
+"""The reply machine for a Chat client: Responses events in, Chat chunks out. Sans-I/O.
 
-Upstreams differ in the events that they send, so another machine hears them first; its events are
-lawful, and each makes at most a chunk or two. Chunks:
+Upstreams differ in the events that they send, so another machine reads their reply first; its
+events are well-formed, and each becomes two chunks at most. Chunks:
 https://platform.openai.com/docs/api-reference/chat-streaming.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from translate.mappings import annotations as citations
-from translate.mappings import logprobs, reasoning
+from translate.mappings import annotations, reasoning
 from translate.mappings.outcome import Outcome, finish_to_chat, usage_to_chat
-from translate.mappings.stop_sequences import Stops, cut
+from translate.mappings.stop_sequences import StopSequences, cut_items
 from translate.providers.profile import Provider
-from translate.reply.event_writer import Event, Item, Machine
+from translate.reply.event_writer import Event, Item, ReplyMachine
 from translate.reply.responses_to_responses import ResponsesToResponses
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec
 from translate.wire.errors import Failure
 
 Chunk = dict[str, Any]
-KEEP_ALIVE: Chunk = {}  # says nothing: a comment on the wire
-BREAK = "\n\n"  # between two summaries, messages or thoughts, which are one text in Chat
+KEEP_ALIVE: Chunk = {}  # a comment on the wire
+SEPARATOR = "\n\n"  # between two summaries, messages or reasoning texts, which are one in Chat
 
 
 class ResponsesToChat:
     """`feed` each event, `close` when the upstream has ended; as ChatToResponses.
 
-    `usage`: whether the client asked for it; `legacy`: whether it knows `functions` only; `stops`:
-    sequences at which the upstream does not stop by itself.
+    `new_inner_machine` creates the machine that reads the upstream's reply. `usage`: the client
+    asked for it. `legacy`: the client knows `functions`, but no tools. `stops`: sequences at which
+    the upstream does not stop by itself.
     """
 
     def __init__(
@@ -38,16 +38,17 @@ class ResponsesToChat:
         tools: ToolMap,
         provider: Provider,
         model: str,
-        sent: bytes,
-        hears: Callable[..., Machine] = ResponsesToResponses,
+        request_body: bytes,
+        new_inner_machine: Callable[..., ReplyMachine] = ResponsesToResponses,
         usage: bool = True,
         legacy: bool = False,
         stops: Sequence[str] = (),
     ) -> None:
-        self._heard = hears(response, tools=tools, provider=provider, model=model, sent=sent)
-        self._dropped = tools.dropped
-        self._usage = usage
-        self._calling, self._form = LEGACY if legacy else TOOLS
+        self._inner = new_inner_machine(
+            response, tools=tools, provider=provider, model=model, request_body=request_body
+        )
+        self._wants_usage = usage
+        self._call_field, self._call_value = LEGACY_CALL if legacy else TOOL_CALLS
         self._head = {
             "id": "chatcmpl-" + str(response["id"]).removeprefix("resp_"),
             "object": "chat.completion.chunk",
@@ -55,222 +56,246 @@ class ResponsesToChat:
             "model": response["model"],
         }
         self._chunks: list[Chunk] = []
-        self._role = {"role": "assistant"}  # of the first delta
-        self._said = {"content": 0, "reasoning_content": 0}  # characters
-        self._breaks: set[str] = set()  # fields that a new part begins in
-        self._begins = dict(self._said)  # where in each the open part begins
-        self._stops = Stops(stops)
-        self._calls: list[object] = []  # output_index of each
-        self._thoughts = 0
+        self._role = {"role": "assistant"}  # for the first delta
+        self._lengths = {"content": 0, "reasoning_content": 0}  # characters sent in each field
+        self._part_starts = dict(self._lengths)  # where the open part begins in each field
+        self._new_parts: set[str] = set()  # fields whose next text begins a part
+        self._stops = StopSequences(stops)
+        self._call_indexes: list[object] = []  # output_index of each call
+        self._reasoning_count = 0
 
     @property
-    def ended(self) -> Outcome | None:
-        return self._heard.ended
+    def outcome(self) -> Outcome | None:
+        return self._inner.outcome
 
     @property
     def failure(self) -> Failure | None:
-        return self._heard.failure
+        return self._inner.failure
 
     @property
     def response(self) -> Item:
-        told = self._heard.response
-        if self._stops.found is None:
-            return told
-        output = cut(told["output"], self._said["content"], len(BREAK))
-        return {**told, "output": output}
+        """The reply so far, up to a stop sequence, as the client has it."""
+        response = self._inner.response
+        if self._stops.matched_stop is None:
+            return response
+        output = cut_items(response["output"], self._lengths["content"], len(SEPARATOR))
+        return {**response, "output": output}
 
-    def feed(self, piece: dict[str, Any]) -> list[Chunk]:
-        return self._told(self._heard.feed(piece))
+    @property
+    def dropped(self) -> Sequence[str]:
+        return self._inner.dropped
 
-    def done(self) -> list[Chunk]:
-        return self._told(self._heard.done())
+    def mark_dropped(self, path: str) -> None:
+        self._inner.mark_dropped(path)
 
-    def lost(self, why: Failure) -> list[Chunk]:
-        return self._told(self._heard.lost(why))
+    def feed(self, chunk: dict[str, Any]) -> list[Chunk]:
+        return self._to_chunks(self._inner.feed(chunk))
+
+    def mark_done(self) -> list[Chunk]:
+        return self._to_chunks(self._inner.mark_done())
+
+    def lose_connection(self, failure: Failure) -> list[Chunk]:
+        return self._to_chunks(self._inner.lose_connection(failure))
 
     def close(self) -> list[Chunk]:
-        return self._told(self._heard.close())
+        return self._to_chunks(self._inner.close())
 
-    def fail(self, why: Failure) -> list[Chunk]:
-        return self._told(self._heard.fail(why))
+    def fail(self, failure: Failure) -> list[Chunk]:
+        return self._to_chunks(self._inner.fail(failure))
 
-    def heartbeat(self) -> list[Chunk]:
-        return [] if self.ended else [KEEP_ALIVE]
+    def heartbeat_events(self) -> list[Chunk]:
+        return [] if self.outcome else [KEEP_ALIVE]
 
-    def _told(self, events: list[Event]) -> list[Chunk]:
+    def _to_chunks(self, events: list[Event]) -> list[Chunk]:
         for event in events:
-            if handler := self._handler(event["type"]):
+            # after a stop sequence the client gets nothing but the end
+            handlers = self.HANDLERS if self._stops.matched_stop is None else self.END_HANDLERS
+            if handler := handlers.get(event["type"]):
                 handler(self, event)
         if events and self.failure:
-            self._chunks.append(codec.loads(self.failure.body))
+            self._chunks.append(codec.load_json(self.failure.body))
         chunks, self._chunks = self._chunks, []
         return chunks
 
-    def _handler(self, kind: str) -> "Handler | None":
-        """Behind a stop sequence nothing but the end is told."""
-        return (self.ENDINGS if self._stops.found else self.HANDLERS).get(kind)
-
-    def _emit(self, delta: Chunk, finish: str | None = None, probable: Sequence[Item] = ()) -> None:
-        told = {"content": list(probable), "refusal": None} if probable else None
-        choice = {"index": 0, "delta": self._role | delta, "logprobs": told}
+    def _emit_chunk(
+        self, delta: Chunk, finish: str | None = None, token_logprobs: Sequence[Item] = ()
+    ) -> None:
+        choice = {
+            "index": 0,
+            "delta": self._role | delta,
+            "logprobs": _logprobs_field(token_logprobs),
+            "finish_reason": finish,
+        }
         self._role = {}
-        self._chunks.append({**self._head, "choices": [{**choice, "finish_reason": finish}]})
+        self._chunks.append({**self._head, "choices": [choice]})
 
     # text
 
-    def _begin(self, event: Event) -> None:
-        """A new part, apart from what was said before it."""
-        if field := FIELDS.get(event["part"]["type"]):
-            self._breaks.add(field)
+    def _begin_part(self, event: Event) -> None:
+        if field := TEXT_FIELDS.get(event["part"]["type"]):
+            self._new_parts.add(field)
 
-    def _text(self, event: Event) -> None:
-        self._text_told(self._stops.feed(event["delta"], logprobs.normal(event["logprobs"])))
+    def _add_text(self, event: Event) -> None:
+        token_logprobs = annotations.normalize_logprobs(event["logprobs"])
+        self._emit_content(*self._stops.feed(event["delta"], token_logprobs))
 
-    def _text_over(self, event: Event) -> None:
-        self._text_told(self._stops.close())
+    def _end_text(self, event: Event) -> None:
+        self._emit_content(*self._stops.close())
 
-    def _text_told(self, said: tuple[str, list[Item]]) -> None:
-        if said[0]:
-            self._say("content", *said)
+    def _emit_content(self, text: str, token_logprobs: list[Item]) -> None:
+        if text:
+            self._emit_text("content", text, token_logprobs)
 
-    def _thinking(self, event: Event) -> None:
-        self._say("reasoning_content", event["delta"])
+    def _add_reasoning(self, event: Event) -> None:
+        self._emit_text("reasoning_content", event["delta"])
 
-    def _say(self, field: str, text: str, probable: Sequence[Item] = ()) -> None:
-        if field in self._breaks:
-            self._breaks.discard(field)
-            apart = BREAK if self._said[field] else ""
-            self._begins[field] = self._said[field] + len(apart)
-            text = apart + text
-        self._said[field] += len(text)
-        self._emit({field: text}, probable=probable)
+    def _emit_text(self, field: str, text: str, token_logprobs: Sequence[Item] = ()) -> None:
+        """Emit the text; a separator goes before the first text of a part."""
+        if field in self._new_parts:
+            self._new_parts.discard(field)
+            separator = SEPARATOR if self._lengths[field] else ""
+            self._part_starts[field] = self._lengths[field] + len(separator)
+            text = separator + text
+        self._lengths[field] += len(text)
+        self._emit_chunk({field: text}, token_logprobs=token_logprobs)
 
-    def _refusal(self, event: Event) -> None:
-        self._emit({"refusal": event["delta"]})
+    def _add_refusal(self, event: Event) -> None:
+        self._emit_chunk({"refusal": event["delta"]})
 
-    def _source(self, event: Event) -> None:
-        if made := citations.to_chat(event["annotation"], self._begins["content"]):
-            self._emit({"annotations": [made]})
+    def _add_annotation(self, event: Event) -> None:
+        if chat_annotation := annotations.annotation_to_chat(
+            event["annotation"], self._part_starts["content"]
+        ):
+            self._emit_chunk({"annotations": [chat_annotation]})
         else:
-            self._drop("annotations")
+            self.mark_dropped("annotations")
 
     # items
 
-    def _added(self, event: Event) -> None:
+    def _begin_item(self, event: Event) -> None:
         item = event["item"]
-        if item["type"] in CALLS:
-            kind, field = CALLS[item["type"]]
-            self._calls.append(event["output_index"])
-            named = {"name": str(item.get("name") or ""), field: ""}
-            self._call(event, {"id": item["call_id"], "type": kind, kind: named})
+        if item["type"] in CALL_FIELDS:
+            call_type, field = CALL_FIELDS[item["type"]]
+            self._call_indexes.append(event["output_index"])
+            function = {"name": str(item.get("name") or ""), field: ""}
+            self._emit_call(event, {"id": item["call_id"], "type": call_type, call_type: function})
 
-    def _arguments(self, event: Event) -> None:
-        self._call(event, {"function": {"arguments": event["delta"]}})
+    def _add_arguments(self, event: Event) -> None:
+        self._emit_call(event, {"function": {"arguments": event["delta"]}})
 
-    def _input(self, event: Event) -> None:
-        self._call(event, {"custom": {"input": event["delta"]}})
+    def _add_input(self, event: Event) -> None:
+        self._emit_call(event, {"custom": {"input": event["delta"]}})
 
-    def _call(self, event: Event, call: Chunk) -> None:
-        made = self._form({"index": self._calls.index(event["output_index"]), **call})
-        if made:
-            self._emit({self._calling: made})
+    def _emit_call(self, event: Event, call: Chunk) -> None:
+        index = self._call_indexes.index(event["output_index"])
+        if value := self._call_value({"index": index, **call}):
+            self._emit_chunk({self._call_field: value})
         else:
-            self._drop("tool_calls (a function_call holds one)")
+            self.mark_dropped("tool_calls (a function_call holds one)")
 
-    def _finished(self, event: Event) -> None:
+    def _end_item(self, event: Event) -> None:
         item = event["item"]
         if item["type"] == "reasoning":
-            self._emit({reasoning.DETAILS: [reasoning.detail(item, self._thoughts)]})
-            self._thoughts += 1
+            detail = reasoning.sealed_detail(item, self._reasoning_count)
+            self._emit_chunk({reasoning.REASONING_DETAILS: [detail]})
+            self._reasoning_count += 1
         elif item["type"] == "image_generation_call" and isinstance(item.get("result"), str):
-            self._emit({"images": [_image(item)]})
-        elif item["type"] not in (*CALLS, "message"):
-            self._drop(f"output ({item['type']})")
-
-    def _drop(self, what: str) -> None:
-        self._dropped += [] if what in self._dropped else [what]
+            self._emit_chunk({"images": [_image_part(item)]})
+        elif item["type"] not in (*CALL_FIELDS, "message"):
+            self.mark_dropped(f"output ({item['type']})")
 
     # endings
 
-    def _end(self, event: Event) -> None:
-        said = event["response"]
-        called = self._calling if self._calls else "stop"  # the reason has the field's name
-        cut = self._stops.found is not None
-        finish = "stop" if cut else finish_to_chat(said["incomplete_details"], called)
-        self._emit({}, finish)
-        if self._usage:
-            usage = usage_to_chat(said["usage"])
+    def _end_reply(self, event: Event) -> None:
+        response = event["response"]
+        finish = "stop"
+        if self._stops.matched_stop is None:
+            # the finish_reason of a reply with calls is the name of their field
+            otherwise = self._call_field if self._call_indexes else "stop"
+            finish = finish_to_chat(response["incomplete_details"], otherwise)
+        self._emit_chunk({}, finish)
+        if self._wants_usage:
+            usage = usage_to_chat(response["usage"])
             self._chunks.append({**self._head, "choices": [], "usage": usage})
 
-    ENDINGS: dict[str, "Handler"] = {"response.completed": _end, "response.incomplete": _end}
+    END_HANDLERS: dict[str, "Handler"] = {
+        "response.completed": _end_reply,
+        "response.incomplete": _end_reply,
+    }
     HANDLERS: dict[str, "Handler"] = {
-        **ENDINGS,
-        "response.content_part.added": _begin,
-        "response.reasoning_summary_part.added": _begin,
-        "response.output_text.delta": _text,
-        "response.output_text.done": _text_over,
-        "response.refusal.delta": _refusal,
-        "response.reasoning_summary_text.delta": _thinking,
-        "response.reasoning_text.delta": _thinking,
-        "response.output_text.annotation.added": _source,
-        "response.output_item.added": _added,
-        "response.function_call_arguments.delta": _arguments,
-        "response.custom_tool_call_input.delta": _input,
-        "response.output_item.done": _finished,
+        **END_HANDLERS,
+        "response.content_part.added": _begin_part,
+        "response.reasoning_summary_part.added": _begin_part,
+        "response.output_text.delta": _add_text,
+        "response.output_text.done": _end_text,
+        "response.refusal.delta": _add_refusal,
+        "response.reasoning_summary_text.delta": _add_reasoning,
+        "response.reasoning_text.delta": _add_reasoning,
+        "response.output_text.annotation.added": _add_annotation,
+        "response.output_item.added": _begin_item,
+        "response.function_call_arguments.delta": _add_arguments,
+        "response.custom_tool_call_input.delta": _add_input,
+        "response.output_item.done": _end_item,
     }
 
 
 Handler = Callable[[ResponsesToChat, Event], None]
-CALLS = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}
-FIELDS = {
+# Type of a call item → type of the Chat call, and the field of its text.
+CALL_FIELDS = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}
+# Type of a part → the field of a Chat delta.
+TEXT_FIELDS = {
     "output_text": "content",
     "summary_text": "reasoning_content",
     "reasoning_text": "reasoning_content",
 }
 
 
-# How calls are told: the field, and what stands in it. Before tools there was one call, and no id.
-Form = Callable[[Chunk], Any]
-TOOLS: tuple[str, Form] = ("tool_calls", lambda call: [call])
-LEGACY: tuple[str, Form] = (
+# The field of a delta for a call, and its value. Before tools there was one call, without an id.
+CallValue = Callable[[Chunk], Any]
+TOOL_CALLS: tuple[str, CallValue] = ("tool_calls", lambda call: [call])
+LEGACY_CALL: tuple[str, CallValue] = (
     "function_call",
     lambda call: call.get("function") if call["index"] == 0 else None,
 )
 
 
-def _image(item: Item) -> Chunk:
-    """As OpenRouter tells of it: https://openrouter.ai/docs/features/multimodal/image-generation."""
-    kind = item.get("output_format") or "png"
-    url = f"data:image/{kind};base64,{item['result']}"
+def _logprobs_field(token_logprobs: Sequence[Item]) -> Chunk | None:
+    return {"content": list(token_logprobs), "refusal": None} if token_logprobs else None
+
+
+def _image_part(item: Item) -> Chunk:
+    """As OpenRouter sends it: https://openrouter.ai/docs/features/multimodal/image-generation."""
+    image_format = item.get("output_format") or "png"
+    url = f"data:image/{image_format};base64,{item['result']}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def fold(chunks: list[Chunk]) -> dict[str, Any]:
-    """The whole answer, for a client that asked for no stream."""
+def fold_chunks(chunks: list[Chunk]) -> dict[str, Any]:
+    """The whole reply, for a client that does not stream."""
     message: dict[str, Any] = {"role": None, "content": None, "refusal": None}
     finish, usage = None, None
-    probable: list[Item] = []
+    token_logprobs: list[Item] = []
     for chunk in chunks:
         for choice in chunk["choices"]:
-            _merge(message, choice["delta"])
+            _merge_delta(message, choice["delta"])
             finish = choice["finish_reason"] or finish
-            probable += (choice["logprobs"] or {"content": []})["content"]
+            token_logprobs += (choice["logprobs"] or {"content": []})["content"]
         usage = chunk.get("usage") or usage
-    told = {"content": probable, "refusal": None} if probable else None
-    choice = {"index": 0, "message": message, "logprobs": told, "finish_reason": finish}
+    logprobs = _logprobs_field(token_logprobs)
+    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish}
     head = {name: chunks[0][name] for name in ("id", "created", "model")}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
-def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Add a delta to what has come: texts grow, calls grow by their index, lists become longer."""
+def _merge_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Add a delta: texts and lists grow, and each call grows at its index."""
     for name, value in delta.items():
         if name == "tool_calls":
-            calls = into.setdefault(name, [])
+            calls = message.setdefault(name, [])
             for call in value:
                 calls += [{}] * (call["index"] == len(calls))
-                _merge(calls[call["index"]], {k: v for k, v in call.items() if k != "index"})
+                _merge_delta(calls[call["index"]], {k: v for k, v in call.items() if k != "index"})
         elif isinstance(value, dict):
-            _merge(into.setdefault(name, {}), value)
+            _merge_delta(message.setdefault(name, {}), value)
         else:
-            into[name] = value if into.get(name) is None else into[name] + value
+            message[name] = value if message.get(name) is None else message[name] + value

@@ -1,9 +1,10 @@
-"""The reply machine for an upstream of the client's own dialect: events in, lawful events out.
+"""The reply machine for a Responses upstream and client: events in, well-formed events out.
 
-Upstreams differ in which events they send and how they number them; what all of them tell is the
-text of deltas and the whole items. From these the client's events are made anew. Sans-I/O.
+Upstreams differ in which events they send and how they number them. All of them send the text of
+deltas and the whole items; from these the relay writes the client's events. Sans-I/O.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from translate.mappings import reasoning
@@ -13,235 +14,265 @@ from translate.mappings.outcome import (
     FILTERED,
     TOO_LONG,
     Outcome,
-    estimate,
-    shortened,
-    usage_of_responses,
+    complete_responses_usage,
+    detect_truncation,
+    estimate_usage,
 )
 from translate.providers.profile import Provider
-from translate.reply.event_writer import Event, Events, Item
-from translate.reply.upstream_items import FORMS, OPENING, Growing, Upstream, growing
+from translate.reply.event_writer import Event, EventWriter, Item
+from translate.reply.upstream_items import (
+    ITEM_CLASSES,
+    ITEM_TYPES_BY_EVENT,
+    ReplyContext,
+    UpstreamItem,
+    open_upstream_item,
+)
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec
-from translate.wire.errors import Failure, failure
+from translate.wire.errors import Failure, read_failure
 
-# What else a client reads of the finished response: Codex asks on at once where a turn goes on.
-KEPT = ("end_turn",)
+# Fields of the finished response that pass. `end_turn` false: Codex continues at once.
+PASSED_FIELDS = ("end_turn",)
 
 
 class ResponsesToResponses:
     """`feed` each event, `close` when the upstream has ended; as ChatToResponses."""
 
     def __init__(
-        self, response: Item, *, tools: ToolMap, provider: Provider, model: str, sent: bytes
+        self,
+        response: Item,
+        *,
+        tools: ToolMap,
+        provider: Provider,
+        model: str,
+        request_body: bytes,
     ) -> None:
-        self._sent = sent
-        self.ended: Outcome | None = None
+        self.outcome: Outcome | None = None
         self.failure: Failure | None = None
+        self._request_body = request_body
         self._title = provider.title
-        self._events = Events(response)
-        self._upstream = Upstream(self._events, tools, provider, model, set())
-        self._open: dict[object, Growing] = {}  # by the upstream's output_index
-        self._done: list[tuple[object, object]] = []  # output_index and id of what is done
+        self._writer = EventWriter(response)
+        self._context = ReplyContext(self._writer, tools, provider, model, set())
+        self._open_items: dict[object, UpstreamItem] = {}  # by the upstream's output_index
+        self._closed_items: list[tuple[object, object]] = []  # the upstream's output_index and id
 
     @property
     def response(self) -> Item:
-        return self._events.response
+        return self._writer.response
+
+    @property
+    def dropped(self) -> Sequence[str]:
+        return self._writer.dropped
+
+    def mark_dropped(self, path: str) -> None:
+        self._writer.mark_dropped(path)
 
     def feed(self, event: Event) -> list[Event]:
-        if self.ended:
+        if self.outcome:
             return []
-        self._events.begin()
-        kind = str(event.get("type") or "")
-        name, _, step = kind.rpartition(".")
-        if handler := self.HANDLERS.get(kind):
+        self._writer.emit_opening()
+        event_type = str(event.get("type") or "")
+        name, _, step = event_type.rpartition(".")
+        if handler := self.HANDLERS.get(event_type):
             handler(self, event)
-        elif name in OPENING:
-            self._text(name, step, event)
-        elif kind:
-            self._pass(kind, event)
+        elif name in ITEM_TYPES_BY_EVENT:
+            self._add_delta(name, step, event)
+        elif event_type:
+            self._pass_unknown(event_type, event)
         else:
-            self._body(event)
-        return self._events.drain()
+            self._read_body(event)
+        return self._writer.drain()
 
-    def done(self) -> list[Event]:
-        """`[DONE]`: no word of how the reply ended, which an event of its own tells."""
+    def mark_done(self) -> list[Event]:
+        """`[DONE]` does not say how the reply ended; the event before it must have."""
         return self.close()
 
-    def lost(self, why: Failure) -> list[Event]:
-        return self.fail(why)
+    def lose_connection(self, failure: Failure) -> list[Event]:
+        return self.fail(failure)
 
     def close(self) -> list[Event]:
         """The upstream has ended; without its closing event it ended too early."""
         return self.fail(Failure(502, "server_error", f"{self._title} stopped in mid-reply"))
 
-    def fail(self, why: Failure) -> list[Event]:
-        """End as failed. What is open stays open: half a call must never be executed."""
-        if not self.ended:
-            self._events.begin()
-            self._fail(why)
-        return self._events.drain()
+    def fail(self, failure: Failure) -> list[Event]:
+        """End as failed. Open items stay open: the client must never execute half a call."""
+        if not self.outcome:
+            self._writer.emit_opening()
+            self._end_failed(failure)
+        return self._writer.drain()
 
-    def heartbeat(self) -> list[Event]:
-        """An event that says nothing new, for clients that count silence."""
-        if not self.ended and not self._events.begin():
-            self._events.progress()
-        return self._events.drain()
+    def heartbeat_events(self) -> list[Event]:
+        if not self.outcome and not self._writer.emit_opening():
+            self._writer.emit_progress()
+        return self._writer.drain()
 
-    def _fail(self, why: Failure) -> None:
-        self.ended, self.failure = FAILED, why
-        self._events.end(FAILED.status, error=why.error)
+    def _end_failed(self, failure: Failure) -> None:
+        self.outcome, self.failure = FAILED, failure
+        self._writer.end_response(FAILED.response_status, error=failure.error_fields)
 
     # items
 
-    def _added(self, event: Event) -> None:
-        if item := _item(event):
-            self._begin(_place(event, len(self._open) + len(self._done)), item)
+    def _add_item(self, event: Event) -> None:
+        if item := _event_item(event):
+            self._open_item(_event_index(event, self._next_index), item)
 
-    def _begin(self, place: object, item: Item) -> Growing:
-        if place in self._open:  # a server that gives every item the same place
-            self._open[object()] = self._open.pop(place)
-        opened = self._open[place] = growing(self._upstream, item)
-        return opened
+    @property
+    def _next_index(self) -> int:
+        return len(self._open_items) + len(self._closed_items)
 
-    def _finished(self, event: Event) -> None:
-        again = [given for _, given in self._done if given]
-        if (item := _item(event)) and item.get("id") not in again:
-            found = self._at(event, str(item.get("type")), item.get("id"))
-            place = _place(event, found and found[0])
-            self._finish(found[1] if found else growing(self._upstream, item), place, item)
+    def _open_item(self, index: object, item: Item) -> UpstreamItem:
+        if index in self._open_items:  # some servers give every item the same index
+            self._open_items[object()] = self._open_items.pop(index)
+        new_item = self._open_items[index] = open_upstream_item(self._context, item)
+        return new_item
 
-    def _finish(self, one: Growing, place: object, item: Item) -> None:
-        self._open = {key: open_ for key, open_ in self._open.items() if open_ is not one}
-        self._done.append((place, item.get("id")))
-        one.close(item, COMPLETED)
+    def _finish_item(self, event: Event) -> None:
+        closed_ids = [upstream_id for _, upstream_id in self._closed_items if upstream_id]
+        if (item := _event_item(event)) and item.get("id") not in closed_ids:
+            index, open_item = self._find_open(event, str(item.get("type")), item.get("id"))
+            self._closed_items.append((_event_index(event, index), item.get("id")))
+            if open_item:
+                self._open_items = {
+                    key: other for key, other in self._open_items.items() if other is not open_item
+                }
+            (open_item or open_upstream_item(self._context, item)).close(item, COMPLETED)
 
-    def _at(self, event: Event, type: str, given: object = None) -> tuple[object, Growing] | None:
-        """The open item of this type that an event belongs to: by place, by id, or the last."""
-        place, given = event.get("output_index"), given or event.get("item_id")
-        alike = [(key, one) for key, one in self._open.items() if type in ("", one.type)]
-        named = [(key, one) for key, one in alike if given and one.given == given]
-        if isinstance(place, int) and not named:
-            return next(((key, one) for key, one in alike if key == place), None)
-        return next(iter(reversed(named or alike)), None)
+    def _find_open(
+        self, event: Event, item_type: str, id: object = None
+    ) -> tuple[object, UpstreamItem | None]:
+        """The open item that an event belongs to, and its index: by id, by index, or the last.
 
-    def _text(self, name: str, step: str, event: Event) -> None:
-        """A delta. Speech may begin with it; a call, which has a name, is else told when whole."""
+        `item_type` "": of any type.
+        """
+        index, id = event.get("output_index"), id or event.get("item_id")
+        candidates = [
+            (key, item) for key, item in self._open_items.items() if item_type in ("", item.type)
+        ]
+        same_id = [(key, item) for key, item in candidates if id and item.upstream_id == id]
+        if isinstance(index, int) and not same_id:
+            return next(((key, item) for key, item in candidates if key == index), (None, None))
+        return next(iter(reversed(same_id or candidates)), (None, None))
+
+    def _add_delta(self, name: str, step: str, event: Event) -> None:
+        """Text may begin with a delta. A call needs a name, so it waits for its whole item."""
         text = event.get("delta")
         if step != "delta" or not isinstance(text, str) or not text:
             return
-        type = OPENING[name]
-        found = self._at(event, type)
-        if found:
-            found[1].grow(name, text, event)
-        elif type in FORMS:
-            place = _place(event, len(self._open) + len(self._done))
-            self._begin(place, {"type": type}).grow(name, text, event)
+        item_type = ITEM_TYPES_BY_EVENT[name]
+        _, item = self._find_open(event, item_type)
+        if item is None and item_type in ITEM_CLASSES:
+            item = self._open_item(_event_index(event, self._next_index), {"type": item_type})
+        if item:
+            item.add_delta(name, text, event)
 
-    def _pass(self, kind: str, event: Event) -> None:
-        """An event that nobody here knows: as it is, unless it speaks of what is not there."""
+    def _pass_unknown(self, event_type: str, event: Event) -> None:
+        """An event of an unknown type passes, unless its item is not in the client's reply."""
         fields = {name: v for name, v in event.items() if name not in ("type", "sequence_number")}
         if "response" in fields:
-            return  # that is ours
+            return  # the relay sends its own response
         if not fields.keys() & {"output_index", "item_id"}:
-            self._events.emit(kind, **fields)
-        elif (found := self._at(event, "")) and (at := found[1].place(event)):
-            self._events.emit(kind, **fields | at)
+            self._writer.emit(event_type, **fields)
+            return
+        _, item = self._find_open(event, "")
+        if item and (location := item.unknown_event_location()):
+            self._writer.emit(event_type, **fields | location)
 
     # endings
 
-    def _ended(self, event: Event) -> None:
-        said = event.get("response")
-        said = said if isinstance(said, dict) else {}
-        if isinstance(usage := said.get("usage"), dict) and any(usage.values()):
-            self._events.response = {**self.response, "usage": usage_of_responses(usage)}
-        end = _outcome(event, said)
-        if end is FAILED:
-            self._error({"error": said.get("error")})
+    def _end_reply(self, event: Event) -> None:
+        response = event.get("response")
+        response = response if isinstance(response, dict) else {}
+        if isinstance(usage := response.get("usage"), dict) and any(usage.values()):
+            self._writer.response = {**self.response, "usage": complete_responses_usage(usage)}
+        outcome = _read_outcome(event, response)
+        if outcome is FAILED:
+            self._read_error({"error": response.get("error")})
             return
-        output = said.get("output")
-        self._rest(output if isinstance(output, list) else [])
-        for one in self._open.values():
-            one.close(None, end)
-        if end is COMPLETED and said.get("end_turn") is not False and not self._answered():
-            self._fail(Failure(502, "server_error", f"{self._title} sent an empty reply"))
+        output = response.get("output")
+        self._finish_missing(output if isinstance(output, list) else [])
+        for item in self._open_items.values():
+            item.close(None, outcome)
+        goes_on = response.get("end_turn") is False
+        if outcome is COMPLETED and not goes_on and not self._ensure_answer():
+            self._end_failed(Failure(502, "server_error", f"{self._title} sent an empty reply"))
             return
-        self.ended = end
-        items = self._items()
-        usage = self.response["usage"] or estimate(self._sent, items)
-        if far := shortened(self._sent, usage):
-            self._upstream.tools.dropped.append(
-                "input (it read {} of about {} tokens)".format(*far)
-            )
-        kept = {name: said[name] for name in KEPT if name in said}
-        details = {"reason": end.reason} if end.reason else None
-        self._events.end(end.status, incomplete_details=details, usage=usage, **kept)
+        self.outcome = outcome
+        usage = self.response["usage"] or estimate_usage(
+            self._request_body, self._writer.finished_items
+        )
+        if counts := detect_truncation(self._request_body, usage):
+            self.mark_dropped("input (it read {} of about {} tokens)".format(*counts))
+        passed_fields = {name: response[name] for name in PASSED_FIELDS if name in response}
+        details = {"reason": outcome.incomplete_reason} if outcome.incomplete_reason else None
+        self._writer.end_response(
+            outcome.response_status, incomplete_details=details, usage=usage, **passed_fields
+        )
 
-    def _items(self) -> list[Item]:
-        return [item for item in self._events.items if item is not None]
-
-    def _answered(self) -> bool:
-        """Whether the turn has something to show. Thinking alone is shown as its answer, as for a
-        Chat upstream."""
-        if any(item["type"] != "reasoning" for item in self._items()):
+    def _ensure_answer(self) -> bool:
+        """Show reasoning as the answer where nothing else came; returns whether there is one."""
+        items = self._writer.finished_items
+        if any(item["type"] != "reasoning" for item in items):
             return True
-        if thought := reasoning.thoughts(self._items()):
-            part = {"type": "output_text", "text": thought, "annotations": []}
+        if text := reasoning.all_reasoning_text(items):
+            part = {"type": "output_text", "text": text, "annotations": []}
             item = {"type": "message", "content": [part]}
-            growing(self._upstream, item).close(item, COMPLETED)
-        return bool(thought)
+            open_upstream_item(self._context, item).close(item, COMPLETED)
+        return bool(text)
 
-    def _rest(self, output: list[Any]) -> None:
-        """Items that were told at the end only, or whose own end was not told."""
-        places = {place for place, _ in self._done}
-        missing = len(output) - len(self._done)  # some servers give all items one place
-        unknown = [place for place in range(len(output)) if place not in places][: max(missing, 0)]
-        for place in unknown:
-            self._finished({"output_index": place, "item": output[place]})
+    def _finish_missing(self, output: list[Any]) -> None:
+        """Finish the items of the whole response that no event has finished."""
+        indexes = {index for index, _ in self._closed_items}
+        # some servers give every item the same index, so that the count says more
+        missing_count = len(output) - len(self._closed_items)
+        unclosed = [index for index in range(len(output)) if index not in indexes]
+        for index in unclosed[: max(missing_count, 0)]:
+            self._finish_item({"output_index": index, "item": output[index]})
 
-    def _error(self, event: Event) -> None:
-        self._fail(failure(self._title, 200, codec.dumps(event)))
+    def _read_error(self, event: Event) -> None:
+        self._end_failed(read_failure(self._title, 200, codec.dump_json(event)))
 
-    def _body(self, body: Item) -> None:
+    def _read_body(self, body: Item) -> None:
         """A whole response in place of a stream, or an error without a type."""
         if isinstance(body.get("output"), list):
-            self._ended({"response": body})
+            self._end_reply({"response": body})
         elif body.get("error"):
-            self._error(body)
+            self._read_error(body)
 
-    def _nothing(self, event: Event) -> None:
-        """The beginning is told by ourselves."""
+    def _ignore_event(self, event: Event) -> None:
+        """The relay has sent its own opening events."""
 
     HANDLERS = {
-        "response.created": _nothing,
-        "response.queued": _nothing,
-        "response.in_progress": _nothing,
-        "response.output_item.added": _added,
-        "response.output_item.done": _finished,
-        "response.completed": _ended,
-        "response.done": _ended,  # OpenRouter's name for it
-        "response.incomplete": _ended,
-        "response.failed": _ended,
-        "response.cancelled": _ended,
-        "error": _error,
+        "response.created": _ignore_event,
+        "response.queued": _ignore_event,
+        "response.in_progress": _ignore_event,
+        "response.output_item.added": _add_item,
+        "response.output_item.done": _finish_item,
+        "response.completed": _end_reply,
+        "response.done": _end_reply,  # OpenRouter's name for it
+        "response.incomplete": _end_reply,
+        "response.failed": _end_reply,
+        "response.cancelled": _end_reply,
+        "error": _read_error,
     }
 
 
-def _item(event: Event) -> Item | None:
+def _event_item(event: Event) -> Item | None:
     """The event's item, if it is one."""
     item = event.get("item")
     return item if isinstance(item, dict) and isinstance(item.get("type"), str) else None
 
 
-def _place(event: Event, otherwise: object) -> object:
-    place = event.get("output_index")
-    return place if isinstance(place, int) else otherwise
+def _event_index(event: Event, default: object) -> object:
+    index = event.get("output_index")
+    return index if isinstance(index, int) else default
 
 
-def _outcome(event: Event, said: Item) -> Outcome:
-    """How a reply ended: the worse of what the event's name and the response's status say."""
-    words = {str(event.get("type")).rpartition(".")[2], str(said.get("status"))}
-    if said.get("error") or words & {"failed", "cancelled"}:
+def _read_outcome(event: Event, response: Item) -> Outcome:
+    """How the reply ended: the worse of the event's type and the response's status."""
+    words = {str(event.get("type")).rpartition(".")[2], str(response.get("status"))}
+    if response.get("error") or words & {"failed", "cancelled"}:
         return FAILED
     if "incomplete" in words:
-        return FILTERED if "filter" in codec.text(said.get("incomplete_details")) else TOO_LONG
+        details = codec.json_text(response.get("incomplete_details"))
+        return FILTERED if "filter" in details else TOO_LONG
     return COMPLETED

@@ -1,88 +1,91 @@
-"""The beginning of a reply, of which a client may hear nothing yet: it speaks, or is refused.
+"""The first events of a reply, before the client gets any: has its content begun, or did it fail?
 
 Upstreams answer 200, send their opening events and only then say that they are overloaded
-(anomalyco/opencode#25730, https://openrouter.ai/docs/errors). Pure; the exchange has not seen
-these bytes, so that another attempt can begin with it.
+(anomalyco/opencode#25730, https://openrouter.ai/docs/errors). The exchange gets these bytes later,
+so that it can still be used for another attempt.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from translate.reply.chat_to_responses import error_in
+from translate.reply.chat_to_responses import chunk_error
 from translate.wire import codec, sse
+from translate.wire.errors import status_of_code
 
 Json = dict[str, Any]
-LIMIT = 1 << 20  # bytes; what is quiet for longer has begun. An opening event repeats the request.
+# Bytes after which a reply counts as begun. Opening events are large: they repeat the request.
+PROBE_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Refused:
-    """An error in place of a reply: what it would have been as an HTTP reply."""
+class StreamRefusal:
+    """An error in place of a reply, in the form of an HTTP reply."""
 
     status: int
     body: bytes
 
 
-type Opening = Literal["pending", "begun"] | Refused
+type StreamStart = Literal["pending", "begun"] | StreamRefusal
 
 
-class Handshake:
+class StreamProbe:
     """`feed` the bytes of a reply, b"" at its end, until it is no longer "pending". Total.
 
-    "begun": it has content, or nothing that a repetition would change. "pending" at the end: a
-    stream that was cut before it said anything.
+    "begun": it has content, or an error that another attempt would not change. "pending" at the
+    end: the stream was cut before any content.
     """
 
     def __init__(self) -> None:
-        self._reader = sse.Reader()
+        self._reader = sse.SseReader()
         self._size = 0
-        self._first = b""
+        self._first_byte = b""
 
-    def feed(self, data: bytes) -> Opening:
-        ended, data = not data, data[: LIMIT - self._size]
+    def feed(self, data: bytes) -> StreamStart:
+        at_end, data = not data, data[: PROBE_LIMIT - self._size]
         self._size += len(data)
-        self._first = self._first or data.lstrip()[:1]
+        self._first_byte = self._first_byte or data.lstrip()[:1]
         try:
-            pieces = self._reader.flush() if ended else self._reader.feed(data)
-            said = _first(_opening(piece) for piece in pieces)
-        except (ValueError, RecursionError):  # beyond sense, which the exchange tells
+            pieces = self._reader.flush() if at_end else self._reader.feed(data)
+            state = _first_decided(_data_state(piece) for piece in pieces)
+        except (ValueError, RecursionError):  # the exchange reports what cannot be read
             return "begun"
-        over = self._size == LIMIT or (ended and self._first not in STREAM)
-        return "begun" if said == "pending" and over else said
+        is_other_body = at_end and self._first_byte not in STREAM_BYTES
+        is_full = self._size == PROBE_LIMIT
+        return "begun" if state == "pending" and (is_full or is_other_body) else state
 
 
-# What begins a field or a comment (or a byte order mark); all else is no stream that was cut.
-STREAM = (b"", b":", b"d", b"e", b"i", b"r", sse.BOM[:1])
+# What an event stream begins with: a field, a comment or a byte order mark; b"": nothing came.
+STREAM_BYTES = (b"", b":", b"d", b"e", b"i", b"r", sse.BOM[:1])
 
 
-def _first(said: Iterable[Opening]) -> Opening:
-    return next((one for one in said if one != "pending"), "pending")
+def _first_decided(states: Iterable[StreamStart]) -> StreamStart:
+    return next((state for state in states if state != "pending"), "pending")
 
 
-def _opening(piece: bytes) -> Opening:
-    """What the data of one event say. Raises ValueError."""
-    if piece.strip() == sse.DONE:
+def _data_state(data: bytes) -> StreamStart:
+    """The state after one event. Raises ValueError for data that is not JSON."""
+    if data.strip() == sse.STREAM_DONE:
         return "begun"
-    found = codec.loads(piece) if piece.strip() else None
-    events = found if isinstance(found, list) else [found]  # Gemini puts errors in a list
-    return _first(_said(event) for event in events if isinstance(event, dict))
+    value = codec.load_json(data) if data.strip() else None
+    events = value if isinstance(value, list) else [value]  # Gemini puts errors in a list
+    return _first_decided(_event_state(event) for event in events if isinstance(event, dict))
 
 
-def _said(event: Json) -> Opening:
-    if (error := _error(event)) is not None:
-        code = error.get("code") or error.get("type")
-        status = _status(str(code))
-        return Refused(status, codec.dumps({"error": error})) if status else "begun"
+def _event_state(event: Json) -> StreamStart:
+    if (error := _event_error(event)) is not None:
+        status = status_of_code(str(error.get("code") or error.get("type")))
+        return StreamRefusal(status, codec.dump_json({"error": error})) if status else "begun"
     choices = event.get("choices")
     if isinstance(choices, list):
-        return _first(map(_choice, choices))
-    return "begun" if str(event.get("type")) in ENDINGS or event.keys() & CONTENT else "pending"
+        return _first_decided(map(_choice_state, choices))
+    is_end = str(event.get("type")) in END_EVENTS
+    return "begun" if is_end or event.keys() & CONTENT_FIELDS else "pending"
 
 
-CONTENT = {"item", "item_id", "output_index", "delta", "output"}  # the last: of a whole response
-ENDINGS = {
+# `output` is a field of a whole response, the others are fields of events.
+CONTENT_FIELDS = {"item", "item_id", "output_index", "delta", "output"}
+END_EVENTS = {
     "response.completed",
     "response.done",
     "response.incomplete",
@@ -91,17 +94,16 @@ ENDINGS = {
 }
 
 
-def _choice(choice: Any) -> Opening:
-    """A first chunk often has a role only."""
+def _choice_state(choice: Any) -> StreamStart:
+    """The first chunk often has nothing but a role."""
     if not isinstance(choice, dict):
         return "pending"
     delta = choice.get("delta") or choice.get("message")
-    spoken = {name: v for name, v in delta.items() if v} if isinstance(delta, dict) else {}
-    return "begun" if choice.get("finish_reason") or spoken.keys() - {"role"} else "pending"
+    fields = {name for name, value in delta.items() if value} if isinstance(delta, dict) else set()
+    return "begun" if choice.get("finish_reason") or fields - {"role"} else "pending"
 
 
-def _error(event: Json) -> Json | None:
-    """The error that an event tells of."""
+def _event_error(event: Json) -> Json | None:
     match event:
         case {"response": {"error": dict(error)}}:
             return error
@@ -109,33 +111,7 @@ def _error(event: Json) -> Json | None:
             return None
         case {"type": "error"} if "error" not in event:
             return event
-    found = error_in(event)
-    inner = found and found.get("error", found)
-    return {} if found and not isinstance(inner, dict) else inner
-
-
-def _status(code: str) -> int:
-    """The HTTP status that a code is, or goes with elsewhere; 0 for what no repetition helps."""
-    if re.fullmatch(r"[45][0-9]{2}", code):
-        return int(code)
-    return CODES.get(code.lower(), 0)
-
-
-CODES = {
-    "api_error": 500,
-    "insufficient_quota": 429,
-    "internal_error": 500,
-    "internal_server_error": 500,
-    "overloaded_error": 503,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "server_error": 500,
-    "server_is_overloaded": 503,
-    "service_unavailable": 503,
-    "service_unavailable_error": 503,
-    "slow_down": 503,
-    "timeout": 504,
-    "too_many_requests": 429,
-    "upstream_error": 502,
-    "usage_limit_reached": 429,
-}
+    if (wrapper := chunk_error(event)) is None:
+        return None
+    inner = wrapper.get("error", wrapper)
+    return inner if isinstance(inner, dict) else {}

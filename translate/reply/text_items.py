@@ -1,153 +1,170 @@
-"""Text and thinking as the items of a reply, and the Responses events that they make.
+"""Text and reasoning as the items of a reply, and the Responses events that they make.
 
-One item is open at a time; calls, which calls.py sees to, stay open beside each other.
+One text item is open at a time. Calls may be open beside it, and beside each other (call_items.py).
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from translate.mappings import annotations as citations
-from translate.mappings import reasoning
+from translate.mappings import annotations, reasoning
 from translate.mappings.outcome import COMPLETED, Outcome
 from translate.providers.profile import Provider
-from translate.reply.event_writer import Events, Item
+from translate.reply.event_writer import EventWriter, Item
 
 
 @dataclass(frozen=True)
-class Part:
-    """A kind of streamed text: its place in an item, and the names of its events."""
+class PartType:
+    """A type of streamed text: where it belongs in an item, and the names of its events."""
 
-    item: str
+    item_type: str
     type: str
-    text: str  # the field
-    parts: str
-    index: str
+    text_field: str  # of the part
+    list_field: str  # of the item: where its parts are
+    index_field: str  # of the events
     part_event: str
     text_event: str
-    beside: dict[str, Any] = field(default_factory=dict)  # what a new part has beside its text
+    initial_fields: dict[str, Any] = field(default_factory=dict)  # beside the text
 
 
-TEXT = Part(
+TEXT = PartType(
     "message", "output_text", "text", "content", "content_index",
     "response.content_part", "response.output_text", {"annotations": []},
 )  # fmt: skip
-REFUSAL = Part(
+REFUSAL = PartType(
     "message", "refusal", "refusal", "content", "content_index",
     "response.content_part", "response.refusal",
 )  # fmt: skip
-SUMMARY = Part(
+SUMMARY = PartType(
     "reasoning", "summary_text", "text", "summary", "summary_index",
     "response.reasoning_summary_part", "response.reasoning_summary_text",
 )  # fmt: skip
 
-PREFIX = {"message": "msg", "reasoning": "rs"}
-NEW: dict[str, Item] = {
+ID_PREFIXES = {"message": "msg", "reasoning": "rs"}
+NEW_ITEMS: dict[str, Item] = {
     "message": {"status": "in_progress", "role": "assistant", "content": []},
     "reasoning": {"summary": []},
 }
 
 
 @dataclass
-class Open:
+class OpenTextItem:
     """An open message or reasoning item, and its open part."""
 
-    index: int
+    output_index: int
     item: Item
-    part: Part | None = None
+    part_type: PartType | None = None
     pieces: list[str] = field(default_factory=list)
     logprobs: list[Item] = field(default_factory=list)
-    thought: dict[str, Any] = field(default_factory=dict)
+    reasoning_fields: dict[str, Any] = field(default_factory=dict)  # the provider's fields
 
     @property
-    def at(self) -> dict[str, Any]:
-        """Where in the response the open part stands."""
-        part = self.part or TEXT
-        number = len(self.item[part.parts])
-        return {"item_id": self.item["id"], "output_index": self.index, part.index: number}
+    def part_location(self) -> dict[str, Any]:
+        """The fields of an event that say where the open part belongs."""
+        part_type = self.part_type or TEXT
+        return {
+            "item_id": self.item["id"],
+            "output_index": self.output_index,
+            part_type.index_field: len(self.item[part_type.list_field]),
+        }
 
 
-class Speech:
-    """`say` and `think`; `close` when something else comes, or the reply has ended."""
+class TextItems:
+    """`add_text` and `add_reasoning`; `close` when a call begins or the reply has ended."""
 
-    def __init__(self, events: Events, provider: Provider, model: str) -> None:
-        self._events = events
+    def __init__(self, writer: EventWriter, provider: Provider, model: str) -> None:
+        self._writer = writer
         self._provider = provider
         self._model = model
-        self._open: Open | None = None
-        self._said = 0  # characters of text in parts that are closed
-        self.logprobs: list[Item] = []  # of text that is still to be said
-        self.sources: list[Item] = []  # of the open text, or of one that is still to come
-        self._cited: list[Item] = []
+        self._current: OpenTextItem | None = None
+        self._text_length = 0  # characters in closed text parts
+        self._all_sources: list[Item] = []
+        self.next_logprobs: list[Item] = []  # of the text that comes next
+        self.sources: list[Item] = []  # of the open text, or of the text that comes next
 
-    def say(self, part: Part, text: str) -> None:
+    def add_text(self, part_type: PartType, text: str) -> None:
         if not text:
             return
-        speech = self._speaking(part.item)
-        if speech.part is not part:
-            self._close_part(speech)
-            speech.part = part
-            self._part(speech, part, "added", {part.text: "", **part.beside})
-        speech.pieces.append(text)
-        more = {"logprobs": self._logprobs(speech)} if part is TEXT else {}
-        self._events.emit(f"{part.text_event}.delta", **speech.at, delta=text, **more)
+        item = self._open_item(part_type.item_type)
+        if item.part_type is not part_type:
+            self._close_part(item)
+            item.part_type = part_type
+            fields = {part_type.text_field: "", **part_type.initial_fields}
+            self._emit_part(item, part_type, "added", fields)
+        item.pieces.append(text)
+        logprobs = {"logprobs": self._take_logprobs(item)} if part_type is TEXT else {}
+        self._writer.emit(
+            f"{part_type.text_event}.delta", **item.part_location, delta=text, **logprobs
+        )
 
-    def think(self, fields: dict[str, Any]) -> None:
+    def add_reasoning(self, fields: dict[str, Any]) -> None:
+        """`fields`: as the provider names them."""
         if fields:
-            reasoning.merge(self._speaking("reasoning").thought, fields)
-            self.say(SUMMARY, reasoning.shown(fields))
+            reasoning.merge_fields(self._open_item("reasoning").reasoning_fields, fields)
+            self.add_text(SUMMARY, reasoning.readable_text(fields))
 
-    def cite(self, sources: list[Item]) -> None:
-        """Sources of what is said; some providers name all of them with every chunk."""
-        new = [one for one in sources if one not in self._cited]
-        self._cited += new
+    def add_sources(self, sources: list[Item]) -> None:
+        """Citations; some providers repeat all of them in every chunk."""
+        new = [source for source in sources if source not in self._all_sources]
+        self._all_sources += new
         self.sources += new
 
-    def close(self, end: Outcome = COMPLETED) -> None:
-        if speech := self._open:
-            self._close_part(speech)
-            ending = {"status": end.status}
-            if speech.item["type"] == "reasoning":
-                sealed = reasoning.sealed(speech.thought, self._provider, self._model)
-                ending = {"encrypted_content": sealed}
-            self._events.finish(speech.index, {**speech.item, **ending})
-            self._open = None
+    def close(self, outcome: Outcome = COMPLETED) -> None:
+        if item := self._current:
+            self._close_part(item)
+            fields = {"status": outcome.response_status}
+            if item.item["type"] == "reasoning":
+                sealed_state = reasoning.seal_fields(
+                    item.reasoning_fields, self._provider, self._model
+                )
+                fields = {"encrypted_content": sealed_state}
+            self._writer.finish_item(item.output_index, {**item.item, **fields})
+            self._current = None
 
-    def _logprobs(self, speech: Open) -> list[Item]:
-        now, self.logprobs = self.logprobs, []
-        speech.logprobs += now
-        return now
+    def _take_logprobs(self, item: OpenTextItem) -> list[Item]:
+        logprobs, self.next_logprobs = self.next_logprobs, []
+        item.logprobs += logprobs
+        return logprobs
 
-    def _speaking(self, type: str) -> Open:
-        if self._open is None or self._open.item["type"] != type:
+    def _open_item(self, type: str) -> OpenTextItem:
+        """The open item if it has this type, else a new one."""
+        if self._current is None or self._current.item["type"] != type:
             self.close()
-            self._open = Open(*self._events.open(PREFIX[type], {"type": type, **NEW[type]}))
-        return self._open
+            item = {"type": type, **NEW_ITEMS[type]}
+            self._current = OpenTextItem(*self._writer.open_item(ID_PREFIXES[type], item))
+        return self._current
 
-    def _part(self, speech: Open, part: Part, step: str, fields: Item) -> Item:
-        made = {"type": part.type, **fields}
-        self._events.emit(f"{part.part_event}.{step}", **speech.at, part=made)
-        return made
+    def _emit_part(self, item: OpenTextItem, part_type: PartType, step: str, fields: Item) -> Item:
+        """`step`: "added" or "done". Returns the part."""
+        part = {"type": part_type.type, **fields}
+        self._writer.emit(f"{part_type.part_event}.{step}", **item.part_location, part=part)
+        return part
 
-    def _close_part(self, speech: Open) -> None:
-        if part := speech.part:
-            text: Item = {part.text: "".join(speech.pieces)}
-            done: Item = dict(text)
-            beside: Item = {}
-            if part is TEXT:
-                beside = {"annotations": self._annotations(speech, text["text"])}
-                done["logprobs"] = speech.logprobs
-                if speech.logprobs:
-                    beside["logprobs"] = speech.logprobs
-            self._events.emit(f"{part.text_event}.done", **speech.at, **done)
-            made = self._part(speech, part, "done", {**text, **beside})
-            speech.item = {**speech.item, part.parts: [*speech.item[part.parts], made]}
-            speech.part, speech.pieces, speech.logprobs = None, [], []
+    def _close_part(self, item: OpenTextItem) -> None:
+        if part_type := item.part_type:
+            text: Item = {part_type.text_field: "".join(item.pieces)}
+            event_fields: Item = dict(text)
+            part_fields: Item = {}
+            if part_type is TEXT:
+                part_fields = {"annotations": self._emit_annotations(item, text["text"])}
+                event_fields["logprobs"] = item.logprobs
+                if item.logprobs:
+                    part_fields["logprobs"] = item.logprobs
+            self._writer.emit(f"{part_type.text_event}.done", **item.part_location, **event_fields)
+            part = self._emit_part(item, part_type, "done", {**text, **part_fields})
+            parts = [*item.item[part_type.list_field], part]
+            item.item = {**item.item, part_type.list_field: parts}
+            item.part_type, item.pieces, item.logprobs = None, [], []
 
-    def _annotations(self, speech: Open, text: str) -> list[Item]:
+    def _emit_annotations(self, item: OpenTextItem, text: str) -> list[Item]:
+        """Emit the sources as annotations of a text that is complete; returns them."""
         sources, self.sources = self.sources, []
-        made = [citations.to_responses(one, self._said, len(text)) for one in sources]
-        for number, one in enumerate(made):
+        text_annotations = [
+            annotations.annotation_to_responses(source, self._text_length, len(text))
+            for source in sources
+        ]
+        for number, annotation in enumerate(text_annotations):
             event = "response.output_text.annotation.added"
-            self._events.emit(event, **speech.at, annotation_index=number, annotation=one)
-        self._said += len(text)
-        return made
+            fields = {"annotation_index": number, "annotation": annotation}
+            self._writer.emit(event, **item.part_location, **fields)
+        self._text_length += len(text)
+        return text_annotations

@@ -1,4 +1,4 @@
-"""The items of a Responses upstream's reply while they grow, each with the events that it makes."""
+"""Open items of a Responses upstream's reply; each writes its events for the client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,281 +7,293 @@ from typing import Any, NamedTuple, Protocol
 from translate.mappings import reasoning
 from translate.mappings.outcome import COMPLETED, Outcome
 from translate.providers.profile import Provider
-from translate.reply.call_items import Calls
-from translate.reply.event_writer import Event, Events, Item
-from translate.reply.text_items import NEW, PREFIX, REFUSAL, SUMMARY, TEXT, Part
-from translate.tools.kinds import BY_CALL, CUSTOM, FUNCTION
+from translate.reply.call_items import CallItems
+from translate.reply.event_writer import Event, EventWriter, Item
+from translate.reply.text_items import ID_PREFIXES, NEW_ITEMS, REFUSAL, SUMMARY, TEXT, PartType
+from translate.tools.kinds import CUSTOM, FUNCTION, KIND_BY_CALL_TYPE
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec
 
-THOUGHT = Part(
+REASONING_TEXT = PartType(
     "reasoning", "reasoning_text", "text", "content", "content_index",
     "response.content_part", "response.reasoning_text",
 )  # fmt: skip
-PARTS = {part.type: part for part in (TEXT, REFUSAL, SUMMARY, THOUGHT)}
-ANNOTATION = f"{TEXT.text_event}.annotation.added"
-STREAMS = {part.text_event: part for part in PARTS.values()}
-# The type of the item that a delta belongs to.
-OPENING = {name: part.item for name, part in STREAMS.items()} | {
-    f"response.{kind.event}": kind.call_type for kind in (FUNCTION, CUSTOM)
+PART_TYPES = {part.type: part for part in (TEXT, REFUSAL, SUMMARY, REASONING_TEXT)}
+ANNOTATION_EVENT = f"{TEXT.text_event}.annotation.added"
+PART_TYPES_BY_EVENT = {part.text_event: part for part in PART_TYPES.values()}
+# The event of a delta → the type of the item that it belongs to.
+ITEM_TYPES_BY_EVENT = {name: part.item_type for name, part in PART_TYPES_BY_EVENT.items()} | {
+    f"response.{kind.stream_event}": kind.call_type for kind in (FUNCTION, CUSTOM)
 }
 
 
-class Upstream(NamedTuple):
-    """What every item of a reply needs to know."""
+class ReplyContext(NamedTuple):
+    """What all items of a reply share."""
 
-    events: Events
+    writer: EventWriter
     tools: ToolMap
     provider: Provider
     model: str
-    seen: set[str]  # ids of items that pass with their own
-
-    def unique(self, given: object) -> str:
-        """A call id of its own: Codex matches outputs by it."""
-        taken = self.tools.ids
-        unique = str(given or "") or self.events.id("call")
-        while unique in taken:
-            unique = f"{self.events.id(str(given or 'call'))}_{len(taken)}"
-        taken.add(unique)
-        return unique
+    used_ids: set[str]  # the upstream's ids of items that passed unchanged
 
 
-class Growing(Protocol):
-    """An open item: `grow` by the text of a delta, `close` with the whole item if it is known."""
+class UpstreamItem(Protocol):
+    """An open item: `add_delta` for its text, `close` with the whole item if it has come."""
 
-    type: str  # the upstream's, and its id
-    given: object
+    type: str  # the upstream's
+    upstream_id: object
 
-    def place(self, event: Event) -> dict[str, Any]:
-        """Where an event that nobody here knows belongs in the reply; {} for nowhere."""
+    def unknown_event_location(self) -> dict[str, Any]:
+        """Where events of an unknown type belong in the client's reply; {} if nowhere."""
 
-    def grow(self, name: str, text: str, event: Event) -> None: ...
+    def add_delta(self, event_name: str, text: str, event: Event) -> None: ...
 
-    def close(self, item: Item | None, end: Outcome) -> None: ...
-
-
-def growing(upstream: Upstream, item: Item) -> Growing:
-    """A new item, opened."""
-    kind = str(item.get("type"))
-    if kind == FUNCTION.call_type and not _native(upstream.provider, item):
-        return Called(upstream, item)
-    return FORMS.get(kind, Whole)(upstream, item)
+    def close(self, item: Item | None, outcome: Outcome) -> None: ...
 
 
-def _native(provider: Provider, item: Item) -> bool:
-    scope = "namespace" if item.get("namespace") else "function"
-    return provider.native(scope)
+def open_upstream_item(context: ReplyContext, item: Item) -> UpstreamItem:
+    item_type = str(item.get("type"))
+    if item_type == FUNCTION.call_type and not _is_native_call(context.provider, item):
+        return FunctionCallItem(context, item)
+    return ITEM_CLASSES.get(item_type, OtherItem)(context, item)
+
+
+def _is_native_call(provider: Provider, item: Item) -> bool:
+    return provider.passes_through("namespace" if item.get("namespace") else "function")
 
 
 @dataclass
-class Text:
-    """A growing part of a message or of reasoning."""
+class OpenPart:
+    """An open part of a message or of reasoning."""
 
-    part: Part
-    number: int
+    part_type: PartType
+    part_index: int
     pieces: list[str] = field(default_factory=list)
-    whole: Item | None = None  # as the upstream has it in the end
+    final: Item | None = None  # the part as the upstream's whole item has it
 
     @property
-    def sum(self) -> str:
+    def joined_text(self) -> str:
         return "".join(self.pieces)
 
 
-class Speech:
-    """A message or a reasoning item. Its parts end with it."""
+class TextItem:
+    """A message or a reasoning item. Its parts close when it closes."""
 
-    def __init__(self, upstream: Upstream, item: Item) -> None:
-        self.type, self.given = item["type"], item.get("id")
-        self._upstream = upstream
-        self._events = upstream.events
+    def __init__(self, context: ReplyContext, item: Item) -> None:
+        self.type, self.upstream_id = item["type"], item.get("id")
+        self._context = context
+        self._writer = context.writer
         phase = {"phase": item["phase"]} if item.get("phase") else {}
-        opening = {"type": self.type, **NEW[self.type], **phase}
-        self._index, self._item = self._events.open(PREFIX[self.type], opening)
-        self._texts: dict[tuple[str, object], Text] = {}
+        new_item = {"type": self.type, **NEW_ITEMS[self.type], **phase}
+        self._index, self._item = self._writer.open_item(ID_PREFIXES[self.type], new_item)
+        self._parts: dict[tuple[str, object], OpenPart] = {}  # by type and the upstream's index
 
-    @property
-    def at(self) -> dict[str, Any]:
-        return {"item_id": self._item["id"], "output_index": self._index}
+    def unknown_event_location(self) -> dict[str, Any]:
+        return {}  # an unknown event may be an annotation, which comes with the whole item
 
-    def place(self, event: Event) -> dict[str, Any]:
-        return {}  # of annotations the whole item tells
+    def add_delta(self, event_name: str, text: str, event: Event) -> None:
+        part_type = PART_TYPES_BY_EVENT[event_name]
+        key = (part_type.type, event.get(part_type.index_field))
+        if key not in self._parts:
+            self._parts[key] = self._open_part(part_type)
+        logprobs = {"logprobs": event.get("logprobs") or []} if part_type is TEXT else {}
+        self._emit_delta(self._parts[key], text, logprobs)
 
-    def grow(self, name: str, text: str, event: Event) -> None:
-        part = STREAMS[name]
-        key = (part.type, event.get(part.index))
-        if key not in self._texts:
-            self._texts[key] = self._begun(part)
-        logprobs = {"logprobs": event.get("logprobs") or []} if part is TEXT else {}
-        self._say(self._texts[key], text, logprobs)
-
-    def close(self, item: Item | None, end: Outcome) -> None:
+    def close(self, item: Item | None, outcome: Outcome) -> None:
         for name in ("summary", "content"):
             parts = (item or {}).get(name)
             parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
             for part in parts if isinstance(parts, list) else []:
-                self._told(part)
-        made = {**self._item}
-        for text in self._texts.values():
-            made[text.part.parts] = [*made.get(text.part.parts, []), self._done(text)]
+                self._add_final_part(part)
+        final_item = {**self._item}
+        for open_part in self._parts.values():
+            list_field = open_part.part_type.list_field
+            final_item[list_field] = [*final_item.get(list_field, []), self._close_part(open_part)]
         if self.type == "reasoning":
-            state = {k: v for k, v in (item or made).items() if v is not None}
-            sealed = reasoning.sealed_item(state, self._upstream.provider, self._upstream.model)
-            made["encrypted_content"] = sealed
+            state = {k: v for k, v in (item or final_item).items() if v is not None}
+            sealed_state = reasoning.seal_item(state, self._context.provider, self._context.model)
+            final_item["encrypted_content"] = sealed_state
         else:
-            made["status"] = end.status
-        self._events.finish(self._index, made)
+            final_item["status"] = outcome.response_status
+        self._writer.finish_item(self._index, final_item)
 
-    def _begun(self, part: Part) -> Text:
-        number = sum(text.part.parts == part.parts for text in self._texts.values())
-        text = Text(part, number)
-        self._part(text, "added", _empty(part))
-        return text
-
-    def _told(self, whole: Any) -> None:
-        """A part of the whole item: the text that has grown to it, or one never heard of."""
-        if isinstance(whole, dict) and whole.get("type") == "text":  # Chat's name for it
-            whole = {"annotations": [], **whole, "type": TEXT.type}
-        part = PARTS.get(str(whole.get("type"))) if isinstance(whole, dict) else None
-        said = str(whole.get(part.text) or "") if part else ""
-        if part is None or not said:
-            return
-        grown = [t for t in self._texts.values() if t.part is part and t.whole is None]
-        fitting = [text for text in grown if said.startswith(text.sum)]
-        if not grown:
-            self._texts[part.type, object()] = self._begun(part)
-            grown = [*self._texts.values()][-1:]
-        text = (fitting or grown)[0]
-        text.whole = whole
-        if rest := said[len(text.sum) :] if said.startswith(text.sum) else "":
-            self._say(text, rest, _unmeasured(part))
-
-    def _say(self, text: Text, piece: str, logprobs: dict[str, Any]) -> None:
-        text.pieces.append(piece)
-        where = {**self.at, text.part.index: text.number}
-        self._events.emit(f"{text.part.text_event}.delta", **where, delta=piece, **logprobs)
-
-    def _done(self, text: Text) -> Item:
-        part, said = text.part, text.sum
-        where = {**self.at, part.index: text.number}
-        self._events.emit(
-            f"{part.text_event}.done", **where, **{part.text: said}, **_unmeasured(part)
+    def _open_part(self, part_type: PartType) -> OpenPart:
+        index = sum(
+            part.part_type.list_field == part_type.list_field for part in self._parts.values()
         )
-        # what the client saw stays, also where the upstream says it otherwise in the end
-        made = {**_empty(part), **(text.whole or {}), "type": part.type, part.text: said}
-        sources = made.get("annotations")
-        for number, one in enumerate(sources if isinstance(sources, list) else []):
-            self._events.emit(ANNOTATION, **where, annotation_index=number, annotation=one)
-        self._part(text, "done", made)
-        return made
+        part = OpenPart(part_type, index)
+        self._emit_part(part, "added", _empty_part(part_type))
+        return part
 
-    def _part(self, text: Text, step: str, made: Item) -> None:
-        where = {**self.at, text.part.index: text.number}
-        self._events.emit(f"{text.part.part_event}.{step}", **where, part=made)
+    def _add_final_part(self, final: Any) -> None:
+        """A part of the whole item completes the open part that begins like it, or is new."""
+        if isinstance(final, dict) and final.get("type") == "text":  # Chat's name for it
+            final = {"annotations": [], **final, "type": TEXT.type}
+        part_type = PART_TYPES.get(str(final.get("type"))) if isinstance(final, dict) else None
+        text = str(final.get(part_type.text_field) or "") if part_type else ""
+        if part_type is None or not text:
+            return
+        candidates = [
+            part for part in self._parts.values() if part.part_type is part_type and not part.final
+        ]
+        if not candidates:
+            candidates = [self._open_part(part_type)]
+            self._parts[part_type.type, object()] = candidates[0]
+        part = next((p for p in candidates if text.startswith(p.joined_text)), candidates[0])
+        part.final = final
+        sent = part.joined_text
+        if rest := text[len(sent) :] if text.startswith(sent) else "":
+            self._emit_delta(part, rest, _no_logprobs(part_type))
+
+    def _emit_delta(self, part: OpenPart, text: str, logprobs: dict[str, Any]) -> None:
+        part.pieces.append(text)
+        event = f"{part.part_type.text_event}.delta"
+        self._writer.emit(event, **self._part_location(part), delta=text, **logprobs)
+
+    def _close_part(self, part: OpenPart) -> Item:
+        part_type, location = part.part_type, self._part_location(part)
+        text = {part_type.text_field: part.joined_text}
+        event = f"{part_type.text_event}.done"
+        self._writer.emit(event, **location, **text, **_no_logprobs(part_type))
+        # what the client has seen stays, even if the whole item has another text
+        final_part = {**_empty_part(part_type), **(part.final or {}), "type": part_type.type} | text
+        sources = final_part.get("annotations")
+        for number, source in enumerate(sources if isinstance(sources, list) else []):
+            fields = {"annotation_index": number, "annotation": source}
+            self._writer.emit(ANNOTATION_EVENT, **location, **fields)
+        self._emit_part(part, "done", final_part)
+        return final_part
+
+    def _emit_part(self, part: OpenPart, step: str, fields: Item) -> None:
+        event = f"{part.part_type.part_event}.{step}"
+        self._writer.emit(event, **self._part_location(part), part=fields)
+
+    def _part_location(self, part: OpenPart) -> dict[str, Any]:
+        return {
+            "item_id": self._item["id"],
+            "output_index": self._index,
+            part.part_type.index_field: part.part_index,
+        }
 
 
-def _empty(part: Part) -> Item:
-    return {"type": part.type, part.text: "", **part.beside}
+def _empty_part(part_type: PartType) -> Item:
+    return {"type": part_type.type, part_type.text_field: "", **part_type.initial_fields}
 
 
-def _unmeasured(part: Part) -> dict[str, Any]:
-    """Log probabilities where the upstream tells none."""
-    return {"logprobs": []} if part is TEXT else {}
+def _no_logprobs(part_type: PartType) -> dict[str, Any]:
+    """The field that an event of text must have, where the upstream sent no log probabilities."""
+    return {"logprobs": []} if part_type is TEXT else {}
 
 
-class Called:
-    """A function call, perhaps of a tool that is none with the client: as in a Chat reply."""
+class FunctionCallItem:
+    """A function call; as in a Chat reply, the client may know the tool by another type."""
 
-    def __init__(self, upstream: Upstream, item: Item) -> None:
-        self.type, self.given = FUNCTION.call_type, item.get("id")
-        self._calls = Calls(upstream.tools, upstream.events)
-        self._sent: list[str] = []
-        self._named = False
-        self._name(item)
+    def __init__(self, context: ReplyContext, item: Item) -> None:
+        self.type, self.upstream_id = FUNCTION.call_type, item.get("id")
+        self._calls = CallItems(context.tools, context.writer)
+        self._sent_pieces: list[str] = []
+        self._has_name = False
+        self._feed_call_name(item)
 
-    def place(self, event: Event) -> dict[str, Any]:
+    def unknown_event_location(self) -> dict[str, Any]:
         return {}
 
-    def _name(self, item: Item) -> None:
-        if not self._named and isinstance(name := item.get("name"), str) and name:
-            scope = item.get("namespace")
-            whole = f"{scope}__{name}" if scope else name
-            self._feed({"id": item.get("call_id"), "function": {"name": whole}})
-            self._named = True
+    def _feed_call_name(self, item: Item) -> None:
+        if not self._has_name and isinstance(name := item.get("name"), str) and name:
+            namespace = item.get("namespace")
+            chat_name = f"{namespace}__{name}" if namespace else name
+            self._feed_call({"id": item.get("call_id"), "function": {"name": chat_name}})
+            self._has_name = True
 
-    def _feed(self, delta: Item) -> None:
+    def _feed_call(self, delta: Item) -> None:
         self._calls.feed({"index": 0, **delta})
 
-    def grow(self, name: str, text: str, event: Event) -> None:
-        self._sent.append(text)
-        self._feed({"function": {"arguments": text}})
+    def add_delta(self, event_name: str, text: str, event: Event) -> None:
+        self._sent_pieces.append(text)
+        self._feed_call({"function": {"arguments": text}})
 
-    def close(self, item: Item | None, end: Outcome) -> None:
-        whole = (item or {}).get("arguments")
-        text = whole if isinstance(whole, str) else codec.text(whole) if whole else ""
-        sent = "".join(self._sent)
-        self._name(item or {})
-        self._feed({"function": {"arguments": text[len(sent) :] if text.startswith(sent) else ""}})
-        self._calls.close(end)
+    def close(self, item: Item | None, outcome: Outcome) -> None:
+        arguments = (item or {}).get("arguments")
+        text = arguments if isinstance(arguments, str) else _json_text(arguments)
+        sent = "".join(self._sent_pieces)
+        self._feed_call_name(item or {})
+        self._feed_call(
+            {"function": {"arguments": text[len(sent) :] if text.startswith(sent) else ""}}
+        )
+        self._calls.close(outcome)
 
 
-class Whole:
-    """Any other item: as it is, under a call id of its own."""
+def _json_text(value: Any) -> str:
+    return codec.json_text(value) if value else ""
 
-    def __init__(self, upstream: Upstream, item: Item) -> None:
-        self.type, self.given = str(item.get("type")), item.get("id")
-        self._events = upstream.events
-        self._kind = BY_CALL.get(self.type)
-        self._live = self._kind.live if self._kind else None
-        self._sent = ""
-        self._ours: Item = {}
+
+class OtherItem:
+    """Any other item, which passes unchanged; only a call gets a unique call id."""
+
+    def __init__(self, context: ReplyContext, item: Item) -> None:
+        self.type, self.upstream_id = str(item.get("type")), item.get("id")
+        self._writer = context.writer
+        self._kind = KIND_BY_CALL_TYPE.get(self.type)
+        self._text_field = self._kind.streamed_field if self._kind else None
+        self._sent_text = ""
+        self._new_ids: Item = {}
         self._item: Item = {}
         if self._kind:
-            self._ours["call_id"] = upstream.unique(item.get("call_id"))
-        elif not isinstance(self.given, str) or self.given in upstream.seen:
-            self._ours["id"] = self._events.id("item")
-        upstream.seen.add(str(self.given))
-        if self.type not in NAMELESS or item.get("name"):
-            self._begin(item)
+            id = str(item.get("call_id") or "")
+            self._new_ids["call_id"] = self._writer.unique_call_id(id, context.tools.call_ids)
+        elif not isinstance(self.upstream_id, str) or self.upstream_id in context.used_ids:
+            self._new_ids["id"] = self._writer.new_id("item")
+        context.used_ids.add(str(self.upstream_id))
+        if self.type not in NAMED_TYPES or item.get("name"):
+            self._open_item(item)
 
-    def _begin(self, item: Item) -> None:
-        """Show it; nothing of a call is shown before its name is known."""
-        empty = {self._live: ""} if self._live else {}
-        if self._kind:  # not before, as ids are those of the items that are shown
-            self._ours["id"] = self._events.id(self._kind.id_prefix)
-        self._index, self._item = self._events.open("item", {**item, **self._ours, **empty})
+    def _open_item(self, item: Item) -> None:
+        """Show the item. The client sees nothing of a call until its name has come."""
+        empty = {self._text_field: ""} if self._text_field else {}
+        if self._kind:  # not earlier: an id counts the items that the client has seen
+            self._new_ids["id"] = self._writer.new_id(self._kind.id_prefix)
+        fields = {**item, **self._new_ids, **empty}
+        self._index, self._item = self._writer.open_item("item", fields)
 
     @property
-    def at(self) -> dict[str, Any]:
+    def _item_location(self) -> dict[str, Any]:
         return {"item_id": self._item["id"], "output_index": self._index}
 
-    def place(self, event: Event) -> dict[str, Any]:
-        return {} if self._kind else self.at
+    def unknown_event_location(self) -> dict[str, Any]:
+        return {} if self._kind else self._item_location
 
-    def grow(self, name: str, text: str, event: Event) -> None:
+    def add_delta(self, event_name: str, text: str, event: Event) -> None:
         if self._item:
-            self._sent += text
-            self._events.emit(f"{name}.delta", **self.at, delta=text)
+            self._sent_text += text
+            self._writer.emit(f"{event_name}.delta", **self._item_location, delta=text)
 
-    def close(self, item: Item | None, end: Outcome) -> None:
-        if item is None and self._kind and end is not COMPLETED:
-            return  # half a call must never be executed
+    def close(self, item: Item | None, outcome: Outcome) -> None:
+        if item is None and self._kind and outcome is not COMPLETED:
+            return  # the client must never execute half a call
         if not self._item:
-            self._begin(item or {"type": self.type})
-        # what the client saw stays, also where the upstream says it otherwise in the end
-        said = {name: self._item[name] for name in IDENTITY if name in self._item}
-        more = {name: value for name, value in (item or {}).items() if name not in IDENTITY}
-        made = {**self._item, **more, **said}
-        if self._kind and (live := self._live):
-            name, whole = f"response.{self._kind.event}", str(made.get(live) or "")
-            if not whole.startswith(self._sent):
-                whole = self._sent
-            if rest := whole[len(self._sent) :]:
-                self.grow(name, rest, {})
-            made[live] = whole
-            self._events.emit(f"{name}.done", **self.at, **{live: whole})
-        self._events.finish(self._index, made)
+            self._open_item(item or {"type": self.type})
+        # what the client has seen stays, even if the whole item differs
+        fields = {k: v for k, v in (item or {}).items() if k not in IDENTITY_FIELDS}
+        final_item = {**self._item, **fields}
+        if self._kind and (text_field := self._text_field):
+            final_item[text_field] = self._finish_text(str(final_item.get(text_field) or ""))
+        self._writer.finish_item(self._index, final_item)
+
+    def _finish_text(self, text: str) -> str:
+        """The last events of a call's text; returns the text as the client has it."""
+        event_name = f"response.{self._kind.stream_event}" if self._kind else ""
+        text = text if text.startswith(self._sent_text) else self._sent_text
+        if rest := text[len(self._sent_text) :]:
+            self.add_delta(event_name, rest, {})
+        self._writer.emit(
+            f"{event_name}.done", **self._item_location, **{str(self._text_field): text}
+        )
+        return text
 
 
-IDENTITY = ("id", "type", "call_id", "name", "namespace", "role")
-NAMELESS = frozenset({FUNCTION.call_type, CUSTOM.call_type})  # are nothing without a name
-FORMS: dict[str, Callable[[Upstream, Item], Growing]] = {"message": Speech, "reasoning": Speech}
+IDENTITY_FIELDS = frozenset({"id", "type", "call_id", "name", "namespace", "role"})
+NAMED_TYPES = frozenset({FUNCTION.call_type, CUSTOM.call_type})
+ITEM_CLASSES: dict[str, Callable[[ReplyContext, Item], UpstreamItem]] = {
+    "message": TextItem,
+    "reasoning": TextItem,
+}

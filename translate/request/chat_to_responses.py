@@ -1,6 +1,6 @@
-"""A request body, Chat → Responses: what a Chat client asks, as a Responses client would ask it.
+"""A request body, Chat → Responses: the request as a Responses client would have sent it.
 
-From there on it goes the way of every Responses request, so that nothing is said of upstreams here.
+It is then handled as any Responses request, so this module knows nothing of upstreams.
 """
 
 import re
@@ -8,20 +8,31 @@ from collections.abc import Callable
 from hashlib import blake2s
 from typing import Any, ClassVar, NamedTuple
 
-from translate.mappings import logprobs, reasoning
-from translate.mappings.content import image, part_to_responses
+from translate.mappings import annotations, reasoning
+from translate.mappings.content import image_fields, part_to_responses
 from translate.tools.kinds import CUSTOM, FUNCTION
-from translate.wire import chat, codec
-from translate.wire import requests as responses
-from translate.wire.chat import CALL, CALLED, ChatRequest, StreamOptions
+from translate.wire import codec
 from translate.wire.errors import BadRequest
-from translate.wire.requests import PART, TOOL, ResponsesRequest, check
+from translate.wire.requests import (
+    CHAT_CALL_BODY_FIELDS,
+    CHAT_CALL_FIELDS,
+    PART_FIELDS,
+    TOOL_FIELDS,
+    ChatRequest,
+    ResponsesRequest,
+    StreamOptions,
+    StreamSettings,
+    check_fields,
+    validate_body,
+    validate_chat_request,
+    validate_responses_request,
+)
 
 Json = dict[str, Any]
 Item = dict[str, Any]
 
-# What is called otherwise in Responses; a dot leads into an object.
-NAMES = {
+# Chat field → Responses field; a dot leads into an object.
+RENAMED_FIELDS = {
     "parallel_tool_calls": "parallel_tool_calls",
     "max_tokens": "max_output_tokens",
     "max_completion_tokens": "max_output_tokens",
@@ -30,262 +41,308 @@ NAMES = {
     "stop": "stop",
     "stream": "stream",
 }
-ALSO = {"text.format": "response_format", logprobs.ASKED: "logprobs"}
-PARTS = ("text", "image_url", "file", "input_audio")
-# Anthropic's clients say these in an object, and `any`, as Mistral's do.
-CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
-ID_LIMIT = 64  # of a call_id: https://platform.openai.com/docs/api-reference/responses/create
+# Responses field → the Chat field that errors and `dropped` name.
+CHAT_FIELDS = {"text.format": "response_format", annotations.LOGPROBS_INCLUDE: "logprobs"}
+PART_TYPES = ("text", "image_url", "file", "input_audio")
+# Tool choices, which Anthropic's clients send as objects. They send `any`, too, as Mistral's do.
+TOOL_CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+# Characters of a call_id: https://platform.openai.com/docs/api-reference/responses/create
+CALL_ID_LIMIT = 64
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
-HINT = re.compile(r"input\[(\d+)\]")
+ITEM_PATH = re.compile(r"input\[(\d{1,9})\](.*)", re.DOTALL)
 
 
-class Asked(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A client's request in Responses terms."""
 
     request: ResponsesRequest
-    reply: Json = {}  # how the client wants its answer: more arguments for the machine
+    reply_options: Json = {}  # arguments for the reply machine: how the client wants its reply
     dropped: tuple[str, ...] = ()
-    said: Callable[[str], str] = str  # a place in the request → what the client calls it
-    stop: tuple[str, ...] = ()  # where the answer ends
+    client_path: Callable[[str], str] = str  # a path in `request` → the path in the client's body
+    stop_sequences: tuple[str, ...] = ()
 
 
-def to_responses(body: Json) -> Asked:
-    """Raises BadRequest, with the field's place, for what cannot be asked."""
+def parse_chat_request(body: Json) -> ParsedRequest:
+    """A Chat client's request. Raises BadRequest, with the path of the field."""
     if "messages" not in body and "input" in body:
-        return _asked_already(body)
-    asked = chat.read(body)
-    if asked.n not in (None, 1):
-        raise BadRequest(f"n: {asked.n} answers are wanted, and one is given", param="n")
-    walk = Messages(asked)
-    extra = asked.model_extra or {}
-    strange = extra.keys() & ResponsesRequest.model_fields.keys()
-    made: Json = {name: value for name, value in extra.items() if name not in strange}
-    made |= {"model": asked.model, "input": walk.items, "store": False}
-    if walk.instructions:
-        made["instructions"] = "\n\n".join(walk.instructions)
-    legacy = bool(asked.functions) and not asked.tools
-    made |= {"parallel_tool_calls": False} if legacy else {}  # it can tell of one call only
-    made |= _tools(asked) | _settings(asked)
-    dropped = [*walk.dropped, *sorted(strange), *(["store"] if asked.store else [])]
-    reply = {"usage": _wants_usage(asked.stream, asked.stream_options), "legacy": legacy}
-    names = ALSO | {NAMES[name]: name for name in NAMES if getattr(asked, name) is not None}
+        return _parse_responses_body(body)
+    chat_request = validate_chat_request(body)
+    if chat_request.n not in (None, 1):
+        message = f"n: {chat_request.n} answers are wanted, but the relay gives one"
+        raise BadRequest(message, param="n")
+    builder = ResponsesInputBuilder(chat_request)
+    extra = chat_request.model_extra or {}
+    misplaced_fields = extra.keys() & ResponsesRequest.model_fields.keys()
+    fields: Json = {name: value for name, value in extra.items() if name not in misplaced_fields}
+    fields |= {"model": chat_request.model, "input": builder.items, "store": False}
+    if builder.instructions:
+        fields["instructions"] = "\n\n".join(builder.instructions)
+    legacy = bool(chat_request.functions) and not chat_request.tools
+    fields |= {"parallel_tool_calls": False} if legacy else {}  # `function_call` holds one call
+    fields |= _tool_fields(chat_request) | _setting_fields(chat_request)
+    store_field = ["store"] if chat_request.store else []
+    usage = _wants_usage(chat_request.stream, chat_request.stream_options)
+    stop = chat_request.stop
+    stop = [stop] if isinstance(stop, str) else stop or []
+    return ParsedRequest(
+        request=validate_responses_request(fields),
+        reply_options={"usage": usage, "legacy": legacy},
+        dropped=(*builder.dropped, *sorted(misplaced_fields), *store_field),
+        client_path=_client_paths(chat_request, builder.origins),
+        stop_sequences=tuple(filter(None, stop)),
+    )
 
-    def said(place: str) -> str:
-        place = HINT.sub(lambda found: f"messages[{walk.origins[int(found[1])]}]", place)
-        return names.get(place, place)
 
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
-    return Asked(responses.read(made), reply, tuple(dropped), said, tuple(filter(None, stop)))
+def _client_paths(chat_request: ChatRequest, origins: list[int]) -> Callable[[str], str]:
+    """Path in the Responses request → path in the client's body.
+
+    `origins`: the message that each item comes from.
+    """
+    names = CHAT_FIELDS | {
+        field: name
+        for name, field in RENAMED_FIELDS.items()
+        if getattr(chat_request, name) is not None
+    }
+
+    def client_path(path: str) -> str:
+        match = ITEM_PATH.fullmatch(path)
+        if match and int(match[1]) < len(origins):
+            return f"messages[{origins[int(match[1])]}]{match[2]}"
+        return names.get(path, path)
+
+    return client_path
 
 
-def _asked_already(body: Json) -> Asked:
-    """Cursor sends bodies of Responses to Chat endpoints (gabrii/Cursor-Azure-GPT-5#69)."""
-    asked = responses.read({**body, "store": False})
-    options = StreamOptions.model_validate((asked.model_extra or {}).get("stream_options") or {})
+def _parse_responses_body(body: Json) -> ParsedRequest:
+    """Cursor sends Responses bodies to Chat endpoints (gabrii/Cursor-Azure-GPT-5#69)."""
+    request = validate_responses_request({**body, "store": False})
+    extra = request.model_extra or {}
+    fields = {"stream_options": extra.get("stream_options")}
+    options = validate_body(StreamSettings, fields).stream_options
     dropped = ("store",) if body.get("store") else ()
-    return Asked(asked, {"usage": _wants_usage(asked.stream, options)}, dropped)
+    return ParsedRequest(request, {"usage": _wants_usage(request.stream, options)}, dropped)
 
 
 def _wants_usage(stream: bool | None, options: StreamOptions | None) -> bool:
     return not stream or bool(options and options.include_usage)
 
 
-def _settings(asked: ChatRequest) -> Json:
-    made: Json = {"reasoning": dict(asked.reasoning)} if asked.reasoning else {}
-    for name, place in NAMES.items():
-        value = getattr(asked, name)
-        outer, _, inner = place.partition(".")
-        if value not in (None, ""):  # which forms send for what nobody chose
-            made[outer] = made.get(outer, {}) | {inner: value} if inner else value
-    if asked.response_format:
-        form = flat(asked.response_format, "response_format")
-        made["text"] = {**made.get("text", {}), "format": form}
-    return made | ({"include": [logprobs.ASKED]} if asked.logprobs else {})
+def _setting_fields(chat_request: ChatRequest) -> Json:
+    fields: Json = {"reasoning": dict(chat_request.reasoning)} if chat_request.reasoning else {}
+    for name, path in RENAMED_FIELDS.items():
+        value = getattr(chat_request, name)
+        outer, _, inner = path.partition(".")
+        if value not in (None, ""):  # forms send "" for a field that the user left open
+            fields[outer] = fields.get(outer, {}) | {inner: value} if inner else value
+    if chat_request.response_format:
+        text_format = flatten_typed(chat_request.response_format, "response_format")
+        fields["text"] = {**fields.get("text", {}), "format": text_format}
+    return fields | ({"include": [annotations.LOGPROBS_INCLUDE]} if chat_request.logprobs else {})
 
 
-def _tools(asked: ChatRequest) -> Json:
-    legacy = [{"type": "function", "function": one} for one in asked.functions or []]
-    tools = [_tool(tool, f"tools[{n}]") for n, tool in enumerate([*(asked.tools or []), *legacy])]
-    if asked.web_search_options is not None:
-        tools.append(_search(asked.web_search_options))
-    choice = asked.tool_choice or asked.function_call
-    if isinstance(choice, dict) and choice.get("type") in CHOICES:
-        choice = str(choice["type"])
-    if isinstance(choice, str):
-        choice = CHOICES.get(choice, choice)
-    elif choice:
-        choice = {"type": "function", **choice} if asked.tool_choice is None else choice
-        choice = flat(choice, "tool_choice")
-        inner = choice.get("tools") or []
-        within = [flat(tool, f"tool_choice.tools[{n}]") for n, tool in enumerate(inner)]
-        choice |= {"tools": within} if within else {}
+def _tool_fields(chat_request: ChatRequest) -> Json:
+    functions = [{"type": "function", "function": tool} for tool in chat_request.functions or []]
+    chat_tools = [*(chat_request.tools or []), *functions]
+    tools = [_tool_to_responses(tool, f"tools[{n}]") for n, tool in enumerate(chat_tools)]
+    if chat_request.web_search_options is not None:
+        tools.append(_search_tool(chat_request.web_search_options))
+    choice = _tool_choice(chat_request)
     return ({"tools": tools} if tools else {}) | ({"tool_choice": choice} if choice else {})
 
 
-def _tool(tool: Json, place: str) -> Json:
-    made = flat(tool, place)
-    if made["type"] in (FUNCTION.tool_type, CUSTOM.tool_type) and not made.get("name"):
-        where = f"{place}.{made['type']}.name"
-        raise BadRequest(f"{where}: is missing", param=where)
-    if isinstance(form := made.get("format"), dict):
-        made["format"] = flat(form, f"{place}.format")
-    if made["type"] != FUNCTION.tool_type:
-        return made
-    # `{}` is what many say of a tool without parameters, and Responses wants an object's schema
-    schema = NO_PARAMETERS | (made.get("parameters") or {})
-    # strict is said in either case, as its absence means true in Responses
-    return made | {"parameters": schema, "strict": bool(made.get("strict"))}
+def _tool_choice(chat_request: ChatRequest) -> str | Json | None:
+    choice = chat_request.tool_choice or chat_request.function_call
+    if isinstance(choice, dict) and choice.get("type") in TOOL_CHOICES:
+        choice = str(choice["type"])
+    if isinstance(choice, str):
+        return TOOL_CHOICES.get(choice, choice)
+    if not choice:
+        return None
+    choice = {"type": "function", **choice} if chat_request.tool_choice is None else choice
+    choice = flatten_typed(choice, "tool_choice")
+    tools = [
+        flatten_typed(tool, f"tool_choice.tools[{n}]")
+        for n, tool in enumerate(choice.get("tools") or [])
+    ]
+    return choice | ({"tools": tools} if tools else {})
 
 
-def _search(options: Json) -> Json:
-    """Chat's models that search always have options for it, and no tool."""
-    given = {name: value for name, value in options.items() if value is not None}
-    if "user_location" in given:
-        given["user_location"] = flat(given["user_location"], "web_search_options.user_location")
-    return {"type": "web_search", **given}
+def _tool_to_responses(tool: Json, path: str) -> Json:
+    responses_tool = flatten_typed(tool, path)
+    tool_type = responses_tool["type"]
+    if tool_type in (FUNCTION.tool_type, CUSTOM.tool_type) and not responses_tool.get("name"):
+        name_path = f"{path}.{tool_type}.name"
+        raise BadRequest(f"{name_path}: is missing", param=name_path)
+    if isinstance(form := responses_tool.get("format"), dict):
+        responses_tool["format"] = flatten_typed(form, f"{path}.format")
+    if tool_type != FUNCTION.tool_type:
+        return responses_tool
+    # many clients send `{}` for a tool without parameters; Responses wants an object's schema
+    schema = NO_PARAMETERS | (responses_tool.get("parameters") or {})
+    # `strict` is always set, as its absence means true in Responses
+    return responses_tool | {"parameters": schema, "strict": bool(responses_tool.get("strict"))}
 
 
-def flat(said: Any, place: str) -> Json:
-    """What Chat spells `{type, <type>: {…}}` is one object in Responses.
+def _search_tool(options: Json) -> Json:
+    """`web_search_options` as a tool: in Chat they alone turn the search on."""
+    fields = {name: value for name, value in options.items() if value is not None}
+    if "user_location" in fields:
+        path = "web_search_options.user_location"
+        fields["user_location"] = flatten_typed(fields["user_location"], path)
+    return {"type": "web_search", **fields}
 
-    Cursor sends that to Chat endpoints, too (BerriAI/litellm#34029).
+
+def flatten_typed(value: Any, path: str) -> Json:
+    """Chat's `{type, <type>: {…}}` as the flat object of Responses.
+
+    Cursor sends the flat form to Chat endpoints, too (BerriAI/litellm#34029).
     """
-    check(said, TOOL, place)
-    kind = str(said.get("type") or FUNCTION.tool_type)
-    inner = said.get(kind) or {}
-    check(inner, TOOL, f"{place}.{kind}")
-    return {"type": kind} | {k: v for k, v in said.items() if k not in ("type", kind)} | inner
+    check_fields(value, TOOL_FIELDS, path)
+    type_name = str(value.get("type") or FUNCTION.tool_type)
+    inner = value.get(type_name) or {}
+    check_fields(inner, TOOL_FIELDS, f"{path}.{type_name}")
+    outer = {name: field for name, field in value.items() if name not in ("type", type_name)}
+    return {"type": type_name} | outer | inner
 
 
-class Messages:
-    """Walks the messages once; ROLES says what each role does."""
+class ResponsesInputBuilder:
+    """Converts the messages in order; ROLES has a method for each role."""
 
-    def __init__(self, asked: ChatRequest) -> None:
+    def __init__(self, chat_request: ChatRequest) -> None:
         self.instructions: list[str] = []
         self.items: list[Item] = []
-        self.origins: list[int] = []  # of each item, its message
+        self.origins: list[int] = []  # for each item, the position of its message
         self.dropped: list[str] = []
-        self._outputs: dict[str, str] = {}  # call id → type of its output
-        self._legacy: dict[str, str] = {}  # function → id of its latest call
-        for position, message in enumerate(asked.messages):
-            role, place = message.get("role"), f"messages[{position}]"
-            if (handler := self.ROLES.get(str(role))) is None:
-                where = f"{place}.role"
-                raise BadRequest(f"{where}: {role!r} is not a role", param=where)
-            if message.get("name") and role not in ("tool", "function"):  # their calls say it
-                self.dropped.append(f"{place}.name")
-            made = handler(self, message, place)
-            self.items += made
-            self.origins += [position] * len(made)
+        self._output_types: dict[str, str] = {}  # call id → type of its output
+        self._legacy_call_ids: dict[str, str] = {}  # function → id of its latest legacy call
+        for position, message in enumerate(chat_request.messages):
+            items = self._convert_message(message, f"messages[{position}]")
+            self.items += items
+            self.origins += [position] * len(items)
         if not self.items and not self.instructions:
             raise BadRequest("messages: hold nothing to answer", param="messages")
 
-    def _system(self, message: Json, place: str) -> list[Item]:
-        """The leading ones are the instructions; later ones stay in their place."""
-        parts = self._parts(message.get("content"), place, ("text",))
+    def _convert_message(self, message: Json, path: str) -> list[Item]:
+        role = message.get("role")
+        if (handler := self.ROLES.get(str(role))) is None:
+            raise BadRequest(f"{path}.role: {role!r} is not a role", param=f"{path}.role")
+        if message.get("name") and role not in ("tool", "function"):  # the calls of these have it
+            self.dropped.append(f"{path}.name")
+        return handler(self, message, path)
+
+    def _convert_system(self, message: Json, path: str) -> list[Item]:
+        """Leading system messages are the instructions; later ones keep their position."""
+        parts = self._convert_parts(message.get("content"), path, ("text",))
         if not self.items:
-            self.instructions += [text] if (text := _text(parts)) else []
+            self.instructions += [text] if (text := _joined_text(parts)) else []
             return []
-        return _message("developer", parts)
+        return _message_items("developer", parts)
 
-    def _user(self, message: Json, place: str) -> list[Item]:
-        return _message("user", self._parts(message.get("content"), place))
+    def _convert_user(self, message: Json, path: str) -> list[Item]:
+        return _message_items("user", self._convert_parts(message.get("content"), path))
 
-    def _assistant(self, message: Json, place: str) -> list[Item]:
-        made = reasoning.items(message)
-        if reasoning.foreign(message):
-            self.dropped.append(f"{place}.{reasoning.DETAILS}")
-        said = self._parts(message.get("content"), place, ("text", "refusal"))
+    def _convert_assistant(self, message: Json, path: str) -> list[Item]:
+        items = reasoning.reasoning_items(message)
+        if reasoning.has_foreign_seal(message):
+            self.dropped.append(f"{path}.{reasoning.REASONING_DETAILS}")
+        parts = self._convert_parts(message.get("content"), path, ("text", "refusal"))
         if refusal := message.get("refusal"):
-            said.append({"type": "refusal", "refusal": refusal})
-        said = [part | {"type": SAID.get(part["type"], part["type"])} for part in said]
-        made += _message("assistant", said)
+            parts.append({"type": "refusal", "refusal": refusal})
+        parts = [
+            part | {"type": ASSISTANT_PART_TYPES.get(part["type"], part["type"])} for part in parts
+        ]
+        items += _message_items("assistant", parts)
         for number, call in enumerate(message.get("tool_calls") or []):
-            made.append(self._call(call, f"{place}.tool_calls[{number}]"))
-        if legacy := message.get("function_call"):
-            made.append(self._called(legacy, f"{place}.function_call"))
-        self.dropped += [f"{place}.{name}" for name in ("audio", "images") if message.get(name)]
-        return made
+            items.append(self._call_item(call, f"{path}.tool_calls[{number}]"))
+        if function_call := message.get("function_call"):
+            items.append(self._legacy_call_item(function_call, f"{path}.function_call"))
+        self.dropped += [f"{path}.{name}" for name in ("audio", "images") if message.get(name)]
+        return items
 
-    def _call(self, call: Any, place: str) -> Item:
-        check(call, CALL, place)
+    def _call_item(self, call: Any, path: str) -> Item:
+        check_fields(call, CHAT_CALL_FIELDS, path)
         kind = CUSTOM if call.get("type") == CUSTOM.tool_type else FUNCTION
-        inner, field = call.get(kind.tool_type) or {}, str(kind.live)
-        check(inner, CALLED, f"{place}.{kind.tool_type}")
-        id_ = shortened(call.get("id") or "")
-        self._outputs[id_] = kind.output_type
-        said = inner.get(field) or EMPTY[field]
-        said = said if isinstance(said, str) else codec.text(said)
-        named = {"call_id": id_, "name": inner.get("name") or "unknown"}
-        return {"type": kind.call_type, **named, field: said}
+        function, field = call.get(kind.tool_type) or {}, str(kind.streamed_field)
+        check_fields(function, CHAT_CALL_BODY_FIELDS, f"{path}.{kind.tool_type}")
+        id_ = shorten_call_id(call.get("id") or "")
+        self._output_types[id_] = kind.output_type
+        value = function.get(field) or EMPTY_CALL_TEXTS[field]
+        text = value if isinstance(value, str) else codec.json_text(value)
+        name = function.get("name") or "unknown"
+        return {"type": kind.call_type, "call_id": id_, "name": name, field: text}
 
-    def _called(self, function: Json, place: str) -> Item:
-        """A call of the time before tools, which had no ids."""
+    def _legacy_call_item(self, function: Json, path: str) -> Item:
+        """`function_call`, the one call from before there were tools. It has no id."""
         id_ = f"call_{len(self.items)}"
-        item = self._call({"id": id_, "function": function}, place)
-        self._legacy[item["name"]] = id_
+        item = self._call_item({"id": id_, "function": function}, path)
+        self._legacy_call_ids[item["name"]] = id_
         return item
 
-    def _tool(self, message: Json, place: str) -> list[Item]:
-        return self._output(message, message.get("tool_call_id") or "", place)
+    def _convert_tool(self, message: Json, path: str) -> list[Item]:
+        return [self._output_item(message, message.get("tool_call_id") or "", path)]
 
-    def _function(self, message: Json, place: str) -> list[Item]:
-        return self._output(message, self._legacy.get(message.get("name") or "", ""), place)
+    def _convert_function(self, message: Json, path: str) -> list[Item]:
+        call_id = self._legacy_call_ids.get(message.get("name") or "", "")
+        return [self._output_item(message, call_id, path)]
 
-    def _output(self, message: Json, call: str, place: str) -> list[Item]:
-        id_ = shortened(call)
-        parts = self._parts(message.get("content"), place)
-        plain = all(part["type"] == "input_text" for part in parts)
-        output = _text(parts) if plain else parts
-        kind = self._outputs.get(id_, FUNCTION.output_type)
-        return [{"type": kind, "call_id": id_, "output": output}]
+    def _output_item(self, message: Json, call_id: str, path: str) -> Item:
+        id_ = shorten_call_id(call_id)
+        parts = self._convert_parts(message.get("content"), path)
+        text_only = all(part["type"] == "input_text" for part in parts)
+        output = _joined_text(parts) if text_only else parts
+        output_type = self._output_types.get(id_, FUNCTION.output_type)
+        return {"type": output_type, "call_id": id_, "output": output}
 
-    def _parts(self, content: Any, place: str, taken: tuple[str, ...] = PARTS) -> list[Item]:
+    def _convert_parts(
+        self, content: Any, path: str, types: tuple[str, ...] = PART_TYPES
+    ) -> list[Item]:
         if isinstance(content, str):
             return [{"type": "input_text", "text": content}] if content else []
-        made = []
+        parts = []
         for number, part in enumerate(content or []):
-            here = f"{place}.content[{number}]"
-            check(part, PART, here)
-            kind = str(part.get("type"))
-            inner = part.get(kind) if kind in taken else None
-            if kind in taken and SHAPES[kind](inner):
-                made += [part_to_responses(part)] if inner else []
+            part_path = f"{path}.content[{number}]"
+            check_fields(part, PART_FIELDS, part_path)
+            part_type = str(part.get("type"))
+            value = part.get(part_type)
+            if part_type in types and PART_CHECKS[part_type](value):
+                parts += [part_to_responses(part)] if value else []
             else:
-                self.dropped.append(f"{here} ({kind})")
-        return made
+                self.dropped.append(f"{part_path} ({part_type})")
+        return parts
 
-    ROLES: ClassVar[dict[str, Callable[["Messages", Json, str], list[Item]]]] = {
-        "system": _system,
-        "developer": _system,
-        "user": _user,
-        "assistant": _assistant,
-        "tool": _tool,
-        "function": _function,
+    ROLES: ClassVar[dict[str, Callable[["ResponsesInputBuilder", Json, str], list[Item]]]] = {
+        "system": _convert_system,
+        "developer": _convert_system,
+        "user": _convert_user,
+        "assistant": _convert_assistant,
+        "tool": _convert_tool,
+        "function": _convert_function,
     }
 
 
-EMPTY = {"arguments": "{}", "input": ""}  # some servers stream no arguments for a call without any
-SAID = {"input_text": "output_text"}
-SHAPES: dict[str, Callable[[Any], bool]] = {
-    "text": lambda inner: isinstance(inner, str),
-    "refusal": lambda inner: isinstance(inner, str),
-    "image_url": lambda inner: isinstance(image(inner).get("url"), str),
-    "file": lambda inner: isinstance(inner, dict),
-    "input_audio": lambda inner: isinstance(inner, dict),
+# Some servers stream no arguments for a call that has none.
+EMPTY_CALL_TEXTS = {"arguments": "{}", "input": ""}
+ASSISTANT_PART_TYPES = {"input_text": "output_text"}  # of the parts in an assistant's message
+# Whether the value of a part has the right form, by the part's type.
+PART_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "refusal": lambda value: isinstance(value, str),
+    "image_url": lambda value: isinstance(image_fields(value).get("url"), str),
+    "file": lambda value: isinstance(value, dict),
+    "input_audio": lambda value: isinstance(value, dict),
 }
 
 
-def shortened(id: str) -> str:
-    """A call's id as Responses takes it, always the same."""
-    if len(id) <= ID_LIMIT:
+def shorten_call_id(id: str) -> str:
+    """A call id that fits in Responses' limit; equal ids give equal results."""
+    if len(id) <= CALL_ID_LIMIT:
         return id
     return f"call_{blake2s(id.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
 
 
-def _message(role: str, parts: list[Item]) -> list[Item]:
+def _message_items(role: str, parts: list[Item]) -> list[Item]:
     return [{"type": "message", "role": role, "content": parts}] if parts else []
 
 
-def _text(parts: list[Item]) -> str:
+def _joined_text(parts: list[Item]) -> str:
     return "\n".join(part["text"] for part in parts)

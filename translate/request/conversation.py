@@ -1,152 +1,220 @@
-"""The order of a conversation, as Chat providers demand it: a call and its outputs together.
+"""The order of a conversation, as upstreams demand it: a call and its outputs together.
 
 Responses input is a flat list in which calls, outputs and messages may come in any order. Chat
-refuses a call without its output, an output without its call, and anything between them.
+servers refuse a call without its output, an output without its call, and anything between them.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from translate.mappings import reasoning
-from translate.mappings.content import Part, split
-from translate.tools.kinds import BY_CALL, OUTPUTS
-from translate.tools.tool_map import call_id
+from translate.mappings.content import ConvertedParts, Part, split_text_and_media
+from translate.providers.profile import Provider
+from translate.tools.kinds import KIND_BY_CALL_TYPE, OUTPUT_TYPES
+from translate.tools.tool_map import call_id_of
 
 Item = dict[str, Any]
 Message = dict[str, Any]
 
 NO_OUTPUT = "[no output: the call was not completed]"
+LONE_REASONING = "reasoning without a reply"
 
 
-def paired(items: list[Item]) -> dict[int, int]:
+def output_positions(items: list[Item]) -> dict[int, int]:
     """Position of each call → position of its output; each output answers one call.
 
-    An id used twice (some clients and providers do) is matched first to first within a turn; a
-    call of an earlier turn that stayed unanswered takes no output from a later one.
+    Some clients and providers use an id twice: the first output of a turn answers the first call.
+    A call that stayed unanswered in its turn gets no output from a later turn.
     """
-    waiting: dict[str, deque[int]] = defaultdict(deque)
-    answers = {}
-    turn = 0  # where the assistant was last interrupted
+    unanswered: dict[str, deque[int]] = defaultdict(deque)
+    outputs = {}
+    turn_start = 0  # position of the last item that is not the assistant's
     for position, item in enumerate(items):
-        kind, same = item.get("type"), waiting[call_id(item)]
-        if kind in BY_CALL:
-            if same and same[-1] < turn:
-                same.clear()
-            same.append(position)
-        elif kind != "reasoning" and item.get("role") != "assistant":
-            turn = position
-            if kind in OUTPUTS and same:
-                answers[same.popleft()] = position
-    return answers
+        item_type, calls = item.get("type"), unanswered[call_id_of(item)]
+        if item_type in KIND_BY_CALL_TYPE:
+            if calls and calls[-1] < turn_start:
+                calls.clear()
+            calls.append(position)
+        elif item_type != "reasoning" and item.get("role") != "assistant":
+            turn_start = position
+            if item_type in OUTPUT_TYPES and calls:
+                outputs[calls.popleft()] = position
+    return outputs
 
 
-class Conversation:
-    """Builds Chat messages; what the assistant says up to the next output is one message."""
+class AssistantTurn(Protocol):
+    """Text, reasoning and calls of the assistant up to the next output, in one dialect."""
+
+    @property
+    def is_empty(self) -> bool: ...
+
+    def add_text(self, parts: list[Part]) -> None: ...
+
+    def add_reasoning(self, reasoning: dict[str, Any]) -> None: ...
+
+    def add_call(self, call: Message) -> None:
+        """A Chat tool call."""
+
+    def build_messages(self) -> list[Message]:
+        """The turn as the upstream takes it; [] for one of reasoning alone."""
+
+
+@dataclass(frozen=True)
+class ConversationFormat[Turn: AssistantTurn]:
+    """How a conversation is written in the upstream's dialect."""
+
+    new_turn: Callable[[int], Turn]  # from the number of messages before it
+    output_message: Callable[[str, str], Message]  # from a call id and a text
+    convert_message: Callable[[Message], Message]  # from a Chat message that is not the assistant's
+    convert_reasoning: Callable[[Item, Provider], dict[str, Any] | None]  # for `add_reasoning`
+    convert_call_id: Callable[[str], str] = str
+
+
+class Conversation[Turn: AssistantTurn]:
+    """Builds the messages of a request, with each output behind its call."""
 
     def __init__(
         self,
-        output: Callable[[int], list[Part]],
-        answers: dict[int, int],
-        dropped: list[str],
-        unthought: dict[str, Any],
+        form: ConversationFormat[Turn],
+        convert_output: Callable[[int], ConvertedParts],  # from the position of an output item
+        outputs: dict[int, int],
     ) -> None:
+        self.form = form
         self.messages: list[Message] = []
-        self._dropped = dropped
-        self._output = output  # position of an output item → its parts
-        self._answers = answers
-        self._unthought = unthought  # fields of a message without thinking
-        self._ids: set[str] = set()
-        self._open()
-
-    def _open(self) -> None:
-        self._said: list[Part] = []
-        self._thought: dict[str, Any] = {}
-        self._calls: dict[int, Message] = {}  # position → tool call
-        self._heard = False  # whether an output came
+        self._dropped: list[str] = []
+        self._convert_output = convert_output
+        self._outputs = outputs
+        self._call_ids: set[str] = set()
+        self._turn: Turn | None = None
+        self._calls: dict[int, tuple[str, Message | None]] = {}  # position → id, native output
+        self._has_output = False
 
     @property
-    def begun(self) -> bool:
-        """Whether anyone has spoken; instructions before that are leading ones."""
-        return bool(self.messages or self._said or self._thought or self._calls)
+    def dropped(self) -> Sequence[str]:
+        return self._dropped
 
-    def say(self, parts: list[Part]) -> None:
-        self._turn()
-        self._said += parts
+    def add_dropped(self, paths: Iterable[str]) -> None:
+        """Report what the upstream does not get."""
+        self._dropped += paths
 
-    def think(self, fields: dict[str, Any]) -> None:
-        self._turn()
-        reasoning.merge(self._thought, fields)
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a message or part of one; instructions before it lead the request."""
+        return bool(self.messages) or (self._turn is not None and not self._turn.is_empty)
 
-    def call(self, position: int, call: Message) -> None:
-        self._turn()
-        call["id"] = self.unique(call["id"])
-        self._calls[position] = call
+    def open_turn(self) -> Turn:
+        """The assistant's turn; a new one where an output has ended the last one."""
+        if self._has_output:
+            self.close()
+        if self._turn is None:
+            self._turn = self.form.new_turn(len(self.messages))
+        return self._turn
 
-    def hear(self) -> None:
-        """An output came; it is taken with its call, wherever it stands."""
-        self._heard = True
+    def add_call(self, position: int, call: Message) -> None:
+        """A Chat tool call."""
+        turn = self.open_turn()
+        call["id"] = self.register_call(position, call["id"])
+        turn.add_call(call)
 
-    def add(self, message: Message) -> None:
-        """A message that is not the assistant's; comes behind the outputs of open calls."""
+    def register_call(self, position: int, id: str, output: Item | None = None) -> str:
+        """A unique id for the call at this position of the input, which is in the open turn.
+
+        `output`: the item that answers it, where that item passes unchanged.
+        """
+        unique = self.unique_call_id(id)
+        self._calls[position] = unique, output and {**output, "call_id": unique}
+        return unique
+
+    def mark_output(self) -> None:
+        """An output came. `close` writes it behind its call, wherever it came."""
+        self._has_output = True
+
+    def add_message(self, message: Message) -> None:
+        """A Chat message that is not the assistant's. Outputs of open calls go before it."""
         self.close()
-        self.messages.append(self._message(message))
+        self.messages.append(self.form.convert_message(message))
 
     def close(self) -> list[Message]:
-        """End the assistant's turn: its message and the outputs of its calls."""
-        self._tell()
+        """End the assistant's turn with the outputs of its calls; returns all messages."""
+        if self._turn and not self._turn.is_empty:
+            messages = self._turn.build_messages()
+            self.messages += messages
+            self.add_dropped([] if messages else [LONE_REASONING])
         media: list[Part] = []
-        for position, call in self._calls.items():
-            answer = self._answers.get(position)
-            parts = [] if answer is None else self._output(answer)
-            text, lifted = split(parts)
-            if lifted:
-                text = text or "[see the next message]"
-                media += [{"type": "text", "text": f"[output of {call['id']}]"}, *lifted]
-            content = NO_OUTPUT if answer is None else text
-            self.messages.append(self._answer(position, call["id"], content))
-        if media:  # tool messages hold text only, so images follow as the user's
-            self.messages.append(self._message({"role": "user", "content": media}))
-        self._open()
+        for position, (id, output) in self._calls.items():
+            if output is None:
+                text, media_parts = self._output_of(position)
+                if media_parts:
+                    text = text or "[see the next message]"
+                    media += [{"type": "text", "text": f"[output of {id}]"}, *media_parts]
+                output = self.form.output_message(id, text)
+            self.messages.append(output)
+        if media:  # a tool message holds nothing but text, so images follow as the user's
+            self.messages.append(self.form.convert_message({"role": "user", "content": media}))
+        self._turn, self._calls, self._has_output = None, {}, False
         return self.messages
 
-    def _tell(self) -> None:
-        if self._said or self._calls:
-            self.messages.append(self._assistant())
-        elif self._thought:  # alone it makes no message: providers want text or calls
-            self._dropped.append("reasoning without a reply")
+    def _output_of(self, position: int) -> tuple[str, list[Part]]:
+        """Text and media of the output that answers the call at `position`."""
+        if (output := self._outputs.get(position)) is None:
+            return NO_OUTPUT, []
+        parts, dropped = self._convert_output(output)
+        self.add_dropped(dropped)
+        return split_text_and_media(parts)
 
-    def _answer(self, position: int, call: str, content: str) -> Message:
-        return {"role": "tool", "tool_call_id": call, "content": content}
+    def unique_call_id(self, id: str) -> str:
+        id = self.form.convert_call_id(id)
+        unique, number = id or "call", 1
+        while unique in self._call_ids:
+            number += 1
+            unique = f"{id}_{number}"
+        self._call_ids.add(unique)
+        return unique
 
-    def _message(self, message: Message) -> Message:
-        return message
 
-    def _turn(self) -> None:
-        if self._heard:
-            self.close()
+class ChatTurn:
+    """The assistant's turn as one Chat message."""
 
-    def _assistant(self) -> Message:
-        text = "\n".join(part["text"] for part in self._said)
-        text = reasoning.tagged(self._thought.pop(reasoning.THINK, ""), text)
+    def __init__(self, empty_reasoning: dict[str, Any]) -> None:
+        self._empty_reasoning = empty_reasoning  # what the provider wants in place of reasoning
+        self._texts: list[Part] = []
+        self._reasoning: dict[str, Any] = {}
+        self._calls: list[Message] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._texts or self._reasoning or self._calls)
+
+    def add_text(self, parts: list[Part]) -> None:
+        self._texts += parts
+
+    def add_reasoning(self, fields: dict[str, Any]) -> None:
+        reasoning.merge_fields(self._reasoning, fields)
+
+    def add_call(self, call: Message) -> None:
+        self._calls.append(call)
+
+    def build_messages(self) -> list[Message]:
+        if not (self._texts or self._calls):
+            return []  # providers refuse a message of reasoning alone
+        fields = dict(self._reasoning)
+        text = "\n".join(part["text"] for part in self._texts)
+        text = reasoning.add_think_tags(fields.pop(reasoning.THINK_TEXT, ""), text)
         content: str | list[Part] = text
-        if thinking := self._thought.pop(reasoning.PARTS, ""):
+        if thinking := fields.pop(reasoning.THINKING_PARTS, ""):
             part = {"type": "thinking", "thinking": [{"type": "text", "text": thinking}]}
             content = [part, *([{"type": "text", "text": text}] if text else [])]
+        signatures = fields.pop(reasoning.CALL_SIGNATURES, {})
         # null beside calls: some servers refuse an empty string there, others a missing field
         message: Message = {"role": "assistant", "content": content or None}
-        extra = self._thought.pop(reasoning.CALLS, {})
-        message |= self._unthought | self._thought
-        for call in self._calls.values():
-            call |= {"extra_content": extra[call["id"]]} if call["id"] in extra else {}
+        message |= self._empty_reasoning | fields
         if self._calls:
-            message["tool_calls"] = list(self._calls.values())
-        return message
-
-    def unique(self, call: str) -> str:
-        unique, number = call or "call", 1
-        while unique in self._ids:
-            number += 1
-            unique = f"{call}_{number}"
-        self._ids.add(unique)
-        return unique
+            message["tool_calls"] = [
+                {**call, "extra_content": signatures[call["id"]]}
+                if call["id"] in signatures
+                else call
+                for call in self._calls
+            ]
+        return [message]

@@ -1,208 +1,278 @@
-"""A request body, Responses → Chat."""
+"""A request body, Responses → Chat.
 
-from collections.abc import Callable
+ChatHistoryBuilder is also used for Responses upstreams, with another ConversationFormat.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from translate.mappings import parameters, reasoning
-from translate.mappings.content import output_to_chat, parts_to_chat, plain, words
-from translate.mappings.omit import omit
+from translate.mappings.content import (
+    ConvertedParts,
+    output_to_chat,
+    parts_to_chat,
+    replace_media,
+    simplify_content,
+)
+from translate.mappings.parameters import omit_fields
 from translate.providers import quirks
 from translate.providers.profile import Provider
-from translate.request.conversation import Conversation, Item, paired
+from translate.request.conversation import (
+    AssistantTurn,
+    ChatTurn,
+    Conversation,
+    ConversationFormat,
+    Item,
+    Message,
+    output_positions,
+)
 from translate.state import compaction
-from translate.tools.kinds import BY_CALL, OUTPUTS
+from translate.tools.kinds import KIND_BY_CALL_TYPE, OUTPUT_TYPES
 from translate.tools.tool_map import ToolMap
 from translate.wire.errors import BadRequest
 from translate.wire.requests import ResponsesRequest
 
-SYSTEM = ("system", "developer")
-NOTHING = "input: holds nothing to answer"
+SYSTEM_ROLES = ("system", "developer")
+EMPTY_INPUT = "input: holds nothing to answer"
 
 
-def to_chat(
-    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap, known: int = 0
-) -> dict[str, Any]:
-    """The Chat body. Fills `tools` and its list of what was dropped. Raises BadRequest.
+def request_to_chat(
+    request: ResponsesRequest, provider: Provider, model: str, tools: ToolMap, stored_count: int = 0
+) -> tuple[dict[str, Any], list[str]]:
+    """The Chat body and what was dropped. Fills `tools`. Raises BadRequest.
 
-    The first `known` items were not sent by the client, which counts its own from 0.
+    The first `stored_count` items come from stored responses: the client's own count from 0.
     """
-    declare(request, tools, known)
-    walk = Messages(request, provider, tools, known)
-    messages = [*walk.head, *walk.made]
+    dropped = declare_request_tools(request, tools, stored_count)
+    history = ChatHistoryBuilder(request, provider, tools, stored_count, chat_format(provider))
+    for position, item in enumerate(request.input_items):
+        history.add_item(position, item)
+    messages = history.close()
+    messages = [*history.leading_message(), *messages]
     if not messages:
-        raise BadRequest(NOTHING, param="input")
+        raise BadRequest(EMPTY_INPUT, param="input")
     body: dict[str, Any] = {"model": model, "messages": messages}
-    body |= parameters.to_chat(request, provider, tools)
-    body |= tools.to_chat_tools()
+    fields, unsupported_fields = parameters.parameters_to_chat(request, provider, tools)
+    body |= fields
+    body |= tools.chat_tool_fields()
     body["stream"] = True
     if provider.stream_options:
         body["stream_options"] = {"include_usage": True}
-    quirks.mend(body, provider)
-    omit(body, provider, tools.dropped)
-    return body
+    quirks.apply_request_quirks(body, provider)
+    return body, [*dropped, *history.dropped, *unsupported_fields, *omit_fields(body, provider)]
 
 
-def declare(request: ResponsesRequest, tools: ToolMap, known: int = 0) -> None:
-    """Tools come in three places; all are declared before a name is used."""
-    tools.declare(request.tools or [])
-    for position, item in enumerate(request.items):
+def chat_format(provider: Provider) -> ConversationFormat[ChatTurn]:
+    empty_reasoning = reasoning.blank_reasoning(provider)
+    return ConversationFormat(
+        new_turn=lambda _: ChatTurn(empty_reasoning),
+        output_message=_tool_message,
+        convert_message=lambda message: message,
+        convert_reasoning=reasoning.reasoning_to_chat,
+    )
+
+
+def _tool_message(call_id: str, text: str) -> Message:
+    return {"role": "tool", "tool_call_id": call_id, "content": text}
+
+
+def declare_request_tools(
+    request: ResponsesRequest, tools: ToolMap, stored_count: int = 0
+) -> list[str]:
+    """Declare the tools of the request and of its items; returns what was dropped.
+
+    Items may bring tools, too. All are declared before an item names one.
+    """
+    dropped = tools.declare_tools(request.tools or [])
+    for position, item in enumerate(request.input_items):
         if item.get("type") in ("additional_tools", "tool_search_output"):
-            tools.declare(item.get("tools") or [], f"{_place(position, known)}.tools")
+            path = f"{_item_path(position, stored_count)}.tools"
+            dropped += tools.declare_tools(item.get("tools") or [], path)
+    return dropped
 
 
-def _place(position: int, known: int) -> str:
-    """How an item is called in errors and in what is reported."""
-    return f"input[{position - known}]" if position >= known else f"history[{position}]"
+def _item_path(position: int, stored_count: int) -> str:
+    """The path of an item in errors and `dropped`."""
+    index = position - stored_count
+    return f"input[{index}]" if index >= 0 else f"history[{position}]"
 
 
-class Messages:
-    """Walks the input once; HANDLERS says what each item type does."""
+class ChatHistoryBuilder[Turn: AssistantTurn]:
+    """Converts the items of a request in order; HANDLERS has a method for each type.
 
-    form: type[Conversation] = Conversation
+    `form`: how the messages are written.
+    """
 
     def __init__(
-        self, request: ResponsesRequest, provider: Provider, tools: ToolMap, known: int
+        self,
+        request: ResponsesRequest,
+        provider: Provider,
+        tools: ToolMap,
+        stored_count: int,
+        form: ConversationFormat[Turn],
     ) -> None:
-        self.items = request.items
-        self.known = known
-        self.provider = provider
-        self.tools = tools
-        self.leading: list[str] = []
-        self._compacted: set[str] = set()
-        self._answers = answers = paired(self.items)
-        unthought = reasoning.blank(provider)
-        self.talk = self.form(self._output, answers, tools.dropped, unthought)
-        self._answered = frozenset(answers.values())
-        if request.instructions:
-            self._instructions(request.instructions)
-        for position, item in enumerate(self.items):
-            self._item(position, item)
-        self.made = self.talk.close()
-        self.leading += tools.manuals
-        if words_ := parameters.format_in_words(request, provider):
-            self.leading.append(words_)
+        self.items = request.input_items
+        self.outputs = output_positions(self.items)
+        self._answer_positions = frozenset(self.outputs.values())
+        self._stored_count = stored_count
+        self._provider = provider
+        self._tools = tools
+        self._instructions: list[str] = []
+        self._summary_seals: set[str] = set()
+        self.conversation = Conversation(form, self._output_parts, self.outputs)
+        self._add_instructions(request.instructions)
+        self._format_instruction = parameters.format_in_words(request, provider)
 
     @property
-    def head(self) -> list[Item]:
-        """The message that joins all leading instructions."""
-        joined = "\n\n".join(self.leading)
-        return [{"role": self.provider.system_role, "content": joined}] if self.leading else []
+    def dropped(self) -> Sequence[str]:
+        return self.conversation.dropped
 
-    def _at(self, position: int) -> str:
-        return _place(position, self.known)
+    def close(self) -> list[Message]:
+        """End the input; returns the messages without the leading one."""
+        messages = self.conversation.close()
+        self._instructions += self._tools.long_descriptions
+        if self._format_instruction:
+            self._instructions.append(self._format_instruction)
+        return messages
 
-    def _instructions(self, instructions: str | list[Item]) -> None:
-        if isinstance(instructions, str):
-            self.leading.append(instructions)
-            return
-        for position, item in enumerate(instructions):
-            place = f"instructions[{position}].content"
-            self.leading.append(self._text(item.get("content"), place))
+    def leading_message(self) -> list[Message]:
+        """One message that joins all leading instructions; [] if there are none."""
+        joined = "\n\n".join(self._instructions)
+        role = self._provider.system_role
+        return [{"role": role, "content": joined}] if self._instructions else []
 
-    def _item(self, position: int, item: Item) -> None:
-        kind = item.get("type") or ("message" if "role" in item else None)
-        if kind in BY_CALL:
-            self.talk.call(position, self.tools.to_chat(item))
-        elif kind in OUTPUTS:
-            self._heard(position, item)
-        elif handler := self.HANDLERS.get(str(kind)):
+    def item_path(self, position: int) -> str:
+        return _item_path(position, self._stored_count)
+
+    def answers_call(self, position: int) -> bool:
+        """Whether the output at this position has its call in the conversation."""
+        return position in self._answer_positions
+
+    def add_item(self, position: int, item: Item) -> None:
+        item_type = item.get("type") or ("message" if "role" in item else None)
+        if item_type in KIND_BY_CALL_TYPE:
+            self.conversation.add_call(position, self._tools.call_to_chat(item))
+        elif item_type in OUTPUT_TYPES:
+            self.add_output(position, item)
+        elif handler := self.HANDLERS.get(str(item_type)):
             handler(self, position, item)
-        elif kind is None:
-            place = f"{self._at(position)}.type"
-            raise BadRequest(f"{place}: is missing", param=place)
+        elif item_type is None:
+            path = f"{self.item_path(position)}.type"
+            raise BadRequest(f"{path}: is missing", param=path)
         else:
-            self.tools.dropped.append(f"{self._at(position)} ({kind})")
+            self._drop_item(position, item_type)
 
-    def _message(self, position: int, item: Item) -> None:
-        role, place = item.get("role"), f"{self._at(position)}.content"
-        if role not in ("user", "assistant", *SYSTEM):
-            where = f"{self._at(position)}.role"
-            raise BadRequest(f"{where}: {role!r} is not a role", param=where)
-        parts = parts_to_chat(item.get("content"), place, self.tools.dropped)
-        parts = self._seen(parts, place) if role == "user" else self._words(parts, place)
+    def add_output(self, position: int, item: Item) -> None:
+        """An output whose call is not in the conversation becomes a message of the user."""
+        if self.answers_call(position):
+            self.conversation.mark_output()
+            return
+        title = f"[output of a call that is not in this conversation: {item.get('call_id')}]"
+        parts = self._take_parts(self._output_parts(position))
+        text = {"type": "text", "text": title}
+        self.conversation.add_message({"role": "user", "content": simplify_content([text, *parts])})
+
+    def _drop_item(self, position: int, item_type: str) -> None:
+        self.conversation.add_dropped([f"{self.item_path(position)} ({item_type})"])
+
+    def _add_instructions(self, instructions: str | list[Item] | None) -> None:
+        if isinstance(instructions, str):
+            self._instructions += [instructions] if instructions else []
+            return
+        for position, item in enumerate(instructions or []):
+            path = f"instructions[{position}].content"
+            self._instructions.append(self._plain_text(item.get("content"), path))
+
+    def _add_message(self, position: int, item: Item) -> None:
+        role, path = item.get("role"), f"{self.item_path(position)}.content"
+        if role not in ("user", "assistant", *SYSTEM_ROLES):
+            path = f"{self.item_path(position)}.role"
+            raise BadRequest(f"{path}: {role!r} is not a role", param=path)
+        parts = self._take_parts(parts_to_chat(item.get("content"), path))
+        parts = self._take_parts(
+            self._describe_images(parts, path) if role == "user" else replace_media(parts, path)
+        )
         if not parts:
             return
         if role == "assistant":
-            self.talk.say(parts)
+            self.conversation.open_turn().add_text(parts)
         elif role == "user":
-            self.talk.add({"role": "user", "content": plain(parts)})
-        elif self.talk.begun:
-            late, text = self.provider.late_system_role, str(plain(parts))
-            content = f"<system>\n{text}\n</system>" if late == "user" else text
-            self.talk.add({"role": late, "content": content})
+            self.conversation.add_message({"role": "user", "content": simplify_content(parts)})
+        elif self.conversation.has_begun:
+            late_role, text = self._provider.late_system_role, str(simplify_content(parts))
+            content = f"<system>\n{text}\n</system>" if late_role == "user" else text
+            self.conversation.add_message({"role": late_role, "content": content})
         else:
-            self.leading += [part["text"] for part in parts]
+            self._instructions += [part["text"] for part in parts]
 
-    def _agent_message(self, position: int, item: Item) -> None:
-        """Word from another agent: the model reads it as a user's, with its sender named."""
-        text = self._text(item.get("content"), f"{self._at(position)}.content")
-        head = f"[from {item.get('author')} to {item.get('recipient')}]"
-        self.talk.add({"role": "user", "content": f"{head}\n{text}"})
+    def _add_agent_message(self, position: int, item: Item) -> None:
+        """A message from another agent: the model reads it as the user's, with its sender named."""
+        text = self._plain_text(item.get("content"), f"{self.item_path(position)}.content")
+        title = f"[from {item.get('author')} to {item.get('recipient')}]"
+        self.conversation.add_message({"role": "user", "content": f"{title}\n{text}"})
 
-    def _reasoning(self, position: int, item: Item) -> None:
-        fields = reasoning.to_chat(item, self.provider)
-        if fields:
-            self.talk.think(fields)
-        elif item.get("encrypted_content") or reasoning.summary(item):
-            self.tools.dropped.append(f"{self._at(position)} (reasoning)")
+    def _add_reasoning(self, position: int, item: Item) -> None:
+        if converted := self.conversation.form.convert_reasoning(item, self._provider):
+            self.conversation.open_turn().add_reasoning(converted)
+        elif item.get("encrypted_content") or reasoning.reasoning_text(item):
+            self._drop_item(position, "reasoning")
 
-    def _compaction(self, position: int, item: Item) -> None:
-        """Its summary, once: after a resume Codex sends the same item twice (0.169)."""
-        sealed = str(item.get("encrypted_content"))
-        if sealed in self._compacted:
+    def _add_compaction(self, position: int, item: Item) -> None:
+        """Add the summary once: after a resume Codex sends the same item twice (0.169)."""
+        seal = str(item.get("encrypted_content"))
+        if seal in self._summary_seals:
             return
-        self._compacted.add(sealed)
-        text = compaction.to_text(item)
+        self._summary_seals.add(seal)
+        text = compaction.summary_text(item)
         if text is None:
-            self.tools.dropped.append(f"{self._at(position)} ({item['type']})")
-        self.talk.add({"role": "user", "content": text or compaction.UNREADABLE})
+            self._drop_item(position, item["type"])
+        content = text or compaction.UNREADABLE_SUMMARY
+        self.conversation.add_message({"role": "user", "content": content})
 
-    def _trigger(self, position: int, item: Item) -> None:
-        """Asks for compaction, which is the exchange's affair; behind it nothing may come."""
+    def _check_trigger(self, position: int, item: Item) -> None:
+        """A trigger is an error unless it is the last item, which the exchange handles."""
         if position + 1 < len(self.items):
-            place = self._at(position)
-            raise BadRequest(f"{place}: a compaction_trigger must be the last item", param=place)
+            path = self.item_path(position)
+            raise BadRequest(f"{path}: a compaction_trigger must be the last item", param=path)
 
-    def _nothing(self, position: int, item: Item) -> None:
-        """`additional_tools`: declared already."""
+    def _ignore_item(self, position: int, item: Item) -> None:
+        """`declare_request_tools` has read `additional_tools`."""
 
     HANDLERS: ClassVar[dict[str, Callable[..., None]]] = {
-        "message": _message,
-        "agent_message": _agent_message,
-        "reasoning": _reasoning,
-        "additional_tools": _nothing,
-        compaction.TRIGGER: _trigger,
-        **dict.fromkeys(compaction.COMPACTED, _compaction),
+        "message": _add_message,
+        "agent_message": _add_agent_message,
+        "reasoning": _add_reasoning,
+        "additional_tools": _ignore_item,
+        compaction.COMPACTION_TRIGGER: _check_trigger,
+        **dict.fromkeys(compaction.COMPACTION_TYPES, _add_compaction),
     }
 
-    def _heard(self, position: int, item: Item) -> None:
-        if position in self._answered:
-            self.talk.hear()
-            return
-        head = f"[output of a call that is not in this conversation: {item.get('call_id')}]"
-        parts = [{"type": "text", "text": head}, *self._output(position)]
-        self.talk.add({"role": "user", "content": plain(parts)})
-
-    def _output(self, position: int) -> list[Item]:
-        item, place = self.items[position], f"{self._at(position)}.output"
+    def _output_parts(self, position: int) -> ConvertedParts:
+        item, path = self.items[position], f"{self.item_path(position)}.output"
         if item["type"] == "tool_search_output":
-            return [{"type": "text", "text": self._found(item)}]
-        parts = output_to_chat(item.get("output"), place, self.tools.dropped)
-        return self._seen(parts, place, self.provider.output_images)
+            return [{"type": "text", "text": self._search_result(item)}], []
+        parts, dropped = output_to_chat(item.get("output"), path)
+        parts, hidden_images = self._describe_images(parts, path, self._provider.output_images)
+        return parts, dropped + hidden_images
 
-    def _found(self, item: Item) -> str:
-        """A search's result in words; the tools themselves are declared by now."""
-        names = self.tools.names(item.get("tools") or [])
+    def _search_result(self, item: Item) -> str:
+        """The result of a tool search in words; the tools themselves have been declared."""
+        names = self._tools.chat_names(item.get("tools") or [])
         return f"Tools found, ready to be called: {', '.join(names)}" if names else "None found."
 
-    def _seen(self, parts: list[Item], place: str, shown: bool = True) -> list[Item]:
-        blind = () if shown and self.provider.images else ("image_url",)
-        return words(parts, place, self.tools.dropped, blind)
+    def _describe_images(self, parts: list[Item], path: str, images: bool = True) -> ConvertedParts:
+        """The parts, with words in place of images that the provider does not take there."""
+        takes_images = images and self._provider.images
+        return replace_media(parts, path, () if takes_images else ("image_url",))
 
-    def _words(self, parts: list[Item], place: str) -> list[Item]:
-        """For roles that hold text only."""
-        return words(parts, place, self.tools.dropped)
-
-    def _text(self, content: Any, place: str) -> str:
-        parts = self._words(parts_to_chat(content, place, self.tools.dropped), place)
+    def _plain_text(self, content: Any, path: str) -> str:
+        parts = self._take_parts(
+            replace_media(self._take_parts(parts_to_chat(content, path)), path)
+        )
         return "".join(part["text"] for part in parts)
+
+    def _take_parts(self, converted: ConvertedParts) -> list[Item]:
+        """The parts; adds what was dropped to `dropped`."""
+        parts, dropped = converted
+        self.conversation.add_dropped(dropped)
+        return parts

@@ -1,39 +1,39 @@
 """Compaction: a trigger → a summary request; its reply → a compaction item; the item → text again.
 
-Source: https://developers.openai.com/api/docs/guides/compaction. What Codex asks of it was
-measured: a reply that completes, with exactly one `compaction` item.
+Source: https://developers.openai.com/api/docs/guides/compaction. As measured, Codex requires a
+reply that completes with exactly one `compaction` item.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from translate.mappings.outcome import COMPLETED, FAILED, Outcome, tokens
-from translate.mappings.reasoning import thoughts
+from translate.mappings.outcome import COMPLETED, FAILED, Outcome, estimate_tokens
+from translate.mappings.reasoning import all_reasoning_text
 from translate.providers.profile import Provider
-from translate.reply.event_writer import Event, Events, Machine
-from translate.tools.kinds import BY_CALL, OUTPUTS
+from translate.reply.event_writer import Event, EventWriter, ReplyMachine
+from translate.tools.kinds import KIND_BY_CALL_TYPE, OUTPUT_TYPES
 from translate.tools.tool_map import ToolMap
-from translate.wire.envelope import Envelope, seal, unseal
+from translate.wire.envelope import Envelope, open_envelope, seal_envelope
 from translate.wire.errors import BadRequest, Failure
 
 Item = dict[str, Any]
 Message = dict[str, Any]
 
-TRIGGER = "compaction_trigger"
-# `context_compaction` and `compaction_summary` were its names for some months of 2026.
-COMPACTED = frozenset({"compaction", "context_compaction", "compaction_summary"})
+COMPACTION_TRIGGER = "compaction_trigger"
+# The last two were names of the item for some months of 2026.
+COMPACTION_TYPES = frozenset({"compaction", "context_compaction", "compaction_summary"})
 
-HEAD = (
+SUMMARY_HEADER = (
     "[A summary of the conversation so far, in place of the messages that are no longer shown. "
     "You wrote it, or a model before you did. Take it as what has happened and go on from there.]"
 )
-UNREADABLE = (
+UNREADABLE_SUMMARY = (
     "[Here stood a summary of the earlier conversation. Another service has sealed it, so that it "
     "cannot be read any more.]"
 )
-GAP = "[The {} oldest messages are not shown, as they would not fit.]"
-PROMPT = """\
+GAP_NOTICE = "[The {} oldest messages are not shown, as they would not fit.]"
+SUMMARY_PROMPT = """\
 This conversation has grown too long to be carried on. Stop the work here and write the summary \
 that will take its place: whoever continues, you or another model, will see your summary and none \
 of the messages above. Call no tools and do not go on with the task. Answer with the summary \
@@ -66,224 +66,263 @@ Keep names, paths, commands, numbers, identifiers and error texts as they are. W
 summary says and still holds belongs in yours. Write "none" where there is nothing to say, and \
 add nothing that did not happen."""
 
-ROOM = 16_000  # tokens that the summary may take, at most a quarter of the window
-TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
-KEPT = ("user", "developer", "system")
+SUMMARY_TOKENS = 16_000  # reserved for the summary, up to a quarter of the window
+TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+REPEATED_ROLES = ("user", "developer", "system")  # `/responses/compact` returns their messages
 
 
-def triggered(items: object) -> bool:
-    """Whether an input asks for compaction: the trigger is its last item."""
+def asks_for_compaction(items: object) -> bool:
+    """Whether the last item of an input is a compaction trigger."""
     last = items[-1] if isinstance(items, list) and items else None
-    return isinstance(last, dict) and last.get("type") == TRIGGER
+    return isinstance(last, dict) and last.get("type") == COMPACTION_TRIGGER
 
 
-def to_text(item: Item) -> str | None:
-    """The words that stand for a compaction item; None for one that we did not seal.
+def summary_text(item: Item) -> str | None:
+    """The text for a compaction item; None for an item that the relay did not seal.
 
-    Whose provider's it is does not matter: a summary is plain text, which any model reads.
+    Any provider may get it, whichever wrote it: a summary is plain text.
     """
-    envelope = unseal(item.get("encrypted_content"))
-    summary = envelope.state.get("summary") if envelope else None
-    return f"{HEAD}\n\n{summary}" if isinstance(summary, str) and summary else None
+    envelope = open_envelope(item.get("encrypted_content"))
+    summary = envelope.payload.get("summary") if envelope else None
+    return f"{SUMMARY_HEADER}\n\n{summary}" if isinstance(summary, str) and summary else None
 
 
-def to_summary(body: Message, provider: Provider, dropped: list[str]) -> Message:
-    """The body of an ordinary turn, in either dialect, made into one that asks for a summary.
+def to_summary_request(body: Message, provider: Provider) -> tuple[Message, list[str]]:
+    """The body that asks for a summary, from that of an ordinary turn, and what was dropped.
 
-    Messages and tools stay as they are, to the byte, as the provider has them in its cache; only
-    where they exceed its window the oldest turns go. Raises BadRequest if there is nothing.
+    It takes either dialect. Messages and tools stay the same to the byte, as the provider has them
+    in its cache; the oldest turns go only where the rest would not fit in its window. Raises
+    BadRequest if there is nothing to summarise.
     """
     field = "messages" if "messages" in body else "input"
-    form = {} if field == "messages" else {"type": "message"}
-    lead, talk = _led(body[field], provider)
-    if not talk:
+    item_type = {} if field == "messages" else {"type": "message"}
+    lead, messages = _split_lead(body[field], provider)
+    if not messages:
         raise BadRequest("input: holds nothing to compact", param="input")
-    without = {"response_format", "text"} | (set() if "none" in provider.tool_choices else TOOLS)
-    made = {name: value for name, value in body.items() if name not in without}
-    if made.keys() & {"tools", "tool_choice"}:  # tools may stand in the input, too
-        made["tool_choice"] = "none"
+    request = _summary_fields(body, provider)
+    prompt = {"content": SUMMARY_PROMPT + request.get("instructions", "")}
+    fixed_size = sum(map(estimate_tokens, [*lead, *request.get("tools", ()), prompt]))
     window = provider.context_window
-    told = {"content": PROMPT + made.get("instructions", "")}
-    fixed = sum(map(tokens, [*lead, *made.get("tools", ()), told]))
-    units = fitting(_units(talk), window - min(ROOM, window // 4) - fixed)
-    shown = [message for unit in units for message in unit]
-    prompt = PROMPT
-    if cut := len(talk) - len(shown):
-        gap = GAP.format(cut)
-        lead = [*lead, {**form, "role": "user", "content": gap}]  # some want a user to speak first
-        prompt = f"{PROMPT}\n\n{gap}"
-        dropped.append(f"input (the {cut} oldest messages)")
-    return made | {field: [*lead, *shown, {**form, "role": "user", "content": prompt}]}
+    room = window - min(SUMMARY_TOKENS, window // 4) - fixed_size
+    units = fitting_units(_split_units(messages), room)
+    newest_messages = [message for unit in units for message in unit]
+    text, dropped = SUMMARY_PROMPT, []
+    if count := len(messages) - len(newest_messages):
+        gap = GAP_NOTICE.format(count)
+        # some providers require that the first message is the user's
+        lead = [*lead, {**item_type, "role": "user", "content": gap}]
+        text = f"{SUMMARY_PROMPT}\n\n{gap}"
+        dropped = [f"input (the {count} oldest messages)"]
+    question = {**item_type, "role": "user", "content": text}
+    return request | {field: [*lead, *newest_messages, question]}, dropped
 
 
-def _led(messages: list[Message], provider: Provider) -> tuple[list[Message], list[Message]]:
+def _summary_fields(body: Message, provider: Provider) -> Message:
+    """The body without the fields that would keep the model from writing a summary."""
+    omitted_fields = {"response_format", "text"}
+    if "none" not in provider.tool_choices:
+        omitted_fields |= TOOL_PARAMETERS
+    fields = {name: value for name, value in body.items() if name not in omitted_fields}
+    if fields.keys() & {"tools", "tool_choice"}:  # the latter alone: tools in the input
+        fields["tool_choice"] = "none"
+    return fields
+
+
+def _split_lead(messages: list[Message], provider: Provider) -> tuple[list[Message], list[Message]]:
     """The leading instructions, and the conversation behind them."""
-    lead = 1 if messages[0].get("role") == provider.system_role else 0
-    return messages[:lead], messages[lead:]
+    count = 1 if messages[0].get("role") == provider.system_role else 0
+    return messages[:count], messages[count:]
 
 
-def _units(messages: list[Message]) -> list[list[Message]]:
-    """What must stay together: calls, their outputs, and the pictures that follow as a user's."""
-    starts = [n for n, pair in enumerate(pairwise([{}, *messages])) if not n or not _joins(*pair)]
-    return [messages[a:b] for a, b in pairwise([*starts, len(messages)])]
+def _split_units(messages: list[Message]) -> list[list[Message]]:
+    """Messages that must stay together: calls, their outputs, and the outputs' images."""
+    units: list[list[Message]] = []
+    for previous, message in pairwise([{}, *messages]):
+        if units and _belong_together(previous, message):
+            units[-1].append(message)
+        else:
+            units.append([message])
+    return units
 
 
-def _joins(before: Message, message: Message) -> bool:
-    if _is_output(before) and message.get("role") == "user":
-        return isinstance(message.get("content"), list)
-    return _is_output(message) or (_is_step(before) and _is_step(message))
+def _belong_together(previous: Message, message: Message) -> bool:
+    if _is_output(previous) and message.get("role") == "user":
+        return isinstance(message.get("content"), list)  # the outputs' images
+    return _is_output(message) or (_is_assistant_item(previous) and _is_assistant_item(message))
 
 
 def _is_output(message: Message) -> bool:
-    return message.get("role") == "tool" or message.get("type") in OUTPUTS
+    return message.get("role") == "tool" or message.get("type") in OUTPUT_TYPES
 
 
-def _is_step(message: Message) -> bool:
-    """What the model says, thinks and calls at once, which are items of their own in Responses."""
-    kind = message.get("type")
-    said = kind == "message" and message.get("role") == "assistant"
-    return said or kind == "reasoning" or kind in BY_CALL
+def _is_assistant_item(message: Message) -> bool:
+    """Text, reasoning and calls of one turn are items of their own in Responses."""
+    item_type = message.get("type")
+    is_text = item_type == "message" and message.get("role") == "assistant"
+    return is_text or item_type == "reasoning" or item_type in KIND_BY_CALL_TYPE
 
 
-def fitting(units: list[list[Message]], room: int) -> list[list[Message]]:
+def fitting_units(units: list[list[Message]], room: int) -> list[list[Message]]:
     """The units that fit in `room` tokens, by estimate: the oldest go first.
 
-    The newest stays in any case, and so do instructions and earlier summaries, which stand for
-    all that was before them.
+    The newest unit always stays, and so do instructions and earlier summaries, which stand for
+    older messages.
     """
-    sizes = [sum(map(tokens, unit)) for unit in units]
-    over, kept = sum(sizes) - room, []
+    sizes = [sum(map(estimate_tokens, unit)) for unit in units]
+    excess, result = sum(sizes) - room, []
     for unit, size in zip(units[:-1], sizes, strict=False):
-        if over > 0 and not _lasting(unit[0]):
-            over -= size
+        if excess > 0 and not _must_stay(unit[0]):
+            excess -= size
         else:
-            kept.append(unit)
-    return kept + units[-1:]
+            result.append(unit)
+    return result + units[-1:]
 
 
-def _lasting(message: Message) -> bool:
-    said = str(message.get("content"))
-    return message.get("role") in ("system", "developer") or said.startswith(HEAD)
+def _must_stay(message: Message) -> bool:
+    is_summary = str(message.get("content")).startswith(SUMMARY_HEADER)
+    return message.get("role") in ("system", "developer") or is_summary
 
 
-def to_compacted(response: Item, items: list[Item], provider: Provider, dropped: list[str]) -> Item:
-    """What `/responses/compact` answers; its output is the next input.
+def to_compacted_body(
+    response: Item, items: list[Item], provider: Provider
+) -> tuple[Item, list[str]]:
+    """The body of a reply from `/responses/compact`, and what was dropped.
 
-    The messages that nobody can write again come first, as far as they fit in half the window.
+    Its output is the client's next input. Messages that no summary can replace come first, as far
+    as they fit in half the window.
     """
     seed = str(response["id"]).removeprefix("resp_")
-    said = [
+    messages = [
         {**item, "id": item.get("id") or f"msg_{seed}_{number}", "type": "message",
-         "status": "completed", "content": _parts(item.get("content"))}
+         "status": "completed", "content": content_parts(item.get("role"), item.get("content"))}
         for number, item in enumerate(items)
-        if item.get("type", "message") == "message" and item.get("role") in KEPT
+        if item.get("type", "message") == "message" and item.get("role") in REPEATED_ROLES
     ]  # fmt: skip
-    kept = [unit[0] for unit in fitting([[item] for item in said], provider.context_window // 2)]
-    if cut := len(said) - len(kept):
-        dropped.append(f"output (the {cut} oldest messages)")
-    return {
+    units = fitting_units([[message] for message in messages], provider.context_window // 2)
+    count = len(messages) - len(units)
+    compacted = {
         "id": response["id"],
         "object": "response.compaction",
         "created_at": response["created_at"],
-        "output": [*kept, *response["output"]],
+        "output": [*(unit[0] for unit in units), *response["output"]],
         "usage": response["usage"],
     }
+    return compacted, [f"output (the {count} oldest messages)"] if count else []
 
 
-def _parts(content: Any) -> list[Item]:
-    if isinstance(content, str):
-        return [{"type": "input_text", "text": content}]
-    return content or []
+def content_parts(role: object, content: Any) -> list[Item]:
+    """The content of a message as a list of parts."""
+    if not isinstance(content, str):
+        return content or []
+    if role == "assistant":
+        return [{"type": "output_text", "text": content, "annotations": []}]
+    return [{"type": "input_text", "text": content}]
 
 
 class ToCompaction:
-    """The reply machine of a summary request: the upstream's pieces in, one compaction item out.
+    """The reply machine of a summary request: the upstream's reply in, one compaction item out.
 
-    An ordinary machine listens to the model; of its events the client sees none.
+    `new_inner_machine` creates the machine that reads the model's reply; the client gets none of
+    its events.
     """
 
     def __init__(
         self,
         response: Item,
         *,
-        hears: Callable[..., Machine],
+        new_inner_machine: Callable[..., ReplyMachine],
         tools: ToolMap,
         provider: Provider,
         model: str,
-        sent: bytes,
+        request_body: bytes,
     ) -> None:
-        self.ended: Outcome | None = None
+        self.outcome: Outcome | None = None
         self.failure: Failure | None = None
         self._provider = provider
         self._model = model
-        self._heard = hears(response, tools=tools, provider=provider, model=model, sent=sent)
-        self._events = Events(response)
+        self._inner = new_inner_machine(
+            response, tools=tools, provider=provider, model=model, request_body=request_body
+        )
+        self._writer = EventWriter(response)
 
     @property
     def response(self) -> Item:
-        return self._events.response
+        return self._writer.response
+
+    @property
+    def dropped(self) -> Sequence[str]:
+        return self._inner.dropped
+
+    def mark_dropped(self, path: str) -> None:
+        self._inner.mark_dropped(path)
 
     def feed(self, chunk: dict[str, Any]) -> list[Event]:
-        self._heard.feed(chunk)
-        return self._told()
+        self._inner.feed(chunk)
+        return self._new_events()
 
-    def done(self) -> list[Event]:
-        self._heard.done()
-        return self._told()
+    def mark_done(self) -> list[Event]:
+        self._inner.mark_done()
+        return self._new_events()
 
-    def lost(self, why: Failure) -> list[Event]:
-        self._heard.lost(why)
-        return self._told()
+    def lose_connection(self, failure: Failure) -> list[Event]:
+        self._inner.lose_connection(failure)
+        return self._new_events()
 
     def close(self) -> list[Event]:
-        self._heard.close()
-        return self._told()
+        self._inner.close()
+        return self._new_events()
 
-    def fail(self, why: Failure) -> list[Event]:
-        self._heard.fail(why)
-        return self._told()
+    def fail(self, failure: Failure) -> list[Event]:
+        self._inner.fail(failure)
+        return self._new_events()
 
-    def heartbeat(self) -> list[Event]:
-        if not self.ended and not self._events.begin():
-            self._events.progress()
-        return self._events.drain()
+    def heartbeat_events(self) -> list[Event]:
+        if not self.outcome and not self._writer.emit_opening():
+            self._writer.emit_progress()
+        return self._writer.drain()
 
-    def _told(self) -> list[Event]:
-        if self.ended:
+    def _new_events(self) -> list[Event]:
+        if self.outcome:
             return []
-        self._events.begin()
-        if self._heard.ended:
-            self._end(self._result(self._heard.ended))
-        return self._events.drain()
+        self._writer.emit_opening()
+        if self._inner.outcome:
+            self._end_reply(self._read_summary(self._inner.outcome))
+        return self._writer.drain()
 
-    def _end(self, result: str | Failure) -> None:
-        usage = self._heard.response["usage"]
-        if isinstance(result, Failure):
-            self.ended, self.failure = FAILED, result
-            error = {"code": result.code, "message": result.message}
-            self._events.end(FAILED.status, usage=usage, error=error)
+    def _end_reply(self, summary: str | Failure) -> None:
+        usage = self._inner.response["usage"]
+        if isinstance(summary, Failure):
+            self.outcome, self.failure = FAILED, summary
+            self._writer.end_response(
+                FAILED.response_status, usage=usage, error=summary.error_fields
+            )
             return
-        self.ended = COMPLETED
-        sealed = seal(Envelope(self._provider.name, self._model, {"summary": result}))
-        index, item = self._events.open("cmp", {"type": "compaction", "encrypted_content": sealed})
-        self._events.finish(index, item)
-        self._events.end(COMPLETED.status, usage=usage)
+        self.outcome = COMPLETED
+        sealed_state = seal_envelope(
+            Envelope(self._provider.name, self._model, {"summary": summary})
+        )
+        item = {"type": "compaction", "encrypted_content": sealed_state}
+        self._writer.finish_item(*self._writer.open_item("cmp", item))
+        self._writer.end_response(COMPLETED.response_status, usage=usage)
 
-    def _result(self, end: Outcome) -> str | Failure:
-        """The summary, or why there is none. `invalid_prompt` is for what would happen again."""
+    def _read_summary(self, outcome: Outcome) -> str | Failure:
+        """The summary, or why there is none.
+
+        Codex does not repeat a request that failed with `invalid_prompt`.
+        """
         title = self._provider.title
-        if self._heard.failure:
-            return self._heard.failure
-        if end is not COMPLETED:
-            why = f"{title} did not finish the summary: {end.reason}"
-            return Failure(400, "invalid_prompt", why)
-        output = self._heard.response["output"]
-        if any(item["type"] in BY_CALL for item in output):
+        if self._inner.failure:
+            return self._inner.failure
+        if outcome is not COMPLETED:
+            message = f"{title} did not finish the summary: {outcome.incomplete_reason}"
+            return Failure(400, "invalid_prompt", message)
+        output = self._inner.response["output"]
+        if any(item["type"] in KIND_BY_CALL_TYPE for item in output):
             return Failure(502, "server_error", f"{title} called a tool instead of summarising")
-        said = [part for item in output if item["type"] == "message" for part in item["content"]]
-        if refused := "".join(part.get("refusal", "") for part in said):
-            return Failure(400, "invalid_prompt", f"{title} refused to summarise: {refused}")
-        summary = "".join(part.get("text", "") for part in said).strip()
-        if summary == thoughts(output).strip():  # which was said for want of a summary
+        parts = [part for item in output if item["type"] == "message" for part in item["content"]]
+        if refusal := "".join(part.get("refusal", "") for part in parts):
+            return Failure(400, "invalid_prompt", f"{title} refused to summarise: {refusal}")
+        summary = "".join(part.get("text", "") for part in parts).strip()
+        if summary == all_reasoning_text(output).strip():  # reasoning that stands for an answer
             return Failure(502, "server_error", f"{title} sent an empty summary")
         return summary

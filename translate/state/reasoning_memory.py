@@ -1,13 +1,14 @@
-"""Reasoning of earlier turns for Chat clients that keep plain messages only.
+"""Reasoning of earlier turns for Chat clients that store plain messages only.
 
-A reply's reasoning is remembered under keys that its message has again in later requests, and is
-put back there as the `reasoning_details` that the client was given. A key is a hash, of the owner
-and of either
-- the first call, where its id is one of its own: found also where the history was cut or changed
-  before it, or where the client told parallel calls apart;
-- the conversation up to the message: what user, assistant and tools said, without ids, which
-  some clients rewrite, and without instructions, which some change from turn to turn.
-Where in doubt there is no key: a turn without its reasoning is no mistake, one with another's is.
+The relay remembers a reply's reasoning under keys, and computes the same keys from later requests
+that contain the reply's message. There it restores the reasoning as the `reasoning_details` that
+the client once got. A key is a hash, of the owner and of either
+- the first call, if its id is unique: this key also works where the client has cut or changed the
+  history before the message, or has split parallel calls;
+- the conversation up to the message: the texts, calls and outputs, without ids, which some clients
+  rewrite, and without instructions, which some change from turn to turn.
+When in doubt there is no key: a turn without its reasoning does no harm, but a turn with another
+turn's reasoning does.
 """
 
 import json
@@ -16,163 +17,190 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from translate.mappings.reasoning import DETAILS, detail
-from translate.reply.responses_to_chat import BREAK, CALLS
-from translate.wire import chat, codec
-from translate.wire.chat import CALL, CALLED
-from translate.wire.envelope import unseal
+from translate.mappings.reasoning import REASONING_DETAILS, sealed_detail
+from translate.reply.responses_to_chat import CALL_FIELDS, SEPARATOR
+from translate.wire import codec
+from translate.wire.envelope import open_envelope
 from translate.wire.errors import BadRequest
-from translate.wire.requests import PART, check
+from translate.wire.requests import (
+    CHAT_CALL_BODY_FIELDS,
+    CHAT_CALL_FIELDS,
+    PART_FIELDS,
+    check_fields,
+    validate_chat_request,
+)
 
 Json = dict[str, Any]
 Keys = tuple[str, ...]  # the best one first
 
 ROLES = {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
 # Some servers count their calls: `call_1` is in every conversation.
-OWN = re.compile(r"[A-Za-z0-9]{20,}|[0-9a-f]{8}-[0-9a-f]{4}-")
-NAME = 8  # characters of a name that would look like chance, as in `functions.getWeatherOfCity:0`
+UNIQUE_ID = re.compile(r"[A-Za-z0-9]{20,}|[0-9a-f]{8}-[0-9a-f]{4}-")
+# A name of this length in an id would look random, as in `functions.getWeatherOfCity:0`.
+LONG_NAME = 8
 
 
-def forgotten(body: Json, owner: str) -> dict[int, Keys]:
-    """Keys of the assistant's messages that come without their reasoning, by position.
+def missing_reasoning_keys(body: Json, owner: str) -> dict[int, Keys]:
+    """Keys of the assistant messages that come without their reasoning, by position.
 
-    `owner`: whose conversation it is; what one is told is never found by another.
+    `owner`: whose conversation it is; no key of one owner equals a key of another.
     """
-    return {n: keys for n, keys in _keys(body, owner) if not body["messages"][n].get(DETAILS)}
+    return {
+        position: keys
+        for position, keys in _reasoning_keys(body, owner)
+        if not body["messages"][position].get(REASONING_DETAILS)
+    }
 
 
-def remember(body: Json, output: list[Json], owner: str) -> dict[str, bytes]:
-    """What to keep after a reply to this body, by key; `output`: its items, sealed."""
-    message = reply(output)
-    said = message["content"] or message["refusal"] or message["tool_calls"]
-    if not (said and message[DETAILS] and isinstance(body.get("messages"), list)):
+def reasoning_to_remember(body: Json, output: list[Json], owner: str) -> dict[str, bytes]:
+    """What to remember of the reply to this body, by key. `output`: the reply's sealed items."""
+    message = reply_message(output)
+    has_answer = message["content"] or message["refusal"] or message["tool_calls"]
+    if not (has_answer and message[REASONING_DETAILS] and isinstance(body.get("messages"), list)):
         return {}
-    *_, (_, keys) = [(0, ()), *_keys({**body, "messages": [*body["messages"], message]}, owner)]
-    return dict.fromkeys(keys, codec.dumps(message[DETAILS]))
+    with_reply = {**body, "messages": [*body["messages"], message]}
+    keys_by_position = dict(_reasoning_keys(with_reply, owner))
+    keys = keys_by_position.get(len(body["messages"]), ())
+    return dict.fromkeys(keys, codec.dump_json(message[REASONING_DETAILS]))
 
 
-def restored(body: Json, wanted: Mapping[int, Keys], found: Mapping[str, bytes]) -> Json:
-    """The body with what was found for each message; the same reasoning is never there twice,
-    which is refused ("Duplicate item")."""
+def insert_reasoning(
+    body: Json, missing_keys: Mapping[int, Keys], details_by_key: Mapping[str, bytes]
+) -> Json:
+    """The body with its missing reasoning, as far as that is remembered.
+
+    No detail comes twice, which OpenAI would refuse ("Duplicate item").
+    """
     messages = [*body["messages"]]
-    seen = {one for message in messages for one in _named(message.get(DETAILS))}
-    for position, keys in wanted.items():
-        values = (found[key] for key in keys if key in found)
-        details = [d for d in codec.loads(next(values, b"[]")) if seen.isdisjoint(_named([d]))]
-        seen |= {*_named(details)}
+    used_ids = {id_ for message in messages for id_ in _detail_ids(message.get(REASONING_DETAILS))}
+    for position, keys in missing_keys.items():
+        values = (details_by_key[key] for key in keys if key in details_by_key)
+        details = [
+            detail
+            for detail in codec.load_json(next(values, b"[]"))
+            if used_ids.isdisjoint(_detail_ids([detail]))
+        ]
+        used_ids |= {*_detail_ids(details)}
         if details:
-            messages[position] = {**messages[position], DETAILS: details}
+            messages[position] = {**messages[position], REASONING_DETAILS: details}
     return {**body, "messages": messages}
 
 
-def reply(output: list[Json]) -> Json:
-    """The message of a reply as its client has it, as far as keys go, with its reasoning."""
+def reply_message(output: list[Json]) -> Json:
+    """The message of a reply as its client has it, as far as keys depend on it."""
     thoughts = [item for item in output if item["type"] == "reasoning"]
     parts = [p for item in output if item["type"] == "message" for p in item["content"]]
     return {
         "role": "assistant",
-        "content": BREAK.join(p["text"] for p in parts if p.get("text")),
+        "content": SEPARATOR.join(p["text"] for p in parts if p.get("text")),
         "refusal": "".join(p["refusal"] for p in parts if p.get("refusal")),
-        "tool_calls": [_made(item) for item in output if item["type"] in CALLS],
-        DETAILS: [detail(one, n) for n, one in enumerate(thoughts) if _ours(one)],
+        "tool_calls": [_chat_call(item) for item in output if item["type"] in CALL_FIELDS],
+        REASONING_DETAILS: [
+            sealed_detail(item, n) for n, item in enumerate(thoughts) if _is_sealed_by_us(item)
+        ],
     }
 
 
-def _ours(thought: Json) -> bool:
-    return unseal(thought.get("encrypted_content")) is not None
+def _is_sealed_by_us(item: Json) -> bool:
+    return open_envelope(item.get("encrypted_content")) is not None
 
 
-def _made(item: Json) -> Json:
-    kind, field = CALLS[item["type"]]
-    inner = {"name": item.get("name") or "", field: item.get(field) or ""}
-    return {"id": item.get("call_id") or "", "type": kind, kind: inner}
+def _chat_call(item: Json) -> Json:
+    call_type, field = CALL_FIELDS[item["type"]]
+    function = {"name": item.get("name") or "", field: item.get(field) or ""}
+    return {"id": item.get("call_id") or "", "type": call_type, call_type: function}
 
 
-def _named(details: Any) -> Iterator[tuple[str, str]]:
-    """Which reasoning it is; by its text alone short thoughts of two turns would be the same."""
-    for one in details if isinstance(details, list) else ():
-        if isinstance(one, dict) and isinstance(one.get("data"), str):
-            yield str(one.get("id")), one["data"]
+def _detail_ids(details: Any) -> Iterator[tuple[str, str]]:
+    """Id and data of each sealed detail. The data alone may be the same in two turns."""
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and isinstance(detail.get("data"), str):
+            yield str(detail.get("id")), detail["data"]
 
 
-class Called(NamedTuple):
-    """A call in the form that all clients agree on."""
+class CallIdentity(NamedTuple):
+    """The parts of a call that all clients preserve, in one spelling."""
 
     name: str
     arguments: str
     id: str
 
 
-def _keys(body: Json, owner: str) -> list[tuple[int, Keys]]:
+def _reasoning_keys(body: Json, owner: str) -> list[tuple[int, Keys]]:
+    """Position and keys of each assistant message; [] for an invalid body."""
     try:
-        return [*_walk(chat.read(body).messages, owner)]
-    except (BadRequest, RecursionError):  # is refused anyway, by who can say why
+        return [*_message_keys(validate_chat_request(body).messages, owner)]
+    except (BadRequest, RecursionError):  # the exchange refuses the request, and says why
         return []
 
 
-def _walk(messages: list[Json], owner: str) -> Iterator[tuple[int, Keys]]:
-    so_far = _hash("conversation", owner)
+def _message_keys(messages: list[Json], owner: str) -> Iterator[tuple[int, Keys]]:
+    conversation = _hash_texts("conversation", owner)
     for position, message in enumerate(messages):
         if not (role := ROLES.get(message.get("role") or "")):
             continue
-        calls = _calls(message) if role == "assistant" else []
-        shown = [part for call in calls for part in call[:2]]
-        so_far = _hash(so_far, role, *_said(message), "calls", *shown)
+        calls = _message_calls(message) if role == "assistant" else []
+        call_texts = [text for call in calls for text in call[:2]]
+        conversation = _hash_texts(
+            conversation, role, *_message_contents(message), "calls", *call_texts
+        )
         if role == "assistant":
-            own = [_hash("call", owner, *call) for call in calls[:1] if _own(call)]
-            yield position, (*own, so_far)
+            call_keys = [
+                _hash_texts("call", owner, *call) for call in calls[:1] if _has_unique_id(call)
+            ]
+            yield position, (*call_keys, conversation)
 
 
-def _hash(*parts: str) -> str:
-    return blake2b(codec.dumps(parts), digest_size=20).hexdigest()
+def _hash_texts(*texts: str) -> str:
+    return blake2b(codec.dump_json(texts), digest_size=20).hexdigest()
 
 
-def _own(call: Called) -> bool:
-    """Whether its id was given to no other call, wherever."""
-    named = len(call.name) >= NAME
-    return bool(OWN.search(call.id.replace(call.name, "") if named else call.id))
+def _has_unique_id(call: CallIdentity) -> bool:
+    """Whether no other call, in any conversation, has the same id."""
+    random_part = call.id.replace(call.name, "") if len(call.name) >= LONG_NAME else call.id
+    return bool(UNIQUE_ID.search(random_part))
 
 
-def _said(message: Json) -> list[str]:
-    """What a message says: its text, and each other part of it."""
+def _message_contents(message: Json) -> list[str]:
+    """The text of a message, then each of its other parts as text."""
     content = message.get("content") or message.get("refusal") or ""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
-    texts, others = [], []
+    texts, other_parts = [], []
     for part in content:
-        check(part, PART, "part")
+        check_fields(part, PART_FIELDS, "part")
         text = part.get("text", part.get("refusal"))
         if isinstance(text, str):
             texts.append(text)
-        else:  # what stands beside it, as `cache_control`, comes and goes
-            others.append(_normal(codec.text(part.get(part.get("type") or ""))))
-    return ["\n".join(texts).replace("\r\n", "\n").strip(), *others]
+        else:  # the value alone: clients add and remove fields such as `cache_control`
+            other_parts.append(_normalize_json(codec.json_text(part.get(part.get("type") or ""))))
+    return ["\n".join(texts).replace("\r\n", "\n").strip(), *other_parts]
 
 
-def _calls(message: Json) -> list[Called]:
-    calls = [_called(call) for call in message.get("tool_calls") or []]
+def _message_calls(message: Json) -> list[CallIdentity]:
+    calls = [_call_identity(call) for call in message.get("tool_calls") or []]
     legacy = message.get("function_call")
-    return [*calls, *([_called({"function": legacy})] if legacy else [])]
+    return [*calls, *([_call_identity({"function": legacy})] if legacy else [])]
 
 
-def _called(call: Json) -> Called:
-    check(call, CALL, "call")
-    inner = call.get("function") or call.get("custom") or {}
-    check(inner, CALLED, "call")
-    said = inner.get("arguments") or inner.get("input") or ""
-    said = said if isinstance(said, str) else codec.text(said)
-    return Called(inner.get("name") or "", _normal(said), call.get("id") or "")
+def _call_identity(call: Json) -> CallIdentity:
+    check_fields(call, CHAT_CALL_FIELDS, "call")
+    function = call.get("function") or call.get("custom") or {}
+    check_fields(function, CHAT_CALL_BODY_FIELDS, "call")
+    arguments = function.get("arguments") or function.get("input") or ""
+    text = arguments if isinstance(arguments, str) else codec.json_text(arguments)
+    return CallIdentity(function.get("name") or "", _normalize_json(text), call.get("id") or "")
 
 
-def _normal(text: str) -> str:
-    """JSON however it was written; JavaScript writes 1.0 as 1. Any other text as it is."""
+def _normalize_json(text: str) -> str:
+    """JSON in one spelling (JavaScript writes 1.0 as 1); any other text, stripped."""
     try:
-        value = json.loads(text, parse_float=_number)
+        value = json.loads(text, parse_float=_parse_float)
     except ValueError:
         return text.strip() or "{}"
     return json.dumps(value, sort_keys=True)
 
 
-def _number(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     return int(number) if number.is_integer() else number

@@ -1,7 +1,7 @@
-"""Which conversation a request belongs to: a key that all its turns share, made of its beginning.
+"""Session keys: all requests of a conversation have the same key, made from its beginning.
 
-The beginning is what a client sends again with every turn: the instructions, and all up to the
-first message of the user's. The model is no part of it, as it may change on the way.
+The beginning is what a client repeats in every turn: the instructions, and all items up to the
+user's first message. The model is not part of it, as it may change during a conversation.
 """
 
 from collections.abc import Sequence
@@ -15,39 +15,40 @@ from translate.wire.requests import ResponsesRequest
 
 Json = dict[str, Any]
 
-FIELD = "prompt_cache_key"
-LIMIT = 64  # characters that the field takes
+KEY_FIELD = "prompt_cache_key"
+KEY_LIMIT = 64  # characters that the field takes
 
 
-def session(request: ResponsesRequest) -> str:
-    """The client's own key where it gives one, else 32 hexadecimal digits."""
-    given = (request.model_extra or {}).get(FIELD)
-    if fits_header(given) and len(str(given)) <= LIMIT:
-        return str(given)
-    begins = [given] if given else [request.instructions, *map(_said, _beginning(request.items))]
-    return blake2s(codec.dumps(begins), digest_size=16).hexdigest()
+def request_session_key(request: ResponsesRequest) -> str:
+    """The client's own key if it can be used, else 32 hexadecimal digits."""
+    client_key = (request.model_extra or {}).get(KEY_FIELD)
+    if fits_header(client_key) and len(str(client_key)) <= KEY_LIMIT:
+        return str(client_key)
+    beginning = [request.instructions, *map(_item_content, _first_items(request.input_items))]
+    source = codec.dump_json([client_key] if client_key else beginning)
+    return blake2s(source, digest_size=16).hexdigest()
 
 
-def _beginning(items: Sequence[Json]) -> Sequence[Json]:
-    first = (n for n, item in enumerate(items) if item.get("role") == "user")
-    return items[: next(first, 0) + 1]
+def _first_items(items: Sequence[Json]) -> Sequence[Json]:
+    user_positions = (n for n, item in enumerate(items) if item.get("role") == "user")
+    return items[: next(user_positions, 0) + 1]
 
 
-def _said(item: Json) -> list[Any]:
-    """An item without ids and marks, which clients may add between two turns."""
+def _item_content(item: Json) -> list[Any]:
+    """The role and the content, without the ids and marks that clients add between two turns."""
     content = item.get("content")
     parts = [{"text": content}] if isinstance(content, str) else content or []
-    return [item.get("role"), [_part(part) for part in parts]]
+    return [item.get("role"), [_part_content(part) for part in parts]]
 
 
-def _part(part: Any) -> Any:
+def _part_content(part: Any) -> Any:
     return part.get("text") or part if isinstance(part, dict) else part
 
 
-def key(name: str, provider: Provider) -> Json:
-    """The field of the request, for a provider that keeps a conversation together by it."""
-    return {FIELD: name} if provider.session_header else {}
+def session_field(session_key: str, provider: Provider) -> Json:
+    """The field of the request, for a provider that also wants the key in a header."""
+    return {KEY_FIELD: session_key} if provider.session_header else {}
 
 
-def headers(name: str, provider: Provider) -> dict[str, str]:
-    return {provider.session_header: name} if provider.session_header else {}
+def session_headers(session_key: str, provider: Provider) -> dict[str, str]:
+    return {provider.session_header: session_key} if provider.session_header else {}

@@ -1,4 +1,4 @@
-"""A kept response: all that it takes to go on from it, and to show it again.
+"""A stored response: all that the relay needs to continue from it, and to show it again.
 
 Source: https://developers.openai.com/api/reference/resources/responses (retrieve, input_items).
 """
@@ -7,69 +7,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from translate.state.compaction import COMPACTED
+from translate.state.compaction import COMPACTION_TYPES, content_parts
 from translate.wire import codec
 
 Item = dict[str, Any]
 
-ENDINGS = ("completed", "incomplete")  # what failed is nothing to go on from
-PREFIX = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+STORED_STATUSES = ("completed", "incomplete")  # a client cannot continue from a failed response
+INPUT_ID_PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
 
 
 @dataclass(frozen=True)
-class Kept:
-    input: Sequence[Item]  # its own; what came before is kept with the response before
+class StoredResponse:
+    input: Sequence[Item]  # its own; earlier items are stored with the previous response
     response: Item
 
     @classmethod
-    def load(cls, data: bytes) -> "Kept":
+    def load(cls, data: bytes) -> "StoredResponse":
         """The inverse of `dump`."""
-        return cls(**codec.loads(data))
+        return cls(**codec.load_json(data))
 
     def dump(self) -> bytes:
-        return codec.dumps({"input": self.input, "response": self.response})
+        return codec.dump_json({"input": self.input, "response": self.response})
 
     @property
     def id(self) -> str:
         return str(self.response["id"])
 
     @property
-    def previous(self) -> str | None:
+    def previous_id(self) -> str | None:
+        """The id of the response that this one continues."""
         previous: str | None = self.response["previous_response_id"]
         return previous
 
 
-def history(chain: Sequence[Kept]) -> list[Item]:
-    """The items of these responses, oldest first; a summary stands for all that was before it."""
+def history_items(chain: Sequence[StoredResponse]) -> list[Item]:
+    """The items of these responses, oldest first; a summary replaces all items before it."""
     items: list[Item] = []
-    for kept in chain:
-        items += kept.input
-        for item in kept.response["output"]:
-            if item["type"] in COMPACTED:
+    for stored_response in chain:
+        items += stored_response.input
+        for item in stored_response.response["output"]:
+            if item["type"] in COMPACTION_TYPES:
                 items = []
             items.append(item)
     return items
 
 
-def listed(kept: Kept) -> list[Item]:
-    """Its input as OpenAI lists it: with ids, which are the same every time, and parts."""
-    seed = kept.id.removeprefix("resp_")
-    return [_listed(item, f"{seed}_in_{number}") for number, item in enumerate(kept.input)]
+def list_input_items(stored_response: StoredResponse) -> list[Item]:
+    """Its input as OpenAI lists it: every item has an id, and every message a list of parts.
+
+    An item has the same id in every list.
+    """
+    seed = stored_response.id.removeprefix("resp_")
+    return [
+        _input_item(item, f"{seed}_in_{number}")
+        for number, item in enumerate(stored_response.input)
+    ]
 
 
-def _listed(item: Item, seed: str) -> Item:
-    type_ = item.get("type") or "message"
-    made = {**item, "type": type_, "id": item.get("id") or f"{PREFIX.get(type_, 'item')}_{seed}"}
-    if type_ == "message":
-        made["content"] = _parts(item.get("role"), item.get("content"))
-    if type_.endswith(("message", "_call", "_output")):
-        made["status"] = item.get("status") or "completed"
-    return made
-
-
-def _parts(role: object, content: Any) -> list[Item]:
-    if not isinstance(content, str):
-        return content or []
-    if role == "assistant":
-        return [{"type": "output_text", "text": content, "annotations": []}]
-    return [{"type": "input_text", "text": content}]
+def _input_item(item: Item, seed: str) -> Item:
+    item_type = item.get("type") or "message"
+    id_ = item.get("id") or f"{INPUT_ID_PREFIXES.get(item_type, 'item')}_{seed}"
+    listed_item = {**item, "type": item_type, "id": id_}
+    if item_type == "message":
+        listed_item["content"] = content_parts(item.get("role"), item.get("content"))
+    if item_type.endswith(("message", "_call", "_output")):
+        listed_item["status"] = item.get("status") or "completed"
+    return listed_item

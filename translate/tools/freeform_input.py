@@ -1,13 +1,13 @@
-"""Patches for `apply_patch`, mended where a Chat model wrapped them.
+"""Freeform input of custom tools: reads it while the arguments still arrive, and mends patches.
 
-Codex takes nothing but the bare patch of its grammar; models that were not trained on the tool
-fence it, quote it, or call it as a shell would (openai/codex#35361, lidge-jun/opencodex#372).
+Codex accepts nothing but the bare patch of its grammar. Models that were not trained on
+`apply_patch` fence it, quote it, or call it as a shell would (openai/codex#35361,
+lidge-jun/opencodex#372).
 """
 
 import re
 from typing import Any
 
-from translate.tools.live import InputText
 from translate.wire import codec
 
 BEGIN, END = "*** Begin Patch", "*** End Patch"
@@ -19,13 +19,15 @@ HUNK = rf"(?:(?:@@\n|@@ {LINE}|[ +-][^\n]*\n)++(?:\*\*\* End of File\n)?)?"
 UPDATE = rf"\*\*\* Update File: {LINE}(?:\*\*\* Move to: {LINE})?{HUNK}"
 PATCH = re.compile(rf"\*\*\* Begin Patch\n(?:{ADD}|{DELETE}|{UPDATE})++\*\*\* End Patch\n?")
 
-WRAPPED = 3  # how deep it may be wrapped: JSON in JSON in a string
-BEHIND = frozenset({"", "```", "EOF", "PATCH"})  # a fence, a heredoc's end
-BETWEEN = re.compile(r"(?:^\n)+(?=@@|\*\*\* )", re.M)
+WRAPPING_LIMIT = 3  # how deep a patch may be wrapped: JSON in JSON in a string
+CLOSING_LINES = frozenset({"", "```", "EOF", "PATCH"})  # these end a fence or a heredoc
+EMPTY_LINES_BETWEEN_HUNKS = re.compile(r"(?:^\n)+(?=@@|\*\*\* )", re.M)
+# At the start of a line, which may be the `\n` of a string that is still escaped.
+END_MARK = re.compile(rf"(?:^|(?<=\\n)|(?<=\\r)){re.escape(END)}", re.M)
 
 
 def is_patch_tool(tool: dict[str, Any]) -> bool:
-    """Told by its grammar; only a freeform tool without one is told by its name."""
+    """Whether a tool's input is a patch, by its grammar, or by its name if it has no grammar."""
     if tool.get("type") != "custom":
         return False
     form = tool.get("format") or {}
@@ -33,30 +35,36 @@ def is_patch_tool(tool: dict[str, Any]) -> bool:
     return BEGIN in str(definition) if definition else tool.get("name") == "apply_patch"
 
 
-def mended(text: str) -> str:
-    """The patch as the grammar has it; the text itself if it is valid already, or past mending."""
+def mend_patch(text: str) -> str:
+    """The patch as the grammar wants it; the text itself if it is valid or cannot be mended."""
     if PATCH.fullmatch(text):
         return text
-    inside = _unwrapped(text)
-    made = _spaced(_bare(inside)) if BEGIN in inside else ""
-    return made if PATCH.fullmatch(made) else text
+    inside = _unwrap_text(text)
+    patch = _mark_empty_lines(_extract_patch(inside)) if BEGIN in inside else ""
+    return patch if PATCH.fullmatch(patch) else text
 
 
-def _unwrapped(text: str) -> str:
-    """The innermost string that holds the patch: of `{"input": …}`, `["apply_patch", …]` …"""
-    for _ in range(WRAPPED):
+def _unwrap_text(text: str) -> str:
+    """The innermost string that holds the patch, inside `{"input": …}`, `["apply_patch", …]` …"""
+    for _ in range(WRAPPING_LIMIT):
         try:
-            found = [one for one in _strings(codec.loads(text)) if BEGIN in one]
+            candidates = [
+                string for string in _collect_strings(codec.load_json(text)) if BEGIN in string
+            ]
         except (ValueError, RecursionError):
-            found = _nearly(text)
-        if len(found) != 1:
+            candidates = _read_near_json(text)
+        if len(candidates) != 1:
             break
-        text = found[0]
+        text = candidates[0]
     return text
 
 
-def _nearly(text: str) -> list[str]:
-    """`{"input": …}` that is almost JSON; nothing where it breaks off, for half a patch is none."""
+def _read_near_json(text: str) -> list[str]:
+    """The input in `{"input": …}` that is almost JSON; [] if the text is anything else.
+
+    An input with real line breaks that an unescaped quote ends too early counts as "": it may or
+    may not go on behind the quote, so it must not be mended.
+    """
     reader = InputText()
     inside = reader.feed(text)
     if reader.rest and inside and "\n" in text:
@@ -64,44 +72,98 @@ def _nearly(text: str) -> list[str]:
     return [inside] if inside and not reader.rest else []
 
 
-def _strings(value: Any) -> list[str]:
+def _collect_strings(value: Any) -> list[str]:
     match value:
         case str():
             return [value]
         case dict():
-            return _strings(list(value.values()))
+            return _collect_strings(list(value.values()))
         case list():
-            return [text for one in value for text in _strings(one)]
+            return [text for member in value for text in _collect_strings(member)]
     return []
 
 
-LAST = re.compile(rf"(?:^|(?<=\\n)|(?<=\\r)){re.escape(END)}", re.M)  # also an escaped line
-
-
-def _bare(text: str) -> str:
-    """What stands from the first mark to the last, without what was written around it."""
-    start, end = text.find(BEGIN), _end(text)
+def _extract_patch(text: str) -> str:
+    """The text from the first begin mark to the last end mark; both are added where missing."""
+    start, end = text.find(BEGIN), _find_last_end(text)
     inside = text[start + len(BEGIN) : end] if start < end else text[start + len(BEGIN) :]
     if "\n" not in inside:  # escaped once too often
-        inside = codec.unquoted(re.sub(r'\\.|"', _escaped, inside))
+        inside = codec.unescape_string(re.sub(r'\\.|"', _escape_quote, inside))
     _, *lines = inside.replace("\r\n", "\n").split("\n")  # `*** Begin Patch ***`: opencodex#372
-    while lines and lines[-1] in BEHIND:
+    while lines and lines[-1] in CLOSING_LINES:
         lines.pop()
     return "\n".join([BEGIN, *lines, END, ""])
 
 
-def _end(text: str) -> int:
-    """Where the last mark begins; inside a line it is a part of that line."""
-    found = [
-        at.start() for at in re.finditer(rf"(?:^|(?<=\\n)|(?<=\\r)){re.escape(END)}", text, re.M)
-    ]
-    return found[-1] if found else -1
+def _find_last_end(text: str) -> int:
+    """Where the last end mark begins, or -1; a mark inside a line is a part of that line."""
+    positions = [match.start() for match in END_MARK.finditer(text)]
+    return positions[-1] if positions else -1
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return r"\"" if found[0] == '"' else found[0]
+def _escape_quote(match: re.Match[str]) -> str:
+    return r"\"" if match[0] == '"' else match[0]
 
 
-def _spaced(patch: str) -> str:
-    """Codex reads an empty line as an empty line of context; between hunks it says nothing."""
-    return re.sub(r"(?<=\n)\n", " \n", BETWEEN.sub("", patch))
+def _mark_empty_lines(patch: str) -> str:
+    """Mark empty lines as context, as Codex reads them, and drop those between hunks."""
+    return re.sub(r"(?<=\n)\n", " \n", EMPTY_LINES_BETWEEN_HUNKS.sub("", patch))
+
+
+# Readers: `feed` takes pieces of a call's arguments, and returns the text to show to the client.
+
+INPUT_HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
+# Whole characters of a JSON string. A surrogate pair is one character; a high half must wait.
+WHOLE_CHARACTERS = re.compile(
+    r'(?:[^"\\]|\\[^u]'
+    r"|\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*"
+)
+
+INPUT_TAIL = re.compile(r'("\s*}*)?\s*')
+
+
+class VerbatimText:
+    """Function arguments, which the client reads as they are."""
+
+    rest = ""
+
+    def feed(self, piece: str) -> str:
+        return piece
+
+
+class InputText:
+    """Freeform input, decoded from `{"input": "…"}`. Anything else gives no text.
+
+    Models leave newlines and backslashes (`\\d`) in it unescaped, or add a closing brace too many.
+    That is not JSON, but it can mean only one thing.
+    """
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._expected = INPUT_HEAD  # then WHOLE_CHARACTERS
+
+    @property
+    def rest(self) -> str:
+        """What follows the decoded text, except for the end of the JSON."""
+        return "" if INPUT_TAIL.fullmatch(self._rest) else self._rest
+
+    def feed(self, piece: str) -> str:
+        self._rest += piece
+        if self._expected is INPUT_HEAD:
+            head = INPUT_HEAD.match(self._rest)
+            if head is None:
+                return ""
+            self._rest = self._rest[head.end() :]
+            self._expected = WHOLE_CHARACTERS
+        whole = WHOLE_CHARACTERS.match(self._rest)
+        text = whole.group() if whole else ""
+        self._rest = self._rest[len(text) :]
+        return codec.unescape_string(text) if text else ""
+
+
+TEXT_READERS: dict[str, type[VerbatimText] | type[InputText]] = {
+    "arguments": VerbatimText,
+    "input": InputText,
+}

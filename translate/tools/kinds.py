@@ -1,6 +1,6 @@
-"""Kinds: one tool type each, both ways: how it is declared, how its calls travel, and back.
+"""Kinds of tools: how each type is declared to a Chat model, and how its calls travel both ways.
 
-A Chat model knows functions only, so every kind of Responses tool is declared as one.
+A Chat model knows only functions, so every kind of Responses tool is declared as a function.
 Source: https://developers.openai.com/api/reference/resources/responses (tools, input items).
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from translate.tools.schema_restore import SCHEMAS_BY_NAME
 from translate.wire import codec
 
 Tool = dict[str, Any]
@@ -17,65 +18,68 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """One tool type: how it is declared, how a call of it travels, and back."""
+    """One tool type: its declaration, and its calls in both directions."""
 
     tool_type: str
     call_type: str
     output_type: str
     id_prefix: str  # of the call item's id
-    parameters: Callable[[Tool], Json]
-    description: Callable[[Tool], str]
-    arguments: Callable[[Item], str]  # a call in the history → chat arguments
-    payload: Callable[[str], Item]  # chat arguments → the call item's own fields; the inverse
-    live: str | None = None  # the field whose text streams, in `response.<event>.delta`
-    event: str = ""
+    parameter_schema: Callable[[Tool], Json]
+    describe_tool: Callable[[Tool], str]
+    call_to_arguments: Callable[[Item], str]  # a call item of the history → Chat arguments
+    arguments_to_call: Callable[[str], Item]  # the inverse; the fields that the kind adds
+    streamed_field: str | None = None  # the field whose text streams
+    stream_event: str = ""  # it streams in `response.<stream_event>.delta`
 
 
-def _description(tool: Tool) -> str:
+def _tool_description(tool: Tool) -> str:
     return str(tool.get("description") or "")
 
 
 # function
 
 
-def _schema(tool: Tool) -> Json:
+def _function_schema(tool: Tool) -> Json:
     schema = tool.get("parameters")
     if not isinstance(schema, dict) or not schema:
         return {"type": "object", "properties": {}}
-    return {"type": "object", **unmarked(schema)}
+    return {"type": "object", **remove_encrypted_marks(schema)}
 
 
-BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-DATA = frozenset({"default", "const", "enum", "examples"})
+DATA_KEYWORDS = frozenset({"default", "const", "enum", "examples"})
 
 
-def unmarked(schema: Json) -> Json:
-    """Without Codex's `encrypted: true` marks, which ask OpenAI's servers to seal the value."""
-    return {k: _inner(k, v) for k, v in schema.items() if not (k == "encrypted" and v is True)}
+def remove_encrypted_marks(schema: Json) -> Json:
+    """The schema without Codex's `encrypted: true` marks, which ask OpenAI to seal a value."""
+    return {
+        keyword: _unmark_value(keyword, value)
+        for keyword, value in schema.items()
+        if not (keyword == "encrypted" and value is True)
+    }
 
 
-def _inner(keyword: str, value: Any) -> Any:
-    if keyword in DATA:
+def _unmark_value(keyword: str, value: Any) -> Any:
+    if keyword in DATA_KEYWORDS:
         return value
     if isinstance(value, list):
-        return [_inner("", one) for one in value]
+        return [_unmark_value("", item) for item in value]
     if not isinstance(value, dict):
         return value
-    if keyword in BY_NAME:  # a tool may well call a parameter `encrypted`
-        return {name: _inner("", one) for name, one in value.items()}
-    return unmarked(value)
+    if keyword in SCHEMAS_BY_NAME:  # a tool may have a parameter called `encrypted`
+        return {name: _unmark_value("", item) for name, item in value.items()}
+    return remove_encrypted_marks(value)
 
 
 def _function_arguments(item: Item) -> str:
     arguments = item.get("arguments")
     if isinstance(arguments, dict):
-        return codec.text(arguments)
+        return codec.json_text(arguments)
     text = str(arguments or "{}")
-    # servers parse the history's arguments for their templates and refuse what is not an object
-    return text if codec.is_object(text) else codec.text({"arguments": text})
+    # Servers parse the arguments in the history for their templates, and accept only objects.
+    return text if codec.is_json_object(text) else codec.json_text({"arguments": text})
 
 
-# custom: free text, as the one string argument `input`
+# custom: free text travels as `input`, the only argument
 
 
 def _custom_schema(_: Tool) -> Json:
@@ -89,33 +93,33 @@ def _custom_schema(_: Tool) -> Json:
 
 def _custom_description(tool: Tool) -> str:
     form = tool.get("format") or {}
-    told = _description(tool)
+    description = _tool_description(tool)
     if form.get("type") != "grammar":
-        return told
+        return description
     grammar = f"`input` must match this {form.get('syntax', '')} grammar:\n{form.get('definition')}"
-    return f"{told}\n\n{grammar}" if told else grammar
+    return f"{description}\n\n{grammar}" if description else grammar
 
 
-def _custom_payload(arguments: str) -> Item:
+def _custom_call_fields(arguments: str) -> Item:
     try:
-        body = codec.loads(arguments)
+        body = codec.load_json(arguments)
     except ValueError:
-        return {"input": arguments}  # the model wrote the input itself, as freeform tools ask
+        return {"input": arguments}  # the model wrote the bare input, as freeform tools ask
     match body:
         case {"input": str(text)}:
             return {"input": text}
         case str(text):
             return {"input": text}
-        case dict() if len(body) == 1 and isinstance(only := next(iter(body.values())), str):
-            return {"input": only}
+        case dict() if len(body) == 1 and isinstance(text := next(iter(body.values())), str):
+            return {"input": text}
     return {"input": arguments}
 
 
-# tool_search and local_shell: arguments are an object
+# tool_search and local_shell: the call item holds the arguments as an object
 
 
 def _search_schema(tool: Tool) -> Json:
-    return _schema(tool) if tool.get("parameters") else SEARCH_SCHEMA
+    return _function_schema(tool) if tool.get("parameters") else SEARCH_SCHEMA
 
 
 SEARCH_SCHEMA: Json = {
@@ -135,27 +139,30 @@ SHELL_SCHEMA: Json = {
 }
 
 
-def _object(arguments: str) -> Json | None:
+def _parse_object(arguments: str) -> Json | None:
     try:
-        body = codec.loads(arguments or "{}")
+        body = codec.load_json(arguments or "{}")
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
 
 
-def _search_payload(arguments: str) -> Item:
-    found = _object(arguments)
-    return {"execution": "client", "arguments": {"query": arguments} if found is None else found}
+def _search_call_fields(arguments: str) -> Item:
+    parsed_arguments = _parse_object(arguments)
+    return {
+        "execution": "client",
+        "arguments": {"query": arguments} if parsed_arguments is None else parsed_arguments,
+    }
 
 
 def _shell_arguments(item: Item) -> str:
     action = item.get("action") or {}
-    return codec.text({key: value for key, value in action.items() if key != "type"})
+    return codec.json_text({key: value for key, value in action.items() if key != "type"})
 
 
-def _shell_payload(arguments: str) -> Item:
-    found = _object(arguments)
-    action = {"command": ["sh", "-c", arguments]} if found is None else found
+def _shell_call_fields(arguments: str) -> Item:
+    parsed_arguments = _parse_object(arguments)
+    action = {"command": ["sh", "-c", arguments]} if parsed_arguments is None else parsed_arguments
     return {"action": {"type": "exec", "command": [], "env": {}} | action}
 
 
@@ -164,47 +171,47 @@ FUNCTION = Kind(
     call_type="function_call",
     output_type="function_call_output",
     id_prefix="fc",
-    parameters=_schema,
-    description=_description,
-    arguments=_function_arguments,
-    payload=lambda arguments: {"arguments": arguments or "{}"},
-    live="arguments",
-    event="function_call_arguments",
+    parameter_schema=_function_schema,
+    describe_tool=_tool_description,
+    call_to_arguments=_function_arguments,
+    arguments_to_call=lambda arguments: {"arguments": arguments or "{}"},
+    streamed_field="arguments",
+    stream_event="function_call_arguments",
 )
 CUSTOM = Kind(
     tool_type="custom",
     call_type="custom_tool_call",
     output_type="custom_tool_call_output",
     id_prefix="ctc",
-    parameters=_custom_schema,
-    description=_custom_description,
-    arguments=lambda item: codec.text({"input": str(item.get("input") or "")}),
-    payload=_custom_payload,
-    live="input",
-    event="custom_tool_call_input",
+    parameter_schema=_custom_schema,
+    describe_tool=_custom_description,
+    call_to_arguments=lambda item: codec.json_text({"input": str(item.get("input") or "")}),
+    arguments_to_call=_custom_call_fields,
+    streamed_field="input",
+    stream_event="custom_tool_call_input",
 )
 TOOL_SEARCH = Kind(
     tool_type="tool_search",
     call_type="tool_search_call",
     output_type="tool_search_output",
     id_prefix="tsc",
-    parameters=_search_schema,
-    description=_description,
-    arguments=_function_arguments,
-    payload=_search_payload,
+    parameter_schema=_search_schema,
+    describe_tool=_tool_description,
+    call_to_arguments=_function_arguments,
+    arguments_to_call=_search_call_fields,
 )
 LOCAL_SHELL = Kind(
     tool_type="local_shell",
     call_type="local_shell_call",
     output_type="local_shell_call_output",
     id_prefix="lsh",
-    parameters=lambda _: SHELL_SCHEMA,
-    description=lambda _: "Runs a command on the user's machine and returns its output.",
-    arguments=_shell_arguments,
-    payload=_shell_payload,
+    parameter_schema=lambda _: SHELL_SCHEMA,
+    describe_tool=lambda _: "Runs a command on the user's machine and returns its output.",
+    call_to_arguments=_shell_arguments,
+    arguments_to_call=_shell_call_fields,
 )
 KINDS = (FUNCTION, CUSTOM, TOOL_SEARCH, LOCAL_SHELL)
-BY_TOOL = {kind.tool_type: kind for kind in KINDS}
-BY_CALL = {kind.call_type: kind for kind in KINDS}
-OUTPUTS = frozenset(kind.output_type for kind in KINDS)
-NAMED = frozenset({"function", "custom"})  # the others are called by their type
+KIND_BY_TOOL_TYPE = {kind.tool_type: kind for kind in KINDS}
+KIND_BY_CALL_TYPE = {kind.call_type: kind for kind in KINDS}
+OUTPUT_TYPES = frozenset(kind.output_type for kind in KINDS)
+NAMED_TOOL_TYPES = frozenset({"function", "custom"})  # other tools have their type for a name

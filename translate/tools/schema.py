@@ -1,228 +1,276 @@
-"""JSON Schema as a provider takes it.
+"""Rewrites JSON Schema into the subset that a provider accepts.
 
-What is rewritten (references, lists of types, nulls, closed objects, tuples of one kind) keeps its
-meaning; restore.py takes out of a call's arguments what only the rewritten form asked for. What is
-left out (`format`, `pattern` …) is lost: the model may write what it forbade. A reference that
-leads into itself is followed twice.
+Rewriting (references, lists of types, nulls, closed objects, tuples of one type) keeps the meaning;
+schema_restore.py removes from a call's arguments what only the rewritten schema asked for. Keywords
+that are left out (`format`, `pattern` …) are lost: the model may write what they forbade. A
+recursive reference is followed twice.
 """
 
 from typing import Any
 
-from translate.providers.taken import ALL, Subset
-from translate.tools.schema_restore import TYPES, a_list, a_map, merged, required, resolve
+from translate.providers.profile import FULL_SCHEMA, SchemaSubset
+from translate.tools.schema_restore import (
+    SCHEMAS_BY_NAME,
+    TYPE_CHECKS,
+    declared_types,
+    dict_at,
+    list_at,
+    merge_schemas,
+    required_names,
+    resolve_reference,
+)
 
 Json = dict[str, Any]
 Refs = tuple[str, ...]
 
-DEPTH = 2  # how often a reference is followed inside itself
-BUDGET = 5_000  # schemas in one: references can make a small one endless
+RECURSION_LIMIT = 2  # how often a reference is followed inside itself
+SCHEMA_BUDGET = 5_000  # schemas inside one schema; references can make a small one endless
 NOTES = ("title", "description", "default")
-# Keywords that mean something for one type only.
-OF_TYPE = {
+# Keywords that constrain one type only.
+KEYWORDS_BY_TYPE = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "object": ("properties", "required", "additionalProperties", "patternProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems", "additionalItems"),
 }
-ANY = ("string", "number", "boolean", "object", "array")
+ANY_TYPES = ("string", "number", "boolean", "object", "array")
 
 
-def normalised(schema: Json, subset: Subset) -> Json:
-    """The schema of a tool's parameters in what the subset takes; it itself where that is all."""
-    if subset == ALL:
+def normalize_schema(schema: Json, subset: SchemaSubset) -> Json:
+    """The schema within the subset; unchanged where the provider accepts all of JSON Schema."""
+    if subset == FULL_SCHEMA:
         return schema
-    made = _Normal(schema, subset).at(schema)
-    return _joined(made) if subset.one_type and "anyOf" in made else made
+    result = _Normalizer(schema, subset).normalize(schema)
+    return _join_objects(result) if subset.one_type and "anyOf" in result else result
 
 
-def closable(schema: Json) -> bool:
-    """Whether all its objects list their properties, so that they may be closed."""
+def is_closable(schema: Json) -> bool:
+    """Whether every object of the schema lists all its properties, so that it can be closed."""
     if schema.get("additionalProperties") or schema.get("patternProperties"):
         return False
-    inner = [schema.get("items")]
+    inner_schemas = [schema.get("items")]
     for key in ("properties", "$defs", "definitions"):
-        inner += a_map(schema, key).values()
+        inner_schemas += dict_at(schema, key).values()
     for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        inner += a_list(schema, key)
-    return all(closable(one) for one in inner if isinstance(one, dict))
+        inner_schemas += list_at(schema, key)
+    return all(
+        is_closable(inner_schema)
+        for inner_schema in inner_schemas
+        if isinstance(inner_schema, dict)
+    )
 
 
-def _joined(root: Json) -> Json:
-    """The root, which must be one object, of several: all their properties, what all require."""
-    objects = [one for one in root["anyOf"] if one["type"] == "object"]
+def _join_objects(root: Json) -> Json:
+    """One object in place of alternatives at the root, where the provider requires an object.
+
+    It has the properties of all of them, and requires what all of them require.
+    """
+    objects = [member for member in root["anyOf"] if member["type"] == "object"]
     properties: Json = {}
-    for one in objects:
-        for name, value in one.get("properties", {}).items():
-            known = properties.setdefault(name, value)
-            if known != value:
-                properties[name] = {"anyOf": [*_options(known), *_options(value)]}
-    asked = [x for x in properties if all(x in required(one) for one in objects)]
+    for member in objects:
+        for name, value in member.get("properties", {}).items():
+            existing = properties.setdefault(name, value)
+            if existing != value:
+                properties[name] = {"anyOf": [*_alternatives(existing), *_alternatives(value)]}
+    required_by_all = [
+        name for name in properties if all(name in required_names(member) for member in objects)
+    ]
     notes = {key: root[key] for key in NOTES if key in root}
-    made = {"type": "object", **notes, "properties": properties}
-    return made | ({"required": asked} if asked else {})
+    result = {"type": "object", **notes, "properties": properties}
+    return result | ({"required": required_by_all} if required_by_all else {})
 
 
-def _options(schema: Json) -> list[Json]:
-    return a_list(schema, "anyOf") or [schema]
+def _alternatives(schema: Json) -> list[Json]:
+    return list_at(schema, "anyOf") or [schema]
 
 
-class _Normal:
-    def __init__(self, root: Json, subset: Subset) -> None:
+class _Normalizer:
+    def __init__(self, root: Json, subset: SchemaSubset) -> None:
         self._root = root
         self._subset = subset
-        self._left = BUDGET
+        self._budget = SCHEMA_BUDGET
 
-    def at(self, schema: Any, refs: Refs = ()) -> Json:
-        plain, refs = self._plain(schema, refs)
-        make = self._one_type if self._subset.one_type else self._members
-        return make(plain, refs)
+    def normalize(self, schema: Any, refs: Refs = ()) -> Json:
+        resolved, refs = self._resolve_schema(schema, refs)
+        rewrite = self._split_types if self._subset.one_type else self._normalize_keywords
+        return rewrite(resolved, refs)
 
-    def _takes(self, keyword: str) -> bool:
+    def _takes_keyword(self, keyword: str) -> bool:
         return self._subset.keywords is None or keyword in self._subset.keywords
 
-    def _plain(self, schema: Any, refs: Refs) -> tuple[Json, Refs]:
-        """Without references, `allOf`, `oneOf`, `const` and tuples, where these are not taken."""
-        self._left -= 1
-        made = dict(schema) if isinstance(schema, dict) else {}
-        while not self._takes("$ref") and isinstance(ref := made.pop("$ref", None), str):
-            target = resolve(ref, self._root)
-            if refs.count(ref) >= DEPTH or self._left < 0:
-                notes = {key: made[key] for key in NOTES if key in made}
+    def _resolve_schema(self, schema: Any, refs: Refs) -> tuple[Json, Refs]:
+        """The schema without `$ref`, `allOf`, `oneOf`, `const`, tuples, unless they are accepted.
+
+        Also returns the references that were followed to get there.
+        """
+        self._budget -= 1
+        result = dict(schema) if isinstance(schema, dict) else {}
+        while not self._takes_keyword("$ref") and isinstance(ref := result.pop("$ref", None), str):
+            target = resolve_reference(ref, self._root)
+            if refs.count(ref) >= RECURSION_LIMIT or self._budget < 0:
+                notes = {key: result[key] for key in NOTES if key in result}
                 return {"type": target.get("type", "object"), **notes}, refs
             refs = (*refs, ref)
-            made = merged(target, made)
-        if not self._takes("allOf"):
-            for part in a_list({"allOf": made.pop("allOf", None)}, "allOf"):
-                inner, refs = self._plain(part, refs)
-                made = merged(inner, made)
-        if not self._takes("oneOf") and (options := a_list(made, "oneOf")):
-            made["anyOf"] = a_list(made, "anyOf") or options
-        if not self._takes("const") and "const" in made:
-            made["enum"] = [made.pop("const")]
-        if not self._takes("prefixItems"):
-            made = _without_tuple(made)
-        return made, refs
+            result = merge_schemas(target, result)
+        if not self._takes_keyword("allOf"):
+            members = list_at(result, "allOf")
+            result.pop("allOf", None)
+            for member in members:
+                inner, refs = self._resolve_schema(member, refs)
+                result = merge_schemas(inner, result)
+        if not self._takes_keyword("oneOf") and (options := list_at(result, "oneOf")):
+            result["anyOf"] = list_at(result, "anyOf") or options
+        if not self._takes_keyword("const") and "const" in result:
+            result["enum"] = [result.pop("const")]
+        if not self._takes_keyword("prefixItems"):
+            result = _tuple_to_list(result)
+        return result, refs
 
-    def _members(self, schema: Json, refs: Refs) -> Json:
-        """Its keywords that are taken, and the schemas in it made normal."""
-        made: Json = {}
+    def _normalize_keywords(self, schema: Json, refs: Refs) -> Json:
+        """The accepted keywords, with their inner schemas normalized."""
+        result: Json = {}
         for key, value in schema.items():
-            if not self._takes(key):
+            if not self._takes_keyword(key):
                 continue
-            if key in MAPS:
-                inner = a_map(schema, key).items()
-                made[key] = {name: self.at(one, refs) for name, one in inner if one is not False}
-            elif key in LISTS:
-                made[key] = [self.at(one, refs) for one in a_list(schema, key)]
-            elif key in SCHEMAS and isinstance(value, dict):
-                made[key] = self.at(value, refs)
+            if key in SCHEMAS_BY_NAME:
+                result[key] = {
+                    name: self.normalize(inner_schema, refs)
+                    for name, inner_schema in dict_at(schema, key).items()
+                    if inner_schema is not False
+                }
+            elif key in SCHEMA_LISTS:
+                result[key] = [
+                    self.normalize(inner_schema, refs) for inner_schema in list_at(schema, key)
+                ]
+            elif key in SINGLE_SCHEMAS and isinstance(value, dict):
+                result[key] = self.normalize(value, refs)
             else:
-                made[key] = value
-        if "required" in made:
-            self._describe(made, refs)
-        if self._subset.closed and ("properties" in made or made.get("type") == "object"):
-            _close(made)
-        return made
+                result[key] = value
+        if "required" in result:
+            self._add_required_properties(result, refs)
+        if self._subset.closed and ("properties" in result or result.get("type") == "object"):
+            _close_object(result)
+        return result
 
-    def _describe(self, made: Json, refs: Refs) -> None:
-        """What is required must be among the properties."""
-        names = required(made)
-        known = a_map(made, "properties")
-        made["properties"] = {**{x: self.at({}, refs) for x in names if x not in known}, **known}
-        made["required"] = names
+    def _add_required_properties(self, schema: Json, refs: Refs) -> None:
+        """List every required name among the properties."""
+        names = required_names(schema)
+        properties = dict_at(schema, "properties")
+        unlisted = {name: self.normalize({}, refs) for name in names if name not in properties}
+        schema["properties"] = {**unlisted, **properties}
+        schema["required"] = names
 
-    def _one_type(self, schema: Json, refs: Refs) -> Json:
-        notes = {key: schema[key] for key in NOTES if key in schema and self._takes(key)}
-        made: list[Json] = []
-        for branch, inner in self._branches(schema, refs):
-            one = self._members(branch, inner)
-            if one not in made:
-                made.append(one)
+    def _split_types(self, schema: Json, refs: Refs) -> Json:
+        """The schema with one type, or as `anyOf` with one type each."""
+        notes = {key: schema[key] for key in NOTES if key in schema and self._takes_keyword(key)}
+        members: list[Json] = []
+        for branch, inner in self._type_branches(schema, refs):
+            member = self._normalize_keywords(branch, inner)
+            if member not in members:
+                members.append(member)
         null = {"type": "null"}
-        nullable = self._subset.nullable and null in made and len(made) > 1
-        made = [one for one in made if not (nullable and one == null)]
-        whole = {**made[0], **notes} if len(made) == 1 else {"anyOf": made, **notes}
-        return whole | ({"nullable": True} if nullable else {})
+        nullable = self._subset.nullable and null in members and len(members) > 1
+        members = [member for member in members if not (nullable and member == null)]
+        result = {**members[0], **notes} if len(members) == 1 else {"anyOf": members, **notes}
+        return result | ({"nullable": True} if nullable else {})
 
-    def _branches(self, schema: Json, refs: Refs) -> list[tuple[Json, Refs]]:
-        """The same as alternatives of one type each, without notes on the whole."""
-        beside = {key: value for key, value in schema.items() if key not in ("anyOf", *NOTES)}
-        found: list[tuple[Json, Refs]] = []
-        for option in a_list(schema, "anyOf"):
-            inner, deeper = self._plain(option, refs)
-            for branch, deepest in self._branches(merged(beside, inner), deeper):
-                said = {key: inner[key] for key in NOTES if key in inner}
-                found.append(({**branch, **said} if "anyOf" not in inner else branch, deepest))
-        return found or [(self._of_type(beside, kind), refs) for kind in _kinds(beside)]
+    def _type_branches(self, schema: Json, refs: Refs) -> list[tuple[Json, Refs]]:
+        """The schema as alternatives of one type each, without its own notes."""
+        shared_keywords = {
+            key: value for key, value in schema.items() if key not in ("anyOf", *NOTES)
+        }
+        branches: list[tuple[Json, Refs]] = []
+        for option in list_at(schema, "anyOf"):
+            inner, deeper = self._resolve_schema(option, refs)
+            for branch, deepest in self._type_branches(
+                merge_schemas(shared_keywords, inner), deeper
+            ):
+                notes = {key: inner[key] for key in NOTES if key in inner}
+                branches.append(({**branch, **notes} if "anyOf" not in inner else branch, deepest))
+        return branches or [
+            (self._restrict_to_type(shared_keywords, type_name), refs)
+            for type_name in _allowed_types(shared_keywords)
+        ]
 
-    def _of_type(self, schema: Json, kind: str) -> Json:
-        family = "number" if kind == "integer" else kind
-        others = {word for name, words in OF_TYPE.items() if name != family for word in words}
-        made = {key: value for key, value in schema.items() if key not in others}
-        made["type"] = kind
-        if values := a_list(schema, "enum"):
-            made["enum"] = [value for value in values if TYPES[kind](value)]
+    def _restrict_to_type(self, schema: Json, type_name: str) -> Json:
+        family = "number" if type_name == "integer" else type_name
+        others = {
+            keyword
+            for name, keywords in KEYWORDS_BY_TYPE.items()
+            if name != family
+            for keyword in keywords
+        }
+        result = {key: value for key, value in schema.items() if key not in others}
+        result["type"] = type_name
+        if values := list_at(schema, "enum"):
+            result["enum"] = [value for value in values if TYPE_CHECKS[type_name](value)]
             if family not in ENUMERABLE or (family == "number" and self._subset.string_enums):
-                del made["enum"]
-        if kind == "array":
-            made.setdefault("items", {"type": "string"})
-        return made
+                del result["enum"]
+        if type_name == "array":
+            result.setdefault("items", {"type": "string"})
+        return result
 
 
 ENUMERABLE = ("string", "number")
-MAPS = ("properties", "patternProperties", "$defs", "definitions")
-LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-SCHEMAS = ("items", "additionalProperties", "not")
+SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+SINGLE_SCHEMAS = ("items", "additionalProperties", "not")
 
 
-def _kinds(schema: Json) -> list[str]:
-    """The types that a schema without alternatives allows, as far as it tells."""
-    said = a_list(schema, "type") or [schema.get("type")]
-    kinds = [kind for kind in said if isinstance(kind, str) and kind in TYPES]
-    if values := a_list(schema, "enum"):
-        fitting = [x for x in kinds or TYPES if any(TYPES[x](value) for value in values)]
-        if {"integer", "number"} <= set(fitting):  # each number once, as what it is
-            fitting.remove("number" if all(map(_whole, values)) else "integer")
-        kinds = fitting
-    told = [kind for kind, words in OF_TYPE.items() if any(word in schema for word in words)]
-    return kinds or told or list(ANY)
+def _allowed_types(schema: Json) -> list[str]:
+    """The types that a schema without alternatives allows: declared, implied, or any."""
+    types = declared_types(schema)
+    if values := list_at(schema, "enum"):
+        types = [
+            name
+            for name in types or TYPE_CHECKS
+            if any(TYPE_CHECKS[name](value) for value in values)
+        ]
+        if {"integer", "number"} <= set(types):  # both fit whole numbers: one of them is enough
+            types.remove("number" if all(map(_is_whole_or_no_number, values)) else "integer")
+    implied_types = [
+        name
+        for name, keywords in KEYWORDS_BY_TYPE.items()
+        if any(keyword in schema for keyword in keywords)
+    ]
+    return types or implied_types or list(ANY_TYPES)
 
 
-def _whole(value: Any) -> bool:
-    return TYPES["integer"](value) or not TYPES["number"](value)
+def _is_whole_or_no_number(value: Any) -> bool:
+    return TYPE_CHECKS["integer"](value) or not TYPE_CHECKS["number"](value)
 
 
-def _without_tuple(schema: Json) -> Json:
-    """A tuple as a list: of one kind if its members are, else of any of their kinds."""
-    old = isinstance(schema.get("items"), list)
-    members = a_list(schema, "items" if old else "prefixItems")
+def _tuple_to_list(schema: Json) -> Json:
+    """A tuple as a list whose elements may have any of the members' schemas."""
+    is_old_form = isinstance(schema.get("items"), list)
+    members = list_at(schema, "items" if is_old_form else "prefixItems")
     if not members:
         return schema
-    rest = schema.get("additionalItems" if old else "items", {})
-    kinds: list[Any] = []
-    for one in (*members, *([] if rest is False else [rest])):
-        if one not in kinds:
-            kinds.append(one)
-    made = {key: value for key, value in schema.items() if key not in TUPLE}
-    made["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-    return made | ({"maxItems": len(members)} if rest is False else {})
+    rest = schema.get("additionalItems" if is_old_form else "items", {})
+    distinct: list[Any] = []
+    for member in (*members, *([] if rest is False else [rest])):
+        if member not in distinct:
+            distinct.append(member)
+    result = {key: value for key, value in schema.items() if key not in TUPLE_KEYWORDS}
+    result["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+    return result | ({"maxItems": len(members)} if rest is False else {})
 
 
-TUPLE = ("prefixItems", "items", "additionalItems")
+TUPLE_KEYWORDS = ("prefixItems", "items", "additionalItems")
 
 
-def _close(schema: Json) -> None:
-    properties = a_map(schema, "properties")
-    asked = required(schema)
+def _close_object(schema: Json) -> None:
+    properties = dict_at(schema, "properties")
+    names = required_names(schema)
     schema["properties"] = {
-        name: value if name in asked else _or_null(value) for name, value in properties.items()
+        name: value if name in names else _make_nullable(value)
+        for name, value in properties.items()
     }
     schema["required"] = list(properties)
     schema["additionalProperties"] = False
 
 
-def _or_null(schema: Json) -> Json:
-    null, options = {"type": "null"}, a_list(schema, "anyOf")
+def _make_nullable(schema: Json) -> Json:
+    null, options = {"type": "null"}, list_at(schema, "anyOf")
     if null in options:
         return schema
     return {**schema, "anyOf": [*options, null]} if options else {"anyOf": [schema, null]}

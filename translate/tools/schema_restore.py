@@ -1,7 +1,7 @@
-"""A call's arguments, back under the schema that the client gave (see schema.py).
+"""Restores a call's arguments to the schema that the client sent (see schema.py).
 
-Nothing is checked for its own sake: arguments that cannot be mended pass as they are. A schema
-may hold anything, so that what is not as JSON Schema has it says nothing.
+Arguments are not validated: those that cannot be restored pass unchanged. A client's schema may
+hold anything; parts that are not valid JSON Schema are ignored.
 """
 
 from collections.abc import Callable
@@ -9,19 +9,21 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# Beyond these nothing is looked at, as references may loop and multiply.
-DEPTH = 60  # schemas inside each other
-BUDGET = 20_000  # schemas looked at
+# References can loop and multiply, so the search is bounded.
+DEPTH_LIMIT = 60  # schemas inside each other
+SCHEMA_LIMIT = 20_000  # schemas visited
+# Keywords whose value maps names to schemas.
+SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
 
 
-def number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-TYPES: dict[str, Callable[[Any], bool]] = {
+TYPE_CHECKS: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
-    "integer": lambda value: number(value) and float(value).is_integer(),
-    "number": number,
+    "integer": lambda value: is_number(value) and float(value).is_integer(),
+    "number": is_number,
     "boolean": lambda value: isinstance(value, bool),
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
@@ -29,145 +31,157 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def a_map(schema: Any, key: str) -> Json:
-    found = schema.get(key) if isinstance(schema, dict) else None
-    return found if isinstance(found, dict) else {}
+def dict_at(schema: Any, key: str) -> Json:
+    value = schema.get(key) if isinstance(schema, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
-def a_list(schema: Any, key: str) -> list[Any]:
-    found = schema.get(key) if isinstance(schema, dict) else None
-    return found if isinstance(found, list) else []
+def list_at(schema: Any, key: str) -> list[Any]:
+    value = schema.get(key) if isinstance(schema, dict) else None
+    return value if isinstance(value, list) else []
 
 
-def required(schema: Any) -> list[str]:
-    return [name for name in a_list(schema, "required") if isinstance(name, str)]
+def required_names(schema: Any) -> list[str]:
+    return [name for name in list_at(schema, "required") if isinstance(name, str)]
 
 
-def merged(one: Json, other: Json) -> Json:
-    """Both at once, roughly: where they say different things, the second counts."""
-    made = {**one, **other}
-    if a_map(one, "properties") and a_map(other, "properties"):
-        made["properties"] = {**one["properties"], **other["properties"]}
-    names = dict.fromkeys([*required(one), *required(other)])
-    return made | ({"required": list(names)} if names else {})
+def declared_types(schema: Json) -> list[str]:
+    """The types that a schema names; [] if it allows any."""
+    names = list_at(schema, "type") or [schema.get("type")]
+    return [name for name in names if isinstance(name, str) and name in TYPE_CHECKS]
 
 
-def resolve(ref: str, root: Json) -> Json:
-    """The schema that a reference inside the document means; empty for any other."""
-    found: Any = root if ref.startswith("#") else None
+def merge_schemas(first: Json, second: Json) -> Json:
+    """A schema that demands roughly what both demand; where they disagree, the second wins."""
+    merged = {**first, **second}
+    if dict_at(first, "properties") and dict_at(second, "properties"):
+        merged["properties"] = {**first["properties"], **second["properties"]}
+    names = dict.fromkeys([*required_names(first), *required_names(second)])
+    return merged | ({"required": list(names)} if names else {})
+
+
+def resolve_reference(ref: str, root: Json) -> Json:
+    """The schema that a reference within the document points to; {} for any other reference."""
+    target: Any = root if ref.startswith("#") else None
     for part in ref[1:].strip("/").split("/") if len(ref) > 1 else []:
-        found = found.get(_unescaped(part)) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+        target = target.get(_unescape_pointer(part)) if isinstance(target, dict) else None
+    return target if isinstance(target, dict) else {}
 
 
-def _unescaped(part: str) -> str:
+def _unescape_pointer(part: str) -> str:
     return part.replace("~1", "/").replace("~0", "~")
 
 
-def restored(value: Any, schema: Json) -> Any:
-    """The value without what its normal form made the model write: nulls for what may be left
-    out, properties that a closed object does not know."""
-    return _Original(schema).restored(value, schema, 0)
+def restore_arguments(value: Any, schema: Json) -> Any:
+    """The arguments without what the model wrote only because of the normalized schema.
+
+    That is null for optional properties, and properties that a closed object does not have.
+    """
+    return _Restorer(schema).restore(value, schema, 0)
 
 
-class _Original:
+class _Restorer:
     def __init__(self, root: Json) -> None:
         self._root = root
-        self._left = BUDGET
+        self._budget = SCHEMA_LIMIT
 
-    def restored(self, value: Any, schema: Any, depth: int) -> Any:
-        if depth > DEPTH or not isinstance(value, dict | list):
+    def restore(self, value: Any, schema: Any, depth: int) -> Any:
+        if depth > DEPTH_LIMIT or not isinstance(value, dict | list):
             return value
-        plain, options = self._plain(schema, depth)
+        resolved, options = self._resolve_schema(schema, depth)
         for option in options:
-            if self.fits(value, option, depth):
-                return self._inside(value, option, depth)
+            if self.fits_schema(value, option, depth):
+                return self._restore_members(value, option, depth)
         for option in options:
-            made = self.restored(value, option, depth + 1)
-            if self.fits(made, option, depth):
-                return made
-        return self._inside(value, plain, depth)
+            candidate = self.restore(value, option, depth + 1)
+            if self.fits_schema(candidate, option, depth):
+                return candidate
+        return self._restore_members(value, resolved, depth)
 
-    def _inside(self, value: Any, schema: Json, depth: int) -> Any:
-        schema, _ = self._plain(schema, depth)
+    def _restore_members(self, value: Any, schema: Json, depth: int) -> Any:
+        schema, _ = self._resolve_schema(schema, depth)
         if isinstance(value, list):
             return [
-                self.restored(one, _member(schema, place), depth + 1)
-                for place, one in enumerate(value)
+                self.restore(member, _element_schema(schema, index), depth + 1)
+                for index, member in enumerate(value)
             ]
-        made = {}
-        for name, one in value.items():
-            inner = _property(schema, name)
-            unasked = one is None and name not in required(schema)
-            if inner is False or (unasked and not self.fits(None, inner, depth)):
+        members = {}
+        for name, member in value.items():
+            inner = _property_schema(schema, name)
+            is_optional_null = member is None and name not in required_names(schema)
+            if inner is False or (is_optional_null and not self.fits_schema(None, inner, depth)):
                 continue
-            made[name] = self.restored(one, inner, depth + 1)
-        return made
+            members[name] = self.restore(member, inner, depth + 1)
+        return members
 
-    def fits(self, value: Any, schema: Any, depth: int) -> bool:
-        """Whether a value is of a schema's shape; lengths, ranges and patterns are not read."""
-        if isinstance(schema, bool) or depth > DEPTH:
+    def fits_schema(self, value: Any, schema: Any, depth: int) -> bool:
+        """Whether a value has a schema's shape; lengths, ranges and patterns are ignored."""
+        if isinstance(schema, bool) or depth > DEPTH_LIMIT:
             return schema is not False
-        schema, options = self._plain(schema, depth)
+        schema, options = self._resolve_schema(schema, depth)
         if options:
-            return any(self.fits(value, option, depth + 1) for option in options)
-        kinds = a_list(schema, "type") or [schema.get("type")]
-        known = [kind for kind in kinds if isinstance(kind, str) and kind in TYPES]
-        if known and not any(TYPES[kind](value) for kind in known):
+            return any(self.fits_schema(value, option, depth + 1) for option in options)
+        checks = [TYPE_CHECKS[name] for name in declared_types(schema)]
+        if checks and not any(check(value) for check in checks):
             return False
-        values = [schema["const"]] if "const" in schema else a_list(schema, "enum")
-        if values and not any(_same(value, one) for one in values):
+        values = [schema["const"]] if "const" in schema else list_at(schema, "enum")
+        if values and not any(_is_same_value(value, member) for member in values):
             return False
         if isinstance(value, list):
             return all(
-                self.fits(one, _member(schema, place), depth + 1) for place, one in enumerate(value)
+                self.fits_schema(member, _element_schema(schema, index), depth + 1)
+                for index, member in enumerate(value)
             )
         return not isinstance(value, dict) or self._fits_object(value, schema, depth)
 
     def _fits_object(self, value: Json, schema: Json, depth: int) -> bool:
-        if any(name not in value for name in required(schema)):
+        if any(name not in value for name in required_names(schema)):
             return False
         return all(
-            self.fits(one, _property(schema, name), depth + 1) for name, one in value.items()
+            self.fits_schema(member, _property_schema(schema, name), depth + 1)
+            for name, member in value.items()
         )
 
-    def _plain(self, schema: Any, depth: int) -> tuple[Json, list[Json]]:
-        """The schema without references and `allOf`, and its alternatives, each whole."""
-        self._left -= 1
-        if depth > DEPTH or self._left < 0:
+    def _resolve_schema(self, schema: Any, depth: int) -> tuple[Json, list[Json]]:
+        """The schema without references and `allOf`, and its alternatives, each complete."""
+        self._budget -= 1
+        if depth > DEPTH_LIMIT or self._budget < 0:
             return {}, []
-        made = schema if isinstance(schema, dict) else {}
-        for _ in range(DEPTH):
-            if isinstance(ref := made.get("$ref"), str):
-                beside = {key: value for key, value in made.items() if key != "$ref"}
-                made = merged(resolve(ref, self._root), beside)
-        options = a_list(made, "anyOf") or a_list(made, "oneOf")
-        for part in a_list(made, "allOf"):
-            inner, more = self._plain(part, depth + 1)
-            made, options = merged(made, inner), options or more
-        plain = {key: value for key, value in made.items() if key not in ALTERNATIVES}
-        whole = [merged(plain, option) for option in options if isinstance(option, dict)]
-        return plain, whole
+        resolved = schema if isinstance(schema, dict) else {}
+        for _ in range(DEPTH_LIMIT):
+            if not isinstance(ref := resolved.get("$ref"), str):
+                break
+            siblings = {key: value for key, value in resolved.items() if key != "$ref"}
+            resolved = merge_schemas(resolve_reference(ref, self._root), siblings)
+        options = list_at(resolved, "anyOf") or list_at(resolved, "oneOf")
+        for part in list_at(resolved, "allOf"):
+            inner, inner_options = self._resolve_schema(part, depth + 1)
+            resolved, options = merge_schemas(resolved, inner), options or inner_options
+        common = {key: value for key, value in resolved.items() if key not in ALTERNATIVES}
+        alternatives = [
+            merge_schemas(common, option) for option in options if isinstance(option, dict)
+        ]
+        return common, alternatives
 
 
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
-def _property(schema: Json, name: str) -> Any:
-    properties = a_map(schema, "properties")
+def _property_schema(schema: Json, name: str) -> Any:
+    properties = dict_at(schema, "properties")
     if name in properties:
         return properties[name]
-    # which pattern a name matches is not worked out: any may allow it
-    return {} if a_map(schema, "patternProperties") else schema.get("additionalProperties", {})
+    # Patterns are not matched: any of them may allow the name.
+    return {} if dict_at(schema, "patternProperties") else schema.get("additionalProperties", {})
 
 
-def _member(schema: Json, place: int) -> Any:
-    members = a_list(schema, "prefixItems") or a_list(schema, "items")
-    if place < len(members):
-        return members[place]
+def _element_schema(schema: Json, index: int) -> Any:
+    members = list_at(schema, "prefixItems") or list_at(schema, "items")
+    if index < len(members):
+        return members[index]
     rest = schema.get("items", {})
     return schema.get("additionalItems", {}) if isinstance(rest, list) else rest
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+def _is_same_value(first: Any, second: Any) -> bool:
+    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)

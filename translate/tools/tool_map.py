@@ -1,32 +1,40 @@
 """The ToolMap of one exchange: tools, calls and choices, both ways.
 
-A call is restored by its function's name, which is looked up here and never parsed.
+The name of the function that a model calls is looked up, never parsed.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2s
 from typing import Any
 
-from translate.providers.profile import PLAIN, Provider
-from translate.providers.taken import Search, Subset
-from translate.tools import web_search as search
-from translate.tools.freeform_input import is_patch_tool, mended
-from translate.tools.kinds import BY_CALL, BY_TOOL, FUNCTION, NAMED, Item, Json, Kind, Tool
-from translate.tools.schema import closable, normalised
-from translate.tools.schema_restore import restored
+from translate.providers.profile import PLAIN_PROVIDER, Provider, SchemaSubset, SearchTool
+from translate.tools.freeform_input import is_patch_tool, mend_patch
+from translate.tools.kinds import (
+    FUNCTION,
+    KIND_BY_CALL_TYPE,
+    KIND_BY_TOOL_TYPE,
+    NAMED_TOOL_TYPES,
+    Item,
+    Json,
+    Kind,
+    Tool,
+)
+from translate.tools.schema import is_closable, normalize_schema
+from translate.tools.schema_restore import restore_arguments
+from translate.tools.web_search import is_web_search, search_to_chat
 from translate.wire import codec
 from translate.wire.errors import BadRequest
-from translate.wire.requests import TOOL, check
+from translate.wire.requests import TOOL_FIELDS, check_fields
 
 NAME_LIMIT = 64  # https://platform.openai.com/docs/api-reference/chat/create: tools.function.name
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Where a chat function's name leads back to."""
+class ToolEntry:
+    """The client's tool behind the name of a Chat function."""
 
     kind: Kind
     name: str
@@ -34,254 +42,295 @@ class Entry:
 
 
 class ToolMap:
-    """Built once from a request; serves declaration, history, tool_choice and reply."""
+    """Built once from a request; used for declarations, history, tool_choice and the reply."""
 
-    def __init__(self, dropped: list[str], provider: Provider = PLAIN) -> None:
-        self.declared: list[Json] = []  # what goes into Chat's `tools`
-        self.search: Search | None = None  # the provider's own, where it was asked for
-        self.manuals: list[str] = []  # descriptions that are longer than the provider takes
-        self.native: list[Json] = []  # what a responses upstream takes as it is
+    def __init__(self, provider: Provider = PLAIN_PROVIDER) -> None:
+        self.functions: list[Json] = []  # for Chat's `tools`
+        self.provider_search: SearchTool | None = None  # the provider's own search, if requested
+        self.native_tools: list[Json] = []  # those that a Responses upstream accepts unchanged
+        self.long_descriptions: list[str] = []  # those that are too long for the provider
+        self.call_ids: set[str] = set()  # used in the history; a reply needs different ones
         self._provider = provider
-        self._originals: dict[Entry, Json] = {}  # schemas that were not declared as they came
-        self._patches: set[Entry] = set()  # whose input must be a patch
-        self.dropped = dropped
-        self.ids: set[str] = set()  # call ids in use, so that a reply brings new ones
-        self._entries: dict[str, Entry] = {}  # chat name → entry
-        self._names: dict[Entry, str] = {}
-        self._loose: dict[str, str | None] = {}  # letters and digits only → chat name, if unique
-        self._bare: dict[str, str | None] = {}  # the same, without the namespace
+        self._original_schemas: dict[ToolEntry, Json] = {}  # of tools declared with another schema
+        self._patch_tools: set[ToolEntry] = set()  # tools whose input is a patch
+        self._entry_by_name: dict[str, ToolEntry] = {}  # by Chat name
+        self._name_by_entry: dict[ToolEntry, str] = {}
+        # Keyed by the letters and digits of a name; None: several names have the same.
+        self._name_by_loose_key: dict[str, str | None] = {}
+        self._name_by_bare_key: dict[str, str | None] = {}  # the same without the namespace
 
-    def declare(self, tools: list[Tool], place: str = "tools") -> None:
-        """Add tools in order. A tool declared again, as searches do, is taken once."""
-        for here, tool, namespace in _each(tools, place, self._provider):
-            kind = BY_TOOL.get(str(tool.get("type")))
-            if off := self._off(tool, namespace):
-                self.dropped.append(f"tools[{off}] (switched off)")
-            elif not namespace and self._provider.native(str(tool.get("type"))):
-                kept = self.offered(tool)
-                self.native += [kept] if kept not in self.native else []
+    def declare_tools(self, tools: list[Tool], path: str = "tools") -> list[str]:
+        """Add the tools at `path` of the request in order, each once; returns what was dropped.
+
+        Raises BadRequest for a malformed tool.
+        """
+        dropped: list[str] = []
+        for tool_path, tool, namespace in _walk_tools(tools, path, self._provider):
+            kind = KIND_BY_TOOL_TYPE.get(str(tool.get("type")))
+            if switched_off := self._switched_off_name(tool, namespace):
+                dropped.append(f"tools[{switched_off}] (switched off)")
+            elif not namespace and self._provider.passes_through(str(tool.get("type"))):
+                self._declare_native_tool(tool)
             elif kind is None:
-                own = self._provider.web_search if self._provider.dialect == "chat" else None
-                found = search.to_chat(tool, own, self.dropped)
-                self.search = found or self.search
-            elif kind.tool_type in NAMED and not tool.get("name"):
-                raise BadRequest(f"{here}.name: is missing", param=f"{here}.name")
+                dropped += self._declare_search(tool)
+            elif kind.tool_type in NAMED_TOOL_TYPES and not tool.get("name"):
+                raise BadRequest(f"{tool_path}.name: is missing", param=f"{tool_path}.name")
             else:
-                self._declare(_entry(kind, tool, namespace), tool)
+                dropped += self._declare_function(_tool_entry(kind, tool, namespace), tool)
+        return dropped
 
-    def _off(self, tool: Tool, namespace: str) -> str | None:
-        """The name of a tool that the user wants no model to have."""
+    def _switched_off_name(self, tool: Tool, namespace: str) -> str | None:
+        """The tool's full name, if the user has switched it off."""
         name = str(tool.get("name") or tool.get("type"))
-        whole = f"{namespace}.{name}" if namespace else name
-        off = self._provider.tools_off
-        return whole if any(fnmatchcase(x, y) for x in (name, whole) for y in off) else None
+        full_name = f"{namespace}.{name}" if namespace else name
+        for pattern in self._provider.tools_off:
+            if fnmatchcase(name, pattern) or fnmatchcase(full_name, pattern):
+                return full_name
+        return None
 
-    def is_off(self, tool: Tool) -> bool:
-        return self._off(tool, "") is not None
+    def is_switched_off(self, tool: Tool) -> bool:
+        return self._switched_off_name(tool, "") is not None
 
-    def offered(self, tool: Tool) -> Tool:
-        """A namespace that passes as it is, without the tools that are switched off."""
-        inner, name = tool.get("tools"), str(tool.get("name") or "")
-        if not isinstance(inner, list) or not self._provider.tools_off:
+    def without_switched_off(self, tool: Tool) -> Tool:
+        """The tool; a namespace without those of its tools that the user has switched off."""
+        inner_tools, name = tool.get("tools"), str(tool.get("name") or "")
+        if not isinstance(inner_tools, list) or not self._provider.tools_off:
             return tool
-        return {**tool, "tools": [one for one in inner if not self._off(one, name)]}
+        return {
+            **tool,
+            "tools": [
+                inner_tool
+                for inner_tool in inner_tools
+                if not self._switched_off_name(inner_tool, name)
+            ],
+        }
 
-    def _declare(self, entry: Entry, tool: Tool) -> None:
-        if entry in self._names:
-            return
-        schema, strict = entry.kind.parameters(tool), self._strict(tool)
-        parameters = normalised(schema, strict or self._provider.subset)
-        if parameters != schema and entry.kind.live != "input":
-            self._originals[entry] = schema
+    def _declare_native_tool(self, tool: Tool) -> None:
+        offered_tool = self.without_switched_off(tool)
+        if offered_tool not in self.native_tools:
+            self.native_tools.append(offered_tool)
+
+    def _declare_search(self, tool: Tool) -> list[str]:
+        """Request the provider's own search in place of a hosted tool; returns what was dropped."""
+        search_profile = self._provider.web_search if self._provider.dialect == "chat" else None
+        search, dropped = search_to_chat(tool, search_profile)
+        self.provider_search = search or self.provider_search
+        return dropped
+
+    def _declare_function(self, entry: ToolEntry, tool: Tool) -> list[str]:
+        if entry in self._name_by_entry:
+            return []
+        schema, strict = entry.kind.parameter_schema(tool), self._strict_subset(tool)
+        parameters = normalize_schema(schema, strict or self._provider.subset)
+        if parameters != schema and entry.kind.streamed_field != "input":
+            self._original_schemas[entry] = schema
         if is_patch_tool(tool):
-            self._patches.add(entry)
+            self._patch_tools.add(entry)
+        name = self.chat_name(entry)
         function: Json = {
-            "name": self.name(entry),
-            "description": self._described(self.name(entry), entry.kind.description(tool)),
+            "name": name,
+            "description": self._shorten_description(name, entry.kind.describe_tool(tool)),
             "parameters": parameters,
         }
         if strict:
             function["strict"] = True
-        self.declared.append({"type": "function", "function": function})
+        self.functions.append({"type": "function", "function": function})
+        return [f"tools[{tool.get('name')}].strict"] if tool.get("strict") and not strict else []
 
-    def _described(self, name: str, text: str) -> str:
-        """The description, or its beginning where the whole is for the leading instructions."""
+    def _shorten_description(self, name: str, text: str) -> str:
+        """Cut a description that is too long, and keep all of it for the instructions."""
         limit = self._provider.description_limit
         if not 0 < limit < len(text):
             return text
-        self.manuals.append(f"# The tool {name}\n\n{text}")
+        self.long_descriptions.append(f"# The tool {name}\n\n{text}")
         rest = f" … (whole in the instructions, under \u201cThe tool {name}\u201d)"
         return text[: max(0, limit - len(rest))] + rest[-limit:]
 
-    def _strict(self, tool: Tool) -> Subset | None:
-        """What a strict tool's schema may hold; None where it cannot be strict."""
+    def _strict_subset(self, tool: Tool) -> SchemaSubset | None:
+        """The schema subset for a strict tool; None if the tool is not or cannot be strict."""
         if not tool.get("strict"):
             return None
         subset = self._provider.strict
-        if subset and (not subset.closed or closable(tool.get("parameters") or {})):
+        if subset and (not subset.closed or is_closable(tool.get("parameters") or {})):
             return subset
-        self.dropped.append(f"tools[{tool.get('name')}].strict")
         return None
 
-    def to_chat_tools(self) -> Json:
-        """The fields for all of these. Raises BadRequest for more tools than are taken."""
-        found = self.search
-        tools = self.declared + ([found.tool] if found and found.tool else [])
-        self.limited(tools)
-        return ({"tools": tools} if tools else {}) | (found.fields if found else {})
+    def chat_tool_fields(self) -> Json:
+        """The request's Chat fields for all tools. Raises BadRequest if there are too many."""
+        search = self.provider_search
+        tools = self.functions + ([search.tool] if search and search.tool else [])
+        self.check_tools_limit(tools)
+        return ({"tools": tools} if tools else {}) | (search.fields if search else {})
 
-    def limited(self, tools: list[Json]) -> None:
-        """Raises BadRequest for more tools than are taken."""
-        most = self._provider.tools_limit
-        if 0 < most < len(tools):
+    def check_tools_limit(self, tools: list[Json]) -> None:
+        """Raises BadRequest for more tools than the provider accepts."""
+        limit = self._provider.tools_limit
+        if 0 < limit < len(tools):
             title = self._provider.title
-            raise BadRequest(f"tools: {len(tools)}, and {title} takes {most}", param="tools")
+            raise BadRequest(f"tools: {len(tools)}, and {title} takes {limit}", param="tools")
 
-    def as_written(self, entry: Entry) -> bool:
-        """Whether arguments pass as the model writes them, so that they may stream."""
-        return entry not in self._originals and entry not in self._patches
+    def passes_as_written(self, entry: ToolEntry) -> bool:
+        """Whether the arguments pass exactly as the model writes them, and so may stream."""
+        return entry not in self._original_schemas and entry not in self._patch_tools
 
-    def payload(self, entry: Entry, arguments: str) -> Item:
-        """A call's own fields, from its whole arguments."""
-        made = entry.kind.payload(self._arguments(entry, arguments))
-        return {"input": mended(made["input"])} if entry in self._patches else made
+    def call_fields(self, entry: ToolEntry, arguments: str) -> Item:
+        """The call item's own fields, from the complete arguments."""
+        fields = entry.kind.arguments_to_call(self._restore_arguments(entry, arguments))
+        return {"input": mend_patch(fields["input"])} if entry in self._patch_tools else fields
 
-    def _arguments(self, entry: Entry, arguments: str) -> str:
-        """Valid again under the schema that the client gave."""
-        schema = self._originals.get(entry)
-        if schema is None or not codec.is_object(arguments):
+    def _restore_arguments(self, entry: ToolEntry, arguments: str) -> str:
+        """The arguments, valid again under the schema that the client sent."""
+        schema = self._original_schemas.get(entry)
+        if schema is None or not codec.is_json_object(arguments):
             return arguments
-        given = codec.loads(arguments)
-        made = restored(given, schema)
-        return arguments if made == given else codec.text(made)
+        parsed = codec.load_json(arguments)
+        restored = restore_arguments(parsed, schema)
+        return arguments if restored == parsed else codec.json_text(restored)
 
-    def name(self, entry: Entry) -> str:
-        """The entry's chat name: legal, at most 64 characters, its own."""
-        if known := self._names.get(entry):
-            return known
-        whole = f"{entry.namespace}__{entry.name}" if entry.namespace else entry.name
-        name = re.sub(r"[^a-zA-Z0-9_-]", "_", whole)
-        if len(name) > NAME_LIMIT or name in self._entries:
+    def chat_name(self, entry: ToolEntry) -> str:
+        """The entry's name in Chat: legal, unique, at most NAME_LIMIT characters."""
+        if existing_name := self._name_by_entry.get(entry):
+            return existing_name
+        full_name = f"{entry.namespace}__{entry.name}" if entry.namespace else entry.name
+        name = re.sub(r"[^a-zA-Z0-9_-]", "_", full_name)
+        if len(name) > NAME_LIMIT or name in self._entry_by_name:
             identity = f"{entry.kind.tool_type}\0{entry.namespace}\0{entry.name}"
             tail = blake2s(identity.encode("utf-8", "replace"), digest_size=4).hexdigest()
             name = f"{name[: NAME_LIMIT - 9]}_{tail}"
-        self._names[entry] = name
-        self._entries[name] = entry
-        for table, key in ((self._loose, _loosely(name)), (self._bare, _loosely(entry.name))):
+        self._name_by_entry[entry] = name
+        self._entry_by_name[name] = entry
+        for table, key in (
+            (self._name_by_loose_key, _loose_key(name)),
+            (self._name_by_bare_key, _loose_key(entry.name)),
+        ):
             table[key] = None if key in table or not key else name
         return name
 
-    def names(self, tools: list[Tool]) -> list[str]:
-        """The chat names of tools that are declared."""
+    def chat_names(self, tools: list[Tool]) -> list[str]:
         return [
-            self.name(_entry(kind, tool, namespace))
-            for _, tool, namespace in _each(tools, "tools", self._provider)
-            if (kind := BY_TOOL.get(str(tool.get("type"))))
+            self.chat_name(_tool_entry(kind, tool, namespace))
+            for _, tool, namespace in _walk_tools(tools, "tools", self._provider)
+            if (kind := KIND_BY_TOOL_TYPE.get(str(tool.get("type"))))
         ]
 
-    def to_chat(self, item: Item) -> Json:
+    def call_to_chat(self, item: Item) -> Json:
         """A call item of the history as a Chat tool call."""
-        kind = BY_CALL[item["type"]]
-        name = str(item.get("name") or "") if kind.tool_type in NAMED else kind.tool_type
-        entry = Entry(kind, name or "unknown", str(item.get("namespace") or ""))
-        function = {"name": self.name(entry), "arguments": kind.arguments(item)}
-        self.ids.add(call_id(item))
-        return {"id": call_id(item), "type": "function", "function": function}
+        kind = KIND_BY_CALL_TYPE[item["type"]]
+        name = str(item.get("name") or "") if kind.tool_type in NAMED_TOOL_TYPES else kind.tool_type
+        entry = ToolEntry(kind, name or "unknown", str(item.get("namespace") or ""))
+        function = {"name": self.chat_name(entry), "arguments": kind.call_to_arguments(item)}
+        self.call_ids.add(call_id_of(item))
+        return {"id": call_id_of(item), "type": "function", "function": function}
 
-    def find(self, name: str) -> Entry:
-        """The entry that a model means, with any joiner, `functions.` prefix, case, or no scope."""
-        if found := self._entries.get(name):
-            return found
-        key, bare = _loosely(name), _loosely(name.removeprefix("functions."))
-        near = self._loose.get(key) or self._loose.get(bare) or self._bare.get(bare)
-        return self._entries[near] if near else Entry(FUNCTION, name)
+    def find_entry(self, name: str) -> ToolEntry:
+        """The entry that a model means by `name`; a new function if it means none.
 
-    def knows(self, name: str) -> bool:
-        """Whether a call of this name is one of a tool that is declared."""
-        declared = {tool["function"]["name"] for tool in self.declared}
-        return self._names.get(self.find(name)) in declared
+        Models change separators and case, add `functions.`, or leave out the namespace.
+        """
+        if entry := self._entry_by_name.get(name):
+            return entry
+        key, unprefixed_key = _loose_key(name), _loose_key(name.removeprefix("functions."))
+        similar_name = (
+            self._name_by_loose_key.get(key)
+            or self._name_by_loose_key.get(unprefixed_key)
+            or self._name_by_bare_key.get(unprefixed_key)
+        )
+        return self._entry_by_name[similar_name] if similar_name else ToolEntry(FUNCTION, name)
 
-    def to_responses(self, call: Mapping[str, Any]) -> Item:
-        """A whole Chat tool call as the Responses call item (without id and status)."""
+    def is_declared_name(self, name: str) -> bool:
+        """Whether a call of this name means a declared tool."""
+        declared = {tool["function"]["name"] for tool in self.functions}
+        return self._name_by_entry.get(self.find_entry(name)) in declared
+
+    def call_to_responses(self, call: Mapping[str, Any]) -> Item:
+        """A complete Chat tool call as the Responses call item, without id and status."""
         function = call["function"]
-        entry = self.find(function["name"])
-        return skeleton(entry, call["id"]) | self.payload(entry, function["arguments"])
+        entry = self.find_entry(function["name"])
+        return call_skeleton(entry, call["id"]) | self.call_fields(entry, function["arguments"])
 
-    def choice(self, choice: str | Json) -> str | Json:
-        """Chat's tool_choice as the provider takes it; `auto` where nothing is to be said."""
+    def choice_to_chat(self, choice: str | Json) -> tuple[str | Json, str]:
+        """Chat's tool_choice in a form that the provider accepts, and what was dropped or "".
+
+        Removes the tools that may not be called, where the provider accepts no form that says so.
+        "auto" means that the field can be left out.
+        """
         if choice == "none":
-            self.search = None
-        said = self._said(choice) if self.declared or self.native else "auto"
-        form, taken = said if isinstance(said, str) else "function", self._provider.tool_choices
-        if form == "auto" or form in taken:
-            return said
+            self.provider_search = None
+        if not self.functions and not self.native_tools:
+            return "auto", ""
+        chat_choice, loss = self._translate_choice(choice)
+        form = chat_choice if isinstance(chat_choice, str) else "function"
+        accepted_forms = self._provider.tool_choices
+        if form == "auto" or form in accepted_forms:
+            return chat_choice, loss
         if form == "none":
-            self.declared.clear()
-            return "auto"
-        if not isinstance(said, str) and "required" in taken:
-            name = said["function"]["name"]
-            self.declared[:] = [t for t in self.declared if t["function"]["name"] == name]
-            return "required"
-        self.dropped.append(f"tool_choice[{form}]")
-        return "auto"
+            self.functions.clear()
+            return "auto", ""
+        if not isinstance(chat_choice, str) and "required" in accepted_forms:
+            self._keep_functions({chat_choice["function"]["name"]})
+            return "required", ""
+        return "auto", f"tool_choice[{form}]"
 
-    def _said(self, choice: str | Json) -> str | Json:
+    def _keep_functions(self, names: Collection[str | None]) -> None:
+        self.functions[:] = [tool for tool in self.functions if tool["function"]["name"] in names]
+
+    def _translate_choice(self, choice: str | Json) -> tuple[str | Json, str]:
         if isinstance(choice, str):
-            return choice
-        check(choice, TOOL, "tool_choice")
+            return choice, ""
+        check_fields(choice, TOOL_FIELDS, "tool_choice")
         if choice.get("type") == "allowed_tools":
-            return self._allowed(choice)
-        if name := self._chosen(choice):
-            return {"type": "function", "function": {"name": name}}
-        self.dropped.append(f"tool_choice[{choice.get('type')}]")
-        return "auto"
+            return self._apply_allowed_tools(choice), ""
+        if name := self._chosen_name(choice):
+            return {"type": "function", "function": {"name": name}}, ""
+        return "auto", f"tool_choice[{choice.get('type')}]"
 
-    def _allowed(self, choice: Json) -> str:
-        names = {self._chosen(tool) for tool in choice.get("tools") or []}
-        self.declared[:] = [t for t in self.declared if t["function"]["name"] in names]
-        if not any(map(search.is_search, choice.get("tools") or [])):
-            self.search = None
-        return "required" if choice.get("mode") == "required" and self.declared else "auto"
+    def _apply_allowed_tools(self, choice: Json) -> str:
+        self._keep_functions({self._chosen_name(tool) for tool in choice.get("tools") or []})
+        if not any(map(is_web_search, choice.get("tools") or [])):
+            self.provider_search = None
+        return "required" if choice.get("mode") == "required" and self.functions else "auto"
 
-    def _chosen(self, choice: Json) -> str | None:
-        check(choice, TOOL, "tool_choice")
-        kind = BY_TOOL.get(str(choice.get("type")))
+    def _chosen_name(self, choice: Json) -> str | None:
+        """The Chat name of the declared tool that a choice names."""
+        check_fields(choice, TOOL_FIELDS, "tool_choice")
+        kind = KIND_BY_TOOL_TYPE.get(str(choice.get("type")))
         if kind is None:
             return None
-        return self._names.get(_entry(kind, choice, str(choice.get("namespace") or "")))
+        entry = _tool_entry(kind, choice, str(choice.get("namespace") or ""))
+        return self._name_by_entry.get(entry)
 
 
-def _each(
-    tools: list[Tool], place: str, provider: Provider, namespace: str = ""
+def _walk_tools(
+    tools: list[Tool], path: str, provider: Provider, namespace: str = ""
 ) -> Iterator[tuple[str, Tool, str]]:
-    """(place, tool, namespace) of every tool, in order. Raises BadRequest for what is none."""
-    for number, tool in enumerate(tools):
-        here = f"{place}[{number}]"
-        check(tool, TOOL, here)
-        if tool.get("type") == "namespace" and not provider.native("namespace"):
-            inner, name = tool.get("tools") or [], tool.get("name") or ""
-            yield from _each(inner, f"{here}.tools", provider, name)
+    """(path, tool, namespace) of every tool, in order. Raises BadRequest for a malformed tool."""
+    for index, tool in enumerate(tools):
+        tool_path = f"{path}[{index}]"
+        check_fields(tool, TOOL_FIELDS, tool_path)
+        if tool.get("type") == "namespace" and not provider.passes_through("namespace"):
+            inner_tools, name = tool.get("tools") or [], tool.get("name") or ""
+            yield from _walk_tools(inner_tools, f"{tool_path}.tools", provider, name)
         else:
-            yield here, tool, namespace
+            yield tool_path, tool, namespace
 
 
-def _entry(kind: Kind, tool: Tool, namespace: str) -> Entry:
-    return Entry(kind, str(tool.get("name") or kind.tool_type), namespace)
+def _tool_entry(kind: Kind, tool: Tool, namespace: str) -> ToolEntry:
+    return ToolEntry(kind, str(tool.get("name") or kind.tool_type), namespace)
 
 
-def _loosely(name: str) -> str:
+def _loose_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def call_id(item: Item) -> str:
-    """The id that joins a call and its output; local shells use the item's own."""
+def call_id_of(item: Item) -> str:
+    """The id that joins a call and its output; a local shell call may have the item's id only."""
     return str(item.get("call_id") or item.get("id") or "")
 
 
-def skeleton(entry: Entry, call: str) -> Item:
-    """A call item before its payload."""
-    item: Item = {"type": entry.kind.call_type, "call_id": call}
-    if entry.kind.tool_type in NAMED:
+def call_skeleton(entry: ToolEntry, call_id: str) -> Item:
+    """A call item without the fields that its kind adds."""
+    item: Item = {"type": entry.kind.call_type, "call_id": call_id}
+    if entry.kind.tool_type in NAMED_TOOL_TYPES:
         item["name"] = entry.name
     if entry.namespace:
         item["namespace"] = entry.namespace

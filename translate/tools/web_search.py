@@ -1,4 +1,4 @@
-"""`web_search`, which OpenAI runs itself, as the provider's own search.
+"""`web_search`, which OpenAI runs on its servers, as the provider's own search.
 
 Source: https://developers.openai.com/api/docs/guides/tools-web-search.
 """
@@ -7,46 +7,47 @@ import re
 from copy import deepcopy
 from typing import Any
 
-from translate.providers.taken import Search
+from translate.providers.profile import SearchTool
 
 Json = dict[str, Any]
 
-TYPES = re.compile(r"web_search(_preview)?(_\d{4}_\d\d_\d\d)?")
+WEB_SEARCH_TYPES = re.compile(r"web_search(_preview)?(_\d{4}_\d\d_\d\d)?")
 
 
-def is_search(tool: Json) -> bool:
-    return bool(TYPES.fullmatch(str(tool.get("type"))))
+def is_web_search(tool: Json) -> bool:
+    return bool(WEB_SEARCH_TYPES.fullmatch(str(tool.get("type"))))
 
 
-def to_chat(tool: Json, search: Search | None, dropped: list[str]) -> Search | None:
-    """The provider's search with this tool's options; what is left of them is reported.
+def search_to_chat(tool: Json, search: SearchTool | None) -> tuple[SearchTool | None, list[str]]:
+    """The provider's search with this tool's options, and what was dropped.
 
-    Without access to the web OpenAI searches its own cache, which nobody else has.
+    `external_web_access: false` asks for OpenAI's own cache, which no other provider has.
     """
-    kind = tool.get("type")
-    if search is None or not is_search(tool) or tool.get("external_web_access") is False:
-        dropped.append(f"tools[{kind}]")
-        return None
+    tool_type = tool.get("type")
+    if search is None or not is_web_search(tool) or tool.get("external_web_access") is False:
+        return None, [f"tools[{tool_type}]"]
+    dropped = []
     entry = deepcopy(search.tool)
-    for name, value in _options(tool).items():
-        if place := search.options.get(name):
-            _put(entry, place, value)
+    for name, value in _search_options(tool).items():
+        if path := search.options.get(name):
+            _set_path(entry, path, value)
         else:
-            dropped.append(f"tools[{kind}].{name}")
-    return search.model_copy(update={"tool": entry})
+            dropped.append(f"tools[{tool_type}].{name}")
+    return search.model_copy(update={"tool": entry}), dropped
 
 
-def _options(tool: Json) -> Json:
-    """What is set, by dotted name."""
-    given = {k: v for k, v in tool.items() if k not in ("type", "external_web_access", "filters")}
+def _search_options(tool: Json) -> Json:
+    """The options that are set, by dotted name."""
+    others = ("type", "external_web_access", "filters")
+    options = {name: value for name, value in tool.items() if name not in others}
     filters = tool.get("filters")
     if isinstance(filters, dict):
-        given |= {f"filters.{name}": value for name, value in filters.items()}
-    return {name: value for name, value in sorted(given.items()) if value}
+        options |= {f"filters.{name}": value for name, value in filters.items()}
+    return {name: value for name, value in sorted(options.items()) if value}
 
 
-def _put(entry: Json, place: str, value: Any) -> None:
-    *outer, field = place.split(".")
-    for part in outer:
-        entry = entry.setdefault(part, {})
-    entry[field] = value
+def _set_path(entry: Json, path: str, value: Any) -> None:
+    *outer_names, name = path.split(".")
+    for outer_name in outer_names:
+        entry = entry.setdefault(outer_name, {})
+    entry[name] = value

@@ -1,1 +1,1 @@
-"""What is read and written on the wire: JSON, server-sent events, envelopes, errors, requests."""
+"""The wire formats: JSON, server-sent events, envelopes, errors and requests."""

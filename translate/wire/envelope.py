@@ -1,7 +1,7 @@
-"""What we put into `encrypted_content`, so that state travels with the client.
+"""The envelope that the relay puts into `encrypted_content`, so that clients carry its state.
 
-Clients treat the field as opaque and send it back verbatim, also after a restart or a resume.
-Form: a version tag, then base64url of compressed JSON `{provider, model, state}`.
+Clients send the opaque field back verbatim, even after a restart or a resume. It consists of a
+version tag and base64url of compressed JSON `{provider, model, state}`.
 """
 
 import base64
@@ -11,32 +11,32 @@ from typing import Any
 
 from translate.wire import codec
 
-TAG = "relay1."
-LIMIT = 64 << 20  # bytes after decompression: far above any turn, far below a bomb
+VERSION_TAG = "relay1."
+MAX_BYTES = 64 << 20  # bytes after decompression: above any reply, below a decompression bomb
 
 
 @dataclass(frozen=True)
 class Envelope:
-    provider: str
+    provider_identity: str
     model: str
-    state: dict[str, Any]
+    payload: dict[str, Any]
 
 
-def seal(envelope: Envelope) -> str:
-    """Equal envelopes give equal text."""
-    body = codec.dumps(
-        {"provider": envelope.provider, "model": envelope.model, "state": envelope.state}
+def seal_envelope(envelope: Envelope) -> str:
+    """The text for `encrypted_content`; equal envelopes give equal text."""
+    body = codec.dump_json(
+        {"provider": envelope.provider_identity, "model": envelope.model, "state": envelope.payload}
     )
-    return TAG + base64.urlsafe_b64encode(zlib.compress(body, 6)).decode()
+    return VERSION_TAG + base64.urlsafe_b64encode(zlib.compress(body, 6)).decode()
 
 
-def unseal(text: object) -> Envelope | None:
-    """The envelope in `encrypted_content`, or None for anything that we did not seal."""
-    if not isinstance(text, str) or not text.startswith(TAG):
+def open_envelope(text: object) -> Envelope | None:
+    """The envelope in `encrypted_content`, or None for anything that the relay did not seal."""
+    if not isinstance(text, str) or not text.startswith(VERSION_TAG):
         return None
     try:
-        packed = base64.urlsafe_b64decode(text[len(TAG) :])
-        body = codec.loads(zlib.decompressobj().decompress(packed, LIMIT))
+        packed = base64.urlsafe_b64decode(text[len(VERSION_TAG) :])
+        body = codec.load_json(zlib.decompressobj().decompress(packed, MAX_BYTES))
         return Envelope(str(body["provider"]), str(body["model"]), dict(body["state"]))
     except (ValueError, TypeError, KeyError, zlib.error):
         return None

@@ -1,21 +1,33 @@
-"""Two exceptions, and an upstream's error in the client's words.
+"""Upstream failures: `FAILURE_RULES` is the one table of what the relay does about each of them.
 
-What a Codex client does with each status and code was measured: a 400 is shown and ends the
-turn, a 401 starts a token refresh, 429 and 5xx are tried again, `context_length_exceeded` and
-`insufficient_quota` are understood. So an upstream's own 401 must never reach it as a 401.
+How Codex reacts to each status and code was measured: it shows a 400 and ends the turn, refreshes
+its own login after a 401, retries after any other 4xx or 5xx, and understands
+`context_length_exceeded` and `insufficient_quota`. So Codex never gets an upstream's own 401.
+SDK clients get the upstream's status, from which the SDK chooses the exception that it raises.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from translate.wire import codec
+from translate.wire.error_bodies import (
+    error_code,
+    error_text,
+    has_code,
+    is_empty_account,
+    is_message_only,
+    is_overflow,
+    reset_facts,
+    stream_error_status,
+)
 
 
 class BadRequest(ValueError):
-    """The client's request cannot be carried over; nothing was sent upstream."""
+    """The client's request cannot be translated; nothing was sent upstream."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None):
         super().__init__(message)
@@ -24,8 +36,8 @@ class BadRequest(ValueError):
         self.code = code
 
 
-def no_previous(id: str) -> BadRequest:
-    """A response that nobody kept, or nobody keeps any more."""
+def previous_response_missing(id: str) -> BadRequest:
+    """The error for a response that was never stored or is no longer stored."""
     return BadRequest(
         f"Previous response with id {id!r} not found.",
         param="previous_response_id",
@@ -34,27 +46,211 @@ def no_previous(id: str) -> BadRequest:
 
 
 class BadReply(ValueError):
-    """The upstream's reply is not what its dialect allows."""
+    """The upstream's reply violates its dialect."""
+
+
+# The table -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FailureRule:
+    """What the relay does about one kind of failure: a row of `FAILURE_RULES`."""
+
+    status: int  # HTTP status for the client
+    code: str  # error code for the client
+    sdk_status: int | None = None  # HTTP status for clients other than Codex, where it differs
+    # Whether the same upstream is asked again; its `x-should-retry` overrules all but "never".
+    retry: Literal["yes", "no", "never"] = "no"
+    min_wait: float = 0.0  # s before the next attempt, where the upstream names no time
+    fallback: bool = False  # whether the next candidate is asked
+    blocks_account: bool = False  # whether the account stays unused until its limit resets
+    renews_login: bool = False  # whether the account's login is renewed and the request repeated
+    advice: str = ""  # what the user can do about it
+    account_advice: str = ""  # the same, where the relay logs in to an account
+
+
+USAGE_LIMIT_REACHED = "usage_limit_reached"
+EMPTY_ACCOUNT = FailureRule(429, "insufficient_quota", retry="never", fallback=True)
+OVERLOADED = FailureRule(503, "server_is_overloaded", retry="yes", fallback=True)
+RATE_LIMITED = FailureRule(429, "rate_limit_exceeded", retry="yes", fallback=True)
+
+# The keys are upstream statuses and names of causes. A cause that the body reveals (see
+# `BODY_CAUSES`), or a code that it has, counts more than the status.
+FAILURE_RULES: Mapping[int | str, FailureRule] = {
+    USAGE_LIMIT_REACHED: FailureRule(
+        429, USAGE_LIMIT_REACHED, retry="never", fallback=True, blocks_account=True
+    ),
+    # In a 429 Codex reads the error's type, and asks the user to upgrade.
+    "usage_not_included": FailureRule(
+        429,
+        "usage_not_included",
+        sdk_status=403,
+        retry="never",
+        fallback=True,
+        blocks_account=True,
+    ),
+    "insufficient_quota": EMPTY_ACCOUNT,
+    "context_length_exceeded": FailureRule(400, "context_length_exceeded", retry="never"),
+    "cyber_policy": FailureRule(400, "cyber_policy"),
+    # Too many parallel requests of one account: over in about 3 s (Soju06/codex-lb#2239).
+    "burst": replace(RATE_LIMITED, min_wait=3.0),
+    200: FailureRule(502, "server_error"),  # an error in a stream that names none of these causes
+    400: FailureRule(400, "invalid_prompt"),  # and any other 4xx
+    401: FailureRule(
+        400,
+        "invalid_prompt",
+        sdk_status=401,
+        fallback=True,
+        renews_login=True,
+        advice="check the key or the login",
+        account_advice="the relay's login has expired: log in again at its page /auth/login",
+    ),
+    402: EMPTY_ACCOUNT,
+    403: FailureRule(
+        400,
+        "invalid_prompt",
+        sdk_status=403,
+        fallback=True,
+        advice="check that the key may use this model",
+        account_advice="check that the account may use this model",
+    ),
+    404: FailureRule(
+        400,
+        "invalid_prompt",
+        sdk_status=404,
+        fallback=True,
+        advice="check the upstream URL and the model's name",
+    ),
+    405: FailureRule(400, "invalid_prompt", advice="check the upstream URL"),
+    408: FailureRule(400, "invalid_prompt", retry="yes", fallback=True),
+    413: FailureRule(400, "invalid_prompt", advice="the request is larger than the provider takes"),
+    422: FailureRule(
+        400,
+        "invalid_prompt",
+        sdk_status=422,
+        advice="check that the provider takes what its message names",
+    ),
+    425: FailureRule(400, "invalid_prompt", retry="yes"),
+    429: RATE_LIMITED,
+    500: OVERLOADED,
+    501: replace(OVERLOADED, retry="no"),  # and any other 5xx
+    502: OVERLOADED,
+    503: OVERLOADED,
+    504: OVERLOADED,
+    529: OVERLOADED,
+}
+OTHER_4XX, OTHER_5XX = 400, 501
+ACCOUNT_LIMITS = frozenset(rule.code for rule in FAILURE_RULES.values() if rule.blocks_account)
+
+# The status that an error code stands for, where an error arrives inside a stream.
+ERROR_CODES: Mapping[str, int] = {
+    "api_error": 500,
+    "cyber_policy": 400,
+    "insufficient_quota": 429,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "invalid_prompt": 400,
+    "overloaded_error": 503,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "server_is_overloaded": 503,
+    "service_unavailable": 503,
+    "service_unavailable_error": 503,
+    "slow_down": 503,
+    "timeout": 504,
+    "too_many_requests": 429,
+    "upstream_error": 502,
+    "usage_limit_reached": 429,
+    "usage_not_included": 403,
+}
+
+# Codex understands these only in a stream's event; of a 400 it just shows the body (0.163).
+STREAM_ONLY_CODES = frozenset({"context_length_exceeded"})
+
+# s; Codex would sit out a longer Retry-After in silence, so longer waits are only in the message.
+MAX_RETRY_AFTER = 60
+
+
+class BodyCause(NamedTuple):
+    """A cause of failure that is recognised by the body of the reply."""
+
+    name: str  # its key in FAILURE_RULES
+    is_named_in: Callable[[bytes], bool]
+    statuses: frozenset[int] | None = None  # of replies that may have this cause; None: any
+
+
+BODY_CAUSES = (
+    BodyCause(USAGE_LIMIT_REACHED, partial(has_code, USAGE_LIMIT_REACHED)),
+    BodyCause("usage_not_included", partial(has_code, "usage_not_included")),
+    # Fireworks sends a 412, MiniMax a 500.
+    BodyCause(
+        "insufficient_quota", is_empty_account, frozenset({200, 400, 402, 403, 412, 429, 500})
+    ),
+    BodyCause("context_length_exceeded", is_overflow, frozenset({200, 400, 413, 422, 500})),
+    BodyCause("burst", is_message_only, frozenset({429})),
+)
+
+
+def failure_rule(status: int, body: bytes = b"") -> FailureRule:
+    """The rule for an upstream's error reply; `status` is 200 for an error inside a stream."""
+    status = stream_error_status(body) if status == 200 else status
+    for cause in BODY_CAUSES:
+        if (cause.statuses is None or status in cause.statuses) and cause.is_named_in(body):
+            return FAILURE_RULES[cause.name]
+    if status == 200:
+        return _code_rule(error_code(body))
+    return FAILURE_RULES.get(status) or FAILURE_RULES[OTHER_5XX if status >= 500 else OTHER_4XX]
+
+
+def _code_rule(code: str) -> FailureRule:
+    """The rule for an error code in a stream.
+
+    The code counts only if the rule's code for the client is the same word; otherwise the rule is
+    that of an error without a known cause.
+    """
+    rule = FAILURE_RULES.get(code) or FAILURE_RULES[ERROR_CODES.get(code, 200)]
+    return rule if rule.code == code else FAILURE_RULES[200]
+
+
+def status_of_code(code: str) -> int:
+    """The HTTP status for the code of an error at the start of a stream.
+
+    A number is the status itself; a word stands for one. 0 for unknown words, and for words whose
+    status is not retried.
+    """
+    if re.fullmatch(r"[45][0-9]{2}", code):
+        return int(code)
+    status = ERROR_CODES.get(code.lower(), 0)
+    return status if status and FAILURE_RULES[status].retry == "yes" else 0
+
+
+# What the client gets ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An upstream's failure in Responses terms: an HTTP status, or `response.failed`."""
+    """An upstream's failure as the client gets it: an error reply, or `response.failed`."""
 
     status: int
     code: str
     message: str
     retry_after: str | None = None
-    facts: Mapping[str, Any] = MappingProxyType({})  # of its own, beside these
+    extra_fields: Mapping[str, Any] = MappingProxyType({})  # more fields of the error object
+    sdk_status: int | None = None  # replaces `status` for clients other than Codex
+
+    def for_client(self, from_codex: bool) -> "Failure":
+        """The failure with the status for this client."""
+        return self if from_codex else replace(self, status=self.sdk_status or self.status)
 
     @property
     def body(self) -> bytes:
-        return error_body(self.status, self.message, code=self.code, **self.facts)
+        return error_body(self.status, self.message, code=self.code, **self.extra_fields)
 
     @property
-    def error(self) -> dict[str, Any]:
-        """As `response.failed` has it."""
-        return {"code": self.code, "message": self.message, **self.facts}
+    def error_fields(self) -> dict[str, Any]:
+        """The error object of `response.failed`."""
+        return {"code": self.code, "message": self.message, **self.extra_fields}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -62,214 +258,73 @@ class Failure:
         return headers | ({"retry-after": self.retry_after} if self.retry_after else {})
 
 
+ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
 def error_body(
-    status: int, message: str, *, code: str | None = None, param: str | None = None, **facts: Any
-) -> bytes:
-    """An error in OpenAI's form (https://platform.openai.com/docs/guides/error-codes)."""
-    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    return codec.dumps({"error": error | facts})
-
-
-TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-
-# Providers say it in many words and few codes; the words are stable: each provider's own are in
-# tests/translate/wire/test_errors.py.
-OVERFLOW = re.compile(
-    r"context_(length|window)_exceeded|context (length|window|size)|maximum (context|prompt length)"
-    r"|too many (input )?tokens|(prompt|input) (is )?too long|model token limit|total message size"
-    r"|exceeds? the (available |model'?s )?(max\w* )?context|prompt exceeds max length"
-    r"|(input|prompt) tokens? .{0,40}exceed|reduce the length|range of input length"
-    r"|exceed context limit|longer than the maximum model length|must have less than \d+ tokens"
-    r"|inputs` tokens \+ `max_new_tokens",
-    re.I,
-)
-# What speaks of tokens and lengths, and does not become better by a shorter conversation.
-OTHER_LIMIT = re.compile(
-    r"per[ -](min|day|hour)|\bTPM\b|rate.?limit|max_\w*tokens\W.{0,40}too large", re.I
-)
-# Not by "quota" and "billing" alone: Gemini's passing 429 has both in its text.
-QUOTA = re.compile(
-    rb"insufficient[_ ](quota|balance|credit|funds)|exceeded_current_quota|billing_(hard|not)"
-    rb"|credit balance|payment required|(out of|all available) credits|credits are depleted"
-    rb"|spending limit|arrear|\"1113\"",  # GLM's code, for an account in Chinese
-    re.I,
-)
-REFUSED = {
-    401: "check the key or the login",
-    403: "check that the key may use this model",
-    404: "check the upstream URL and the model's name",
-    405: "check the upstream URL",
-    413: "the request is larger than the provider takes",
-    422: "check that the provider takes what its message names",
-}
-# Where one logs in, whose own words speak of another login than ours.
-LOGGED_IN = {
-    401: "the relay's login is over: log in again at its page /auth/login",
-    403: "check that the account may use this model",
-}
-ADVICE = {False: REFUSED, True: REFUSED | LOGGED_IN}  # by whether it has accounts
-
-
-# What Codex understands as an event only, to make room; as a 400 it just shows the body (0.163).
-IN_STREAM = frozenset({"context_length_exceeded"})
-
-
-# Beside 402, by what is sent with them: 412 is Fireworks', 500 MiniMax's.
-UNPAID = frozenset({200, 400, 403, 412, 429, 500})
-TOO_LONG = frozenset({200, 400, 413, 422, 500})
-PATIENCE = 60  # s; a longer Retry-After is told in words only, as Codex would sit through it
-
-
-def failure(
-    title: str,
     status: int,
-    body: bytes,
-    retry_after: str | None = None,
-    advice: Mapping[int, str] = REFUSED,
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    **extra_fields: Any,
+) -> bytes:
+    """The JSON of an error in OpenAI's form.
+
+    Source: https://platform.openai.com/docs/guides/error-codes.
+    """
+    usual_type = "server_error" if status >= 500 else "invalid_request_error"
+    error_type = ERROR_TYPES.get(status, usual_type)
+    error = {"message": message, "type": error_type, "param": param, "code": code}
+    return codec.dump_json({"error": error | extra_fields})
+
+
+def read_failure(
+    title: str, status: int, body: bytes, retry_after: str | None = None, *, accounts: bool = False
 ) -> Failure:
-    """An error reply of the provider called `title` (200: an error inside the stream); `advice`:
-    what to do about it, by status."""
-    said = said_by(body)
-    status = _named(body) if status == 200 else status
-    where = f"{title} answered {status}: {said}" if status != 200 else f"{title} failed: {said}"
-    if limit := usage_limit(body):
-        return _spent(where, limit)
-    if status == 402 or (status in UNPAID and out_of_quota(body)):
-        return Failure(429, "insufficient_quota", where)
-    if status in TOO_LONG and OVERFLOW.search(said) and not OTHER_LIMIT.search(said):
-        return Failure(400, "context_length_exceeded", where)
-    if status == 200 and (code := _code(body)) in CODES:
-        return Failure(CODES[code], code, where)
-    if status == 429 and retry_after and _seconds(retry_after) > PATIENCE:
-        return Failure(429, "rate_limit_exceeded", f"{where} (it asks to wait {retry_after} s)")
-    if status == 429:
-        retry_after = retry_after or (BURST if _message_only(body) else None)
-        wait = f" Please try again in {retry_after}s." if _seconds(retry_after) else ""
-        return Failure(429, "rate_limit_exceeded", where + wait, retry_after)
-    if status == 200:
-        return Failure(502, "server_error", where)
-    if status >= 500:
-        return Failure(503, "server_is_overloaded", where, retry_after)
-    said = f"{where} ({advice[status]})" if status in advice else where
-    return Failure(400, "invalid_prompt", said)
+    """The failure that an upstream's error reply tells of.
+
+    `title` is the provider's name for the message, `status` is 200 for an error inside a stream,
+    and `accounts` says whether the relay logs in there, so that the advice is about that login.
+    """
+    rule = failure_rule(status, body)
+    status = stream_error_status(body) if status == 200 else status
+    text = error_text(body)
+    message = f"{title} failed: {text}" if status == 200 else f"{title} answered {status}: {text}"
+    facts = {"type": rule.code, **reset_facts(body)} if rule.blocks_account else {}
+    advice = (rule.account_advice if accounts else "") or rule.advice
+    message += f" ({advice})" if advice else ""
+    if rule.blocks_account:
+        words, retry_after = _reset_wait(facts.get("resets_in_seconds"))
+        message += words
+    elif rule.retry == "never" or rule.status < 429:  # waiting does not help
+        retry_after = None
+    elif status == 429:
+        words, retry_after = _rate_limit_wait(retry_after, rule.min_wait)
+        message += words
+    return Failure(rule.status, rule.code, message, retry_after, facts, rule.sdk_status)
 
 
-USAGE_LIMIT = "usage_limit_reached"
-FACTS = ("plan_type", "resets_at", "resets_in_seconds")
-# Too many requests of an account at a time: over in about 3 s (Soju06/codex-lb#2239).
-BURST = "3"
+def _rate_limit_wait(retry_after: str | None, min_wait: float) -> tuple[str, str | None]:
+    """The words for the message about the wait, and the client's Retry-After."""
+    if _seconds(retry_after) > MAX_RETRY_AFTER:
+        return f" (it asks to wait {retry_after} s)", None
+    retry_after = retry_after or (f"{min_wait:g}" if min_wait else None)
+    return f" Please try again in {retry_after}s." if _seconds(retry_after) else "", retry_after
 
 
-def usage_limit(body: bytes) -> dict[str, Any] | None:
-    """The facts of a ChatGPT account whose window is used up; Codex knows them by their type, and
-    tells the user when to come back (Soju06/codex-lb#1246)."""
-    match _parsed(body):
-        case {"error": {"type": "usage_limit_reached"} | {"code": "usage_limit_reached"} as error}:
-            told = {name: error[name] for name in FACTS if error.get(name) is not None}
-            return {"type": USAGE_LIMIT, **told}
-    return None
-
-
-def _spent(where: str, facts: dict[str, Any]) -> Failure:
-    left = facts.get("resets_in_seconds")
-    if not isinstance(left, int):
-        return Failure(429, USAGE_LIMIT, where, facts=facts)
-    wait = str(left) if 0 < left <= PATIENCE else None
-    days, rest = divmod(max(left, 0), 86_400)
+def _reset_wait(seconds: object) -> tuple[str, str | None]:
+    """The same for an account whose limit resets in so many seconds."""
+    if not isinstance(seconds, int):
+        return "", None
+    days, rest = divmod(max(seconds, 0), 86_400)
     hours, minutes = divmod(rest // 60, 60)
-    when = " ".join(f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if n)
-    return Failure(429, USAGE_LIMIT, f"{where} (resets in {when or f'{left} s'})", wait, facts)
-
-
-def _message_only(body: bytes) -> bool:
-    """Whether an error says nothing that a program could read."""
-    match _parsed(body):
-        case {"error": {"message": str(), **rest}}:
-            return not any(rest.values())
-    return False
-
-
-def out_of_quota(body: bytes) -> bool:
-    """Whether an error body says that the account is empty, so that waiting is of no use."""
-    return bool(QUOTA.search(body[:20_000]))
-
-
-def _named(body: bytes) -> int:
-    """The status that an error inside a stream names, if it blames the request (OpenRouter)."""
-    match _parsed(body):
-        case {"error": {"code": int(code)}} | {"code": int(code)} if 400 <= code < 500:
-            return code
-    return 200
-
-
-def _code(body: bytes) -> str:
-    """The code of an error inside a stream, where it is a word."""
-    match _parsed(body):
-        case {"error": {"code": str(code)}} | {"code": str(code)}:
-            return code
-    return ""
-
-
-# What a Responses upstream says in the client's own words, with the status that it would have.
-CODES = {
-    "cyber_policy": 400,
-    "invalid_prompt": 400,
-    "rate_limit_exceeded": 429,
-    "server_is_overloaded": 503,
-    "usage_not_included": 403,
-}
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"))
+    words = " ".join(f"{count} {unit}" for count, unit in parts if count)
+    retry_after = str(seconds) if 0 < seconds <= MAX_RETRY_AFTER else None
+    return f" (resets in {words or f'{seconds} s'})", retry_after
 
 
 def _seconds(retry_after: str | None) -> float:
-    found = re.fullmatch(r"\d+(\.\d+)?", retry_after or "")
-    return float(found[0]) if found else 0.0
-
-
-def said_by(body: bytes) -> str:
-    """The human part of an error body, whatever its form; at most 2,000 characters."""
-    try:
-        found = _message(_parsed(body))
-    except RecursionError:
-        found = ""
-    if not found:
-        plain = re.sub(rb"(?s)<(script|style).*?</\1>|<[^>]*>", b" ", body)
-        found = " ".join(plain.decode("utf-8", "replace").split())
-    return found[:2000] or "no message"
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return codec.loads(body)
-    except ValueError:
-        return None
-
-
-def _message(body: Any) -> str:
-    """Look where providers put it: error.message, error, message, detail, a list around it."""
-    match body:
-        case str():
-            return body
-        case [first, *_]:
-            return _message(first)
-        case {"error": dict() | str() | list() as inner} if inner:
-            return _with_code(inner)
-        case {"message": str()}:
-            return _with_code(body)
-        case {"detail": str() | list() as inner} | {"message": dict() | list() as inner}:
-            return _message(inner)
-        case {"msg": str(inner), "loc": [*place]}:  # pydantic's: Mistral, vLLM
-            return f"{'.'.join(map(str, place))}: {inner}"
-        case {"msg": str(inner)} | {"error_msg": str(inner)}:
-            return inner
-    return ""
-
-
-def _with_code(error: Any) -> str:
-    """`message [code]`, since some codes say what their message does not."""
-    if not isinstance(error, dict):
-        return _message(error)
-    message, code = error.get("message"), error.get("code")
-    if not isinstance(message, str):
-        return ""
-    return f"{message} [{code}]" if isinstance(code, str) and code else message
+    match = re.fullmatch(r"\d+(\.\d+)?", retry_after or "")
+    return float(match[0]) if match else 0.0

@@ -1,57 +1,93 @@
-"""Wire model of a Responses request: only the fields that we read.
+"""Models of both dialects' requests, with only the fields that the relay reads.
 
-Source: https://developers.openai.com/api/reference/resources/responses (create). Items and tools
-stay plain dicts; the tables in request.py and tools.py read them.
+Sources: https://developers.openai.com/api/reference/resources/responses (create) and
+https://platform.openai.com/docs/api-reference/chat/create. Items, messages, tools and parts stay
+plain dicts, which translate/request and translate/tools read.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from translate.wire.errors import BadRequest
 
-Types = dict[str, type | tuple[type, ...]]
+type FieldTypes = dict[str, type | tuple[type, ...]]
 
-# Items, tools and parts are open-ended: what we read of them, wherever it stands.
-ITEM: Types = {
+# Items, messages, tools and parts are open-ended, so only the fields that the relay reads have
+# types here.
+ITEM_FIELDS: FieldTypes = {
     "type": str, "role": str, "id": str, "call_id": str, "name": str, "namespace": str,
     "content": (str, list), "summary": list, "encrypted_content": str,
     "input": str, "arguments": (str, dict), "action": dict, "tools": list,
 }  # fmt: skip
-TOOL: Types = {
+TOOL_FIELDS: FieldTypes = {
     "type": str, "name": str, "description": str, "namespace": str,
     "parameters": dict, "format": dict, "tools": list,
 }  # fmt: skip
-PART: Types = {"type": str, "text": str, "detail": str}
-WORDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
+PART_FIELDS: FieldTypes = {"type": str, "text": str, "detail": str}
+MESSAGE_FIELDS: FieldTypes = {
+    "role": str, "content": (str, list), "name": str, "refusal": str, "tool_call_id": str,
+    "tool_calls": list, "function_call": dict,
+}  # fmt: skip
+CHAT_CALL_FIELDS: FieldTypes = {"id": str, "type": str, "function": dict, "custom": dict}
+CHAT_CALL_BODY_FIELDS: FieldTypes = {"name": str, "arguments": (str, dict), "input": str}
+TYPE_WORDS: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
 
 
-def check(value: object, types: Types, place: str) -> None:
-    """Raises BadRequest unless `value` is an object whose fields, where there, have these types."""
+def check_fields(value: object, types: FieldTypes, path: str) -> None:
+    """Check that `value` is an object whose fields, where present, have these types.
+
+    `path` leads to the value in the request. Raises BadRequest.
+    """
     if not isinstance(value, dict):
-        raise BadRequest(f"{place}: must be an object", param=place)
-    for name, said in value.items():  # of which there are fewer than types, and most are right
-        wanted = types.get(name)
-        if wanted and said is not None and not isinstance(said, wanted):
-            either = wanted if isinstance(wanted, tuple) else (wanted,)
-            what = " or ".join(WORDS[one] for one in either)
-            raise BadRequest(f"{place}.{name}: must be {what}", param=f"{place}.{name}")
+        raise BadRequest(f"{path}: must be an object", param=path)
+    for name, field in value.items():  # cheaper than the table, which has more fields
+        expected = types.get(name)
+        if expected and field is not None and not isinstance(field, expected):
+            alternatives = expected if isinstance(expected, tuple) else (expected,)
+            words = " or ".join(TYPE_WORDS[alternative] for alternative in alternatives)
+            raise BadRequest(f"{path}.{name}: must be {words}", param=f"{path}.{name}")
 
 
-class Reasoning(BaseModel):
+def validate_body[Model: BaseModel](model: type[Model], body: dict[str, Any]) -> Model:
+    """The body as an instance of this model. Raises BadRequest naming the wrong field."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        # A union reports one error for each member; the deepest says most. The members' names are
+        # not part of the path.
+        deepest = max(error.errors(), key=lambda member_error: len(member_error["loc"]))
+        param = _format_path(
+            step for step in deepest["loc"] if step != "str" and "[" not in str(step)
+        )
+        raise BadRequest(f"{param}: {deepest['msg']}", param=param) from None
+
+
+def _format_path(steps: Iterable[int | str]) -> str:
+    path = ""
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+    return path
+
+
+# Responses ---------------------------------------------------------------------------------------
+
+
+class ReasoningSettings(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     effort: str | None = None
     summary: str | None = None
 
 
-class Text(BaseModel):
+class TextSettings(BaseModel):
     format: dict[str, Any] | None = None
     verbosity: str | None = None
 
 
 class ResponsesRequest(BaseModel):
-    """Unknown fields are kept (`model_extra`): they are forwarded or reported, never ignored."""
+    """Unknown fields are kept (`model_extra`): the relay forwards them or reports them dropped."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -61,8 +97,8 @@ class ResponsesRequest(BaseModel):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    reasoning: Reasoning | None = None
-    text: Text | None = None
+    reasoning: ReasoningSettings | None = None
+    text: TextSettings | None = None
     max_output_tokens: int | None = None
     include: list[str] | None = None
     stream: bool | None = None
@@ -71,15 +107,24 @@ class ResponsesRequest(BaseModel):
     previous_response_id: str | None = None
 
     @property
-    def items(self) -> list[dict[str, Any]]:
+    def input_items(self) -> list[dict[str, Any]]:
         if isinstance(self.input, str):
             return [{"type": "message", "role": "user", "content": self.input}]
         return self.input
 
 
-SAID = {"effort", "summary"}  # of `reasoning`
-# What OpenAI says where the client did not; https://www.openresponses.org wants each to be there.
-ECHOED: dict[str, Any] = {
+def validate_responses_request(body: dict[str, Any]) -> ResponsesRequest:
+    """Raises BadRequest naming the first field that is missing or of the wrong type."""
+    request = validate_body(ResponsesRequest, body)
+    for name, items in (("instructions", request.instructions), ("input", request.input)):
+        for position, item in enumerate(items if isinstance(items, list) else []):
+            check_fields(item, ITEM_FIELDS, f"{name}[{position}]")
+    return request
+
+
+ECHOED_REASONING = {"effort", "summary"}
+# OpenAI's values for what the client leaves out; https://www.openresponses.org requires each field.
+ECHOED_DEFAULTS: dict[str, Any] = {
     "frequency_penalty": 0.0,
     "max_tool_calls": None,
     "metadata": {},
@@ -91,16 +136,20 @@ ECHOED: dict[str, Any] = {
     "top_p": 1.0,
     "user": None,
 }
-FUNCTION: dict[str, Any] = {"description": None, "parameters": None, "strict": None}
-JSON_SCHEMA: dict[str, Any] = {"description": None, "strict": False}
+FUNCTION_DEFAULTS: dict[str, Any] = {"description": None, "parameters": None, "strict": None}
+JSON_SCHEMA_DEFAULTS: dict[str, Any] = {"description": None, "strict": False}
 
 
-def skeleton(
+def empty_response(
     request: ResponsesRequest, id: str, now: int, *, store: bool = False
 ) -> dict[str, Any]:
-    """The response object before anything has come: the request's settings, as OpenAI echoes."""
+    """The response object before the upstream has answered.
+
+    It echoes the request's settings, as OpenAI's does. `now` is in Unix seconds.
+    """
     extra = request.model_extra or {}
-    said = {name: value for name in ECHOED if (value := extra.get(name)) is not None}
+    settings = {name: value for name in ECHOED_DEFAULTS if (value := extra.get(name)) is not None}
+    reasoning = request.reasoning
     return {
         "id": id,
         "object": "response",
@@ -116,55 +165,75 @@ def skeleton(
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": request.previous_response_id,
-        "reasoning": request.reasoning.model_dump(include=SAID) if request.reasoning else None,
+        "reasoning": reasoning.model_dump(include=ECHOED_REASONING) if reasoning else None,
         "service_tier": "default",
         "store": store,
-        "text": _text(request.text or Text()),
+        "text": _echo_text(request.text or TextSettings()),
         "tool_choice": request.tool_choice or "auto",
-        "tools": [_tool(tool) for tool in request.tools or []],
+        "tools": [_echo_tool(tool) for tool in request.tools or []],
         "truncation": "disabled",
         "usage": None,
-        **ECHOED,
-        **said,
+        **ECHOED_DEFAULTS,
+        **settings,
     }
 
 
-def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    return _completed(tool, FUNCTION) if tool.get("type") == "function" else tool
+def _echo_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    return _fill_defaults(tool, FUNCTION_DEFAULTS) if tool.get("type") == "function" else tool
 
 
-def _text(text: Text) -> dict[str, Any]:
+def _echo_text(text: TextSettings) -> dict[str, Any]:
     form = text.format or {"type": "text"}
-    form = _completed(form, JSON_SCHEMA) if form.get("type") == "json_schema" else form
+    form = _fill_defaults(form, JSON_SCHEMA_DEFAULTS) if form.get("type") == "json_schema" else form
     return {**text.model_dump(exclude_none=True), "format": form}
 
 
-def _completed(given: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
-    return given | {name: value for name, value in rest.items() if name not in given}
+def _fill_defaults(fields: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The fields in their order, followed by the defaults that are missing."""
+    return fields | {name: value for name, value in defaults.items() if name not in fields}
 
 
-def read(body: dict[str, Any]) -> ResponsesRequest:
+# Chat --------------------------------------------------------------------------------------------
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool | None = None
+
+
+class StreamSettings(BaseModel):
+    stream_options: StreamOptions | None = None
+
+
+class ChatRequest(BaseModel):
+    """Unknown fields are kept (`model_extra`), as most have the same name in Responses."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    n: int | None = None
+    store: bool | None = None
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    web_search_options: dict[str, Any] | None = None
+
+
+def validate_chat_request(body: dict[str, Any]) -> ChatRequest:
     """Raises BadRequest naming the first field that is missing or of the wrong type."""
-    request = validated(ResponsesRequest, body)
-    for name, items in (("instructions", request.instructions), ("input", request.input)):
-        for position, item in enumerate(items if isinstance(items, list) else []):
-            check(item, ITEM, f"{name}[{position}]")
+    request = validate_body(ChatRequest, body)
+    for position, message in enumerate(request.messages):
+        check_fields(message, MESSAGE_FIELDS, f"messages[{position}]")
     return request
-
-
-def validated[Model: BaseModel](model: type[Model], body: dict[str, Any]) -> Model:
-    """Raises BadRequest naming the first wrong field."""
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        # a union reports one error a member: the deepest tells most; a member's name is no place
-        deepest = max(error.errors(), key=lambda one: len(one["loc"]))
-        param = _path(part for part in deepest["loc"] if part != "str" and "[" not in str(part))
-        raise BadRequest(f"{param}: {deepest['msg']}", param=param) from None
-
-
-def _path(loc: Any) -> str:
-    path = ""
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path

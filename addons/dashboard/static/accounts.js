@@ -1,7 +1,7 @@
-// Accounts: their quota, their state, and what a person may do with them.
+// The accounts: their quota, their state, and the user's actions on them.
 
 import { byId, copy, keep, make, safe, say, show } from "./dom.js";
-import { post } from "./line.js";
+import { post } from "./connection.js";
 import { iso, known, until, when, window as spanned } from "./words.js";
 
 const STATES = { ready: "Ready", busy: "Busy", limited: "Limit reached", dead: "Logged out" };
@@ -10,10 +10,10 @@ const REASONS = {
   usage_limit_reached: "the usage limit is reached",
   refresh_token_reused: "its login was used elsewhere; log in again",
   refresh_token_expired: "its login has expired; log in again",
-  refresh_token_invalidated: "its login was ended; log in again",
+  refresh_token_invalidated: "its login was revoked; log in again",
 };
 
-let told = null;
+let snapshot = null;
 
 export function start() {
   byId("login-browser").addEventListener("click", () => act("login", "browser"));
@@ -21,14 +21,14 @@ export function start() {
 }
 
 export function draw(accounts) {
-  told = accounts ?? told;
-  show(byId("accounts"), told !== null);
-  show(byId("nav-accounts"), told !== null);
-  if (told === null) return;
-  keep(byId("accounts-list"), told.accounts, (one) => one.id, card, fill);
-  show(byId("accounts-list"), told.accounts.length > 0);
-  show(byId("accounts-empty"), told.accounts.length === 0 && !told.login);
-  login(told.login);
+  snapshot = accounts ?? snapshot;
+  show(byId("accounts"), snapshot !== null);
+  show(byId("nav-accounts"), snapshot !== null);
+  if (snapshot === null) return;
+  keep(byId("accounts-list"), snapshot.accounts, (account) => account.id, card, fill);
+  show(byId("accounts-list"), snapshot.accounts.length > 0);
+  show(byId("accounts-empty"), snapshot.accounts.length === 0 && !snapshot.login);
+  login(snapshot.login);
 }
 
 async function act(what, value) {
@@ -43,7 +43,7 @@ async function act(what, value) {
 
 async function logout(account) {
   const dialog = byId("ask");
-  say(byId("ask-text"), `${nameOf(account)} is then unknown to this relay, until you log in again.`);
+  say(byId("ask-text"), `This relay forgets ${nameOf(account)}; to use it here again, log in again.`);
   dialog.returnValue = "no";
   dialog.onclose = () => { if (dialog.returnValue === "yes") act("logout", account.id); };
   dialog.showModal();
@@ -52,7 +52,7 @@ async function logout(account) {
 const nameOf = (account) => account.email || account.id;
 
 function card(account) {
-  const select = make("button", { type: "button", click: () => act("select", account.id) }, "Use this one");
+  const select = make("button", { type: "button", click: () => act("select", account.id) }, "Use this account");
   const leave = make("button",
     { type: "button", class: "quiet danger", click: () => logout(account) }, "Log out");
   select.setAttribute("aria-label", `Use ${nameOf(account)}`);
@@ -100,7 +100,7 @@ function quotas(parent, quota) {
 }
 
 function bar({ name }) {
-  if (name === "none") return make("p", { class: "aside" }, "Nothing is known of its quota yet.");
+  if (name === "none") return make("p", { class: "aside" }, "Its quota is not known yet.");
   return make("div", { class: "quota" },
     make("div", { class: "quota-head" }, make("span"), make("strong")),
     make("div", { class: "meter", role: "meter", "aria-valuemin": "0", "aria-valuemax": "100" },
@@ -108,10 +108,10 @@ function bar({ name }) {
     make("p", { class: "aside" }, make("time")));
 }
 
-function fillBar(element, one) {
-  if (one.name === "none") return;
-  const used = Math.min(100, Math.max(0, one.used_percent ?? 0));
-  const label = `${spanned(one.window_minutes) || one.name} limit`;
+function fillBar(element, quota) {
+  if (quota.name === "none") return;
+  const used = Math.min(100, Math.max(0, quota.used_percent ?? 0));
+  const label = `${spanned(quota.window_minutes) || quota.name} limit`;
   say(element.querySelector("span"), label.replace(/^./, (c) => c.toUpperCase()));
   say(element.querySelector("strong"), `${Math.round(used)} % used`);
   const meter = element.querySelector(".meter");
@@ -120,45 +120,45 @@ function fillBar(element, one) {
   meter.dataset.level = used >= 90 ? "bad" : used >= 70 ? "warn" : "good";
   meter.firstElementChild.style.width = `${used}%`;
   const time = element.querySelector("time");
-  show(time, known(one.resets_at));
-  if (!known(one.resets_at)) return;
-  time.setAttribute("datetime", iso(one.resets_at));
-  say(time, `Resets ${until(one.resets_at)}, at ${when(one.resets_at)}`);
+  show(time, known(quota.resets_at));
+  if (!known(quota.resets_at)) return;
+  time.setAttribute("datetime", iso(quota.resets_at));
+  say(time, `Resets ${until(quota.resets_at)}, at ${when(quota.resets_at)}`);
 }
 
-// A login that runs. It is made anew only where it is another one: a link keeps its focus.
-function login(one) {
+// Draws the login in progress, but only if it has changed, so that its link keeps the focus.
+function login(loginState) {
   const box = byId("login");
-  const key = JSON.stringify(one);
-  show(box, Boolean(one));
+  const key = JSON.stringify(loginState);
+  show(box, Boolean(loginState));
   for (const kind of ["browser", "device"]) {
-    byId(`login-${kind}`).disabled = Boolean(one) && !one.error;
+    byId(`login-${kind}`).disabled = Boolean(loginState) && !loginState.error;
   }
   if (box.dataset.key === key) return;
   box.dataset.key = key;
-  box.classList.toggle("bad", Boolean(one?.error));
-  box.replaceChildren(...(one ? steps(one) : []));
+  box.classList.toggle("bad", Boolean(loginState?.error));
+  box.replaceChildren(...(loginState ? steps(loginState) : []));
 }
 
-function steps(one) {
+function steps(loginState) {
   const cancel = make("button", { type: "button", class: "quiet", click: () => act("cancel") },
-    one.error ? "Dismiss" : "Cancel");
-  if (one.error) {
-    return [make("h3", {}, "The login has failed"), make("p", { role: "alert" }, one.error), cancel];
+    loginState.error ? "Dismiss" : "Cancel");
+  if (loginState.error) {
+    return [make("h3", {}, "The login failed"), make("p", { role: "alert" }, loginState.error), cancel];
   }
-  const url = safe(one.url);
+  const url = safe(loginState.url);
   const link = url && make("a",
     { class: "button main", href: url, target: "_blank", rel: "noopener noreferrer" }, "Open the login page");
-  if (one.kind === "browser") {
-    return [make("h3", {}, "A login waits for you"),
-      make("p", {}, "Log in on OpenAI's page, in a browser on the machine on which the relay runs. " +
+  if (loginState.kind === "browser") {
+    return [make("h3", {}, "Complete the login"),
+      make("p", {}, "Log in on OpenAI's page, in a browser on the machine that the relay runs on. " +
         "It leads back to the relay by itself."),
       make("div", { class: "actions" }, link, cancel)];
   }
-  const button = make("button", { type: "button", click: () => copy(button, one.user_code) }, "Copy");
-  return [make("h3", {}, "A login waits for you"),
+  const button = make("button", { type: "button", click: () => copy(button, loginState.user_code) }, "Copy");
+  return [make("h3", {}, "Complete the login"),
     make("p", {}, "Open the login page on any device, and enter this code:"),
-    make("p", { class: "code" }, make("code", {}, one.user_code), button),
-    known(one.expires) ? make("p", { class: "aside" }, `It is good until ${when(one.expires)}.`) : null,
+    make("p", { class: "code" }, make("code", {}, loginState.user_code), button),
+    known(loginState.expires) ? make("p", { class: "aside" }, `It is valid until ${when(loginState.expires)}.`) : null,
     make("div", { class: "actions" }, link, cancel)].filter(Boolean);
 }

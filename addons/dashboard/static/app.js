@@ -1,49 +1,49 @@
-// The page: what the relay tells goes to the part that it concerns.
+// The page: passes each event from the relay to its section.
 
 import * as accounts from "./accounts.js";
 import { byId, say, show } from "./dom.js";
 import * as exchanges from "./exchanges.js";
-import { close, open, post } from "./line.js";
+import { close, open, post } from "./connection.js";
 import * as providers from "./providers.js";
 import * as setup from "./setup.js";
 import * as totals from "./totals.js";
 
-const LINES = {
+const STATE_TEXTS = {
   loading: "Connecting…",
   live: "Live",
   offline: "Offline, trying again…",
   refused: "Signed out",
-  error: "In trouble",
+  error: "Error",
 };
-const RELATIVE = 15_000; // ms between two looks at "in 5 min"
+const REDRAW_INTERVAL = 15_000; // ms until relative times ("in 5 min") are drawn again
 
-const HEARD = {
+const HANDLERS = {
   all,
   exchange: exchanges.add,
   totals: totals.add,
-  accounts: (told) => { accounts.draw(told); exchanges.named(told); },
+  accounts: (snapshot) => { accounts.draw(snapshot); exchanges.setAccounts(snapshot); },
   providers: providers.draw,
   alive: () => {},
 };
 
-function all(told) {
+function all(snapshot) {
   show(byId("loading"), false);
-  say(byId("version"), told.version);
-  show(byId("leave"), told.keyed && Number(location.port) !== told.mitmweb?.port);
+  say(byId("version"), snapshot.version);
+  show(byId("leave"), snapshot.keyed && Number(location.port) !== snapshot.mitmweb?.port);
   for (const section of document.querySelectorAll("#board > section")) show(section);
-  accounts.draw(told.accounts);
-  exchanges.named(told.accounts);
-  exchanges.reset(told.exchanges, told.mitmweb);
-  totals.reset(told.totals);
-  providers.draw(told.providers);
-  setup.draw(told.setup);
+  accounts.draw(snapshot.accounts);
+  exchanges.setAccounts(snapshot.accounts);
+  exchanges.reset(snapshot.exchanges, snapshot.mitmweb);
+  totals.reset(snapshot.totals);
+  providers.draw(snapshot.providers);
+  setup.draw(snapshot.setup);
   byId("board").setAttribute("aria-busy", "false");
 }
 
-function changed(state, why = "") {
+function onState(state, why = "") {
   const line = byId("line");
   line.dataset.state = state;
-  say(line, LINES[state]);
+  say(line, STATE_TEXTS[state]);
   const refused = state === "refused";
   if (refused && byId("enter").hidden) ask();
   show(byId("enter"), refused);
@@ -67,12 +67,12 @@ async function enter(event) {
   try {
     await post("session", "", { Authorization: `Bearer ${key.value.trim()}` });
     key.value = "";
-    changed("loading");
-    open(heard, changed);
+    onState("loading");
+    open(onEvent, onState);
     byId("main").focus();
   } catch (error) {
     say(byId("enter-fault"), error.status === 401
-      ? "This is none of the relay's client keys." : error.message);
+      ? "This is not one of the relay's client keys." : error.message);
     key.setAttribute("aria-invalid", "true");
     key.select();
   }
@@ -84,14 +84,14 @@ async function leave() {
     close();
     location.reload();
   } catch (error) {
-    changed("error", error.message);
+    onState("error", error.message);
   }
 }
 
-const heard = (event, value) => HEARD[event](value);
+const onEvent = (event, value) => HANDLERS[event](value);
 
 for (const part of [accounts, exchanges, totals, providers]) part.start();
 byId("enter-form").addEventListener("submit", enter);
 byId("leave").addEventListener("click", leave);
-setInterval(() => accounts.draw(null), RELATIVE);
-open(heard, changed);
+setInterval(() => accounts.draw(null), REDRAW_INTERVAL);
+open(onEvent, onState);

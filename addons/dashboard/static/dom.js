@@ -1,8 +1,9 @@
-// Elements are made of values, never of markup: what comes from outside stays text.
+// Builds elements from values, never from markup, so that text from elsewhere stays text.
 
 export const byId = (id) => document.getElementById(id);
 
-// make("td", {class: "number", "data-label": "In"}, "12", node …)
+// An HTML element: make("td", {class: "number", "data-label": "In"}, "12", node …). A function among
+// the attributes listens to the event of that name.
 export function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -23,7 +24,7 @@ export function drawing(name, attributes = {}, text = "") {
   return element;
 }
 
-// Sets a text where it has changed, so that nothing is announced or redrawn for nothing.
+// Sets a text only if it has changed, so that screen readers announce nothing twice.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -32,8 +33,8 @@ export function show(element, shown = true) {
   if (element.hidden === shown) element.hidden = !shown;
 }
 
-// One child for each item, in their order. Children stay, with the focus in them, while their item
-// does: `create` makes an item's child, `fill` brings it up to date.
+// Gives the parent one child per item, in the items' order: `create` makes the child of a new item,
+// `fill` updates each child. Children of items that stay are kept, and so is the focus in them.
 export function keep(parent, items, key, create, fill) {
   const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   items.forEach((item, index) => {
@@ -47,16 +48,16 @@ export function keep(parent, items, key, create, fill) {
   for (const child of before.values()) child.remove();
 }
 
-// A table whose cells know their column, as narrow screens show them in blocks. There they would
-// be no table any more for a screen reader, without these roles.
+// A table, and its body. Narrow screens show its rows as blocks, so each cell (of `row`) names its
+// column; the roles keep it a table for screen readers.
 export function table(caption, columns) {
   const head = make("tr", { role: "row" },
     ...columns.map((column) => make("th",
       { scope: "col", role: "columnheader", class: column.number ? "number" : null }, column.name)));
   const body = make("tbody", { role: "rowgroup" });
-  const whole = make("table", { role: "table" }, make("caption", { class: "unseen" }, caption),
+  const element = make("table", { role: "table" }, make("caption", { class: "unseen" }, caption),
     make("thead", { role: "rowgroup" }, head), body);
-  return { whole, body };
+  return { element, body };
 }
 
 export function row(columns) {
@@ -65,7 +66,7 @@ export function row(columns) {
       "data-span": column.span })));
 }
 
-// A web address that may be followed; nothing else becomes a link.
+// The URL if it is http or https, else null: no other URL becomes a link.
 export function safe(url) {
   try {
     return ["https:", "http:"].includes(new URL(url).protocol) ? url : null;

@@ -1,9 +1,9 @@
-// The last exchanges, newest first, as they happen.
+// The latest exchanges, newest first, as they happen.
 
 import { byId, keep, make, row, say, show, table } from "./dom.js";
 import { at, compact, count, dollars, iso, known, plural, seconds } from "./words.js";
 
-const KEPT = 200;
+const MAX_ROWS = 200;
 const OUTCOMES = {
   completed: ["good", "Completed"],
   incomplete: ["warn", "Incomplete"],
@@ -24,113 +24,113 @@ const COLUMNS = [
 ];
 
 const rows = new Map();
-let names = new Map(); // of accounts, by id
+let emails = new Map(); // of accounts, by id
 let body = null;
-let flows = null;
-let finished = 0;
+let flowsUrl = null; // where mitmweb shows a flow
+let finished = 0; // exchanges that are not announced yet
 let timer = 0;
 
 export function start() {
-  const made = table("Exchanges, newest first", COLUMNS);
-  made.whole.classList.add("blocks");
-  byId("exchanges-table").append(made.whole);
-  body = made.body;
+  const exchangeTable = table("Exchanges, newest first", COLUMNS);
+  exchangeTable.element.classList.add("blocks");
+  byId("exchanges-table").append(exchangeTable.element);
+  body = exchangeTable.body;
   setInterval(tick, 1000);
 }
 
-export function named(accounts) {
-  names = new Map((accounts?.accounts ?? []).map((one) => [one.id, one.email]));
+export function setAccounts(accounts) {
+  emails = new Map((accounts?.accounts ?? []).map((account) => [account.id, account.email]));
 }
 
 export function reset(all, mitmweb) {
   rows.clear();
-  flows = mitmweb && flowUrl(mitmweb);
-  for (const one of all) rows.set(one.id, one);
+  flowsUrl = mitmweb && urlOfFlows(mitmweb);
+  for (const exchange of all) rows.set(exchange.id, exchange);
   draw();
 }
 
-export function add(one) {
-  if (one.outcome !== "in_progress" && rows.get(one.id)?.outcome === "in_progress") announce();
-  rows.set(one.id, one);
+export function add(exchange) {
+  if (exchange.outcome !== "in_progress" && rows.get(exchange.id)?.outcome === "in_progress") announce();
+  rows.set(exchange.id, exchange);
   draw();
 }
 
-function flowUrl({ host, port }) {
+function urlOfFlows({ host, port }) {
   const here = Number(location.port) === port;
   return here ? "/#/flows/" : `http://${host ?? location.hostname}:${port}/#/flows/`;
 }
 
 function draw() {
-  const newest = [...rows.values()].sort((a, b) => b.at - a.at).slice(0, KEPT);
+  const newest = [...rows.values()].sort((a, b) => b.at - a.at).slice(0, MAX_ROWS);
   rows.clear();
-  for (const one of newest) rows.set(one.id, one);
-  keep(body, newest, (one) => one.id, () => row(COLUMNS), fill);
+  for (const exchange of newest) rows.set(exchange.id, exchange);
+  keep(body, newest, (exchange) => exchange.id, () => row(COLUMNS), fill);
   show(byId("exchanges-table"), newest.length > 0);
   show(byId("exchanges-empty"), newest.length === 0);
-  const running = newest.filter((one) => one.outcome === "in_progress").length;
+  const running = newest.filter((exchange) => exchange.outcome === "in_progress").length;
   say(byId("exchanges-count"), newest.length
     ? `The last ${count(newest.length)}${running ? `, ${running} running` : ""}` : "");
 }
 
-// A row is filled anew only where it has changed: what is open in it stays so.
-function fill(element, one) {
-  const state = JSON.stringify(one);
+// Fills a row only if it has changed, so that its open details stay open.
+function fill(element, exchange) {
+  const state = JSON.stringify(exchange);
   if (element.dataset.state === state) return;
   element.dataset.state = state;
   const open = element.querySelector("details")?.open ?? false;
-  const about = one.estimated ? "~" : "";
+  const about = exchange.estimated ? "~" : "";
   const cells = [
-    [time(one)],
-    model(one),
-    [about + compact(one.input), detail(one.cached, "cached")],
-    [about + compact(one.output), detail(one.reasoning, "reasoning")],
-    cost(one),
-    [seconds(one.ttft)],
-    [duration(one)],
-    [one.client || "–"],
-    outcome(one, open),
+    [time(exchange)],
+    model(exchange),
+    [about + compact(exchange.input), detail(exchange.cached, "cached")],
+    [about + compact(exchange.output), detail(exchange.reasoning, "reasoning")],
+    cost(exchange),
+    [seconds(exchange.ttft)],
+    [duration(exchange)],
+    [exchange.client || "–"],
+    outcome(exchange, open),
   ];
   cells.forEach((children, index) => {
     element.children[index].replaceChildren(...children.filter((child) => child !== null));
   });
 }
 
-function time(one) {
-  const told = make("time", { datetime: iso(one.at) }, at(one.at));
-  if (!flows) return told;
-  return make("a", { href: `${flows}${encodeURIComponent(one.id)}/request`,
-    "aria-label": `${at(one.at)}, show the flow in mitmweb` }, told);
+function time(exchange) {
+  const timeElement = make("time", { datetime: iso(exchange.at) }, at(exchange.at));
+  if (!flowsUrl) return timeElement;
+  return make("a", { href: `${flowsUrl}${encodeURIComponent(exchange.id)}/request`,
+    "aria-label": `${at(exchange.at)}, show the flow in mitmweb` }, timeElement);
 }
 
-function model(one) {
-  const asked = one.asked && one.asked !== one.model ? `asked for ${one.asked} · ` : "";
-  return [make("span", { class: "name" }, one.model ?? "–"),
-    make("small", {}, asked + [one.provider, names.get(one.account)].filter(Boolean).join(" · "))];
+function model(exchange) {
+  const requested = exchange.asked && exchange.asked !== exchange.model ? `asked for ${exchange.asked} · ` : "";
+  return [make("span", { class: "name" }, exchange.model ?? "–"),
+    make("small", {}, requested + [exchange.provider, emails.get(exchange.account)].filter(Boolean).join(" · "))];
 }
 
 const detail = (n, what) => (n ? make("small", {}, `${compact(n)} ${what}`) : null);
 
-function cost(one) {
-  const text = dollars(one.cost);
-  return one.notional
-    ? [`≈ ${text}`, make("small", {}, "by API price")] : [text];
+function cost(exchange) {
+  const text = dollars(exchange.cost);
+  return exchange.notional
+    ? [`≈ ${text}`, make("small", {}, "at API prices")] : [text];
 }
 
-function duration(one) {
-  return one.outcome === "in_progress" ? elapsed(one) : seconds(one.seconds);
+function duration(exchange) {
+  return exchange.outcome === "in_progress" ? elapsed(exchange) : seconds(exchange.seconds);
 }
 
-const elapsed = (one) => seconds(Math.max(0, Math.floor(Date.now() / 1000 - one.at)));
+const elapsed = (exchange) => seconds(Math.max(0, Math.floor(Date.now() / 1000 - exchange.at)));
 
-function outcome(one, open) {
-  const [kind, word] = OUTCOMES[one.outcome] ?? ["bad", one.outcome];
-  const why = one.error ?? one.reason;
-  const lines = [...one.notes, ...one.dropped.map((name) => `dropped ${name}`)];
+function outcome(exchange, open) {
+  const [kind, word] = OUTCOMES[exchange.outcome] ?? ["bad", exchange.outcome];
+  const why = exchange.error ?? exchange.reason;
+  const lines = [...exchange.notes, ...exchange.dropped.map((name) => `dropped ${name}`)];
   return [
     make("span", { class: `badge ${kind}` }, word),
     why ? make("small", { class: "cause" }, why) : null,
     lines.length ? make("details", { open },
-      make("summary", {}, summary(one)),
+      make("summary", {}, summary(exchange)),
       make("ul", {}, ...lines.map((line) => make("li", {}, line)))) : null,
   ];
 }
@@ -142,12 +142,12 @@ function summary({ dropped, notes }) {
 
 function tick() {
   for (const element of body?.children ?? []) {
-    const one = rows.get(element.dataset.key);
-    if (one?.outcome === "in_progress") say(element.children[6], elapsed(one));
+    const exchange = rows.get(element.dataset.key);
+    if (exchange?.outcome === "in_progress") say(element.children[6], elapsed(exchange));
   }
 }
 
-// At most one sentence in five seconds, however many end.
+// Announces the exchanges that ended, at most once in five seconds.
 function announce() {
   finished += 1;
   timer ||= setTimeout(() => {

@@ -1,4 +1,4 @@
-// Text to copy for each client, in tabs: arrow keys go from one to the next.
+// The set-up of each client, as text to copy in tabs. Arrow keys move between the tabs.
 
 import { byId, copy, make } from "./dom.js";
 
@@ -30,9 +30,9 @@ function panel({ name, where, text }, index) {
 }
 
 function choose(tabs, chosen) {
-  tabs.forEach((one, index) => {
-    one.setAttribute("aria-selected", String(index === chosen));
-    one.tabIndex = index === chosen ? 0 : -1;
+  tabs.forEach((tab, index) => {
+    tab.setAttribute("aria-selected", String(index === chosen));
+    tab.tabIndex = index === chosen ? 0 : -1;
     byId(`panel-${index}`).hidden = index !== chosen;
   });
 }

@@ -1,4 +1,4 @@
-// Sums by day and model: tiles, a chart, and a table of the same numbers.
+// Totals by day and model: tiles, a chart, and a table with the same numbers.
 
 import * as charts from "./charts.js";
 import { byId, make, row, say, show, table } from "./dom.js";
@@ -6,15 +6,15 @@ import { compact, count, dollars, plural } from "./words.js";
 
 const COLUMNS = [
   { name: "Day" }, { name: "Model", span: 2 },
-  ...["Exchanges", "Failed", "In", "Cached", "Out", "Reasoning", "Cost", "By API price"]
+  ...["Exchanges", "Failed", "In", "Cached", "Out", "Reasoning", "Cost", "At API prices"]
     .map((name) => ({ name, number: true })),
 ];
 const MEASURES = {
-  tokens: { of: (one) => one.input + one.output, format: compact, name: "Tokens" },
-  cost: { of: (one) => one.cost + one.notional, format: dollars, name: "Cost" },
-  exchanges: { of: (one) => one.exchanges, format: compact, name: "Exchanges" },
+  tokens: { of: (sums) => sums.input + sums.output, format: compact, name: "Tokens" },
+  cost: { of: (sums) => sums.cost + sums.notional, format: dollars, name: "Cost" },
+  exchanges: { of: (sums) => sums.exchanges, format: compact, name: "Exchanges" },
 };
-const ROWS = 500; // of the table
+const MAX_ROWS = 500; // of the table
 
 const rows = new Map();
 let columns = [];
@@ -31,7 +31,7 @@ export function reset(totals) {
   rows.clear();
   columns = totals.columns ?? [];
   lasting = totals.lasting ?? true;
-  for (const one of totals.rows ?? []) put(one);
+  for (const sums of totals.rows ?? []) put(sums);
   draw();
   if (totals.error) {
     show(byId("totals-empty"));
@@ -39,17 +39,17 @@ export function reset(totals) {
   }
 }
 
-export function add(one) {
-  put(one);
+export function add(sums) {
+  put(sums);
   later();
 }
 
 function put(values) {
-  const one = Object.fromEntries(columns.map((name, index) => [name, values[index]]));
-  rows.set(JSON.stringify([one.day, one.provider, one.model]), one);
+  const sums = Object.fromEntries(columns.map((name, index) => [name, values[index]]));
+  rows.set(JSON.stringify([sums.day, sums.provider, sums.model]), sums);
 }
 
-// Drawn once for many changes.
+// Draws once for all changes until the next frame.
 function later() {
   waiting ||= requestAnimationFrame(() => { waiting = 0; draw(); });
 }
@@ -57,7 +57,7 @@ function later() {
 function draw() {
   const length = Number(byId("days").value);
   const days = lastDays(length);
-  const chosen = [...rows.values()].filter((one) => one.day >= days[0]);
+  const chosen = [...rows.values()].filter((sums) => sums.day >= days[0]);
   show(byId("totals-empty"), rows.size === 0);
   show(byId("totals-body"), rows.size > 0);
   if (!rows.size) return say(byId("totals-empty"), "Nothing to add up yet.");
@@ -72,10 +72,10 @@ function lastDays(length) {
     new Date(now - (length - 1 - i) * 86_400_000).toISOString().slice(0, 10));
 }
 
-const sum = (list, of) => list.reduce((all, one) => all + of(one), 0);
+const sum = (list, of) => list.reduce((all, sums) => all + of(sums), 0);
 
 function tiles(chosen) {
-  const of = (field) => sum(chosen, (one) => one[field]);
+  const of = (field) => sum(chosen, (sums) => sums[field]);
   const read = of("input");
   const share = read ? `${Math.round((of("cached") / read) * 100)} % cached` : "";
   const failed = of("failed") ? `${count(of("failed"))} failed` : "";
@@ -87,32 +87,32 @@ function tiles(chosen) {
     ["Cost", cost({ cost: of("cost"), unpriced: of("unpriced") }), unpriced],
   ];
   if (of("notional")) {
-    facts.push(["Accounts, by API price", `≈ ${dollars(of("notional"))}`, "not charged: within the plan"]);
+    facts.push(["Accounts, at API prices", `≈ ${dollars(of("notional"))}`, "included in the plan"]);
   }
   byId("tiles").replaceChildren(...facts.map(([name, value, note]) =>
     make("div", { class: "card tile" }, make("dt", {}, name), make("dd", {}, value),
       note ? make("dd", { class: "aside" }, note) : null)));
 }
 
-// What is known of it: at least so much, where some prices are not known.
-function cost(one) {
-  if (!one.unpriced) return dollars(one.cost);
-  return one.cost ? `≥ ${dollars(one.cost)}` : "–";
+// The cost; "≥" marks one that lacks exchanges of unknown price.
+function cost(sums) {
+  if (!sums.unpriced) return dollars(sums.cost);
+  return sums.cost ? `≥ ${dollars(sums.cost)}` : "–";
 }
 
 function chart(chosen, days) {
   const measure = MEASURES[byId("measure").value];
-  const byModel = Map.groupBy(chosen, (one) => one.model);
+  const byModel = Map.groupBy(chosen, (sums) => sums.model);
   const order = [...byModel].map(([model, list]) => [model, sum(list, measure.of)])
     .sort((a, b) => b[1] - a[1]).map(([model]) => model);
   const many = order.length > charts.COLOURS;
   const named = many ? order.slice(0, charts.COLOURS - 1) : order;
   const names = many ? [...named, plural(order.length - named.length, "other model")] : named;
   const series = new Map(named.map((model, index) => [model, index]));
-  const byDay = Map.groupBy(chosen, (one) => one.day);
+  const byDay = Map.groupBy(chosen, (sums) => sums.day);
   const stacks = days.map((day) => {
     const values = names.map(() => 0);
-    for (const one of byDay.get(day) ?? []) values[series.get(one.model) ?? named.length] += measure.of(one);
+    for (const sums of byDay.get(day) ?? []) values[series.get(sums.model) ?? named.length] += measure.of(sums);
     return { day, parts: values.map((value, index) => ({ series: index, value })) };
   });
   const total = measure.format(sum(chosen, measure.of));
@@ -121,26 +121,26 @@ function chart(chosen, days) {
   charts.draw(byId("chart"), stacks, label, measure.format, (index) => names[index]);
   charts.legend(byId("legend"), names);
   const notes = [];
-  if (measure.name === "Cost" && sum(chosen, (one) => one.notional)) {
-    notes.push("Turns of accounts are drawn with what the API would have cost.");
+  if (measure.name === "Cost" && sum(chosen, (sums) => sums.notional)) {
+    notes.push("Exchanges of accounts are drawn with what the API would have charged.");
   }
-  if (!lasting) notes.push("relay_store is off: these totals end with the relay.");
+  if (!lasting) notes.push("relay_store is off: these totals are lost when the relay stops.");
   say(byId("totals-aside"), notes.join(" "));
 }
 
 function numbers(chosen) {
   const sorted = chosen.toSorted((a, b) => b.day.localeCompare(a.day) || a.model.localeCompare(b.model));
-  const made = table("Totals by day and model, newest first", COLUMNS);
-  made.whole.classList.add("blocks");
-  for (const one of sorted.slice(0, ROWS)) {
+  const totalsTable = table("Totals by day and model, newest first", COLUMNS);
+  totalsTable.element.classList.add("blocks");
+  for (const sums of sorted.slice(0, MAX_ROWS)) {
     const line = row(COLUMNS);
-    const cells = [one.day, one.model, ...["exchanges", "failed", "input", "cached", "output", "reasoning"]
-      .map((field) => count(one[field])), cost(one), one.notional ? `≈ ${dollars(one.notional)}` : "–"];
+    const cells = [sums.day, sums.model, ...["exchanges", "failed", "input", "cached", "output", "reasoning"]
+      .map((field) => count(sums[field])), cost(sums), sums.notional ? `≈ ${dollars(sums.notional)}` : "–"];
     cells.forEach((text, index) => { line.children[index].textContent = text; });
-    line.children[1].append(make("small", {}, one.provider));
-    made.body.append(line);
+    line.children[1].append(make("small", {}, sums.provider));
+    totalsTable.body.append(line);
   }
-  const more = sorted.length > ROWS ? make("p", { class: "aside" },
-    `${count(sorted.length - ROWS)} older rows are not shown; choose fewer days.`) : null;
-  byId("totals-table").replaceChildren(...[made.whole, more].filter(Boolean));
+  const restNote = sorted.length > MAX_ROWS ? make("p", { class: "aside" },
+    `${count(sorted.length - MAX_ROWS)} older rows are not shown; choose fewer days.`) : null;
+  byId("totals-table").replaceChildren(...[totalsTable.element, restNote].filter(Boolean));
 }

@@ -1,4 +1,4 @@
-// Numbers and times as people read them.
+// Texts for numbers and times.
 
 const NONE = "–";
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -27,7 +27,7 @@ export function seconds(value) {
   return value < 60 ? `${value.toFixed(1)} s` : span(value);
 }
 
-// 2 d 3 h, 5 h 12 min, 40 s
+// A duration in seconds, in its two largest units: 2 d 3 h, 5 h 12 min, 40 s
 export function span(value) {
   const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   let left = Math.max(0, Math.round(value));
@@ -43,7 +43,7 @@ export function span(value) {
 export const at = (unix) => clock.format(unix * 1000);
 export const iso = (unix) => new Date(unix * 1000).toISOString();
 
-// With the day where it is another one.
+// The time, and the day unless it is today.
 export function when(unix) {
   const that = new Date(unix * 1000);
   return (that.toDateString() === new Date().toDateString() ? short : dated).format(that);
@@ -54,7 +54,7 @@ export function until(unix) {
   return left > 0 ? `in ${span(left)}` : "now";
 }
 
-// "300 minutes" is what people call 5 hours
+// The name of a quota's window: 300 → "5 h", 10080 → "week"
 export function window(minutes) {
   if (!known(minutes)) return "";
   if (minutes % 10080 === 0) return minutes === 10080 ? "week" : `${minutes / 10080} weeks`;

@@ -1,8 +1,9 @@
-"""Renewing tokens against a strict auth server, from many tasks and from several processes."""
+"""Renewal of tokens at a strict login service, by many tasks and by several processes."""
 
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -13,370 +14,396 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from addons.accounts import locked_file as disk
-from addons.accounts import oauth
-from addons.accounts import token_refresh as fresh
-from addons.accounts.codex_auth_file import CodexFile, timestamp
-from addons.accounts.oauth import Dead, Unreachable
-from addons.accounts.token_refresh import EARLY, REST, SPREAD, Fresh, early
+from addons.accounts import token_refresh
+from addons.accounts.codex_auth_file import CodexAuthFile
+from addons.accounts.oauth import LoginEnded, LoginServiceUnreachable, refresh_tokens
+from addons.accounts.token_refresh import (
+    REFRESH_MARGIN,
+    REFRESH_SPREAD,
+    RETRY_PAUSE,
+    TokenRefresher,
+    refresh_margin,
+)
 from addons.accounts.tokens import Tokens
-from addons.accounts.vault import Book, Entry, Slot, Vault
-from tests.fake_auth import FakeAuth, Trouble, person, running, web_token, within
+from addons.accounts.vault import Vault, VaultContents, VaultLogin
+from tests.addons.accounts.pool_harness import save_logins, write_codex_file
+from tests.fake_auth import (
+    FakeAuth,
+    TokenTrouble,
+    make_user,
+    run_with_accounts,
+    running_auth,
+    web_token,
+)
 
 ROOT = Path(__file__).parents[3]
-ENDED = -5.0  # s of life
+EXPIRED = -5.0  # s of life
 
 
 @pytest.fixture
 def auth() -> Iterator[FakeAuth]:
-    with running() as server:
+    with running_auth() as server:
         yield server
 
 
-def in_vault(folder: Path, tokens: Tokens) -> Slot:
-    vault = Vault(folder / "logins")
-    vault.change(lambda book: book.having(tokens.name, Entry(tokens)))
-    return Slot(vault, tokens.name)
+def save_in_vault(folder: Path, tokens: Tokens) -> VaultLogin:
+    return VaultLogin(Vault(save_logins(folder / "logins", tokens)), tokens.account_name)
 
 
-def in_codex(folder: Path, tokens: Tokens) -> CodexFile:
-    path = folder / "auth.json"
-    kept = {"access_token": tokens.access, "refresh_token": tokens.refresh, "id_token": tokens.id}
-    path.write_text(json.dumps({"tokens": kept, "last_refresh": timestamp(tokens.at)}))
-    path.chmod(0o600)
-    return CodexFile(path)
+def save_in_codex_file(folder: Path, tokens: Tokens) -> CodexAuthFile:
+    return CodexAuthFile(write_codex_file(folder, tokens))
 
 
-type Place = Callable[[Path, Tokens], Slot | CodexFile]
-PLACES = pytest.mark.parametrize("place", [in_vault, in_codex])
+type StoreMaker = Callable[[Path, Tokens], VaultLogin | CodexAuthFile]
+BOTH_STORES = pytest.mark.parametrize("make_store", [save_in_vault, save_in_codex_file])
 
 
-def counting(auth: FakeAuth) -> int:
-    return len(auth.asked)
-
-
-@PLACES
-def test_fifty_at_once_renew_once(auth: FakeAuth, tmp_path: Path, place: Place) -> None:
-    home = place(tmp_path, auth.give(lifetime=ENDED))
+@BOTH_STORES
+def test_fifty_tasks_renew_once(auth: FakeAuth, tmp_path: Path, make_store: StoreMaker) -> None:
+    store = make_store(tmp_path, auth.issue_tokens(lifetime=EXPIRED))
     auth.delay = 0.1
-    ours = Fresh(home)
+    refresher = TokenRefresher(store)
 
-    async def ask() -> list[Tokens]:
-        return await asyncio.gather(*(ours.tokens() for _ in range(50)))
+    async def test() -> list[Tokens]:
+        return await asyncio.gather(*(refresher.valid_tokens() for _ in range(50)))
 
-    found = within(auth, ask())
-    assert auth.refreshes == counting(auth) == 1
-    assert {tokens.access for tokens in found} == {home.read().access}
-    assert found[0].access in auth.access and found[0].expires > time.time() + 3000
-    assert home.read().refresh in auth.fresh
+    results = run_with_accounts(auth, test())
+    assert auth.refreshes == len(auth.token_requests) == 1
+    assert {tokens.access_token for tokens in results} == {store.read_tokens().access_token}
+    assert results[0].access_token in auth.access_tokens
+    assert results[0].expires_at > time.time() + 3000
+    assert store.read_tokens().refresh_token in auth.refresh_tokens
 
 
-@PLACES
-def test_two_processes_renew_once(auth: FakeAuth, tmp_path: Path, place: Place) -> None:
-    tokens = auth.give(lifetime=ENDED)
-    home = place(tmp_path, tokens)
+@BOTH_STORES
+def test_two_processes_renew_once(auth: FakeAuth, tmp_path: Path, make_store: StoreMaker) -> None:
+    tokens = auth.issue_tokens(lifetime=EXPIRED)
+    store = make_store(tmp_path, tokens)
     auth.delay = 0.3
-    file, name = (
-        (home.path, []) if isinstance(home, CodexFile) else (tmp_path / "logins", [tokens.name])
+    arguments = (
+        [str(store.path)]
+        if isinstance(store, CodexAuthFile)
+        else [str(tmp_path / "logins"), tokens.account_name]
     )
-    command = [sys.executable, "-m", "tests.addons.renewer", auth.url, str(file), *name]
+    command = [sys.executable, "-m", "tests.addons.renewer", auth.url, *arguments]
     pipe = subprocess.PIPE
-    both = [
+    processes = [
         subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
         for _ in range(2)
     ]
-    for one in both:
-        assert one.stdout and one.stdout.readline() == "ready\n"
-    for one in both:
-        assert one.stdin
-        one.stdin.write("\n")
-        one.stdin.flush()
-    told = [one.communicate(timeout=25) for one in both]
-    assert [one.returncode for one in both] == [0, 0], told
-    assert auth.refreshes == counting(auth) == 1
-    got = [access for output, _ in told for access in json.loads(output)]
-    assert len(got) == 50 and set(got) == {home.read().access}
+    for process in processes:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=25) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert auth.refreshes == len(auth.token_requests) == 1
+    access_tokens = [token for output, _ in outputs for token in json.loads(output)]
+    assert len(access_tokens) == 50 and set(access_tokens) == {store.read_tokens().access_token}
 
 
-def test_what_lasts_is_not_renewed(auth: FakeAuth, tmp_path: Path) -> None:
-    tokens = auth.give()
-    assert within(auth, Fresh(in_vault(tmp_path, tokens)).tokens()) == tokens
-    assert counting(auth) == 0
+def test_tokens_that_last_are_not_renewed(auth: FakeAuth, tmp_path: Path) -> None:
+    tokens = auth.issue_tokens()
+    assert (
+        run_with_accounts(auth, TokenRefresher(save_in_vault(tmp_path, tokens)).valid_tokens())
+        == tokens
+    )
+    assert auth.token_requests == []
 
 
-def test_tokens_that_tell_no_end_are_used(auth: FakeAuth, tmp_path: Path) -> None:
-    tokens = replace(auth.give(), access="opaque")
-    assert within(auth, Fresh(in_vault(tmp_path, tokens)).tokens()) == tokens
-    assert counting(auth) == 0
+def test_tokens_without_expiry_are_not_renewed(auth: FakeAuth, tmp_path: Path) -> None:
+    tokens = replace(auth.issue_tokens(), access_token="opaque")
+    assert (
+        run_with_accounts(auth, TokenRefresher(save_in_vault(tmp_path, tokens)).valid_tokens())
+        == tokens
+    )
+    assert auth.token_requests == []
 
 
-def test_each_account_has_its_own_time() -> None:
-    times = set()
+def test_each_account_is_renewed_at_its_own_time() -> None:
+    margins = set()
     for name in ("ada", "bob", "eve"):
         claims = {"exp": 2e9, "https://api.openai.com/auth": {"chatgpt_user_id": name}}
         tokens = Tokens(web_token(claims), "", "", 1e9)
-        times.add(early(tokens))
-        assert EARLY <= early(tokens) <= EARLY + SPREAD
-        assert early(replace(tokens, at=2e9 - 60)) == 12  # a short life
-        assert early(replace(tokens, at=0)) == early(tokens)
-    assert len(times) == 3
+        margins.add(refresh_margin(tokens))
+        assert REFRESH_MARGIN <= refresh_margin(tokens) <= REFRESH_MARGIN + REFRESH_SPREAD
+        short_lived = replace(tokens, issued_at=2e9 - 60)
+        assert refresh_margin(short_lived) == 12
+        assert refresh_margin(replace(tokens, issued_at=0)) == refresh_margin(tokens)
+    assert len(margins) == 3
 
 
-def test_requests_do_not_wait_while_the_old_ones_serve(auth: FakeAuth, tmp_path: Path) -> None:
-    old = replace(auth.give(lifetime=200), at=0)
-    home = in_vault(tmp_path, old)
-    auth.delay = 0.3
-    ours = Fresh(home)
-
-    async def ask() -> tuple[Tokens, float, Tokens]:
-        begin = time.monotonic()
-        first = await ours.tokens()
-        took = time.monotonic() - begin
-        await ours.finish()
-        return first, took, await ours.tokens()
-
-    first, took, then = within(auth, ask())
-    assert first == old and took < 0.25
-    assert then.access != old.access and then == home.read()
-    assert counting(auth) == 1
-
-
-def test_the_service_may_keep_the_refresh_token(auth: FakeAuth, tmp_path: Path) -> None:
-    old = auth.give(lifetime=ENDED)
-    auth.rotate = False
-    new = within(auth, Fresh(in_vault(tmp_path, old)).tokens())
-    assert new.refresh == old.refresh and new.access != old.access
-
-
-@PLACES
-def test_a_reused_token_adopts_the_newer_one(auth: FakeAuth, tmp_path: Path, place: Place) -> None:
-    """Codex renews without our lock, and writes it down a moment later."""
-    old, newer = auth.give(lifetime=ENDED), auth.give()
-    auth.end(old.refresh, "refresh_token_reused")
-    home = place(tmp_path, old)
-
-    async def ask() -> Tokens:
-        asking = asyncio.create_task(Fresh(home).tokens())
-        await asyncio.sleep(0.25)
-        place(tmp_path, newer)
-        return await asking
-
-    found = within(auth, ask())
-    assert found.access == newer.access and home.read().refresh == newer.refresh
-    assert len(auth.asked) == 1
-    auth.refusals.clear()
-
-
-@PLACES
-@pytest.mark.parametrize("code", ["refresh_token_reused", "refresh_token_expired"])
-def test_a_dead_login_is_asked_for_once(
-    auth: FakeAuth, tmp_path: Path, place: Place, code: str, monkeypatch: pytest.MonkeyPatch
+def test_requests_do_not_wait_while_the_old_tokens_are_valid(
+    auth: FakeAuth, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(fresh, "SETTLE", (0.0, 0.05))
-    old = auth.give(lifetime=ENDED)
-    auth.end(old.refresh, code)
-    home = place(tmp_path, old)
-    ours = Fresh(home)
+    old = replace(auth.issue_tokens(lifetime=200), issued_at=0)
+    store = save_in_vault(tmp_path, old)
+    auth.delay = 0.3
+    refresher = TokenRefresher(store)
 
-    async def ask() -> None:
-        for _ in range(3):
-            with pytest.raises(Dead, match=code):
-                await ours.tokens()
+    async def test() -> tuple[Tokens, float, Tokens]:
+        begin = time.monotonic()
+        first = await refresher.valid_tokens()
+        seconds = time.monotonic() - begin
+        await refresher.finish_refresh()
+        return first, seconds, await refresher.valid_tokens()
 
-    within(auth, ask())
-    assert len(auth.asked) == 1
+    first, seconds, second = run_with_accounts(auth, test())
+    assert first == old and seconds < 0.25
+    assert second.access_token != old.access_token and second == store.read_tokens()
+    assert len(auth.token_requests) == 1
+
+
+def test_login_service_may_keep_the_refresh_token(auth: FakeAuth, tmp_path: Path) -> None:
+    old = auth.issue_tokens(lifetime=EXPIRED)
+    auth.rotate = False
+    new = run_with_accounts(auth, TokenRefresher(save_in_vault(tmp_path, old)).valid_tokens())
+    assert new.refresh_token == old.refresh_token and new.access_token != old.access_token
+
+
+@BOTH_STORES
+def test_tokens_that_codex_renewed_meanwhile_are_used(
+    auth: FakeAuth, tmp_path: Path, make_store: StoreMaker
+) -> None:
+    """Codex renews without our lock, and writes a moment later."""
+    old, newer = auth.issue_tokens(lifetime=EXPIRED), auth.issue_tokens()
+    auth.end_refresh_token(old.refresh_token, "refresh_token_reused")
+    store = make_store(tmp_path, old)
+
+    async def test() -> Tokens:
+        task = asyncio.create_task(TokenRefresher(store).valid_tokens())
+        await asyncio.sleep(0.25)
+        make_store(tmp_path, newer)
+        return await task
+
+    tokens = run_with_accounts(auth, test())
+    assert tokens.access_token == newer.access_token
+    assert store.read_tokens().refresh_token == newer.refresh_token
+    assert len(auth.token_requests) == 1
     auth.refusals.clear()
 
 
-def test_no_refresh_token_is_the_end(auth: FakeAuth, tmp_path: Path) -> None:
-    home = in_vault(tmp_path, replace(auth.give(lifetime=ENDED), refresh=""))
-    with pytest.raises(Dead, match="no_refresh_token"):
-        within(auth, Fresh(home).tokens())
-    assert counting(auth) == 0
+@BOTH_STORES
+@pytest.mark.parametrize("code", ["refresh_token_reused", "refresh_token_expired"])
+def test_ended_login_is_renewed_only_once(
+    auth: FakeAuth,
+    tmp_path: Path,
+    make_store: StoreMaker,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(token_refresh, "REREAD_PAUSES", (0.0, 0.05))
+    old = auth.issue_tokens(lifetime=EXPIRED)
+    auth.end_refresh_token(old.refresh_token, code)
+    refresher = TokenRefresher(make_store(tmp_path, old))
+
+    async def test() -> None:
+        for _ in range(3):
+            with pytest.raises(LoginEnded, match=code):
+                await refresher.valid_tokens()
+
+    run_with_accounts(auth, test())
+    assert len(auth.token_requests) == 1
+    auth.refusals.clear()
 
 
-class Clock:
+def test_login_without_a_refresh_token_ends(auth: FakeAuth, tmp_path: Path) -> None:
+    store = save_in_vault(tmp_path, replace(auth.issue_tokens(lifetime=EXPIRED), refresh_token=""))
+    with pytest.raises(LoginEnded, match="no_refresh_token"):
+        run_with_accounts(auth, TokenRefresher(store).valid_tokens())
+    assert auth.token_requests == []
+
+
+class OffsetClock:
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.offset = 0.0
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return time.time() + self.offset
 
 
-def test_a_service_that_is_away_is_left_alone_for_a_while(auth: FakeAuth, tmp_path: Path) -> None:
-    clock, old = Clock(), auth.give(lifetime=ENDED)
-    ours = Fresh(in_vault(tmp_path, old), now=clock)
-    auth.troubles += [Trouble(503), Trouble()]
+def test_login_service_that_failed_is_not_asked_for_a_while(auth: FakeAuth, tmp_path: Path) -> None:
+    clock, old = OffsetClock(), auth.issue_tokens(lifetime=EXPIRED)
+    refresher = TokenRefresher(save_in_vault(tmp_path, old), now=clock)
+    auth.troubles += [TokenTrouble(503), TokenTrouble()]
 
-    async def ask() -> Tokens:
+    async def test() -> Tokens:
         for _ in range(5):
-            with pytest.raises(Unreachable, match="HTTP 503"):
-                await ours.tokens()
-        clock.ahead = REST + 1
-        with pytest.raises(Unreachable):
-            await ours.tokens()
-        clock.ahead = 2 * REST + 2
-        return await ours.tokens()
+            with pytest.raises(LoginServiceUnreachable, match="HTTP 503"):
+                await refresher.valid_tokens()
+        clock.offset = RETRY_PAUSE + 1
+        with pytest.raises(LoginServiceUnreachable):
+            await refresher.valid_tokens()
+        clock.offset = 2 * RETRY_PAUSE + 2
+        return await refresher.valid_tokens()
 
-    assert within(auth, ask()).access != old.access
-    assert len(auth.asked) == 3
-
-
-def test_a_clock_that_is_put_back(auth: FakeAuth, tmp_path: Path) -> None:
-    clock, old = Clock(), auth.give(lifetime=ENDED)
-    ours = Fresh(in_vault(tmp_path, old), now=clock)
-    auth.troubles += [Trouble(503)]
-
-    async def ask() -> tuple[Tokens, Tokens | None]:
-        clock.ahead = 86_400
-        with pytest.raises(Unreachable, match="HTTP 503"):
-            await ours.tokens()
-        clock.ahead = 0
-        new = await ours.tokens()
-        clock.ahead = -86_400  # when they were given out is yet to come
-        return new, await ours.better(new)
-
-    new, better = within(auth, ask())
-    assert new.access != old.access
-    assert better and better.access != new.access
+    assert run_with_accounts(auth, test()).access_token != old.access_token
+    assert len(auth.token_requests) == 3
 
 
-def test_all_who_wait_hear_of_one_failure(auth: FakeAuth, tmp_path: Path) -> None:
-    ours = Fresh(in_vault(tmp_path, auth.give(lifetime=ENDED)))
+def test_clock_that_is_put_back_does_not_lengthen_the_pause(auth: FakeAuth, tmp_path: Path) -> None:
+    clock, old = OffsetClock(), auth.issue_tokens(lifetime=EXPIRED)
+    refresher = TokenRefresher(save_in_vault(tmp_path, old), now=clock)
+    auth.troubles += [TokenTrouble(503)]
+
+    async def test() -> tuple[Tokens, Tokens | None]:
+        clock.offset = 86_400
+        with pytest.raises(LoginServiceUnreachable, match="HTTP 503"):
+            await refresher.valid_tokens()
+        clock.offset = 0
+        new = await refresher.valid_tokens()
+        clock.offset = -86_400  # before the tokens were issued
+        return new, await refresher.replace_refused(new)
+
+    new, newest = run_with_accounts(auth, test())
+    assert new.access_token != old.access_token
+    assert newest and newest.access_token != new.access_token
+
+
+def test_all_waiting_tasks_get_the_same_failure(auth: FakeAuth, tmp_path: Path) -> None:
+    refresher = TokenRefresher(save_in_vault(tmp_path, auth.issue_tokens(lifetime=EXPIRED)))
     auth.delay = 0.1
-    auth.troubles.append(Trouble(500))
+    auth.troubles.append(TokenTrouble(500))
 
-    async def ask() -> list[Tokens | BaseException]:
-        return await asyncio.gather(*(ours.tokens() for _ in range(20)), return_exceptions=True)
+    async def test() -> list[Tokens | BaseException]:
+        tasks = (refresher.valid_tokens() for _ in range(20))
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert {type(one) for one in within(auth, ask())} == {Unreachable}
-    assert counting(auth) == 1
+    assert {type(result) for result in run_with_accounts(auth, test())} == {LoginServiceUnreachable}
+    assert len(auth.token_requests) == 1
 
 
-def test_an_id_token_that_is_not_given_again_stays(auth: FakeAuth, tmp_path: Path) -> None:
-    old = auth.give(lifetime=ENDED)
+def test_old_id_token_stays_if_there_is_no_new_one(auth: FakeAuth, tmp_path: Path) -> None:
+    old = auth.issue_tokens(lifetime=EXPIRED)
 
     async def refresh(token: str) -> Tokens:
-        return replace(await oauth.refresh(token), id="", refresh="")
+        return replace(await refresh_tokens(token), id_token="", refresh_token="")
 
-    new = within(auth, Fresh(in_vault(tmp_path, old), refresh).tokens())
-    assert (new.id, new.refresh) == (old.id, old.refresh) and new.access != old.access
-
-
-def test_the_old_ones_serve_while_the_service_is_away(auth: FakeAuth, tmp_path: Path) -> None:
-    old = replace(auth.give(lifetime=20), at=0)
-    ours = Fresh(in_vault(tmp_path, old))
-    auth.troubles.append(Trouble(500))
-
-    async def ask() -> list[Tokens]:
-        return [await ours.tokens() for _ in range(3)]
-
-    assert within(auth, ask()) == [old] * 3
-    assert len(auth.asked) == 1
+    new = run_with_accounts(
+        auth, TokenRefresher(save_in_vault(tmp_path, old), refresh).valid_tokens()
+    )
+    assert (new.id_token, new.refresh_token) == (old.id_token, old.refresh_token)
+    assert new.access_token != old.access_token
 
 
-def test_a_refused_token_is_replaced_once(auth: FakeAuth, tmp_path: Path) -> None:
-    old = replace(auth.give(), at=0)
-    home = in_vault(tmp_path, old)
-    ours = Fresh(home)
+def test_old_tokens_serve_while_the_login_service_fails(auth: FakeAuth, tmp_path: Path) -> None:
+    old = replace(auth.issue_tokens(lifetime=20), issued_at=0)
+    refresher = TokenRefresher(save_in_vault(tmp_path, old))
+    auth.troubles.append(TokenTrouble(500))
 
-    async def ask() -> list[Tokens | None]:
-        found = await asyncio.gather(*(ours.better(old) for _ in range(10)))
-        return [*found, await ours.better(home.read())]
+    async def test() -> list[Tokens]:
+        return [await refresher.valid_tokens() for _ in range(3)]
 
-    *all_of_them, too_young = within(auth, ask())
-    assert all_of_them == [home.read()] * 10 and too_young is None
-    assert counting(auth) == 1
+    assert run_with_accounts(auth, test()) == [old] * 3
+    assert len(auth.token_requests) == 1
 
 
-def test_a_login_that_cannot_be_written_down_is_not_lost(
+def test_refused_tokens_are_replaced_once(auth: FakeAuth, tmp_path: Path) -> None:
+    old = replace(auth.issue_tokens(), issued_at=0)
+    store = save_in_vault(tmp_path, old)
+    refresher = TokenRefresher(store)
+
+    async def test() -> list[Tokens | None]:
+        results = await asyncio.gather(*(refresher.replace_refused(old) for _ in range(10)))
+        return [*results, await refresher.replace_refused(store.read_tokens())]
+
+    *results, for_young_tokens = run_with_accounts(auth, test())
+    assert results == [store.read_tokens()] * 10 and for_young_tokens is None
+    assert len(auth.token_requests) == 1
+
+
+def test_renewed_tokens_that_cannot_be_saved_are_not_lost(
     auth: FakeAuth,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home = in_vault(tmp_path, auth.give(lifetime=ENDED))
-    ours = Fresh(home)
+    store = save_in_vault(tmp_path, auth.issue_tokens(lifetime=EXPIRED))
+    refresher = TokenRefresher(store)
 
-    def full(path: Path, data: bytes) -> None:
+    def fail(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    async def ask() -> tuple[Tokens, Tokens, Tokens]:
+    async def test() -> tuple[Tokens, Tokens, Tokens]:
         with monkeypatch.context() as patch:
-            patch.setattr(disk, "write", full)
-            first, second = await ours.tokens(), await ours.tokens()
-        assert home.read().access != first.access
-        return first, second, await ours.tokens()
+            patch.setattr(os, "fsync", fail)
+            first, second = await refresher.valid_tokens(), await refresher.valid_tokens()
+        assert store.read_tokens().access_token != first.access_token
+        return first, second, await refresher.valid_tokens()
 
-    first, second, third = within(auth, ask())
-    assert first == second == third == home.read()
-    assert counting(auth) == 1 and "No space left" in caplog.text
+    first, second, third = run_with_accounts(auth, test())
+    assert first == second == third == store.read_tokens()
+    assert len(auth.token_requests) == 1 and "No space left" in caplog.text
 
 
-def test_a_lock_that_nobody_gives_back(
+def test_lock_that_is_never_released_times_out(
     auth: FakeAuth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fresh, "TURN", 0.1)
-    home = in_vault(tmp_path, auth.give(lifetime=ENDED))
-    with FileLock(home.lock), pytest.raises(Unreachable, match="another process"):
-        within(auth, Fresh(home).tokens())
-    assert counting(auth) == 0
+    monkeypatch.setattr(token_refresh, "RENEWAL_LOCK_TIMEOUT", 0.1)
+    store = save_in_vault(tmp_path, auth.issue_tokens(lifetime=EXPIRED))
+    with (
+        FileLock(store.lock_path),
+        pytest.raises(LoginServiceUnreachable, match="another process"),
+    ):
+        run_with_accounts(auth, TokenRefresher(store).valid_tokens())
+    assert auth.token_requests == []
 
 
-def test_a_folder_in_which_nothing_can_be_locked(auth: FakeAuth, tmp_path: Path) -> None:
-    """Then nothing is asked for either: the new login could not be written down."""
-    home = in_codex(tmp_path, auth.give(lifetime=ENDED))
-    home.lock.mkdir()
-    ours = Fresh(home)
+def test_tokens_are_not_renewed_without_a_lock(auth: FakeAuth, tmp_path: Path) -> None:
+    """The new tokens could not be saved there."""
+    store = save_in_codex_file(tmp_path, auth.issue_tokens(lifetime=EXPIRED))
+    store.lock_path.mkdir()
+    refresher = TokenRefresher(store)
 
-    async def ask() -> None:
+    async def test() -> None:
         for _ in range(2):
-            with pytest.raises(Unreachable, match="auth.json.lock"):
-                await ours.tokens()
+            with pytest.raises(LoginServiceUnreachable, match=r"auth.json.lock"):
+                await refresher.valid_tokens()
 
-    within(auth, ask())
-    assert counting(auth) == 0
+    run_with_accounts(auth, test())
+    assert auth.token_requests == []
 
 
-def test_whoever_logs_out_meanwhile_stays_so(auth: FakeAuth, tmp_path: Path) -> None:
-    old = auth.give(lifetime=ENDED)
-    home = in_vault(tmp_path, old)
+def test_logout_during_a_renewal_holds(auth: FakeAuth, tmp_path: Path) -> None:
+    old = auth.issue_tokens(lifetime=EXPIRED)
+    store = save_in_vault(tmp_path, old)
     vault = Vault(tmp_path / "logins")
     auth.delay = 0.3
 
-    async def ask() -> None:
-        asking = asyncio.create_task(Fresh(home).tokens())
+    async def test() -> None:
+        task = asyncio.create_task(TokenRefresher(store).valid_tokens())
         await asyncio.sleep(0.15)
-        vault.change(lambda book: book.without(old.name))
-        with pytest.raises(Dead, match="logged_out"):
-            await asking
+        vault.update_contents(lambda contents: contents.without_login(old.account_name))
+        with pytest.raises(LoginEnded, match="logged_out"):
+            await task
 
-    within(auth, ask())
-    assert vault.read() == Book()
+    run_with_accounts(auth, test())
+    assert vault.read_contents() == VaultContents()
 
 
-def test_one_that_goes_away_does_not_take_it_from_the_others(
-    auth: FakeAuth, tmp_path: Path
-) -> None:
-    home = in_vault(tmp_path, auth.give(lifetime=ENDED))
-    ours = Fresh(home)
+def test_cancelled_task_does_not_cancel_the_renewal(auth: FakeAuth, tmp_path: Path) -> None:
+    store = save_in_vault(tmp_path, auth.issue_tokens(lifetime=EXPIRED))
+    refresher = TokenRefresher(store)
     auth.delay = 0.2
 
-    async def ask() -> Tokens:
-        first, second = (asyncio.create_task(ours.tokens()) for _ in range(2))
+    async def test() -> Tokens:
+        first, second = (asyncio.create_task(refresher.valid_tokens()) for _ in range(2))
         await asyncio.sleep(0.1)
         first.cancel()
         return await second
 
-    assert within(auth, ask()) == home.read()
-    assert counting(auth) == 1
+    assert run_with_accounts(auth, test()) == store.read_tokens()
+    assert len(auth.token_requests) == 1
 
 
-def test_nothing_of_it_is_logged(
+def test_tokens_are_not_logged(
     auth: FakeAuth, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    old = auth.give(person("eve"), ENDED)
-    new = within(auth, Fresh(in_vault(tmp_path, old)).tokens())
-    for secret in (old.access, old.refresh, new.access, new.refresh):
-        assert secret not in caplog.text
+    old = auth.issue_tokens(make_user("eve"), EXPIRED)
+    new = run_with_accounts(auth, TokenRefresher(save_in_vault(tmp_path, old)).valid_tokens())
+    for tokens in (old, new):
+        assert tokens.access_token not in caplog.text
+        assert tokens.refresh_token not in caplog.text

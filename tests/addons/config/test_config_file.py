@@ -4,11 +4,22 @@ from typing import Any
 
 import pytest
 
-from addons.config import addon as config
-from addons.config.addon import Config
-from addons.config.config_file import File, Wrong, line_of, usual
-from addons.config.given import read
-from addons.config.settings import IN_FILE
+from addons.config.addon import (
+    Config,
+    additional_providers,
+    available_providers,
+    current_settings,
+)
+from addons.config.config_file import (
+    ConfigFile,
+    WrongSettings,
+    collect_values,
+    default_path,
+    deprecation_notices,
+    find_line,
+    read_settings,
+)
+from addons.config.settings import FIELD_OF_OPTION, Settings
 from tests.addons.proxy import bounded, proxy
 
 WHOLE = """\
@@ -41,15 +52,15 @@ context_window = 1000000
 """
 
 
-def written(tmp_path: Path, text: str) -> File:
+def write_file(tmp_path: Path, text: str) -> ConfigFile:
     path = tmp_path / "relay.toml"
     path.write_text(text)
-    return File.read(str(path), IN_FILE)
+    return ConfigFile.from_path(str(path))
 
 
 def test_settings_and_providers_in_one_file(tmp_path: Path) -> None:
-    file = written(tmp_path, WHOLE)
-    settings = read({"relay_heartbeat": "2"}, {"CODEX_RELAY_ISOLATE": "on"}, file)
+    file = write_file(tmp_path, WHOLE)
+    settings = read_settings({"relay_heartbeat": "2"}, {"CODEX_RELAY_ISOLATE": "on"}, file)
     assert settings.upstream == "https://h.example/v1"
     assert (settings.heartbeat, settings.isolate) == (2.0, True)
     assert settings.hosts == ("a.lan", "b.lan")
@@ -60,16 +71,16 @@ def test_settings_and_providers_in_one_file(tmp_path: Path) -> None:
     assert box.quirks == file.providers["vllm"].quirks and not box.key_env
     assert (box.title, box.model) == ("box", "qwen3")
     assert deepseek.omits == {"logprobs"} and deepseek.extra == {"user_tag": "me"}
-    assert deepseek.of("deepseek-v4-flash").context_window == 1_000_000
-    assert deepseek.of("deepseek-v4-flash").tools_off == ("view_image",)
-    assert file.served == ("box", "deepseek")
+    assert deepseek.for_model("deepseek-v4-flash").context_window == 1_000_000
+    assert deepseek.for_model("deepseek-v4-flash").tools_off == ("view_image",)
+    assert file.user_providers == ("box", "deepseek")
 
 
-def test_what_the_user_says_of_a_provider_holds_for_its_known_models(tmp_path: Path) -> None:
-    file = written(tmp_path, "[providers.qwen]\nextra = { seed = 1 }")
+def test_users_table_of_a_provider_overrides_its_builtin_models(tmp_path: Path) -> None:
+    file = write_file(tmp_path, "[providers.qwen]\nextra = { seed = 1 }")
     qwen = file.providers["qwen"]
     assert qwen.extra == {"preserve_thinking": True, "seed": 1}
-    assert qwen.of("qwen3-coder-plus").extra == {"seed": 1}
+    assert qwen.for_model("qwen3-coder-plus").extra == {"seed": 1}
 
 
 WRONG = [
@@ -83,7 +94,7 @@ WRONG = [
     ('[model_map]\n"a" = []', "1: model_map is"),
     ("config = 'x'", "1: config is unknown"),
     ("a = ", "Invalid value (at"),
-    ("providers = 3", "1: providers must have a table a provider"),
+    ("providers = 3", "1: providers must have a table for each provider"),
     ("[providers]\nbox = 3", "2: providers.box: must be a table"),
     ("[providers.box]\nlike = 'x'", "2: providers.box.like: there is no provider 'x'"),
     ("[providers.box]\n\nimagse = true", "3: providers.box.imagse: Extra inputs are not permitted"),
@@ -92,49 +103,96 @@ WRONG = [
         '[providers.kimi.models."k*"]\nport = 0',
         "2: providers.kimi.models.k*.port: Input should be greater",
     ),
-    ("[providers.kimi]\nquirks = ['x']", "2: providers.kimi.quirks: 'x' is no quirk"),
+    ("[providers.kimi]\nquirks = ['x']", "2: providers.kimi.quirks: 'x' is not a quirk"),
 ]
 
 
 @pytest.mark.parametrize(("text", "why"), WRONG, ids=[text for text, _ in WRONG])
-def test_a_typo_is_told_with_file_key_and_line(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(Wrong) as caught:
-        read({}, {}, written(tmp_path, text))
-    [line] = caught.value.args
-    assert line.startswith(f"{tmp_path / 'relay.toml'}:")
-    assert why in line, line
+def test_fault_is_reported_with_file_key_and_line(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(WrongSettings) as caught:
+        read_settings({}, {}, write_file(tmp_path, text))
+    [fault] = caught.value.args
+    assert fault.startswith(f"{tmp_path / 'relay.toml'}:")
+    assert why in fault, fault
 
 
-def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path: Path) -> None:
-    assert usual().name == "relay.toml" and not usual().exists()
-    assert File.read("", IN_FILE) == File.none()
-    with pytest.raises(Wrong, match="No such file"):
-        File.read(str(tmp_path / "none.toml"), IN_FILE)
+def test_named_file_must_exist_and_default_one_need_not(tmp_path: Path) -> None:
+    assert default_path().name == "relay.toml" and not default_path().exists()
+    assert ConfigFile.from_path("") == ConfigFile.empty()
+    with pytest.raises(WrongSettings, match="No such file"):
+        ConfigFile.from_path(str(tmp_path / "none.toml"))
 
 
-def test_the_usual_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    usual().parent.mkdir(parents=True, exist_ok=True)
-    usual().write_text("heartbeat = 1.25")
-    assert read({}, {}, File.read("", IN_FILE)).heartbeat == 1.25
+    default_path().parent.mkdir(parents=True, exist_ok=True)
+    default_path().write_text("heartbeat = 1.25")
+    assert read_settings({}, {}, ConfigFile.from_path("")).heartbeat == 1.25
 
 
-def test_lines_of_dotted_and_quoted_keys() -> None:
+def test_lines_of_dotted_and_quoted_keys_are_found() -> None:
     text = "a.b = 1\n[x]\n'y z' = 2\n[x.\"w.v\"]\nq = 3"
     for path, line in ((["a", "b"], 1), (["x", "y z"], 3), (["x", "w.v", "q"], 5), (["x", "n"], 2)):
-        assert line_of(text, path) == line
-    assert line_of(text, ["nowhere"]) == 1
+        assert find_line(text, path) == line
+    assert find_line(text, ["nowhere"]) == 1
 
 
 @bounded
-async def test_a_running_relay_reads_its_file(tmp_path: Path) -> None:
+async def test_running_relay_reads_its_file(tmp_path: Path) -> None:
     file = tmp_path / "relay.toml"
     file.write_text("heartbeat = 3\n[providers.mine]\nbase_urls = ['http://127.0.0.1:9/v1']")
     async with proxy(Config(), relay_config=str(file)) as (master, _):
-        assert config.settings().heartbeat == 3
-        assert config.served() == ["mine"]
+        assert current_settings().heartbeat == 3
+        assert additional_providers() == ["mine"]
         file.write_text("heartbeat = 4")
         options: Any = master.options
-        options.update(relay_retries="1")  # any change reads all anew
-        assert config.settings().heartbeat == 4
-        assert json.dumps(sorted(config.providers())).count("mine") == 0
+        options.update(relay_retries="1")  # any change reads everything again
+        assert current_settings().heartbeat == 4
+        assert json.dumps(sorted(available_providers())).count("mine") == 0
+
+
+# Options, variables and the file together
+
+
+def test_without_values_all_settings_have_their_defaults() -> None:
+    defaults = Settings.model_validate({})
+    assert read_settings({}, {}) == defaults
+    assert read_settings(dict.fromkeys(FIELD_OF_OPTION), {"HOME": "/"}) == defaults
+
+
+def test_empty_option_is_the_default_and_beats_the_variable() -> None:
+    environment = {"CODEX_RELAY_UPSTREAM": "https://h/v1", "CODEX_RELAY_PORT": ""}
+    assert read_settings({"relay_upstream": ""}, environment) == Settings.model_validate({})
+
+
+def test_limits_may_be_lists_in_the_file(tmp_path: Path) -> None:
+    file = write_file(tmp_path, "keep = [100, '80MB']\nretries = 2\n")
+    settings = read_settings({}, {}, file)
+    assert (settings.keep.exchanges, settings.keep.megabytes) == (100, 80)
+    assert settings.retries.further_attempts == 2
+
+
+def test_deprecated_setting_extends_the_one_that_replaces_it(tmp_path: Path) -> None:
+    file = write_file(tmp_path, "keep = [100]\n\nstore_days = 2")
+    options = {
+        "relay_keep_megabytes": "60",
+        "relay_store_megabytes": "",
+        "relay_retry_budget": None,
+    }
+    settings = read_settings(options, {"CODEX_RELAY_RETRY_BUDGET": "5"}, file)
+    assert (settings.keep.exchanges, settings.keep.megabytes) == (100, 60)
+    assert (settings.retries.further_attempts, settings.retries.seconds) == (3, 5)
+    assert (settings.store_limit.days, settings.store_limit.megabytes) == (2, 256)
+    values = collect_values(options, {"CODEX_RELAY_RETRY_BUDGET": "5"}, file)
+    assert list(deprecation_notices(values)) == [
+        "relay_keep_megabytes is deprecated: write relay_keep=60MB",
+        "CODEX_RELAY_RETRY_BUDGET is deprecated: write CODEX_RELAY_RETRIES=5s",
+        f'{file.path}:3: store_days is deprecated: write store_limit = "2d"',
+    ]
+
+
+def test_wrong_deprecated_value_is_reported_under_the_new_name() -> None:
+    with pytest.raises(WrongSettings, match="^relay_store_limit is 'xd': 'xd' is neither a number"):
+        read_settings({"relay_store_days": "x"}, {})
+    with pytest.raises(WrongSettings, match="^relay_keep is '80MB,60MB': says the megabytes twice"):
+        read_settings({"relay_keep": "80MB", "relay_keep_megabytes": "60"}, {})

@@ -1,116 +1,147 @@
-"""Accounts over HTTP: who is logged in, and how one comes and goes."""
+"""Accounts over HTTP: log in, log out, select, import; and what flows and other pages see."""
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 
 import pytest
+from mitmproxy.http import HTTPFlow
 
-from addons.accounts import addon, oauth
-from addons.launch import bindable
-from tests.addons.gateway import gateway
+from addons.accounts import oauth
+from addons.accounts.addon import account_summaries, current_login
+from addons.launch import available_port
+from tests.addons.gateway import Gateway, gateway
 from tests.addons.proxy import Answer, Client, bounded
-from tests.fake_auth import browse, person
+from tests.fake_auth import fetch_final_page, make_user
 from tests.translate.support import Json
 
-ADA, BOB = person("ada"), person("bob")
+ADA, BOB = make_user("ada"), make_user("bob")
 
 
 @pytest.fixture(autouse=True)
 def free_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oauth, "PORT", bindable(0))
+    monkeypatch.setattr(oauth, "CALLBACK_PORT", available_port(0))
 
 
-def told(answer: Answer) -> Json:
-    made: Json = json.loads(answer.body)
-    return made
+class FlowCollector(list[HTTPFlow]):
+    """Collects flows, as addons that save or show them see them."""
+
+    def response(self, flow: HTTPFlow) -> None:
+        self.append(flow)
+
+    @property
+    def text(self) -> str:
+        return "".join(
+            str([flow.get_state(), flow.response and flow.response.text]) for flow in self
+        )
 
 
-def mails(answer: Answer) -> list[str]:
-    return [account["email"] for account in told(answer)["accounts"]]
+def reply_json(answer: Answer) -> Json:
+    value: Json = json.loads(answer.body)
+    return value
+
+
+def error_code(answer: Answer) -> str:
+    code: str = json.loads(answer.body)["error"]["code"]
+    return code
+
+
+def account_emails(answer: Answer) -> list[str]:
+    return [account["email"] for account in reply_json(answer)["accounts"]]
+
+
+async def selection_by_id(relay: Gateway) -> dict[str, bool]:
+    """Which accounts there are, and whether each is selected."""
+    accounts = reply_json(await relay.get("/auth/accounts"))["accounts"]
+    return {account["id"]: account["selected"] for account in accounts}
 
 
 @bounded
-async def test_accounts_are_told_without_their_secrets(tmp_path: Path) -> None:
+async def test_list_of_accounts_has_no_secrets(tmp_path: Path) -> None:
     async with gateway(tmp_path, ADA, BOB) as relay:
         answer = await relay.get("/auth/accounts")
-        tokens = [*relay.auth.access]
-    assert mails(answer) == [ADA.email, BOB.email]
+        tokens = [*relay.auth.access_tokens]
+    assert account_emails(answer) == [ADA.email, BOB.email]
     assert not any(secret in answer.body.decode() for secret in (*tokens, ADA.workspace))
 
 
 @bounded
-async def test_a_browser_is_sent_to_the_login_and_comes_back(tmp_path: Path) -> None:
+async def test_browser_login_ends_with_an_account(tmp_path: Path) -> None:
     async with gateway(tmp_path) as relay:
-        relay.auth.port = oauth.PORT
+        relay.auth.port = oauth.CALLBACK_PORT
         answer = await relay.get("/auth/login", sec_fetch_site="none")
         assert answer.status == 302
-        page = await browse(answer.headers["location"])
+        page = await fetch_final_page(answer.headers["location"])
         assert page.status_code == 200
-        assert mails(await relay.get("/auth/accounts")) == [relay.auth.user.email]
+        assert account_emails(await relay.get("/auth/accounts")) == [relay.auth.user.email]
 
 
 @bounded
-async def test_a_device_gets_a_code(tmp_path: Path) -> None:
+async def test_device_login_ends_with_an_account(tmp_path: Path) -> None:
     async with gateway(tmp_path) as relay:
-        begun = told(await relay.get("/auth/login?device=true"))
-        assert told(await relay.get("/auth/accounts"))["login"] == begun
-        relay.auth.approve(begun["user_code"])
+        device_login = reply_json(await relay.get("/auth/login?device=true"))
+        assert reply_json(await relay.get("/auth/accounts"))["login"] == device_login
+        relay.auth.approve_device(device_login["user_code"])
         async with asyncio.timeout(5):
-            while not addon.known():
+            while not account_summaries():
                 await asyncio.sleep(0.02)
-        assert told(await relay.get("/auth/accounts"))["login"] is None
+        assert reply_json(await relay.get("/auth/accounts"))["login"] is None
 
 
 @bounded
-async def test_no_other_sites_page_begins_a_login(tmp_path: Path) -> None:
+async def test_page_of_another_site_cannot_start_a_login(tmp_path: Path) -> None:
     async with gateway(tmp_path) as relay:
         answer = await relay.get("/auth/login", sec_fetch_site="cross-site")
-        assert answer.status == 403 and addon.login().state() is None
+        assert answer.status == 403 and current_login().current_status() is None
 
 
 @bounded
-async def test_a_port_that_is_taken_is_named_with_the_cure(tmp_path: Path) -> None:
+async def test_used_callback_port_is_named_with_the_cure(tmp_path: Path) -> None:
     async with gateway(tmp_path) as relay:
-        server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", oauth.PORT)
+        server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", oauth.CALLBACK_PORT)
         answer = await relay.get("/auth/login")
         server.close()
     assert answer.status == 409
-    assert str(oauth.PORT) in told(answer)["error"]["message"]
-    assert "device" in told(answer)["error"]["message"]
+    assert str(oauth.CALLBACK_PORT) in reply_json(answer)["error"]["message"]
+    assert "device" in reply_json(answer)["error"]["message"]
 
 
 @bounded
 async def test_select_and_logout(tmp_path: Path) -> None:
     async with gateway(tmp_path, ADA, BOB) as relay:
-        one, two = (
-            account["id"] for account in told(await relay.get("/auth/accounts"))["accounts"]
+        first, second = (
+            account["id"] for account in reply_json(await relay.get("/auth/accounts"))["accounts"]
         )
-        selected = told(await relay.post("/auth/select", {"id": two}))["accounts"]
+        selected = reply_json(await relay.post("/auth/select", {"id": second}))["accounts"]
         assert [account["selected"] for account in selected] == [False, True]
-        assert mails(await relay.post("/auth/logout", {"id": one})) == [BOB.email]
-        missing = await relay.post("/auth/logout", {"id": one})
+        assert account_emails(await relay.post("/auth/logout", {"id": first})) == [BOB.email]
+        missing = await relay.post("/auth/logout", {"id": first})
         wrong = await relay.post("/auth/select", {"id": 5})
     assert (missing.status, wrong.status) == (404, 400)
-    assert told(wrong)["error"]["param"] == "id"
+    assert reply_json(wrong)["error"]["param"] == "id"
 
 
 @bounded
-async def test_codexs_login_is_copied(tmp_path: Path) -> None:
+async def test_import_copies_the_login_of_codex(tmp_path: Path) -> None:
     path = tmp_path / "auth.json"
     async with gateway(tmp_path) as relay:
-        tokens = relay.auth.give(ADA)
+        tokens = relay.auth.issue_tokens(ADA)
         path.write_text(json.dumps({"tokens": {
-            "access_token": tokens.access, "refresh_token": tokens.refresh, "id_token": tokens.id,
+            "access_token": tokens.access_token, "refresh_token": tokens.refresh_token,
+            "id_token": tokens.id_token,
         }}))  # fmt: skip
         answer = await relay.post("/auth/import", {"path": str(path)})
         missing = await relay.post("/auth/import", {"path": str(tmp_path / "none")})
-    assert mails(answer) == [ADA.email] and "share one refresh token" in told(answer)["note"]
-    assert missing.status == 503 and "codex login" in told(missing)["error"]["message"]
+    assert (
+        account_emails(answer) == [ADA.email]
+        and "share one refresh token" in reply_json(answer)["note"]
+    )
+    assert missing.status == 503 and "codex login" in reply_json(missing)["error"]["message"]
 
 
 @bounded
-async def test_all_of_it_wants_the_client_key(tmp_path: Path) -> None:
+async def test_all_paths_need_the_client_key(tmp_path: Path) -> None:
     async with gateway(tmp_path, ADA, relay_client_key="laptop:k-1") as relay:
         for path in ("/auth/accounts", "/auth/login", "/debug/identity"):
             assert (await relay.get(path)).status == 401
@@ -118,8 +149,105 @@ async def test_all_of_it_wants_the_client_key(tmp_path: Path) -> None:
 
 
 @bounded
-async def test_a_foreign_page_cannot_log_anybody_out(tmp_path: Path) -> None:
+async def test_page_of_another_site_cannot_log_out(tmp_path: Path) -> None:
     async with gateway(tmp_path, ADA) as relay, Client.connect(relay.port) as client:
-        body = json.dumps({"id": addon.known()[0].id}).encode()
+        body = json.dumps({"id": account_summaries()[0].id}).encode()
         answer = await client.ask("/auth/logout", body, origin="https://evil.example")
-        assert answer.status == 403 and addon.known()
+        assert answer.status == 403 and account_summaries()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "same-origin, cross-site"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "http://page.localhost"},
+        {"origin": "http://127.0.0.1"},
+        {"origin": "null"},
+    ],
+)
+@bounded
+async def test_pages_of_other_origins_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, headers: dict[str, str]
+) -> None:
+    async with gateway(tmp_path_factory.mktemp("a"), ADA, BOB) as relay:
+        selection = await selection_by_id(relay)
+        other_id = next(name for name, selected in selection.items() if not selected)
+        for path in ("/auth/select", "/auth/logout"):
+            answer = await relay.post(path, {"id": other_id}, content_type="text/plain", **headers)
+            assert (answer.status, error_code(answer)) == (403, "foreign_origin"), path
+        answer = await relay.get("/auth/login", **headers)
+        assert (answer.status, error_code(answer)) == (403, "foreign_origin")
+        assert await selection_by_id(relay) == selection
+
+
+@bounded
+async def test_own_origin_and_programs_may_change_accounts(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ADA, BOB) as relay:
+        first, second = await selection_by_id(relay)
+        own_origin = {
+            "host": "localhost:9",
+            "origin": "http://LOCALHOST:9",
+            "sec_fetch_site": "same-origin",
+        }
+        assert (await relay.post("/auth/select", {"id": second}, **own_origin)).status == 200
+        assert await selection_by_id(relay) == {first: False, second: True}
+        assert (await relay.post("/auth/logout", {"id": second})).status == 200
+        assert list(await selection_by_id(relay)) == [first]
+
+
+@bounded
+async def test_flows_show_neither_accounts_nor_login_codes(tmp_path: Path) -> None:
+    collector = FlowCollector()
+    async with gateway(tmp_path, ADA, extra_addons=(collector,)) as relay:
+        link = (await relay.get("/auth/login")).headers["location"]
+        accounts = reply_json(await relay.get("/auth/accounts"))
+        device = json.loads((await relay.get("/auth/login?device=true")).body)
+        relay.auth.refusals.clear()
+    assert accounts["login"]["url"] == link
+    assert accounts["accounts"][0]["email"] == "ada@example.com"
+    for secret in (link, link.rpartition("state=")[2][:20], device["user_code"], "ada@example.com"):
+        assert secret not in collector.text
+
+
+@bounded
+async def test_flows_show_accounts_without_redaction(tmp_path: Path) -> None:
+    collector = FlowCollector()
+    async with gateway(tmp_path, ADA, extra_addons=(collector,), relay_redact="off") as relay:
+        await relay.get("/auth/accounts")
+    assert "ada@example.com" in collector.text
+
+
+@bounded
+async def test_log_has_no_cookies_of_the_service(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with gateway(tmp_path, ADA) as relay:
+        assert b"gpt-5.5" in (await relay.get("/v1/models")).body
+    assert "HTTP Request: GET" in caplog.text and "__cf_bm" not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["~no-such-user/auth.json", "\0", "/dev/zero", "/"])
+@bounded
+async def test_import_of_a_bad_path_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, path: str
+) -> None:
+    async with gateway(tmp_path_factory.mktemp("a")) as relay:
+        answer = await relay.post("/auth/import", {"path": path})
+    assert (answer.status, error_code(answer)) == (503, "vault_unavailable")
+
+
+@bounded
+async def test_identity_masks_keys_of_a_users_table(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(
+        '[providers.box]\nlike = "vllm"\nbase_urls = ["http://127.0.0.1:9/v1"]\n'
+        'headers = { X-Api-Key = "key-in-a-table", x-team = "a" }\n'
+    )
+    async with gateway(tmp_path, ADA, relay_config=str(file), relay_provider="box") as relay:
+        identity = (await relay.get("/debug/identity")).body
+    assert b'"X-Api-Key": "(hidden)"' in identity and b'"x-team": "a"' in identity
+    assert b"key-in-a-table" not in identity

@@ -6,18 +6,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from mitmproxy.http import HTTPFlow, Request
+from mitmproxy.http import HTTPFlow
 from mitmproxy.net import encoding
 from mitmproxy.test import tflow
 
 from addons.config.addon import Config
-from addons.demo_provider import Demo
-from addons.exchange import addon as translator
-from addons.exchange.active import Carried, stream
+from addons.demo_provider import DemoProvider
+from addons.exchange.active import ActiveExchange, reply_translator
 from addons.exchange.addon import Translator
-from addons.exchange.prepare import begin as turn_begins
-from addons.observe.flow_pair import Rows
-from tests.addons.chain import chain_of
+from addons.exchange.prepare import prepare_fallback_plan
+from tests.addons.chain import exchange_addons
 from tests.addons.proxy import (
     Answer,
     Call,
@@ -29,7 +27,7 @@ from tests.addons.proxy import (
     proxy,
     upstream,
 )
-from tests.translate.support import chunk, events_of, lawful
+from tests.translate.support import chunk, events_of, lawful_events
 from tests.translate.support import stream as chat
 
 HELLO = {"model": "gpt-5.5", "input": "Hello.", "stream": True}
@@ -41,15 +39,15 @@ async def relay(
     *handlers: Handler,
     base: str = "/v1",
     without: type = str,
-    and_also: Sequence[Any] = (),
+    extra_addons: Sequence[Any] = (),
     **options: Any,
 ) -> AsyncIterator[tuple[Upstream, int]]:
     """The whole relay before an upstream with these handlers, and its port."""
-    chain = chain_of(Demo())
+    chain = exchange_addons(DemoProvider())
     async with upstream(*handlers) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}{base}", **options}
         chain = [addon for addon in chain if not isinstance(addon, without)]
-        async with proxy(*chain, *and_also, **chosen) as (_, port):
+        async with proxy(*chain, *extra_addons, **chosen) as (_, port):
             yield above, port
 
 
@@ -59,28 +57,28 @@ async def ask(
     return await client.ask(path, json.dumps({**HELLO, **fields}).encode(), host=host)
 
 
-async def answered(port: int, **fields: Any) -> Answer:
+async def ask_once(port: int, **fields: Any) -> Answer:
     async with Client.connect(port) as client:
         return await ask(client, **fields)
 
 
-def said(answer: Answer) -> str:
+def completed_text(answer: Answer) -> str:
     """The text of a completed reply, whose every event was checked."""
     assert answer.status == 200, answer.body
     if answer.headers["content-type"] == "application/json":
         response = json.loads(answer.body)
     else:
-        response = lawful(answer.body)[-1]["response"]
+        response = lawful_events(answer.body)[-1]["response"]
     assert response["status"] == "completed"
     text: str = response["output"][-1]["content"][0]["text"]
     return text
 
 
-def failed(answer: Answer) -> dict[str, Any]:
+def stream_error(answer: Answer) -> dict[str, Any]:
     """The error of a stream that ended as failed."""
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/event-stream"
-    last = lawful(answer.body)[-1]
+    last = lawful_events(answer.body)[-1]
     assert last["type"] == "response.failed"
     error: dict[str, Any] = last["response"]["error"]
     return error
@@ -127,9 +125,9 @@ def refuses(status: int, body: bytes = b'{"error": {"message": "no"}}', **header
 def test_the_base_url_leads_to_chat_completions(base: str, path: str) -> None:
     async def run() -> None:
         async with relay(says(), base=base) as (above, port):
-            assert said(await answered(port)) == "Hi."
+            assert completed_text(await ask_once(port)) == "Hi."
         [call] = above.seen
-        assert call.line == f"POST {path} HTTP/1.1"
+        assert call.request_line == f"POST {path} HTTP/1.1"
         assert call.headers["host"] == f"127.0.0.1:{above.port}"
         assert call.headers["content-length"] == str(len(call.body))
 
@@ -147,13 +145,13 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("host", "target"), WAYS)
-def test_every_way_in_leads_to_the_same_request(host: str, target: str) -> None:
+def test_every_address_of_the_relay_leads_to_the_same_request(host: str, target: str) -> None:
     async def run() -> None:
         tunnel = host if host != "localhost" and target.startswith("/") else ""
         async with relay(says()) as (above, port), Client.connect(port, tunnel=tunnel) as client:
-            assert said(await ask(client, target, host)) == "Hi."
+            assert completed_text(await ask(client, target, host)) == "Hi."
         [call] = above.seen
-        assert call.line == "POST /v1/chat/completions HTTP/1.1"
+        assert call.request_line == "POST /v1/chat/completions HTTP/1.1"
         assert call.headers["host"] == f"127.0.0.1:{above.port}"
         body = json.loads(call.body)
         assert body["model"] == "gpt-5.5"
@@ -166,7 +164,7 @@ def test_every_way_in_leads_to_the_same_request(host: str, target: str) -> None:
 async def test_a_client_on_http2() -> None:
     async with relay(says(), http2=True) as (above, port), Client2.connect(port) as client:
         body = json.dumps(HELLO).encode()
-        assert said(await client.rest(client.send("/v1/responses", body))) == "Hi."
+        assert completed_text(await client.rest(client.send("/v1/responses", body))) == "Hi."
     assert above.seen[0].headers["host"] == f"127.0.0.1:{above.port}"
 
 
@@ -179,26 +177,23 @@ async def test_a_client_on_http2() -> None:
     ],
 )
 def test_the_host_header_is_the_upstreams(url: str, host: str, address: tuple[str, int]) -> None:
-    request, _ = begun(url)
+    request = prepare_exchange(url).upstream_request
     assert request.headers["host"] == host
     assert (request.host, request.port) == address
 
 
-def begun(url: str) -> tuple[Request, Carried]:
-    """What goes to this upstream. The client's own HTTP/1.0 request had no Host."""
+def prepare_exchange(url: str) -> ActiveExchange:
+    """The exchange with this upstream. The client's own HTTP/1.0 request had no Host."""
 
-    async def begin() -> tuple[Request, Carried]:
+    async def prepare() -> ActiveExchange:
         flow = tflow.tflow()
         flow.metadata["relay.route"] = "relay"
         flow.request.content = json.dumps(HELLO).encode()
         assert "host" not in flow.request.headers
         async with proxy(Config(), relay_upstream=url):
-            asked = await turn_begins(flow)
-            made = asked.exchange()
-            request = translator.addressed(flow, asked.choice.target, made)
-            return request, Carried(made, asked, Rows(flow, request))
+            return ActiveExchange(flow, await prepare_fallback_plan(flow))
 
-    return asyncio.run(begin())
+    return asyncio.run(prepare())
 
 
 @bounded
@@ -208,7 +203,7 @@ async def test_compressed_requests_are_read() -> None:
             packed = encoding.encode(json.dumps(HELLO).encode(), coding)
             assert isinstance(packed, bytes)
             path = "/backend-api/codex/responses"
-            assert said(await client.ask(path, packed, content_encoding=coding)) == "Hi."
+            assert completed_text(await client.ask(path, packed, content_encoding=coding)) == "Hi."
             assert "content-encoding" not in above.seen[-1].headers
             assert json.loads(above.seen[-1].body)["model"] == "gpt-5.5"
 
@@ -222,7 +217,7 @@ async def test_broken_compression_is_refused() -> None:
             assert answer.status == 400
             assert coding in error_of(answer)["message"].lower()
         assert above.seen == []
-        assert said(await ask(client)) == "Hi."  # and the connection lives
+        assert completed_text(await ask(client)) == "Hi."  # and the connection lives
 
 
 BAD = [
@@ -250,7 +245,7 @@ async def test_a_bad_request_goes_nowhere() -> None:
 
 
 @bounded
-async def test_nothing_but_post_is_translated() -> None:
+async def test_only_post_is_translated() -> None:
     async with relay(says()) as (above, port):
         for method in ("GET", "HEAD", "PUT", "DELETE"):
             async with Client.connect(port) as client:
@@ -260,10 +255,10 @@ async def test_nothing_but_post_is_translated() -> None:
 
 
 @bounded
-async def test_a_failure_of_ours_is_told_and_leads_nowhere() -> None:
-    """Here: nothing is configured, and the demonstration does not run."""
+async def test_failure_of_the_relay_is_answered_and_nothing_is_sent() -> None:
+    """Nothing is configured here, and the demonstration provider does not run."""
     with pytest.raises(AssertionError, match="RuntimeError: the demonstration"):  # it is logged
-        async with relay(says(), without=Demo, relay_upstream="") as (above, port):
+        async with relay(says(), without=DemoProvider, relay_upstream="") as (above, port):
             for tunnel in ("", "api.openai.com"):
                 async with Client.connect(port, tunnel=tunnel) as client:
                     answer = await ask(client, host=tunnel or "localhost")
@@ -273,14 +268,14 @@ async def test_a_failure_of_ours_is_told_and_leads_nowhere() -> None:
 
 
 @bounded
-async def test_bytes_of_a_key_cross_as_they_are() -> None:
+async def test_key_that_is_not_ascii_goes_up_unchanged() -> None:
     async with relay(says()) as (above, port), Client.connect(port) as client:
         body = json.dumps(HELLO).encode()
         head = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n"
         client.writer.write(head % len(body) + b"Authorization: Bearer k\xc3\xa9y\r\n\r\n" + body)
         await client.head()
         await client.rest()
-        assert said(client.answer) == "Hi."
+        assert completed_text(client.answer) == "Hi."
     assert above.seen[0].headers["authorization"] == "Bearer kéy"
 
 
@@ -303,7 +298,7 @@ async def test_deltas_arrive_as_they_are_sent() -> None:
         client.answer.body = await until(client, b"One, ")
         seen.set()
         await client.rest()
-        assert said(client.answer) == "One, two."
+        assert completed_text(client.answer) == "One, two."
 
 
 @pytest.mark.parametrize(("coding", "bits"), [("gzip", 31), ("deflate", 15), ("GZIP", 31)])
@@ -326,7 +321,7 @@ def test_a_compressed_reply_is_streamed_too(coding: str, bits: int) -> None:
             client.answer.body = await until(client, b"One, ")
             seen.set()
             await client.rest()
-            assert said(client.answer) == "One, two."
+            assert completed_text(client.answer) == "One, two."
 
     bounded(run)()
 
@@ -334,8 +329,8 @@ def test_a_compressed_reply_is_streamed_too(coding: str, bits: int) -> None:
 async def until(client: Client, text: bytes) -> bytes:
     body = b""
     while text not in body:
-        assert (more := await client.chunk())
-        body += more
+        assert (chunk_bytes := await client.chunk())
+        body += chunk_bytes
     return body
 
 
@@ -350,7 +345,7 @@ def test_broken_compression_of_a_reply_ends_as_failed(coding: str, stream: bool)
         async with relay(handler) as (_, port), Client.connect(port) as client:
             answer = await ask(client, stream=stream)
             if stream:
-                assert coding in failed(answer)["message"]
+                assert coding in stream_error(answer)["message"]
             else:
                 assert answer.status == 502
                 assert error_of(answer)["code"] == "server_error"
@@ -368,70 +363,70 @@ COMPLETION = {
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("packed", [True, False])
-def test_json_where_a_stream_was_asked(stream: bool, packed: bool) -> None:
+def test_json_in_place_of_a_stream_is_translated(stream: bool, packed: bool) -> None:
     async def run() -> None:
         body, headers = json.dumps(COMPLETION).encode(), {"content_type": "application/json"}
         if packed:
             body = zlib.compress(body, wbits=31)
             headers["content_encoding"] = "gzip"
         async with relay(lambda call: call.reply(200, body, **headers)) as (_, port):
-            answer = await answered(port, stream=stream)
-            assert said(answer) == "Whole."
+            answer = await ask_once(port, stream=stream)
+            assert completed_text(answer) == "Whole."
             assert ("transfer-encoding" in answer.headers) is stream
 
     bounded(run)()
 
 
 @bounded
-async def test_a_stream_for_a_client_that_asked_for_none() -> None:
+async def test_stream_is_joined_for_a_client_without_stream() -> None:
     async with relay(says("Joined.")) as (above, port):
-        answer = await answered(port, stream=False)
+        answer = await ask_once(port, stream=False)
     assert answer.headers["content-type"] == "application/json"
-    assert said(answer) == "Joined."
+    assert completed_text(answer) == "Joined."
     assert json.loads(above.seen[0].body)["stream"] is True
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @bounded
-async def test_the_client_learns_who_answered_and_what_did_not_cross(stream: bool) -> None:
+async def test_headers_name_provider_model_and_what_was_dropped(stream: bool) -> None:
     tools = [{"type": "web_search"}, {"type": "computer_" + "é\r\n" * 2000}]
     async with relay(says(), relay_model_map="gpt*:mödel") as (_, port):
-        headers = (await answered(port, stream=stream, tools=tools)).headers
+        headers = (await ask_once(port, stream=stream, tools=tools)).headers
         assert headers["x-relay-provider"] == "generic"
         assert headers["x-relay-model"] == "m?del"
         dropped = headers["x-relay-dropped"]
         assert "web_search" in dropped
         assert len(dropped) == 2000
         assert dropped.isascii() and dropped.isprintable()
-        assert "x-relay-dropped" not in (await answered(port, stream=stream)).headers
+        assert "x-relay-dropped" not in (await ask_once(port, stream=stream)).headers
 
 
 @bounded
-async def test_a_failure_tells_who_answered_too() -> None:
+async def test_failure_names_the_provider_too() -> None:
     async with relay(refuses(401)) as (_, port):
-        answer = await answered(port)
-    assert answer.status == 400
+        answer = await ask_once(port)
+    assert answer.status == 401
     assert answer.headers["x-relay-provider"] == "generic"
 
 
 @bounded
-async def test_failures_before_the_reply_stay_in_the_house() -> None:
+async def test_client_does_not_see_failures_before_the_reply() -> None:
     soon = {"retry_after": "0.01"}
     handlers = [Call.cut, refuses(503, **soon), refuses(429, **soon), says()]
     async with relay(*handlers) as (above, port):
-        assert said(await answered(port)) == "Hi."
+        assert completed_text(await ask_once(port)) == "Hi."
     assert len(above.seen) == 4
     assert len({call.body for call in above.seen}) == 1
 
 
-def late(*parts: bytes, after: float = 0.35) -> Handler:
-    """Nothing for a while, then the parts, with as long a wait after each but the last."""
+def delayed_stream(*parts: bytes, pause: float = 0.35) -> Handler:
+    """Silence, then the parts, with as long a silence after each but the last."""
 
     async def handler(call: Call) -> None:
-        await asyncio.sleep(after)
+        await asyncio.sleep(pause)
         call.stream(parts[0])
         for part in parts[1:]:
-            await asyncio.sleep(after)
+            await asyncio.sleep(pause)
             call.chunks(part)
         call.end()
 
@@ -441,10 +436,10 @@ def late(*parts: bytes, after: float = 0.35) -> Handler:
 @bounded
 async def test_heartbeats_are_events_of_the_same_stream() -> None:
     first = chat(chunk(content="He"), done=False)
-    handler = late(first, chat(chunk(content="llo."), chunk("stop")))
+    handler = delayed_stream(first, chat(chunk(content="llo."), chunk("stop")))
     async with relay(handler, relay_heartbeat="0.1") as (_, port):
-        answer = await answered(port)
-    assert said(answer) == "Hello."  # sequence numbers included
+        answer = await ask_once(port)
+    assert completed_text(answer) == "Hello."  # sequence numbers included
     events = events_of(answer.body)
     kinds = [event["type"] for event in events]
     assert kinds[:3] == ["response.created", "response.in_progress", "response.in_progress"]
@@ -456,8 +451,8 @@ async def test_heartbeats_are_events_of_the_same_stream() -> None:
 
 @bounded
 async def test_no_heartbeats_for_a_client_without_a_stream() -> None:
-    async with relay(late(reply()), relay_heartbeat="0.05") as (_, port):
-        assert said(await answered(port, stream=False)) == "Hi."
+    async with relay(delayed_stream(reply()), relay_heartbeat="0.05") as (_, port):
+        assert completed_text(await ask_once(port, stream=False)) == "Hi."
 
 
 @pytest.mark.parametrize(
@@ -470,20 +465,20 @@ async def test_an_error_after_a_heartbeat_is_an_event(status: int, code: str) ->
         call.reply(status, b'{"error": {"message": "The key is no good."}}')
 
     async with relay(handler, relay_heartbeat="0.1", relay_retries="0") as (_, port):
-        error = failed(await answered(port))
+        error = stream_error(await ask_once(port))
     assert error["code"] == code
     assert "The key is no good." in error["message"]
 
 
 @bounded
-async def test_a_key_that_is_said_again_after_a_heartbeat_stays_here() -> None:
+async def test_key_in_an_error_after_a_heartbeat_is_masked() -> None:
     async def handler(call: Call) -> None:
         await asyncio.sleep(0.25)
         call.reply(401, json.dumps({"error": {"message": call.headers["authorization"]}}).encode())
 
     options = {"relay_heartbeat": "0.1", "relay_retries": "0", "relay_api_key": "key-of-provider"}
     async with relay(handler, **options) as (_, port):
-        error = failed(await answered(port))
+        error = stream_error(await ask_once(port))
     assert "Bearer (hidden)" in error["message"]
     assert "key-of-provider" not in error["message"]
 
@@ -491,7 +486,7 @@ async def test_a_key_that_is_said_again_after_a_heartbeat_stays_here() -> None:
 @bounded
 async def test_an_error_before_any_heartbeat_is_a_status() -> None:
     async with relay(refuses(503, retry_after="7"), relay_retries="0") as (_, port):
-        answer = await answered(port)
+        answer = await ask_once(port)
     assert answer.status == 503
     assert answer.headers["retry-after"] == "7"
     assert error_of(answer)["type"] == "server_error"
@@ -514,24 +509,24 @@ def test_an_upstream_that_dies_in_mid_stream(death: str, stream: bool) -> None:
             answer = await ask(client, stream=stream)
             if stream:
                 assert b"Half a sen" in answer.body
-                assert failed(answer)["code"] == "server_error"
+                assert stream_error(answer)["code"] == "server_error"
             else:
                 assert answer.status == 502
                 assert error_of(answer)["code"] == "server_error"
-            assert said(await ask(client)) == "Hi."  # a clean end: the connection lives
+            assert completed_text(await ask(client)) == "Hi."  # a clean end: the connection lives
 
     bounded(run)()
 
 
 @bounded
-async def test_a_reply_that_is_none_ends_as_failed() -> None:
+async def test_body_that_is_not_a_reply_ends_as_failed() -> None:
     bodies = [b"", b"<html>Welcome</html>", b"data: {\n\n", b"null", b"\0" * 9]
     pending = iter([body for body in bodies for _ in range(2)])
     handler: Handler = lambda call: call.reply(200, next(pending))  # noqa: E731
     async with relay(handler, relay_retries="0") as (_, port):
         for _ in bodies:
-            assert failed(await answered(port))["code"] == "server_error"
-            assert (await answered(port, stream=False)).status == 502
+            assert stream_error(await ask_once(port))["code"] == "server_error"
+            assert (await ask_once(port, stream=False)).status == 502
 
 
 @bounded
@@ -541,14 +536,14 @@ async def test_an_empty_reply_after_a_heartbeat_ends_as_failed() -> None:
         call.reply(200)
 
     async with relay(handler, relay_heartbeat="0.1", relay_retries="0") as (_, port):
-        assert failed(await answered(port))["code"] == "server_error"
+        assert stream_error(await ask_once(port))["code"] == "server_error"
 
 
 @bounded
-async def test_nobody_at_the_upstreams_address() -> None:
+async def test_unreachable_upstream_is_a_502() -> None:
     nobody = "http://127.0.0.1:9/v1"
     async with relay(says(), relay_upstream=nobody, relay_retries="0") as (_, port):
-        answer = await answered(port)
+        answer = await ask_once(port)
     assert answer.status == 502
     assert "The upstream" in error_of(answer)["message"]
 
@@ -566,8 +561,8 @@ def old(body: bytes) -> Handler:
 @bounded
 async def test_an_upstream_of_http_1_0() -> None:
     async with relay(old(reply())) as (_, port), Client.connect(port) as client:
-        assert said(await ask(client)) == "Hi."
-        assert said(await ask(client)) == "Hi."
+        assert completed_text(await ask(client)) == "Hi."
+        assert completed_text(await ask(client)) == "Hi."
 
 
 @bounded
@@ -579,14 +574,14 @@ async def test_a_client_of_http_1_0() -> None:
         client.writer.write(head.format(len(body)).encode() + body)
         assert "transfer-encoding" not in (await client.head()).headers
         client.answer.body = await asyncio.wait_for(client.reader.read(), 5)
-        assert said(client.answer) == "Hi."
+        assert completed_text(client.answer) == "Hi."
 
 
-# Several
+# Several requests
 
 
 def echo(pause: float = 0.0) -> Handler:
-    """Says the prompt, word by word."""
+    """Repeats the prompt, word by word."""
 
     async def handler(call: Call) -> None:
         prompt = json.loads(call.body)["messages"][-1]["content"]
@@ -604,8 +599,8 @@ def echo(pause: float = 0.0) -> Handler:
 async def test_exchanges_at_once_do_not_mix() -> None:
     prompts = [f"{name} one two three {name} " for name in ("ann", "bob", "cyd", "dan")]
     async with relay(echo(0.02), relay_heartbeat="0.01") as (above, port):
-        answers = await asyncio.gather(*(answered(port, input=prompt) for prompt in prompts))
-    assert [said(answer) for answer in answers] == prompts
+        answers = await asyncio.gather(*(ask_once(port, input=prompt) for prompt in prompts))
+    assert [completed_text(answer) for answer in answers] == prompts
     responses = {events_of(answer.body)[0]["response"]["id"] for answer in answers}
     assert len(responses) == len(prompts)
     assert above.connections == len(prompts)
@@ -615,43 +610,43 @@ async def test_exchanges_at_once_do_not_mix() -> None:
 async def test_connections_are_kept_on_both_sides() -> None:
     async with relay(echo()) as (above, port), Client.connect(port) as client:
         for prompt in ("one ", "two ", "three "):
-            assert said(await ask(client, input=prompt)) == prompt
-            assert said(await ask(client, input=prompt, stream=False)) == prompt
+            assert completed_text(await ask(client, input=prompt)) == prompt
+            assert completed_text(await ask(client, input=prompt, stream=False)) == prompt
     assert above.connections == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_client_that_leaves_is_missed_at_once(when: str) -> None:
+def test_client_that_leaves_closes_the_upstream_connection(when: str) -> None:
     async def run() -> None:
-        asked, gone = asyncio.Event(), asyncio.get_running_loop().create_future()
+        received, closed_after = asyncio.Event(), asyncio.get_running_loop().create_future()
 
         async def handler(call: Call) -> None:
             if when == "after":
                 call.stream(chat(chunk(content="Well, "), done=False))
-            asked.set()
-            gone.set_result(await call.left())
+            received.set()
+            closed_after.set_result(await call.closed_after())
 
         async with relay(handler) as (above, port):
             async with Client.connect(port) as client:
                 client.send("/v1/responses", json.dumps(HELLO).encode())
-                await asked.wait()
+                await received.wait()
                 if when == "after":
                     await client.head()
                     await until(client, b"Well, ")
-            assert await asyncio.wait_for(gone, 5) < SOON
+            assert await asyncio.wait_for(closed_after, 5) < SOON
         assert len(above.seen) == 1
 
     bounded(run)()
 
 
-# What the pieces promise
+# Parts of the addon
 
 
 @pytest.mark.parametrize("coding", ["", "identity", "br", "gzip"])
-def test_nothing_is_never_the_end(coding: str) -> None:
+def test_empty_piece_is_not_the_end_of_the_reply(coding: str) -> None:
     """To mitmproxy b"" would be the end of the reply."""
-    _, carried = begun("http://127.0.0.1:9/v1")
-    step: Callable[[bytes], bytes | list[bytes]] = stream(carried, coding)
+    exchange = prepare_exchange("http://127.0.0.1:9/v1").exchange
+    step: Callable[[bytes], bytes | list[bytes]] = reply_translator(exchange, coding)
     head = zlib.compress(reply(), wbits=31)[:5] if coding == "gzip" else b"data: "
     assert step(head) == []
     assert step(b"") != b""  # the end makes events
@@ -668,10 +663,10 @@ async def test_the_key_goes_up_but_is_nowhere_on_the_flow() -> None:
             seen.append(flow)
 
     async with upstream(refuses(500), says()) as above:
-        chain = chain_of(Watch())
+        chain = exchange_addons(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_api_key="k-secret") as (_, port):
-            assert said(await answered(port)) == "Hi."
+            assert completed_text(await ask_once(port)) == "Hi."
     assert [call.headers["authorization"] for call in above.seen] == ["Bearer k-secret"] * 2
     [flow] = seen
     assert "k-secret" not in repr(flow.get_state())
@@ -682,15 +677,15 @@ async def test_a_flow_that_is_read_again_is_left_alone() -> None:
     flow = tflow.tflow(resp=False)
     flow.live = False
     flow.metadata["relay.route"] = "relay"
-    before = flow.request.copy()
+    original = flow.request.copy()
     async with proxy(Config(), relay_upstream="http://127.0.0.1:9/v1"):
         await Translator().request(flow)
     assert flow.response is None
-    assert flow.request.get_state() == before.get_state()
+    assert flow.request.get_state() == original.get_state()
 
 
 @bounded
-async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
+async def test_model_with_a_lone_surrogate_is_shown_all_the_same() -> None:
     seen: list[str] = []
 
     class Watch:
@@ -698,7 +693,7 @@ async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
             seen.append(flow.comment)
 
     async with upstream(says()) as above:
-        chain = chain_of(Watch())
+        chain = exchange_addons(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
             await client.ask("/v1/responses", b'{"model": "\\ud800x", "input": "Hello."}')
@@ -706,10 +701,10 @@ async def test_a_model_that_no_file_can_hold_is_told_all_the_same() -> None:
 
 
 @bounded
-async def test_conversation_is_named_in_a_header_where_the_provider_wants_that() -> None:
+async def test_conversation_is_named_in_a_header_for_a_provider_that_wants_it() -> None:
     async with relay(says(), relay_provider="xai") as (above, port):
-        answer = await answered(port, prompt_cache_key="thread-1")
-    assert said(answer) == "Hi."
+        answer = await ask_once(port, prompt_cache_key="thread-1")
+    assert completed_text(answer) == "Hi."
     assert above.seen[0].headers["x-grok-conv-id"] == "thread-1"
     assert "prompt_cache_key" not in json.loads(above.seen[0].body)
     assert "x-relay-dropped" not in answer.headers
@@ -717,7 +712,7 @@ async def test_conversation_is_named_in_a_header_where_the_provider_wants_that()
 
 @bounded
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_comment_tells_what_was_lost_on_the_way_down(stream: bool) -> None:
+async def test_comment_names_what_was_dropped_from_the_reply(stream: bool) -> None:
     seen: list[str] = []
 
     class Watch:
@@ -731,11 +726,11 @@ async def test_the_comment_tells_what_was_lost_on_the_way_down(stream: bool) -> 
         call.end()
 
     async with upstream(both) as above:
-        chain = chain_of(Watch())
+        chain = exchange_addons(Watch())
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url) as (_, port), Client.connect(port) as client:
-            asked = {"model": "m", "input": "Hello.", "stream": stream}
-            await client.ask("/v1/responses", json.dumps(asked).encode())
+            body = {"model": "m", "input": "Hello.", "stream": stream}
+            await client.ask("/v1/responses", json.dumps(body).encode())
     [comment] = seen
     assert comment.startswith("m · ~8 in · ~48 out")
     assert comment.endswith(" · dropped choices[1] · usage estimated")

@@ -1,4 +1,4 @@
-"""Chat clients: the same exchange, the other dialect."""
+"""Chat clients before the whole relay: the same exchange in the other dialect."""
 
 import asyncio
 import json
@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from addons.demo_provider import Demo
-from tests.addons.chain import chain_of
+from addons.demo_provider import DemoProvider
+from tests.addons.chain import exchange_addons
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
 from tests.translate.support import Json, chunk, chunks_of
 from tests.translate.support import stream as chat
@@ -28,10 +28,10 @@ HELLO = says(chunk(role="assistant", content="Hel"), chunk(content="lo"), chunk(
 
 @asynccontextmanager
 async def relay(
-    *handlers: Any, more: Sequence[Any] = (), **options: str
+    *handlers: Any, extra_addons: Sequence[Any] = (), **options: str
 ) -> AsyncIterator[tuple[int, Upstream]]:
-    chain = chain_of(Demo())
-    chain += more
+    chain = exchange_addons(DemoProvider())
+    chain += extra_addons
     async with upstream(*handlers) as above:
         url = f"http://127.0.0.1:{above.port}/v1"
         async with proxy(*chain, relay_upstream=url, relay_api_key="k", **options) as (_, port):
@@ -41,11 +41,11 @@ async def relay(
 async def ask(
     port: int, path: str = PATH, authorization: str = "", origin: str = "", **fields: Any
 ) -> Answer:
-    said = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
     headers = {"authorization": authorization} if authorization else {}
     headers |= {"origin": origin} if origin else {}
     async with Client.connect(port) as client:
-        return await client.ask(path, json.dumps(said).encode(), **headers)
+        return await client.ask(path, json.dumps(body).encode(), **headers)
 
 
 @bounded
@@ -55,16 +55,16 @@ async def test_stream_of_chunks() -> None:
     assert answer.status == 200 and answer.headers["content-type"] == "text/event-stream"
     assert answer.headers["x-relay-provider"] == "generic"
     chunks = [chunk for chunk in chunks_of(answer.body) if "choices" in chunk]
-    told = [chunk["choices"][0]["delta"].get("content") for chunk in chunks]
-    assert "".join(filter(None, told)) == "Hello" and answer.body.endswith(b"data: [DONE]\n\n")
+    texts = [chunk["choices"][0]["delta"].get("content") for chunk in chunks]
+    assert "".join(filter(None, texts)) == "Hello" and answer.body.endswith(b"data: [DONE]\n\n")
     [call] = above.seen
-    assert call.line.startswith("POST /v1/chat/completions")
+    assert call.request_line.startswith("POST /v1/chat/completions")
     body = json.loads(call.body)
     assert (body["temperature"], body["top_k"], body["stream"]) == (0.5, 4, True)
 
 
 @bounded
-async def test_answer_in_one_piece() -> None:
+async def test_request_without_stream_gets_one_body() -> None:
     async with relay(HELLO) as (port, _):
         answer = await ask(port, path="/chat/completions")
     [choice] = json.loads(answer.body)["choices"]
@@ -72,14 +72,14 @@ async def test_answer_in_one_piece() -> None:
 
 
 @bounded
-async def test_what_did_not_cross_is_told() -> None:
+async def test_dropped_header_names_what_was_dropped() -> None:
     async with relay(HELLO) as (port, _):
         answer = await ask(port, user="me", stream=True)
     assert answer.headers["x-relay-dropped"] == "user"
 
 
 @bounded
-async def test_faults_are_told_in_the_clients_words() -> None:
+async def test_bad_request_is_refused_with_the_clients_own_path() -> None:
     async with relay(HELLO) as (port, above):
         several = await ask(port, n=2)
         nobody = await ask(port, messages=[{"role": "nobody", "content": ""}])
@@ -89,7 +89,7 @@ async def test_faults_are_told_in_the_clients_words() -> None:
 
 
 @bounded
-async def test_upstreams_error_is_openais() -> None:
+async def test_upstreams_error_has_openais_form() -> None:
     def refuses(call: Call) -> None:
         call.reply(429, b'{"error": {"message": "slow"}}')
 
@@ -111,20 +111,23 @@ async def test_silence_is_filled_with_comments() -> None:
 
 
 @bounded
-async def test_one_model() -> None:
+async def test_single_model_is_looked_up() -> None:
     def lists(call: Call) -> None:
         call.reply(200, b'{"data": [{"id": "maker/m-1"}]}')
 
     async with relay(lists) as (port, _):
-        found, plain = await look(port, "maker%2Fm-1"), await look(port, "maker/m-1")
-        missing = await look(port, "other")
-    assert json.loads(found.body) == json.loads(plain.body)
-    assert json.loads(found.body)["id"] == "maker/m-1"
-    assert missing.status == 404
-    assert json.loads(missing.body)["error"]["code"] == "model_not_found"
+        escaped, unescaped = (
+            await look_up_model(port, "maker%2Fm-1"),
+            await look_up_model(port, "maker/m-1"),
+        )
+        unknown = await look_up_model(port, "other")
+    assert json.loads(escaped.body) == json.loads(unescaped.body)
+    assert json.loads(escaped.body)["id"] == "maker/m-1"
+    assert unknown.status == 404
+    assert json.loads(unknown.body)["error"]["code"] == "model_not_found"
 
 
-async def look(port: int, model: str) -> Answer:
+async def look_up_model(port: int, model: str) -> Answer:
     async with Client.connect(port) as client:
         client.send(f"/v1/models/{model}", b"", method="GET")
         await client.head()

@@ -1,4 +1,4 @@
-"""A provider that refuses a field is asked once more, without it, and never with it again."""
+"""A provider that refuses a field gets the request again without it, and later ones, too."""
 
 import asyncio
 import json
@@ -9,28 +9,28 @@ from typing import Any
 
 import pytest
 
-from addons.demo_provider import Demo
-from addons.exchange import fallback as turn
-from tests.addons.chain import chain_of
+from addons.demo_provider import DemoProvider
+from addons.exchange import fallback
+from tests.addons.chain import exchange_addons
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
-from tests.translate.support import PLAIN, chunk, provider, way
+from tests.translate.support import GENERIC, chunk, context_for, provider
 from tests.translate.support import stream as chat
-from translate import exchange
+from translate import start_exchange
 
 
 @pytest.fixture(autouse=True)
-def nothing_learned() -> None:
-    turn._learned.clear()
+def forget_lessons() -> None:
+    fallback._learned_profiles.clear()
 
 
 def refusing(*names: str) -> Any:
-    """A provider that takes none of these fields, and names the first of them."""
+    """A provider that refuses these fields, and names the first that it got."""
 
     def handler(call: Call) -> None:
         body = json.loads(call.body)
-        if found := [name for name in names if name in body]:
-            said = {"error": {"message": f"property '{found[0]}' is unsupported"}}
-            call.reply(400, json.dumps(said).encode())
+        if refused := [name for name in names if name in body]:
+            error = {"error": {"message": f"property '{refused[0]}' is unsupported"}}
+            call.reply(400, json.dumps(error).encode())
         else:
             call.stream(chat(chunk(content="Hi."), chunk("stop")))
             call.end()
@@ -40,15 +40,15 @@ def refusing(*names: str) -> Any:
 
 @asynccontextmanager
 async def relay(handler: Any, **options: str) -> AsyncIterator[tuple[Any, int, Upstream]]:
-    chain = chain_of(Demo())
+    chain = exchange_addons(DemoProvider())
     async with upstream(handler) as above:
         chosen = {"relay_upstream": f"http://127.0.0.1:{above.port}/v1", **options}
         async with proxy(*chain, **chosen) as (master, port):
             yield master, port, above
 
 
-async def ask(port: int, **more: Any) -> Answer:
-    body = {"model": "m", "input": "Hello.", "temperature": 0.5, "seed": 1, **more}
+async def ask(port: int, **extra_fields: Any) -> Answer:
+    body = {"model": "m", "input": "Hello.", "temperature": 0.5, "seed": 1, **extra_fields}
     async with Client.connect(port) as client:
         return await client.ask("/v1/responses", json.dumps(body).encode())
 
@@ -58,17 +58,17 @@ def fields(above: Upstream) -> list[set[str]]:
 
 
 class Comments:
-    """What the flow list says of each exchange."""
+    """Collects what the list of flows says of each exchange."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.texts: list[str] = []
 
     def response(self, flow: Any) -> None:
-        self.found.append(flow.comment)
+        self.texts.append(flow.comment)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_field_is_left_out_and_remembered(
+def test_refused_field_is_omitted_and_remembered(
     stream: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
@@ -83,18 +83,18 @@ def test_the_field_is_left_out_and_remembered(
                 if stream:
                     assert answer.body.count(b"event: response.created") == 1
         assert fields(above) == [{"temperature", "seed"}, {"seed"}, {"seed"}]
-        first, second = comments.found
+        first, second = comments.texts
         assert "learned: without temperature" in first
         assert "learned" not in second and "dropped temperature" in second
 
     with caplog.at_level(logging.WARNING):
         bounded(run)()
-    [line] = [one for one in caplog.messages if "refused" in one]
+    [line] = [message for message in caplog.messages if "refused" in message]
     assert line.endswith("now without temperature")
 
 
 @bounded
-async def test_never_a_second_time() -> None:
+async def test_request_is_sent_again_only_once() -> None:
     async with relay(refusing("temperature", "seed")) as (_, port, above):
         answer = await ask(port)
         assert answer.status == 400
@@ -105,7 +105,7 @@ async def test_never_a_second_time() -> None:
 
 
 @bounded
-async def test_a_lesson_is_of_one_model() -> None:
+async def test_lesson_applies_to_one_model() -> None:
     async with relay(refusing("temperature")) as (_, port, above):
         await ask(port)
         await ask(port, model="other")
@@ -113,7 +113,7 @@ async def test_a_lesson_is_of_one_model() -> None:
 
 
 @bounded
-async def test_a_lesson_ends_with_the_table_that_it_was_learned_of() -> None:
+async def test_lesson_ends_when_the_profile_changes() -> None:
     async with relay(refusing("temperature")) as (master, port, above):
         await ask(port)
         master.options.update(relay_tools_off="x")
@@ -122,7 +122,7 @@ async def test_a_lesson_ends_with_the_table_that_it_was_learned_of() -> None:
 
 
 @bounded
-async def test_no_other_request_once_the_client_has_a_head() -> None:
+async def test_request_is_not_sent_again_once_the_client_has_a_head() -> None:
     async def slow(call: Call) -> None:
         await asyncio.sleep(0.4)
         refusing("temperature")(call)
@@ -134,18 +134,26 @@ async def test_no_other_request_once_the_client_has_a_head() -> None:
         assert len(above.seen) == 1
 
 
-def test_complaints_are_made_once_and_not_kept_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    turn._told.clear()
+def test_loss_is_logged_once_and_not_remembered_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    fallback._logged_losses.clear()
     tools = [{"type": "web_search", "filters": {"x": 1}}, {"type": "function", "name": "f"}]
     off = provider(tools_off=["f"], web_search={"tool": {"type": "s"}})
     with caplog.at_level(logging.WARNING):
-        for to, model in [(off, "m"), (PLAIN, "m"), (PLAIN, "m"), (PLAIN, "n"), (PLAIN, "m")]:
-            asked = {"model": "m", "input": "Hello.", "tools": tools}
-            turn.complain(exchange(asked, client="responses", way=way(to, model)))
+        for to, model in [
+            (off, "m"),
+            (GENERIC, "m"),
+            (GENERIC, "m"),
+            (GENERIC, "n"),
+            (GENERIC, "m"),
+        ]:
+            request = {"model": "m", "input": "Hello.", "tools": tools}
+            fallback.warn_of_losses(
+                start_exchange(request, client="responses", context=context_for(to, model))
+            )
     assert [line.split(" did")[0] for line in caplog.messages] == [
         "The upstream (m)", "The upstream (n)",
     ]  # fmt: skip
-    for number in range(2 * turn.KEPT):
-        asked = {"model": "m", "input": "Hello.", "tools": [{"type": f"hosted_{number}"}]}
-        turn.complain(exchange(asked, client="responses", way=way()))
-        assert len(turn._told) <= turn.KEPT
+    for number in range(2 * fallback.MEMORY_LIMIT):
+        request = {"model": "m", "input": "Hello.", "tools": [{"type": f"hosted_{number}"}]}
+        fallback.warn_of_losses(start_exchange(request, client="responses", context=context_for()))
+        assert len(fallback._logged_losses) <= fallback.MEMORY_LIMIT

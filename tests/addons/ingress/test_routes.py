@@ -1,31 +1,36 @@
+"""The route of each request, by host, path, method and client."""
+
 import pytest
 from mitmproxy.http import Headers
 
-from addons.ingress.routes import OPENAI, OURS, TABLE, Route, decide
+from addons.ingress.routes import OPENAI_HOSTS, OWN_SITE, ROUTES_BY_HOST, Route, decide_route
 
-CODEX = {"originator": "codex_exec", "user-agent": "codex_exec/0.169.0 (Debian 12.0.0; x86_64)"}
-OTHER = {"user-agent": "OpenAI/Python 3.0.0"}
-SOCKET = {"upgrade": "websocket", "connection": "Upgrade"}
+CODEX_HEADERS = {
+    "originator": "codex_exec",
+    "user-agent": "codex_exec/0.169.0 (Debian 12.0.0; x86_64)",
+}
+OTHER_HEADERS = {"user-agent": "OpenAI/Python 3.0.0"}
+WEBSOCKET_HEADERS = {"upgrade": "websocket", "connection": "Upgrade"}
 
 
-def to(
+def route_for(
     host: str,
     call: str,
-    headers: dict[str, str] = OTHER,
+    headers: dict[str, str] = OTHER_HEADERS,
     *,
-    own: bool = False,
+    own_port: bool = False,
     isolate: bool = True,
-    chat: bool = False,
+    openai_chat: bool = False,
 ) -> Route:
     method, path = call.split(" ", 1)
-    return decide(
-        own=own,
+    return decide_route(
+        own_port=own_port,
         host=host,
         method=method,
         path=path,
-        headers=Headers([(k.encode(), v.encode()) for k, v in headers.items()]),
+        headers=Headers([(name.encode(), value.encode()) for name, value in headers.items()]),
         isolate=isolate,
-        chat=chat,
+        openai_chat=openai_chat,
     )
 
 
@@ -73,12 +78,12 @@ def to(
         ("GET ", Route.MISSING),
     ],
 )
-def test_on_our_own_port_every_call_has_an_answer(call: str, route: Route) -> None:
-    assert to("127.0.0.1", call, own=True) is route
-    assert to("whatever.example", call, own=True, isolate=False) is route
+def test_every_call_to_the_own_port_has_a_route(call: str, route: Route) -> None:
+    assert route_for("127.0.0.1", call, own_port=True) is route
+    assert route_for("whatever.example", call, own_port=True, isolate=False) is route
 
 
-@pytest.mark.parametrize("headers", [CODEX, OTHER])
+@pytest.mark.parametrize("headers", [CODEX_HEADERS, OTHER_HEADERS])
 @pytest.mark.parametrize(
     ("host", "path"),
     [
@@ -87,12 +92,12 @@ def test_on_our_own_port_every_call_has_an_answer(call: str, route: Route) -> No
         ("chatgpt.com", "/backend-api/codex/responses"),
     ],
 )
-def test_responses_of_every_program_are_relayed(
+def test_responses_are_relayed_for_all_programs(
     host: str, path: str, headers: dict[str, str]
 ) -> None:
-    assert to(host, f"POST {path}", headers) is Route.RELAY
-    assert to(host, f"POST {path}/compact", headers) is Route.COMPACT
-    assert to(host, f"GET {path}", {**headers, **SOCKET}) is Route.UPGRADE
+    assert route_for(host, f"POST {path}", headers) is Route.RELAY
+    assert route_for(host, f"POST {path}/compact", headers) is Route.COMPACT
+    assert route_for(host, f"GET {path}", {**headers, **WEBSOCKET_HEADERS}) is Route.UPGRADE
 
 
 @pytest.mark.parametrize(
@@ -104,16 +109,16 @@ def test_responses_of_every_program_are_relayed(
         ("POST /v1/embeddings", Route.PASS),
     ],
 )
-def test_chat_of_other_programs_is_taken_over_where_that_is_wanted(call: str, route: Route) -> None:
-    assert to("api.openai.com", call) is Route.PASS
-    assert to("api.openai.com", call, chat=True) is route
+def test_openai_chat_routes_need_the_setting(call: str, route: Route) -> None:
+    assert route_for("api.openai.com", call) is Route.PASS
+    assert route_for("api.openai.com", call, openai_chat=True) is route
 
 
-@pytest.mark.parametrize("headers", [CODEX, OTHER])
-def test_responses_by_id_are_looked_up_for_every_program(headers: dict[str, str]) -> None:
-    assert to("api.openai.com", "GET /v1/responses/resp_1", headers) is Route.RETRIEVE
-    assert to("api.openai.com", "POST /v1/responses/resp_1/cancel", headers) is Route.CANCEL
-    assert to("chatgpt.com", "GET /v1/responses/resp_1", OTHER) is Route.PASS
+@pytest.mark.parametrize("headers", [CODEX_HEADERS, OTHER_HEADERS])
+def test_stored_responses_are_served_to_all_programs(headers: dict[str, str]) -> None:
+    assert route_for("api.openai.com", "GET /v1/responses/resp_1", headers) is Route.RETRIEVE
+    assert route_for("api.openai.com", "POST /v1/responses/resp_1/cancel", headers) is Route.CANCEL
+    assert route_for("chatgpt.com", "GET /v1/responses/resp_1", OTHER_HEADERS) is Route.PASS
 
 
 @pytest.mark.parametrize(
@@ -124,10 +129,10 @@ def test_responses_by_id_are_looked_up_for_every_program(headers: dict[str, str]
         ("chatgpt.com", "GET /backend-api/wham/accounts/check", Route.ACCOUNT),
     ],
 )
-def test_side_calls_are_answered_for_codex_alone(host: str, call: str, route: Route) -> None:
-    assert to(host, call, CODEX) is route
-    assert to(host, call, CODEX, isolate=False) is route
-    assert to(host, call, OTHER) is Route.PASS
+def test_other_routes_are_for_codex_alone(host: str, call: str, route: Route) -> None:
+    assert route_for(host, call, CODEX_HEADERS) is route
+    assert route_for(host, call, CODEX_HEADERS, isolate=False) is route
+    assert route_for(host, call, OTHER_HEADERS) is Route.PASS
 
 
 @pytest.mark.parametrize(
@@ -143,9 +148,9 @@ def test_side_calls_are_answered_for_codex_alone(host: str, call: str, route: Ro
     ],
 )
 def test_other_calls_of_codex_are_isolated(host: str, call: str) -> None:
-    assert to(host, call, CODEX) is Route.ISOLATED
-    assert to(host, call, CODEX, isolate=False) is Route.PASS
-    assert to(host, call, OTHER) is Route.PASS
+    assert route_for(host, call, CODEX_HEADERS) is Route.ISOLATED
+    assert route_for(host, call, CODEX_HEADERS, isolate=False) is Route.PASS
+    assert route_for(host, call, OTHER_HEADERS) is Route.PASS
 
 
 @pytest.mark.parametrize(
@@ -161,20 +166,20 @@ def test_other_calls_of_codex_are_isolated(host: str, call: str) -> None:
         {"originator": "my_app", "user-agent": "Codex Desktop/1.2"},
     ],
 )
-def test_codex_is_known_by_its_names(headers: dict[str, str]) -> None:
-    assert to("chatgpt.com", "GET /anything", headers) is Route.ISOLATED
+def test_codex_is_recognised_by_its_names(headers: dict[str, str]) -> None:
+    assert route_for("chatgpt.com", "GET /anything", headers) is Route.ISOLATED
 
 
 @pytest.mark.parametrize("headers", [{}, {"originator": "notcodex"}, {"user-agent": "Mozilla/5.0"}])
-def test_others_are_not_codex(headers: dict[str, str]) -> None:
-    assert to("chatgpt.com", "GET /anything", headers) is Route.PASS
+def test_other_names_are_not_codex(headers: dict[str, str]) -> None:
+    assert route_for("chatgpt.com", "GET /anything", headers) is Route.PASS
 
 
 @pytest.mark.parametrize("host", ["example.com", "auth.openai.com", "xchatgpt.com", ""])
-def test_other_hosts_are_none_of_our_business(host: str) -> None:
+def test_requests_to_other_hosts_pass(host: str) -> None:
     for path in ("/v1/responses", "/backend-api/codex/responses"):
-        assert to(host, f"POST {path}", CODEX) is Route.PASS
+        assert route_for(host, f"POST {path}", CODEX_HEADERS) is Route.PASS
 
 
-def test_the_hosts_are_openais_two() -> None:
-    assert {"api.openai.com", "chatgpt.com"} == OPENAI == set(TABLE) - {OURS}
+def test_openai_hosts_are_those_of_the_table() -> None:
+    assert {"api.openai.com", "chatgpt.com"} == OPENAI_HOSTS == set(ROUTES_BY_HOST) - {OWN_SITE}

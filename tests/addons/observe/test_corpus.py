@@ -1,4 +1,4 @@
-"""The corpus: what a model could learn from, and nothing that opens a door."""
+"""The corpus: completed turns without secrets."""
 
 import json
 import re
@@ -19,7 +19,7 @@ TOOL: Any = {"type": "function", "name": "look", "parameters": {"type": "object"
 KEY = "sk-proj-abcdefghijklmnop1234"
 
 
-def recorded(folder: Path) -> list[dict[str, Any]]:
+def read_entries(folder: Path) -> list[dict[str, Any]]:
     texts = [file.read_text() for file in folder.glob("*.jsonl")]
     return [json.loads(line) for text in texts for line in text.splitlines()]
 
@@ -31,8 +31,8 @@ def test_completed_turns_are_messages(tmp_path: Path, provider: FakeProvider, st
     provider.reply(error(400))
     folder = tmp_path / "corpus"
     arguments = ["--set", f"confdir={confdir()}"]
-    given = {"upstream": provider.url, "api_key": provider.key, "record": str(folder)}
-    with start(arguments=arguments, **given) as relay:
+    settings = {"upstream": provider.url, "api_key": provider.key, "record": str(folder)}
+    with start(arguments=arguments, **settings) as relay:
         client = OpenAI(base_url=relay.url, api_key="none", max_retries=0)
         input: list[Any] = [{"role": "user", "content": f"Look, {provider.key} and {KEY}!"}]
         for output in ("Risen.", ""):
@@ -40,18 +40,18 @@ def test_completed_turns_are_messages(tmp_path: Path, provider: FakeProvider, st
                 with client.responses.stream(
                     model="m", instructions="Be brief.", input=input, tools=[TOOL], store=False
                 ) as events:
-                    made = events.get_final_response()
+                    response = events.get_final_response()
             else:
-                made = client.responses.create(
+                response = client.responses.create(
                     model="m", instructions="Be brief.", input=input, tools=[TOOL], store=False
                 )
-            input += [item.model_dump(exclude_none=True) for item in made.output]
+            input += [item.model_dump(exclude_none=True) for item in response.output]
             if output:
-                found = {"call_id": made.output[-1].call_id, "output": output}  # type: ignore[union-attr]
-                input.append({"type": "function_call_output", **found})
+                result = {"call_id": response.output[-1].call_id, "output": output}  # type: ignore[union-attr]
+                input.append({"type": "function_call_output", **result})
         with pytest.raises(Exception, match="400"):
             client.responses.create(model="m", input="No.", store=False)
-    first, second = recorded(folder)
+    first, second = read_entries(folder)
     roles = [message["role"] for message in second["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "assistant"]
     assert second["messages"][: len(first["messages"])] == first["messages"]
@@ -69,33 +69,33 @@ def test_completed_turns_are_messages(tmp_path: Path, provider: FakeProvider, st
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])
 @pytest.mark.parametrize("stream", [True, False])
-def test_chat_clients_turns_are_the_same_messages(
+def test_turns_of_chat_clients_are_the_same_messages(
     tmp_path: Path, provider: FakeProvider, dialect: str, stream: bool
 ) -> None:
     provider.reply(think("Hm."), call("look", at=KEY))
     provider.reply(say("It is up."))
     folder = tmp_path / "corpus"
-    given = {"upstream": provider.url, "api_key": provider.key, "record": str(folder)}
-    given |= {"provider": "responses"} if dialect == "responses" else {}
+    settings = {"upstream": provider.url, "api_key": provider.key, "record": str(folder)}
+    settings |= {"provider": "responses"} if dialect == "responses" else {}
     tools: Any = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
     messages: list[Any] = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": f"Look, {provider.key} and {KEY}!"},
     ]
-    with start(arguments=["--set", f"confdir={confdir()}"], **given) as relay:
+    with start(arguments=["--set", f"confdir={confdir()}"], **settings) as relay:
         client = OpenAI(base_url=relay.url, api_key="none", max_retries=0)
         for output in ("Risen.", ""):
-            asked: Any = {"model": "m", "messages": messages, "tools": tools}
+            request: Any = {"model": "m", "messages": messages, "tools": tools}
             if stream:
-                with client.chat.completions.stream(**asked) as events:
-                    made = events.get_final_completion()
+                with client.chat.completions.stream(**request) as events:
+                    completion = events.get_final_completion()
             else:
-                made = client.chat.completions.create(**asked)
-            message = made.choices[0].message
+                completion = client.chat.completions.create(**request)
+            message = completion.choices[0].message
             messages.append(message.model_dump(exclude_none=True, exclude={"parsed"}))
-            for one in message.tool_calls or ():
-                messages.append({"role": "tool", "tool_call_id": one.id, "content": output})
-    first, second = recorded(folder)
+            for tool_call in message.tool_calls or ():
+                messages.append({"role": "tool", "tool_call_id": tool_call.id, "content": output})
+    first, second = read_entries(folder)
     roles = [message["role"] for message in second["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "assistant"]
     assert second["messages"][: len(first["messages"])] == first["messages"]
@@ -107,14 +107,14 @@ def test_chat_clients_turns_are_the_same_messages(
     assert KEY not in text and str(provider.key) not in text
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, provider: FakeProvider) -> None:
+def test_folder_that_cannot_be_written_is_logged(tmp_path: Path, provider: FakeProvider) -> None:
     provider.reply(say("Hi."))
     (tmp_path / "file").write_text("")
-    given = {"upstream": provider.url, "api_key": provider.key, "record": str(tmp_path / "file")}
-    with start(arguments=["--set", f"confdir={confdir()}"], **given) as relay:
+    settings = {"upstream": provider.url, "api_key": provider.key, "record": str(tmp_path / "file")}
+    with start(arguments=["--set", f"confdir={confdir()}"], **settings) as relay:
         client = OpenAI(base_url=relay.url, api_key="none", max_retries=0)
         assert client.responses.create(model="m", input="Hi.", store=False).output_text == "Hi."
-        end = time.monotonic() + 10
-        while "relay_record: " not in relay.log.read_text() and time.monotonic() < end:
+        deadline = time.monotonic() + 10
+        while "relay_record: " not in relay.log.read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert "relay_record: " in relay.log.read_text()

@@ -1,22 +1,39 @@
-"""What is recorded of a Chat client's exchange: when its first token came, what it cost, how it
-ended."""
+"""The record of an exchange: when its first token came, what it used, how it ended."""
 
+import logging
 from typing import Any
 
 import pytest
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow
+from mitmproxy.test import tflow
 
-from addons.observe.exchange_record import FACTS
-from tests.addons.exchange.test_addon import answered, late, relay
-from tests.addons.exchange.test_native_upstreams import completed, tells
+from addons.observe import exchange_record
+from addons.observe.exchange_record import (
+    RECORD,
+    RETRY_MARKER,
+    STATUS_MARKERS,
+    RecordLog,
+    format_count,
+    format_seconds,
+    is_client_gone,
+    notify_listeners,
+    record_comment,
+    record_log_line,
+    record_marker,
+)
+from addons.observe.flow_pair import CLIENT_SIDE, PAIR_SIDE, UPSTREAM_SIDE
+from tests.addons.exchange.test_addon import ask_once, delayed_stream, relay
+from tests.addons.exchange.test_native_upstreams import completed, stream_events
 from tests.addons.proxy import Call, Handler, bounded
-from tests.addons.views.test_chat_clients import Watch, ask
+from tests.addons.views.support import FlowRecorder, ask_chat
 from tests.translate.support import Json, chunk, events_wire
 from tests.translate.support import stream as chat
 
 HELLO: Json = {"messages": [{"role": "user", "content": "Hi."}]}
 USAGE: Json = {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 12,
                                   "prompt_tokens_details": {"cached_tokens": 8}}}  # fmt: skip
-WAIT = 0.3  # s before and behind the first part
+WAIT = 0.3  # s before and after the first part of a delayed stream
 ROLE = chat(chunk(role="assistant", content=""), done=False)
 LOOK = {"index": 0, "id": "c1", "function": {"name": "look", "arguments": "{}"}}
 CREATED: Json = {"type": "response.created", "response": {"id": "r", "status": "in_progress"}}
@@ -24,94 +41,195 @@ DELTA: Json = {"type": "response.output_text.delta", "output_index": 0, "delta":
 NATIVE = {"relay_provider": "responses"}
 
 
-async def recorded(handler: Handler, fields: Json | None = None, **options: Any) -> Json:
+async def record_of(handler: Handler, fields: Json | None = None, **options: Any) -> Json:
     """The record of one exchange."""
-    watch = Watch()
-    async with relay(handler, and_also=(watch,), **options) as (_, port):
-        await ask(port, **(fields or HELLO))
-    flow = watch.seen[-1]
-    facts: Json = flow.metadata[FACTS]
-    assert flow.comment.startswith(facts["model"])
-    return facts
+    recorder = FlowRecorder()
+    async with relay(handler, extra_addons=(recorder,), **options) as (_, port):
+        await ask_chat(port, **(fields or HELLO))
+    flow = recorder.flows[-1]
+    record: Json = flow.metadata[RECORD]
+    assert flow.comment.startswith(record["model"])
+    return record
 
 
-SLOW: list[tuple[Handler, dict[str, str]]] = [
-    (late(ROLE, chat(chunk(content="Hi."), chunk("stop"))), {}),
-    (late(ROLE, chat(chunk(reasoning_content="Hm."), chunk(content="Hi."), chunk("stop"))), {}),
-    (late(ROLE, chat(chunk(tool_calls=[LOOK]), chunk("tool_calls"))), {}),
-    (late(b": waiting\n\n", chat(chunk(refusal="No."), chunk("stop"))), {}),
-    (late(events_wire(CREATED), events_wire(DELTA, completed())), NATIVE),
+DELAYED: list[tuple[Handler, dict[str, str]]] = [
+    (delayed_stream(ROLE, chat(chunk(content="Hi."), chunk("stop"))), {}),
+    (
+        delayed_stream(
+            ROLE, chat(chunk(reasoning_content="Hm."), chunk(content="Hi."), chunk("stop"))
+        ),
+        {},
+    ),
+    (delayed_stream(ROLE, chat(chunk(tool_calls=[LOOK]), chunk("tool_calls"))), {}),
+    (delayed_stream(b": waiting\n\n", chat(chunk(refusal="No."), chunk("stop"))), {}),
+    (delayed_stream(events_wire(CREATED), events_wire(DELTA, completed())), NATIVE),
 ]
 
 
-@pytest.mark.parametrize(("handler", "options"), SLOW)
+@pytest.mark.parametrize(("handler", "options"), DELAYED)
 @bounded
-async def test_first_token_is_the_first_word_or_call(
+async def test_first_token_is_the_first_text_reasoning_or_call(
     handler: Handler, options: dict[str, str]
 ) -> None:
-    """Neither a heartbeat, nor the head of a stream, nor a chunk that has a role alone."""
-    facts = await recorded(handler, relay_heartbeat="0.1", **options)
-    assert facts["status"] == "completed"
-    assert facts["first_byte"] < 1.9 * WAIT < facts["first_token"] <= facts["seconds"]
+    """A heartbeat, the head of a stream or a chunk with only a role is no first token."""
+    record = await record_of(handler, relay_heartbeat="0.1", **options)
+    assert record["status"] == "completed"
+    assert record["first_token"] > 1.9 * WAIT
+    assert record["first_byte"] < record["first_token"] <= record["seconds"]
 
 
 @bounded
-async def test_where_nothing_is_said_there_is_no_first_token() -> None:
+async def test_reply_without_output_has_no_first_token() -> None:
     def silent(call: Call) -> None:
         call.stream(ROLE, chat(chunk("length")))
         call.end()
 
-    facts = await recorded(silent)
-    assert (facts["first_token"], facts["status"]) == (None, "incomplete")
-    assert facts["first_byte"] is not None
+    record = await record_of(silent)
+    assert (record["first_token"], record["status"]) == (None, "incomplete")
+    assert record["first_byte"] is not None
 
 
 @bounded
-async def test_what_a_codex_client_had_said_is_no_token() -> None:
-    """Its instructions come back in the stream's first event."""
-    watch = Watch()
-    handler = late(ROLE, chat(chunk(content="Hi."), chunk("stop")))
-    async with relay(handler, and_also=(watch,)) as (_, port):
-        await answered(port, instructions='Use df.delta, event: x.delta and "delta":{"content":"a')
-    assert watch.seen[0].metadata[FACTS]["first_token"] > 1.9 * WAIT
+async def test_text_from_the_request_is_not_a_first_token() -> None:
+    """The stream's first event repeats the client's instructions."""
+    recorder = FlowRecorder()
+    handler = delayed_stream(ROLE, chat(chunk(content="Hi."), chunk("stop")))
+    async with relay(handler, extra_addons=(recorder,)) as (_, port):
+        await ask_once(port, instructions='Use df.delta, event: x.delta and "delta":{"content":"a')
+    assert recorder.flows[0].metadata[RECORD]["first_token"] > 1.9 * WAIT
 
 
 @pytest.mark.parametrize("streams", [True, False])
 @bounded
-async def test_cost_calls_and_end_are_known_though_the_client_asks_for_no_usage(
-    streams: bool,
-) -> None:
+async def test_usage_is_recorded_even_if_the_client_does_not_request_it(streams: bool) -> None:
     def calls(call: Call) -> None:
         two = [chunk(tool_calls=[{**LOOK, "index": n, "id": f"c{n}"}]) for n in (0, 1)]
         call.stream(chat(*two, chunk("tool_calls"), USAGE))
         call.end()
 
-    facts = await recorded(calls, {**HELLO, "stream": streams, "stream_options": None})
-    counted = [facts[name] for name in ("input_tokens", "cached_tokens", "output_tokens", "calls")]
-    assert counted == [40, 8, 12, 2]
-    assert (facts["status"], facts["estimated"], facts["asked"]) == ("completed", False, "gpt-5.5")
-    assert (facts["first_token"] is not None) == streams
+    record = await record_of(calls, {**HELLO, "stream": streams, "stream_options": None})
+    counts = [record[name] for name in ("input_tokens", "cached_tokens", "output_tokens", "calls")]
+    assert counts == [40, 8, 12, 2]
+    assert (record["status"], record["estimated"], record["asked"]) == (
+        "completed",
+        False,
+        "gpt-5.5",
+    )
+    assert (record["first_token"] is not None) == streams
 
 
 @bounded
-async def test_account_like_upstream_is_recorded_alike() -> None:
+async def test_native_upstream_has_the_same_record() -> None:
     call = {"type": "custom_tool_call", "call_id": "c", "name": "note", "input": "x"}
     usage = {"input_tokens": 40, "input_tokens_details": {"cached_tokens": 8}, "output_tokens": 12}
     done = completed(call)
     done["response"]["usage"] = usage
-    facts = await recorded(
-        tells(CREATED, {"type": "response.output_item.done", "item": call}, done), **NATIVE
+    record = await record_of(
+        stream_events(CREATED, {"type": "response.output_item.done", "item": call}, done), **NATIVE
     )
-    assert (facts["calls"], facts["input_tokens"], facts["output_tokens"]) == (1, 40, 12)
-    assert facts["provider"] == "responses"
+    assert (record["calls"], record["input_tokens"], record["output_tokens"]) == (1, 40, 12)
+    assert record["provider"] == "responses"
 
 
 @bounded
-async def test_failure_in_mid_stream_is_recorded() -> None:
+async def test_failure_within_the_stream_is_recorded() -> None:
     def dies(call: Call) -> None:
         call.stream(chat(chunk(content="Half a sen"), done=False))
         call.cut()
 
-    facts = await recorded(dies, relay_retries="0")
-    assert facts["status"] == "failed" and "lost" in facts["error"]
-    assert facts["first_token"] is not None
+    record = await record_of(dies, relay_retries="0")
+    assert record["status"] == "failed" and "lost" in record["error"]
+    assert record["first_token"] is not None
+
+
+# The record as text
+
+WHOLE: Json = {
+    "asked": "gpt-5.5", "model": "deepseek-chat", "resent": None, "status": "completed",
+    "error": None, "reason": None, "dropped": [], "notes": [], "calls": 0, "estimated": False,
+    "input_tokens": 12_345, "cached_tokens": 9_800, "output_tokens": 412, "first_token": 0.8,
+    "tokens_per_second": 51.6, "seconds": 8.25,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "comment"),
+    [
+        ({}, "12.3k in (9.8k cached) · 412 out · TTFT 0.8 s · 52 tokens/s"),
+        ({"cached_tokens": 0, "tokens_per_second": None}, "12.3k in · 412 out · TTFT 0.8 s"),
+        (
+            {"estimated": True, "cached_tokens": None, "first_token": None, "calls": 1},
+            "~12.3k in · ~412 out · 52 tokens/s · 1 call · usage estimated",
+        ),
+        (
+            {"input_tokens": None, "first_token": 0.05, "calls": 2, "resent": "f-1"},
+            "resent from f-1 · TTFT 50 ms · 52 tokens/s · 2 calls",
+        ),
+        (
+            {"input_tokens": None, "first_token": None, "tokens_per_second": None,
+             "status": "failed", "error": "no\ud800", "notes": ["retried"], "dropped": ["a", "b"]},
+            "failed: no? · retried · dropped a, b",
+        ),
+    ],
+)  # fmt: skip
+def test_comment_has_all_known_facts(fields: Json, comment: str) -> None:
+    assert record_comment({**WHOLE, **fields}) == f"deepseek-chat · {comment}"
+
+
+def test_log_line_has_both_models_and_the_time() -> None:
+    line = record_log_line({**WHOLE, "input_tokens": None, "first_token": None})
+    assert line == "gpt-5.5 → deepseek-chat · 52 tokens/s · 8.2 s"
+
+
+def test_markers() -> None:
+    assert record_marker(WHOLE) == STATUS_MARKERS["completed"]
+    assert record_marker({**WHOLE, "notes": ["retried"]}) == RETRY_MARKER
+    assert record_marker({**WHOLE, "status": "failed", "notes": ["x"]}) == STATUS_MARKERS["failed"]
+    assert record_marker({**WHOLE, "status": "cancelled"}) == STATUS_MARKERS["failed"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.0k"), (999_949, "999.9k"), (999_950, "1.0M")],
+)
+def test_counts_are_short(count: int, text: str) -> None:
+    assert format_count(count) == text
+
+
+def test_seconds_are_short() -> None:
+    assert [format_seconds(s) for s in (0.0123, 0.1, 12.34)] == ["12 ms", "0.1 s", "12.3 s"]
+
+
+def test_disconnected_client_is_not_an_error() -> None:
+    flow = tflow.tflow(err=True)
+    assert not is_client_gone(flow) and not is_client_gone(tflow.tflow())
+    flow.error = Error("Client disconnected.")
+    assert is_client_gone(flow)
+
+
+def test_failing_listener_stops_neither_others_nor_the_exchange(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[HTTPFlow] = []
+
+    def fail(flow: HTTPFlow, record: Json) -> None:
+        raise RuntimeError("broken")
+
+    def listen(flow: HTTPFlow, record: Json) -> None:
+        calls.append(flow)
+
+    monkeypatch.setattr(exchange_record, "record_listeners", [fail, listen])
+    flow = tflow.tflow()
+    notify_listeners(flow, WHOLE)
+    assert calls == [flow] and "failed at recording an exchange" in caplog.text
+
+
+def test_exchanges_from_a_file_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    client, upstream, plain_flow = (tflow.tflow(resp=True) for _ in range(3))
+    client.metadata = {PAIR_SIDE: CLIENT_SIDE, RECORD: WHOLE}
+    upstream.metadata = {PAIR_SIDE: UPSTREAM_SIDE}
+    for flow in (client, upstream, plain_flow):
+        flow.live = False
+        RecordLog().response(flow)
+    assert [r.message for r in caplog.records] == [record_log_line(WHOLE)]

@@ -1,31 +1,35 @@
+"""Costs of exchanges and their totals; tests/addons/storage tests the backends."""
+
 import asyncio
+import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.flow import Error
+from mitmproxy.test import taddons, tflow
 
-from addons.config.given import read
-from addons.observe import usage_totals as usage
-from addons.observe.prices import Cost, cost
-from addons.observe.usage_totals import Totals, counts
-from addons.storage.usage_backends import (
-    DAYS,
-    FIELDS,
-    MODELS,
-    OTHERS,
-    Key,
-    Memory,
-    Place,
-    Redis,
-    SQLite,
-    file,
-    opened,
+from addons.config.addon import Config
+from addons.config.config_file import read_settings
+from addons.observe import usage_totals
+from addons.observe.exchange_record import FELL_BACK, notify_listeners
+from addons.observe.usage_totals import (
+    CostByFlow,
+    EndedExchange,
+    UsageCounter,
+    UsageTotals,
+    exchange_cost,
+    flatten_row,
+    record_counts,
+    storable_name,
+    usage_table,
 )
-from tests.redis import RedisServer, redis_server
+from addons.storage.usage_backends import COUNT_FIELDS, SqliteUsage, UsageKey, UsageRow
+from tests.addons.proxy import bounded
 
-TOLD: dict[str, Any] = {
+RECORD: dict[str, Any] = {
     "provider": "deepseek",
     "url": "https://api.deepseek.com/v1",
     "model": "deepseek-chat",
@@ -36,88 +40,31 @@ TOLD: dict[str, Any] = {
     "reasoning_tokens": 10,
     "status": "completed",
 }
-ONE = tuple(float(i) for i in range(1, len(FIELDS) + 1))
-DAY = Key("2026-01-02", "deepseek", "deepseek-chat")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
+def named_counts(record: dict[str, Any]) -> dict[str, float]:
+    counts = record_counts(record, exchange_cost(record), failed=False)
+    return dict(zip(COUNT_FIELDS, counts, strict=True))
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    made: Place = Memory()
-    if request.param == "sqlite":
-        made = SQLite(tmp_path / "folder" / "usage.db")
-    if request.param == "redis":
-        server = request.getfixturevalue("server")
-        server.client.flushall()
-        made = Redis(server.url)
-    yield made
-    made.close()
+def test_price_is_the_providers_own() -> None:
+    cost = exchange_cost(RECORD)
+    assert cost and 0.1 < cost.dollars < 10 and not cost.notional
+    cached_cost = exchange_cost({**RECORD, "cached_tokens": 1_000_000})
+    assert cached_cost and cached_cost.dollars < cost.dollars
+    assert named_counts(RECORD)["cost"] == cost.dollars
 
 
-def test_rows_add_up_by_day_provider_and_model(place: Place) -> None:
-    other = DAY._replace(model="kimi: k3 ünï")
-    assert place.add(DAY, ONE) == (DAY, ONE)
-    assert place.add(DAY, ONE) == (DAY, tuple(2 * n for n in ONE))
-    place.add(other, ONE)
-    place.add(DAY._replace(day="2026-01-01"), ONE)
-    assert place.rows("2026-01-02") == [(DAY, tuple(2 * n for n in ONE)), (other, ONE)]
-    assert len(place.rows("2026-01-01")) == 3
-
-
-def test_what_clients_name_is_bounded(place: Place) -> None:
-    for i in range(MODELS + 5):
-        key, _ = place.add(DAY._replace(model=f"model-{i}"), ONE)
-    assert key.model == OTHERS
-    rows = dict(place.rows("2026-01-02"))
-    assert len(rows) == MODELS + 1
-    assert rows[DAY._replace(model=OTHERS)][0] == 5
-    assert place.add(DAY._replace(model="model-7"), ONE)[0].model == "model-7"
-
-
-def test_old_days_go(place: Place) -> None:
-    if isinstance(place, Redis):
-        place.add(DAY, ONE)
-        left = place._client.ttl("codex-relay:usage:2026-01-02")
-        assert 0 < left <= DAYS * 86_400
-        return
-    place.add(DAY, ONE)
-    place.add(DAY._replace(day="2026-01-03"), ONE)
-    place.forget("2026-01-03")
-    assert [key.day for key, _ in place.rows("")] == ["2026-01-03"]
-
-
-def test_two_processes_add_to_one_file(tmp_path: Path) -> None:
-    one, other = (SQLite(tmp_path / "usage.db") for _ in range(2))
-    one.add(DAY, ONE)
-    other.add(DAY, ONE)
-    assert one.rows("") == [(DAY, tuple(2 * n for n in ONE))]
-    assert (tmp_path / "usage.db").stat().st_mode & 0o077 == 0
-    one.close()
-    other.close()
-
-
-def test_the_price_is_the_providers_own() -> None:
-    price = cost(TOLD)
-    assert price and 0.1 < price.dollars < 10 and not price.notional
-    cached = cost({**TOLD, "cached_tokens": 1_000_000})
-    assert cached and cached.dollars < price.dollars
-
-
-def test_a_turn_of_an_account_is_priced_as_the_apis() -> None:
-    told = {**TOLD, "model": "gpt-5.5", "account": "acct_1", "url": "http://127.0.0.1:1/x"}
-    price = cost(told)
-    assert price and price.notional and price.dollars > 1
-    named = dict(zip(FIELDS, counts(told, price, failed=False), strict=True))
-    assert (named["cost"], named["unpriced"]) == (0, 0) and named["notional"] == price.dollars
+def test_turn_of_an_account_has_the_price_of_the_api() -> None:
+    record = {**RECORD, "model": "gpt-5.5", "account": "acct_1", "url": "http://127.0.0.1:1/x"}
+    cost = exchange_cost(record)
+    assert cost and cost.notional and cost.dollars > 1
+    counts = named_counts(record)
+    assert (counts["cost"], counts["unpriced"], counts["notional"]) == (0, 0, cost.dollars)
 
 
 @pytest.mark.parametrize(
-    "more",
+    "fields",
     [
         {"url": "http://localhost:11434/v1"},
         {"url": "https://api.example/v1"},
@@ -127,62 +74,110 @@ def test_a_turn_of_an_account_is_priced_as_the_apis() -> None:
         {"account": "acct_1", "model": "nobody-knows"},
     ],
 )
-def test_a_price_that_is_not_known_is_none(more: dict[str, Any]) -> None:
-    told = {**TOLD, **more}
-    assert cost(told) is None
-    named = dict(zip(FIELDS, counts(told, None, failed=False), strict=True))
-    assert named["cost"] == 0
-    assert named["unpriced"] == (told["input_tokens"] is not None)
+def test_unknown_price_is_none(fields: dict[str, Any]) -> None:
+    record = {**RECORD, **fields}
+    assert exchange_cost(record) is None
+    counts = named_counts(record)
+    assert counts["cost"] == 0
+    assert counts["unpriced"] == (record["input_tokens"] is not None)
 
 
-def test_totals_lie_beside_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert file(read({}, {})) == tmp_path / "codex-relay" / "usage.db"
-    kept = read({"relay_store": str(tmp_path / "my.db")}, {})
-    assert file(kept) == tmp_path / "my-usage.db"
-    assert isinstance(opened(read({"relay_store": "off"}, {})), Memory)
+def test_names_can_be_stored() -> None:
+    assert storable_name("a\nb\ud800" + "x" * 999) == ("a?b?" + "x" * 999)[:200]
+    assert storable_name("kimi: k3 ünï") == "kimi: k3 ünï"
 
 
-def test_what_was_counted_is_told_and_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def notifications(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CostByFlow, list[UsageRow]]]:
+    """The arguments of each call of a listener."""
+    calls: list[tuple[CostByFlow, list[UsageRow]]] = []
+
+    def listener(costs: CostByFlow, rows: list[UsageRow]) -> None:
+        calls.append((costs, rows))
+
+    monkeypatch.setattr(usage_totals, "usage_listeners", [listener])
+    return calls
+
+
+@bounded
+async def test_counted_exchanges_are_reported_and_read_again(
+    tmp_path: Path, notifications: list[tuple[CostByFlow, list[UsageRow]]]
 ) -> None:
-    settings = read({"relay_store": str(tmp_path / "kept.db")}, {})
-    heard: list[tuple[dict[str, Cost | None], Any]] = []
-    monkeypatch.setattr(usage, "watchers", [lambda *told: heard.append(told)])
-
-    async def count() -> list[Any]:
-        totals = Totals(settings)
-        totals.add("flow-1", {**TOLD, "model": "deepseek-chat"}, failed=False)
-        totals.add("flow-2", {**TOLD, "model": "a\nb\ud800" + "x" * 999}, failed=True)
-        rows = await totals.rows()
-        await asyncio.sleep(0)
-        totals.close()
-        return rows
-
-    rows = asyncio.run(count())
-    [(prices, grown)] = heard
-    assert prices == {"flow-1": cost(TOLD), "flow-2": None}
-    assert sorted(grown) == rows
+    totals = UsageTotals(read_settings({"relay_store": str(tmp_path / "kept.db")}, {}))
+    totals.add_exchange(EndedExchange("flow-1", RECORD, failed=False))
+    totals.add_exchange(EndedExchange("flow-2", {**RECORD, "model": "m\n"}, failed=True))
+    totals.add_exchange(EndedExchange("flow-3", RECORD, failed=False))
+    rows = await totals.load_rows()
+    await asyncio.sleep(0)
+    totals.close()
+    [(costs, grown_rows)] = notifications
+    price = exchange_cost(RECORD)
+    assert costs == {"flow-1": price, "flow-2": None, "flow-3": price}
+    assert sorted(grown_rows) == rows
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    assert {key.day for key, _ in rows} == {day}
-    assert {key.model for key, _ in rows} == {"deepseek-chat", ("a?b?" + "x" * 999)[:200]}
-    again = SQLite(tmp_path / "kept-usage.db")
-    assert again.rows(day) == rows
-    again.close()
+    counts = {key: dict(zip(COUNT_FIELDS, row, strict=True)) for key, row in rows}
+    assert counts.keys() == {UsageKey(day, "deepseek", name) for name in ("deepseek-chat", "m?")}
+    assert counts[UsageKey(day, "deepseek", "deepseek-chat")]["exchanges"] == 2
+    assert counts[UsageKey(day, "deepseek", "m?")]["failed"] == 1
+    backend = SqliteUsage(tmp_path / "kept-usage.db")
+    assert backend.load_rows(day) == rows
+    backend.close()
 
 
-def test_a_place_that_cannot_be_used_is_told_and_hurts_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@bounded
+async def test_unusable_storage_is_logged_and_prices_are_reported(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    notifications: list[tuple[CostByFlow, list[UsageRow]]],
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
-    settings = read({"relay_store": str(tmp_path / "file" / "kept.db")}, {})
-
-    async def count() -> None:
-        totals = Totals(settings)
-        totals.add("flow-1", TOLD, failed=False)
-        with pytest.raises(OSError, match="the totals cannot be read"):
-            await totals.rows()
-        totals.close()
-
-    asyncio.run(count())
+    totals = UsageTotals(read_settings({"relay_store": str(tmp_path / "file" / "kept.db")}, {}))
+    totals.add_exchange(EndedExchange("flow-1", RECORD, failed=False))
+    with pytest.raises(OSError, match="the totals cannot be read"):
+        await totals.load_rows()
+    totals.close()
+    await asyncio.sleep(0)
     assert "1 finished exchanges not counted" in caplog.text
+    assert notifications == [({"flow-1": exchange_cost(RECORD)}, [])]
+
+
+@bounded
+async def test_backlog_is_bounded(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_totals, "MAX_BACKLOG", 2)
+    totals = UsageTotals(read_settings({"relay_store": "off"}, {}))
+    for number in range(3):
+        totals.add_exchange(EndedExchange(f"flow-{number}", RECORD, failed=False))
+    assert "an exchange is not counted: 2 others wait" in caplog.text
+    [(_, counts)] = await totals.load_rows()
+    assert counts[0] == 2
+    await asyncio.sleep(0)
+    totals.add_exchange(EndedExchange("flow-3", RECORD, failed=False))
+    [(_, counts)] = await totals.load_rows()
+    assert counts[0] == 3
+    totals.close()
+
+
+@bounded
+async def test_addon_counts_ends_only(caplog: pytest.LogCaptureFixture) -> None:
+    config, counter = Config(), UsageCounter()
+    flow, cancelled = tflow.tflow(resp=True), tflow.tflow(err=True)
+    cancelled.error = Error("Client disconnected.")
+    with taddons.context(Proxyserver(), config, counter) as context:
+        context.configure(config, relay_store="off")
+        counter.configure(set())
+        counter.running()
+        for status in ("in_progress", FELL_BACK, "completed", "failed"):
+            notify_listeners(flow, {**RECORD, "status": status})
+        notify_listeners(cancelled, {**RECORD, "status": "failed"})
+        table = await usage_table()
+        assert table["lasting"] is False
+        [row] = table["rows"]
+        counts = dict(zip(table["columns"], row, strict=True))
+        assert (counts["exchanges"], counts["failed"]) == (3, 1)
+        assert row == flatten_row((UsageKey(*row[:3]), tuple(row[3:])))
+        counter.done()
+        notify_listeners(flow, RECORD)
+        assert (await usage_table())["rows"] == []
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]

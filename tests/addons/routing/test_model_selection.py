@@ -1,269 +1,249 @@
-"""Which provider gets a request: two real ones behind one relay."""
+"""Which provider and model serve a request."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mitmproxy.test import tutils
 
 from addons.config.addon import Config
-from addons.demo_provider import Demo
-from addons.endpoints.codex_calls import Codex
-from addons.endpoints.models import Listing
-from addons.exchange.addon import Translator
-from addons.ingress.access import Guard
-from addons.ingress.listeners import Listeners
-from addons.ingress.routes import Routes
-from addons.launch import bindable
-from addons.transport.relay_stream import Transport
-from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
-from tests.translate.support import chunk
-from tests.translate.support import stream as chat
+from addons.config.config_file import builtin_providers
+from addons.launch import available_port
+from addons.routing.model_selection import request_role, requested_target
+from addons.routing.target import Target
+from tests.addons.proxy import bounded, proxy
+from tests.addons.routing.one_provider import HELLO, one_provider_relay, send_request
+from tests.addons.routing.two_providers import BOTH_MODELS, serve_models, two_provider_relay
 
-
-def serving(*models: str, status: int = 200) -> Any:
-    """A provider that lists these models and answers with this status."""
-
-    def handler(call: Call) -> None:
-        if call.line.startswith("GET"):
-            data = [{"id": name, "context_length": 5000} for name in models]
-            call.reply(200, json.dumps({"data": data}).encode())
-        elif status != 200:
-            call.reply(status, b'{"error":{"message":"no"}}')
-        else:
-            call.stream(chat(chunk(content="Hi."), chunk("stop")))
-            call.end()
-
-    return handler
-
-
-@dataclass
-class Both:
-    port: int
-    own: int  # the port of `two` alone
-    one: Upstream
-    two: Upstream
-
-    def asked(self) -> list[tuple[str, str, str | None]]:
-        """Provider, model and key of each request for an answer."""
-        return [
-            (name, json.loads(call.body)["model"], call.headers.get("authorization"))
-            for name, above in (("one", self.one), ("two", self.two))
-            for call in above.seen
-            if call.line.startswith("POST")
-        ]
-
-    async def ask(self, model: str, at: int = 0, **more: Any) -> Answer:
-        body = json.dumps({"model": model, "input": "Hello.", **more.pop("body", {})}).encode()
-        async with Client.connect(at or self.port) as client:
-            return await client.ask("/v1/responses", body, **more)
-
-    async def models(self, at: int = 0, query: str = "") -> Any:
-        async with Client.connect(at or self.port) as client:
-            return json.loads((await client.ask(f"/v1/models{query}", b"", method="GET")).body)
-
-
-FILE = """\
-[providers.one]
-base_urls = ["http://127.0.0.1:{one}/v1"]
-key_env = ["ONE_KEY"]
-[providers.two]
-base_urls = ["http://127.0.0.1:{two}/v1"]
-key_env = ["TWO_KEY"]
-model = "two-default"
+MODEL_MAP = """\
+[model_map]
+alias = "two/small"
+"gpt-6*" = "two/path/model"
+simple = "big"
 """
-
-
-@asynccontextmanager
-async def relay(
-    tmp_path: Path, more: str = "", one: Any = None, two: Any = None, **options: str
-) -> AsyncIterator[Both]:
-    async with (
-        upstream(one or serving("big", "shared", "two/odd")) as first,
-        upstream(two or serving("small", "shared", "path/model")) as second,
-    ):
-        file, own = tmp_path / "relay.toml", bindable(0)
-        file.write_text(f"{more}\n" + FILE.format(one=first.port, two=second.port))
-        chain = [
-            Config(),
-            Listeners(),
-            Transport(),
-            Guard(),
-            Routes(),
-            Codex(),
-            Listing(),
-            Translator(),
-            Demo(),
-        ]
-        chosen = {"relay_config": str(file), "relay_ports": f"two:{own}", **options}
-        chosen = {"relay_provider": "one", **chosen}
-        async with proxy(*chain, **chosen) as (master, port):
-            server: Any = master.addons.get("proxyserver")
-            while own not in {address[1] for address in server.listen_addrs()}:
-                await asyncio.sleep(0.005)
-            yield Both(port, own, first, second)
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONE_KEY", "key-1")
-    monkeypatch.setenv("TWO_KEY", "key-2")
-
-
 ONE, TWO = ("one", "Bearer key-1"), ("two", "Bearer key-2")
-WAYS = [
+SELECTIONS = [
     ("big", ONE, "big"),
     ("unheard-of", ONE, "unheard-of"),
     ("two/small", TWO, "small"),
     ("two/unheard-of", TWO, "unheard-of"),
     ("two/path/model", TWO, "path/model"),
     ("one/big", ONE, "big"),
-    ("two/odd", ONE, "two/odd"),  # its own name for something
+    ("two/odd", ONE, "two/odd"),  # a name that provider one lists
     ("shared", ONE, "shared"),
-    ("small", TWO, "small"),  # only that one lists it
+    ("small", TWO, "small"),  # only provider two lists it
     ("nobody/big", ONE, "nobody/big"),
-    ("deepseek/x", ONE, "deepseek/x"),  # known, and neither served nor with a key
+    ("deepseek/x", ONE, "deepseek/x"),  # a provider without a key
     ("alias", TWO, "small"),
     ("gpt-6-mini", TWO, "path/model"),
-    ("plain", ONE, "big"),
+    ("simple", ONE, "big"),
 ]
-MAP = """\
-[model_map]
-alias = "two/small"
-"gpt-6*" = "two/path/model"
-plain = "big"
-"""
 
 
-@pytest.mark.parametrize(("asked", "whom", "model"), WAYS, ids=[way[0] for way in WAYS])
-def test_the_model_chooses_its_provider(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, whom: tuple[str, str], model: str
+@pytest.mark.parametrize(
+    ("requested", "provider", "model"), SELECTIONS, ids=[row[0] for row in SELECTIONS]
+)
+def test_model_selects_its_provider(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    requested: str,
+    provider: tuple[str, str],
+    model: str,
 ) -> None:
     monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
 
     async def run() -> None:
-        async with relay(tmp_path, MAP) as it:
-            answer = await it.ask(asked)
+        async with two_provider_relay(tmp_path, MODEL_MAP) as relay:
+            answer = await relay.ask(requested)
             assert answer.status == 200
-            assert it.asked() == [(whom[0], model, whom[1])]
-            assert answer.headers["x-relay-provider"] == whom[0]
+            assert relay.requests() == [(provider[0], model, provider[1])]
+            assert answer.headers["x-relay-provider"] == provider[0]
             assert answer.headers["x-relay-model"] == model
-            assert json.loads(answer.body)["model"] == asked
+            assert json.loads(answer.body)["model"] == requested
 
     bounded(run)()
 
 
 @bounded
-async def test_a_port_of_its_own_keeps_to_its_provider(tmp_path: Path) -> None:
-    async with relay(tmp_path, MAP) as it:
-        for asked in ("small", "big", "gpt-6-mini", "plain", "one/big"):
-            assert (await it.ask(asked, at=it.own)).status == 200
-        assert [name for name, _, _ in it.asked()] == ["two"] * 5
-        models = [model for _, model, _ in it.asked()]
-        assert models == ["small", "two-default", "path/model", "two-default", "two-default"]
+async def test_request_to_a_providers_own_port_stays_with_it(tmp_path: Path) -> None:
+    async with two_provider_relay(tmp_path, MODEL_MAP) as relay:
+        for requested in ("small", "big", "gpt-6-mini", "simple", "one/big"):
+            assert (await relay.ask(requested, port=relay.second_port)).status == 200
+        names = [name for name, _, _ in relay.requests()]
+        models = [model for _, model, _ in relay.requests()]
+    assert names == ["two"] * 5
+    assert models == ["small", "two-default", "path/model", "two-default", "two-default"]
 
 
-def test_the_catalog_has_the_models_of_all(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with relay(tmp_path, MAP, relay_model="big") as it:
-            ids = [model["id"] for model in (await it.models())["data"]]
-            assert ids == [
-                *("big", "alias", "plain", "shared", "two/odd"),
-                *("two/small", "two/shared", "two/path/model"),
-            ]
-            form = (await it.models(query="?client_version=0.169.0"))["models"]
-            assert {one["slug"]: one["context_window"] for one in form}["alias"] == 5000
-            alone = [model["id"] for model in (await it.models(at=it.own))["data"]]
-            assert alone == ["two-default", "small", "shared", "path/model"]
+@bounded
+async def test_catalog_lists_the_models_of_all_providers(tmp_path: Path) -> None:
+    async with two_provider_relay(tmp_path, MODEL_MAP, relay_model="big") as relay:
+        ids = [model["id"] for model in (await relay.models())["data"]]
+        codex_models = (await relay.models(query="?client_version=0.169.0"))["models"]
+        second = (await relay.models(port=relay.second_port))["data"]
+    assert ids == [
+        *("big", "alias", "simple", "shared", "two/odd"),
+        *("two/small", "two/shared", "two/path/model"),
+    ]
+    windows = {model["slug"]: model["context_window"] for model in codex_models}
+    assert windows["alias"] == 5000
+    assert [model["id"] for model in second] == ["two-default", "small", "shared", "path/model"]
 
-    bounded(run)()
 
-
-ROLES = '[role_map]\nsubagent = "two/small"\ncompaction = "two/path/model"\ntitle = "small"\n'
-TRIGGER = {"input": [{"role": "user", "content": "Hi."}, {"type": "compaction_trigger"}]}
-PARTS = [
-    ({"x_openai_subagent": "collab_spawn"}, {}, "two", "small"),
-    ({"x_openai_subagent": "review"}, {}, "one", "big"),
-    ({"x_openai_subagent": "compact"}, {}, "two", "path/model"),
-    ({"x_codex_turn_metadata": '{"request_kind":"compaction"}'}, {}, "two", "path/model"),
-    ({"x_codex_turn_metadata": '{"thread_source":"thread_title"}'}, {}, "one", "small"),
-    ({"x_codex_turn_metadata": '{"thread_source":"user"}'}, {}, "one", "big"),
-    ({"x_codex_turn_metadata": "nonsense"}, {}, "one", "big"),
-    ({"x_codex_turn_metadata": "[1]"}, {}, "one", "big"),
-    ({}, {}, "one", "big"),
-    ({}, TRIGGER, "two", "path/model"),
+ROLE_MAP = '[role_map]\nsubagent = "two/small"\ncompaction = "two/path/model"\ntitle = "small"\n'
+COMPACTION = {"input": [{"role": "user", "content": "Hi."}, {"type": "compaction_trigger"}]}
+AGENT, METADATA = "x-openai-subagent", "x-codex-turn-metadata"
+ROLES: list[tuple[dict[str, str], dict[str, Any], str | None]] = [
+    ({AGENT: "collab_spawn"}, {}, "subagent"),
+    ({AGENT: "review"}, {}, "review"),
+    ({AGENT: "compact"}, {}, "compaction"),
+    ({METADATA: '{"request_kind":"compaction"}'}, {}, "compaction"),
+    ({METADATA: '{"thread_source":"thread_title"}'}, {}, "title"),
+    ({METADATA: '{"thread_source":"user"}'}, {}, None),
+    ({METADATA: "nonsense"}, {}, None),
+    ({METADATA: "[1]"}, {}, None),
+    ({METADATA: "[" * 50_000}, {}, None),
+    ({}, {}, None),
+    ({}, COMPACTION, "compaction"),
 ]
 
 
-@pytest.mark.parametrize(("headers", "body", "name", "model"), PARTS)
-def test_roles_have_models_of_their_own(
+@pytest.mark.parametrize(("headers", "body", "role"), ROLES)
+def test_headers_and_body_name_the_role(
+    headers: dict[str, str], body: dict[str, Any], role: str | None
+) -> None:
+    request = tutils.treq()
+    request.headers.update(headers)
+    assert request_role(request, body) == role
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "name", "model"),
+    [
+        ({"x_openai_subagent": "collab_spawn"}, {}, "two", "small"),
+        ({"x_openai_subagent": "review"}, {}, "one", "big"),  # a role without a model
+        ({"x_codex_turn_metadata": '{"thread_source":"thread_title"}'}, {}, "one", "small"),
+        ({}, COMPACTION, "two", "path/model"),
+        ({}, {}, "one", "big"),
+    ],
+)
+def test_roles_may_have_models_of_their_own(
     tmp_path: Path, headers: dict[str, str], body: dict[str, Any], name: str, model: str
 ) -> None:
     async def run() -> None:
-        async with relay(tmp_path, ROLES) as it:
-            assert (await it.ask("big", body=body, **headers)).status == 200
-            assert [asked[:2] for asked in it.asked()] == [(name, model)]
+        async with two_provider_relay(tmp_path, ROLE_MAP) as relay:
+            assert (await relay.ask("big", body=body, **headers)).status == 200
+            assert [request[:2] for request in relay.requests()] == [(name, model)]
 
     bounded(run)()
-
-
-LIST = '[model_map]\nboth = ["one/big", "two/small"]\n'
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 429, 500, 503])
-def test_the_next_of_a_list_is_asked_where_one_fails(tmp_path: Path, status: int) -> None:
+def test_next_provider_is_tried_after_a_failure(tmp_path: Path, status: int) -> None:
     async def run() -> None:
-        broken = serving("big", status=status)
-        async with relay(tmp_path, LIST, one=broken, relay_retries="0") as it:
-            answer = await it.ask("both")
+        failing = serve_models("big", status=status)
+        async with two_provider_relay(
+            tmp_path, BOTH_MODELS, first=failing, relay_retries="0"
+        ) as relay:
+            answer = await relay.ask("both")
             assert answer.status == 200
             assert answer.headers["x-relay-provider"] == "two"
-            assert [asked[0] for asked in it.asked()] == ["one", "two"]
-            assert it.asked()[1][2] == "Bearer key-2"
+            assert [request[0] for request in relay.requests()] == ["one", "two"]
+            assert relay.requests()[1][2] == "Bearer key-2"
 
     bounded(run)()
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refused_request_goes_to_nobody_else(tmp_path: Path, status: int) -> None:
+@pytest.mark.parametrize(("status", "client_status"), [(400, 400), (413, 400), (422, 422)])
+def test_refused_request_is_not_sent_to_another_provider(
+    tmp_path: Path, status: int, client_status: int
+) -> None:
     async def run() -> None:
-        async with relay(tmp_path, LIST, one=serving("big", status=status)) as it:
-            assert (await it.ask("both")).status == 400
-            assert [asked[0] for asked in it.asked()] == ["one"]
+        refusing = serve_models("big", status=status)
+        async with two_provider_relay(tmp_path, BOTH_MODELS, first=refusing) as relay:
+            assert (await relay.ask("both")).status == client_status
+            assert [request[0] for request in relay.requests()] == ["one"]
 
     bounded(run)()
 
 
-def test_the_next_of_a_list_is_asked_where_nobody_listens(tmp_path: Path) -> None:
+@bounded
+async def test_next_provider_is_tried_if_one_does_not_listen(tmp_path: Path) -> None:
+    gone = f'[providers.gone]\nbase_urls = ["http://127.0.0.1:{available_port(0)}/v1"]\n'
+    config = BOTH_MODELS.replace("one/big", "gone/x") + gone
+    async with two_provider_relay(tmp_path, config, relay_retries="1,1s") as relay:
+        answer = await relay.ask("both")
+    assert answer.headers["x-relay-provider"] == "two"
+
+
+@bounded
+async def test_provider_without_a_key_is_skipped(tmp_path: Path) -> None:
+    far = '[providers.far]\nbase_urls = ["https://far.invalid/v1"]\nkey_env = ["NO_KEY"]\n'
+    config = BOTH_MODELS.replace("one/big", "far/x") + far
+    async with two_provider_relay(tmp_path, config) as relay:
+        assert (await relay.ask("both")).headers["x-relay-provider"] == "two"
+
+
+@bounded
+async def test_provider_without_a_url_is_an_error(tmp_path: Path) -> None:
+    async with two_provider_relay(tmp_path, '[model_map]\nm = "azure/gpt"\n') as relay:
+        answer = await relay.ask("m")
+    assert answer.status == 400
+    assert "no base_urls" in json.loads(answer.body)["error"]["message"]
+
+
+MODELS = b'{"object": "list", "data": [{"id": "listed"}, {"id": "other"}]}'
+
+
+@pytest.mark.parametrize(
+    ("requested", "options", "model"),
+    [
+        ("gpt-5.5", {}, "gpt-5.5"),
+        ("gpt-5.5", {"model_map": "gpt-5.5:a,gpt-5.5:b"}, "a"),
+        ("gpt-5.5", {"model_map": "gpt-5*:a,gpt-5.5:b"}, "a"),
+        ("gpt-5.5", {"model_map": "gpt-5.5:b,gpt-5*:a"}, "b"),
+        ("gpt-5.5-codex", {"model_map": "gpt-5.5:b,gpt-5*:a"}, "a"),
+        ("gpt-5x5", {"model_map": "gpt-5.5:b"}, "gpt-5x5"),
+        ("GPT-5.5", {"model_map": "gpt-*:a"}, "GPT-5.5"),
+        ("any/thing", {"model_map": "*:vendor/a:free"}, "vendor/a:free"),
+        ("listed", {"model": "m"}, "listed"),
+        ("gpt-5.5", {"model": "m"}, "m"),
+        ("listed", {"model": "m", "model_map": "listed:a"}, "a"),
+        ("gpt-5.5", {"model": "m", "model_map": "listed:a"}, "m"),
+    ],
+)
+def test_settings_may_replace_the_model(
+    requested: str, options: dict[str, str], model: str
+) -> None:
     async def run() -> None:
-        more = f'{LIST}[providers.gone]\nbase_urls = ["http://127.0.0.1:{bindable(0)}/v1"]\n'
-        more = more.replace("one/big", "gone/x")
-        async with relay(tmp_path, more, relay_retries="1", relay_retry_budget="1") as it:
-            answer = await it.ask("both")
-            assert answer.headers["x-relay-provider"] == "two"
+        relay_options = {f"relay_{name}": value for name, value in options.items()}
+        body = json.dumps({"model": requested, "input": "Hello."}).encode()
+        async with one_provider_relay(MODELS, **relay_options) as relay:
+            answer = await send_request(relay.port, body=body)
+        assert json.loads(relay.chats[0].body)["model"] == model
+        assert json.loads(answer.body)["model"] == requested
+        assert answer.headers["x-relay-model"] == model
+        # The list is only fetched if it could change the model.
+        assert len(relay.lists) == (model in ("m", "listed"))
 
     bounded(run)()
 
 
-def test_who_has_no_key_is_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("models", [None, b"<html>", b'{"data": []}'])
+def test_configured_model_is_used_without_a_model_list(models: bytes | None) -> None:
     async def run() -> None:
-        more = LIST.replace("one/big", "far/x")
-        more += '[providers.far]\nbase_urls = ["https://far.invalid/v1"]\nkey_env = ["NO_KEY"]\n'
-        async with relay(tmp_path, more) as it:
-            assert (await it.ask("both")).headers["x-relay-provider"] == "two"
+        async with one_provider_relay(models, relay_model="m") as relay:
+            for _ in range(2):
+                assert (await send_request(relay.port, body=HELLO)).status == 200
+        assert [json.loads(call.body)["model"] for call in relay.chats] == ["m", "m"]
+        assert len(relay.lists) == 1
 
     bounded(run)()
 
 
-def test_a_provider_without_a_place_is_told(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with relay(tmp_path, '[model_map]\nm = "azure/gpt"\n') as it:
-            answer = await it.ask("m")
-            assert answer.status == 400
-            assert "no base_urls" in json.loads(answer.body)["error"]["message"]
-
-    bounded(run)()
+@bounded
+async def test_configured_model_is_used_if_the_list_cannot_be_reached() -> None:
+    target = Target(builtin_providers()["generic"], "http://127.0.0.1:9/v1", None)
+    async with proxy(Config(), relay_model="m"):
+        assert (await requested_target(target, "gpt-5.5", is_chat=False)).model == "m"

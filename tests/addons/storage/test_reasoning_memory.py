@@ -1,4 +1,4 @@
-"""Reasoning remembered and put back: a real file, a real Redis, this process; no network."""
+"""Remembering and restoring reasoning, with a real file, a real Redis, and without a store."""
 
 import logging
 import multiprocessing
@@ -14,187 +14,202 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from addons.config.addon import Config
-from addons.storage import reasoning_memory as continuity
-from addons.storage import response_store as store
-from addons.storage.response_store import Store
+from addons.storage import reasoning_memory
+from addons.storage.reasoning_memory import (
+    FAILURE_PAUSE,
+    RECALL_TIMEOUT,
+    count_restored,
+    remember_reasoning,
+    restore_reasoning,
+)
+from addons.storage.response_store import ResponseStore, response_writer
 from tests.addons.proxy import bounded
 from tests.redis import RedisServer, redis_server
 from tests.translate.reply.test_responses_to_chat import COMPLETED
-from tests.translate.reply.test_responses_to_responses import done, message
+from tests.translate.reply.test_responses_to_responses import done_event, message_item
 from tests.translate.state.test_reasoning_memory import (
-    ALL,
+    ALL_IDS,
     COUNTED,
-    OWN,
+    UNIQUE,
     Items,
     call,
-    plain,
-    result,
-    sent,
-    thought,
+    reasoning_item,
+    sent_body,
+    tool_message,
     user,
+    without_reasoning,
 )
-from tests.translate.support import ACCOUNT, Json, chunks_of, events_wire, way
-from translate import exchange
-from translate.mappings.reasoning import DETAILS
-from translate.reply.responses_to_chat import fold
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
+from tests.translate.support import ACCOUNT, Json, chunks_of, context_for, events_wire
+from translate import start_exchange
+from translate.mappings.reasoning import REASONING_DETAILS
+from translate.reply.responses_to_chat import fold_chunks
 
 
 @pytest.fixture(params=["file", "redis", "off"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("server")
-        server.client.flushall()
-        return server.url
+        return str(request.getfixturevalue("redis").url)
     return "off" if request.param == "off" else str(tmp_path / "kept.db")
 
 
 @contextmanager
-def relay(place: str, **options: str) -> Iterator[None]:
-    """The settings in force, and what keeps responses."""
-    config, addon = Config(), Store()
+def relay(location: str, **options: str) -> Iterator[None]:
+    """The addons that remembering needs, with these settings."""
+    config, addon = Config(), ResponseStore()
     with taddons.context(Proxyserver(), config, addon) as context:
-        context.configure(config, relay_store=place, **options)
+        context.configure(config, relay_store=location, **options)
         try:
             yield
         finally:
             addon.done()
 
 
-def answered(messages: Items, owner: str, *items: Json) -> Json:
-    """The message of a reply as its client has it."""
+def reply_message(messages: Items, owner: str, *items: Json) -> Json:
+    """The message that a client gets of a reply with these items."""
     body = {"model": "m", "messages": messages, "stream": True}
-    heard = partial(continuity.keep, body, owner)
-    crossing = exchange(body, client="chat", way=replace(way(ACCOUNT), heard=heard))
-    events = [done(item, output_index=n) for n, item in enumerate(items)]
-    wire = crossing.feed(events_wire(*events, COMPLETED))
-    made: Json = fold([c for c in chunks_of(wire) if "id" in c])["choices"][0]["message"]
-    return made
+    context = replace(
+        context_for(ACCOUNT), on_response_end=partial(remember_reasoning, body, owner)
+    )
+    exchange = start_exchange(body, client="chat", context=context)
+    events = [done_event(item, output_index=n) for n, item in enumerate(items)]
+    wire = exchange.feed(events_wire(*events, COMPLETED))
+    chunks = [chunk for chunk in chunks_of(wire) if "id" in chunk]
+    reply: Json = fold_chunks(chunks)["choices"][0]["message"]
+    return reply
 
 
-async def back(messages: Items, owner: str) -> Items:
-    made: Items = (await continuity.restore({"model": "m", "messages": messages}, owner))[
-        "messages"
-    ]
-    return made
+async def restore(messages: Items, owner: str) -> Items:
+    body = {"model": "m", "messages": messages}
+    restored: Items = (await restore_reasoning(body, owner))["messages"]
+    return restored
 
 
-async def loop(owner: str, names: tuple[str, str]) -> Items:
-    """A plain client's tool loop; every request goes up as that of one which keeps everything."""
+async def run_tool_loop(owner: str, names: tuple[str, str]) -> Items:
+    """A tool loop of a client that sends back plain messages only.
+
+    Each of its requests must go up as if the client had kept all reasoning. `names`: prefixes of
+    call ids."""
     first, second = names
     replies: list[list[Json]] = [
-        [thought("a"), call("f", f"{first}1", a=1), thought("b"), call("f", f"{first}2", a=2)],
-        [thought("c"), call("g", f"{second}3")],
-        [thought("d"), message("Done.")],
+        [
+            reasoning_item("a"),
+            call("f", f"{first}1", a=1),
+            reasoning_item("b"),
+            call("f", f"{first}2", a=2),
+        ],
+        [reasoning_item("c"), call("g", f"{second}3")],
+        [reasoning_item("d"), message_item("Done.")],
     ]
     talk = [user("Begin.")]
     for items in replies:
-        assert sent(await back(plain(talk), owner)) == sent(talk)
-        made = answered(plain(talk), owner, *items)
-        outputs = [result(one["id"], "It is so.") for one in made.get("tool_calls", ())]
-        talk = [*talk, made, *outputs]
+        assert sent_body(await restore(without_reasoning(talk), owner)) == sent_body(talk)
+        reply = reply_message(without_reasoning(talk), owner, *items)
+        outputs = [tool_message(call["id"], "It is so.") for call in reply.get("tool_calls", ())]
+        talk = [*talk, reply, *outputs]
     return [*talk, user("Thanks.")]
 
 
-def known(messages: Items) -> list[int]:
-    return [len(one.get(DETAILS, ())) for one in messages if one["role"] == "assistant"]
+def count_details(messages: Items) -> list[int]:
+    return [
+        len(message.get(REASONING_DETAILS, ()))
+        for message in messages
+        if message["role"] == "assistant"
+    ]
 
 
-COUNTS = [len(one) for one in ALL]
+COUNTS = [len(details) for details in ALL_IDS]
 
 
-@pytest.mark.parametrize("names", [OWN, COUNTED], ids=["own", "counted"])
+@pytest.mark.parametrize("names", [UNIQUE, COUNTED], ids=["own", "counted"])
 @bounded
 async def test_loop_of_a_plain_client_keeps_its_reasoning(
-    place: str, names: tuple[str, str]
+    location: str, names: tuple[str, str]
 ) -> None:
-    with relay(place):
-        talk = await loop("ann", names)
-        assert sent(await back(plain(talk), "ann")) == sent(talk)
+    with relay(location):
+        talk = await run_tool_loop("ann", names)
+        assert sent_body(await restore(without_reasoning(talk), "ann")) == sent_body(talk)
 
 
 @bounded
-async def test_owners_do_not_share(place: str) -> None:
-    with relay(place):
-        talk = await loop("carl", OWN)
-        assert known(await back(plain(talk), "carl")) == COUNTS
-        assert known(await back(plain(talk), "dora")) == [0, 0, 0]
+async def test_owners_do_not_share(location: str) -> None:
+    with relay(location):
+        talk = await run_tool_loop("carl", UNIQUE)
+        assert count_details(await restore(without_reasoning(talk), "carl")) == COUNTS
+        assert count_details(await restore(without_reasoning(talk), "dora")) == [0, 0, 0]
 
 
 @bounded
-async def test_it_is_there_after_a_restart(place: str) -> None:
-    with relay(place):
-        talk = await loop("eve", COUNTED)
-    with relay(place):
-        assert sent(await back(plain(talk), "eve")) == sent(talk)
+async def test_reasoning_survives_a_restart(location: str) -> None:
+    with relay(location):
+        talk = await run_tool_loop("eve", COUNTED)
+    with relay(location):
+        assert sent_body(await restore(without_reasoning(talk), "eve")) == sent_body(talk)
 
 
-def elsewhere(place: str, talk: Items) -> None:
-    """What another process does."""
-    with relay(place):
-        answered(talk, "fred", thought("a"), call("f", "call_1"))
+def run_in_another_process(location: str, talk: Items) -> None:
+    with relay(location):
+        reply_message(talk, "fred", reasoning_item("a"), call("f", "call_1"))
 
 
 @bounded
-async def test_it_is_there_for_another_process(server: RedisServer) -> None:
-    with relay(server.url):
+async def test_reasoning_is_shared_with_another_process(redis: RedisServer) -> None:
+    with relay(redis.url):
         talk = [user("A"), {"role": "assistant", "tool_calls": [CALL]}]
-        assert known(await back(talk, "fred")) == [0]
+        assert count_details(await restore(talk, "fred")) == [0]
         spawn = multiprocessing.get_context("spawn")
-        other = spawn.Process(target=elsewhere, args=(server.url, talk[:1]))
+        other = spawn.Process(target=run_in_another_process, args=(redis.url, talk[:1]))
         other.start()
         other.join(30)
         assert other.exitcode == 0
-        assert known(await back(talk, "fred")) == [1]
+        assert count_details(await restore(talk, "fred")) == [1]
 
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
 @bounded
-async def test_switched_off_it_is_kept_in_this_process_and_bounded(tmp_path: Path) -> None:
-    with relay("off", relay_store_megabytes="0.002"):
-        assert store.keeper() is None
+async def test_without_store_the_memory_is_in_this_process_and_bounded(tmp_path: Path) -> None:
+    with relay("off", relay_store_limit="0.002MB"):
+        assert response_writer() is None
         talks = []
         for number in range(9):
             talk = [user(f"Begin {number}.")]
-            talks.append([*talk, answered(talk, "gus", thought("a"), message("Done."))])
-        found = [known(await back(plain(talk), "gus")) for talk in talks]
-        assert found[0] == [0] and found[-1] == [1]
+            talks.append(
+                [*talk, reply_message(talk, "gus", reasoning_item("a"), message_item("Done."))]
+            )
+        counts = [count_details(await restore(without_reasoning(talk), "gus")) for talk in talks]
+        assert counts[0] == [0] and counts[-1] == [1]
 
 
-async def quiet(talk: Items, owner: str) -> None:
-    """A turn that does without."""
-    assert await back(plain(talk), owner) == plain(talk)
-    answered(plain(talk), owner, thought("x"), message("Done."))
+async def take_turn_without_memory(talk: Items, owner: str) -> None:
+    assert await restore(without_reasoning(talk), owner) == without_reasoning(talk)
+    reply_message(without_reasoning(talk), owner, reasoning_item("x"), message_item("Done."))
 
 
 @bounded
-async def test_turns_go_on_without_a_redis_and_with_it_again(
+async def test_turns_go_on_without_redis_and_remember_when_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with redis_server(tmp_path) as server, relay(server.url):
-        talk = await loop("hal", OWN)
-        server.stop()
-        begun = time.monotonic()
+    with redis_server(tmp_path) as redis, relay(redis.url):
+        talk = await run_tool_loop("hal", UNIQUE)
+        redis.stop()
+        start = time.monotonic()
         for _ in range(5):
-            await quiet(talk, "hal")
-        assert time.monotonic() - begun < continuity.PATIENCE + 1
-        [said] = [one for one in caplog.records if one.levelno >= logging.WARNING]
-        assert "go on without" in said.message and "relay_store" in said.message
-        server.start()
-        await quiet(talk, "hal")  # is still left alone
-        keeper = store.keeper()
-        assert keeper and continuity._resting[keeper] > time.monotonic() + continuity.REST - 10
-        continuity._resting[keeper] = time.monotonic()  # the rest is over
-        talk = await loop("hal", OWN)
-        assert known(await back(plain(talk), "hal")) == COUNTS
-        assert len([one for one in caplog.records if one.levelno >= logging.WARNING]) == 1
+            await take_turn_without_memory(talk, "hal")
+        assert time.monotonic() - start < RECALL_TIMEOUT + 1
+        [warning] = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert "go on without" in warning.message and "relay_store" in warning.message
+        redis.start()
+        await take_turn_without_memory(talk, "hal")  # the storage is not asked yet
+        writer = response_writer()
+        assert (
+            writer
+            and reasoning_memory._paused_until[writer] > time.monotonic() + FAILURE_PAUSE - 10
+        )
+        reasoning_memory._paused_until[writer] = time.monotonic()  # the pause is over
+        talk = await run_tool_loop("hal", UNIQUE)
+        assert count_details(await restore(without_reasoning(talk), "hal")) == COUNTS
+        assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
 
 
 @bounded
@@ -203,18 +218,27 @@ async def test_turns_go_on_where_no_file_can_be_written(
 ) -> None:
     (tmp_path / "file").write_text("")
     with relay(str(tmp_path / "file" / "kept.db")):
-        talk = [user("A"), answered([user("A")], "ida", thought("a"), message("Done."))]
+        talk = [
+            user("A"),
+            reply_message([user("A")], "ida", reasoning_item("a"), message_item("Done.")),
+        ]
         for _ in range(3):
-            await quiet(talk, "ida")
-    said = [one.message for one in caplog.records if "go on without" in one.message]
-    assert len(said) == 1
+            await take_turn_without_memory(talk, "ida")
+    assert caplog.text.count("go on without") == 1
 
 
 @bounded
-async def test_request_that_has_nothing_to_find_opens_nothing(tmp_path: Path) -> None:
-    with relay("", relay_store_days="1"):
+async def test_request_without_missing_reasoning_opens_nothing(tmp_path: Path) -> None:
+    with relay("", relay_store_limit="1d"):
         body = {"model": "m", "messages": [user("A")]}
-        assert await continuity.restore(body, "ann") is body
-        answered([user("A")], "ann", message("No thought."))
-        keeper = store.keeper()
-        assert keeper and keeper._place is None
+        assert await restore_reasoning(body, "ann") is body
+        reply_message([user("A")], "ann", message_item("No thought."))
+        writer = response_writer()
+        assert writer and not writer.is_open
+
+
+def test_restored_messages_are_counted() -> None:
+    body = {"messages": [user("A"), {"role": "assistant", "content": "B"}]}
+    assert count_restored(body, body) == 0
+    restored = {**body["messages"][1], REASONING_DETAILS: [{}]}
+    assert count_restored(body, {"messages": [body["messages"][0], restored]}) == 1

@@ -4,7 +4,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow, tutils
 
-from addons.transport.retry_policy import retry_policy
+from addons.transport.retry_policy import build_retry_policy
 
 NOW = 1_700_000_000.0
 
@@ -17,27 +17,27 @@ def failed(status: int, body: bytes = b"", spent: float = 0.0, **headers: str) -
 
 
 def decide(flow: http.HTTPFlow, error: str | None = None, attempt: int = 1) -> float | None:
-    return retry_policy(5, 30.0, now=lambda: NOW)(flow, error, attempt)
+    return build_retry_policy(5, 30.0, now=lambda: NOW)(flow, error, attempt)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 529])
-def test_passing_statuses(status: int) -> None:
+def test_transient_status_is_tried_again(status: int) -> None:
     assert decide(failed(status)) == 0.5
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 501])
-def test_lasting_statuses(status: int) -> None:
+def test_lasting_status_is_not_tried_again(status: int) -> None:
     assert decide(failed(status)) is None
 
 
 def test_waits_double_up_to_a_limit_and_end_with_the_count() -> None:
-    policy = retry_policy(8, 100.0, now=lambda: NOW)
+    policy = build_retry_policy(8, 100.0, now=lambda: NOW)
     waits = [policy(failed(500), None, attempt) for attempt in range(1, 10)]
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, None, None]
 
 
 @pytest.mark.parametrize("error", ["[Errno 111] Connect call failed", "server closed connection"])
-def test_connection_errors(error: str) -> None:
+def test_connection_error_is_tried_again(error: str) -> None:
     flow = tflow.tflow(req=tutils.treq(timestamp_end=NOW))
     assert decide(flow, error) == 0.5
     assert decide(flow, error, 5) is None
@@ -62,12 +62,14 @@ def test_connection_errors(error: str) -> None:
         ({"retry_after": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, 0.5),
     ],
 )
-def test_retry_after(headers: dict[str, str], wait: float | None) -> None:
+def test_retry_after_is_the_wait_if_it_is_a_time_within_the_budget(
+    headers: dict[str, str], wait: float | None
+) -> None:
     assert decide(failed(429, **headers)) == wait
 
 
 @pytest.mark.parametrize(("spent", "wait"), [(10.0, 15.0), (15.0, 15.0), (15.1, None)])
-def test_budget_is_for_the_whole_request(spent: float, wait: float | None) -> None:
+def test_budget_covers_the_whole_request(spent: float, wait: float | None) -> None:
     assert decide(failed(429, spent=spent, retry_after="15")) == wait
 
 
@@ -81,16 +83,16 @@ def test_budget_is_for_the_whole_request(spent: float, wait: float | None) -> No
         b'{"error":{"code":"insufficient_balance"}}',
     ],
 )
-def test_empty_purse_is_not_tried_again(body: bytes) -> None:
+def test_empty_account_is_not_tried_again(body: bytes) -> None:
     assert decide(failed(429, body, x_should_retry="true", retry_after="1")) is None
 
 
-def test_empty_purse_that_is_called_a_server_error_is_not_tried_again() -> None:
+def test_empty_account_with_status_500_is_not_tried_again() -> None:
     """MiniMax's: MiniMax-AI/MiniMax-M2#62."""
     assert decide(failed(500, b'{"error":{"message":"insufficient balance (1008)"}}')) is None
 
 
-def test_rate_limit_that_talks_of_billing_is_tried_again() -> None:
+def test_rate_limit_that_mentions_billing_is_tried_again() -> None:
     body = b'{"error":{"status":"RESOURCE_EXHAUSTED","message":"check your plan and billing"}}'
     assert decide(failed(429, body)) == 0.5
 
@@ -103,7 +105,7 @@ def test_rate_limit_that_talks_of_billing_is_tried_again() -> None:
         b'{"error":{"code":"usage_limit_reached"}}',
     ],
 )
-def test_spent_window_is_not_tried_again(body: bytes) -> None:
+def test_used_up_limit_is_not_tried_again(body: bytes) -> None:
     assert decide(failed(429, body, x_should_retry="true", retry_after="1")) is None
 
 
@@ -115,7 +117,7 @@ def test_spent_window_is_not_tried_again(body: bytes) -> None:
         b'{"detail":"Too many requests."}',
     ],
 )
-def test_burst_that_no_limit_is_named_for_takes_longer(body: bytes) -> None:
+def test_rate_limit_without_a_code_waits_longer(body: bytes) -> None:
     waits = [decide(failed(429, body), None, attempt) for attempt in range(1, 5)]
     assert waits == [3.0, 3.0, 3.0, 4.0]
     assert decide(failed(429, body, retry_after="1")) == 1.0
@@ -126,11 +128,11 @@ def test_burst_that_no_limit_is_named_for_takes_longer(body: bytes) -> None:
     "body",
     [b"", b"slow down", b'{"error":{"message":"x","type":"tokens","code":"rate_limit_exceeded"}}'],
 )
-def test_other_rate_limits_do_not(body: bytes) -> None:
+def test_other_rate_limits_wait_as_usual(body: bytes) -> None:
     assert decide(failed(429, body)) == 0.5
 
 
-def test_packed_body_is_read() -> None:
+def test_compressed_body_is_read() -> None:
     flow = failed(429, b'{"error":{"code":"insufficient_quota"}}')
     assert flow.response
     flow.response.encode("gzip")
@@ -141,5 +143,5 @@ def test_packed_body_is_read() -> None:
     ("status", "says", "wait"),
     [(500, "false", None), (409, "true", 0.5), (500, "true", 0.5), (500, "maybe", 0.5)],
 )
-def test_provider_knows_better(status: int, says: str, wait: float | None) -> None:
+def test_providers_hint_overrules_the_status(status: int, says: str, wait: float | None) -> None:
     assert decide(failed(status, x_should_retry=says)) == wait

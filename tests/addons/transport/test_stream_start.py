@@ -1,7 +1,8 @@
-"""Failures that are hidden in a 200 stream before its first word, and streams that end there."""
+"""Failures inside a 200 stream before its first word, and streams that end before it."""
 
 import asyncio
 import json
+import logging
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,21 +12,21 @@ import pytest
 from mitmproxy.http import HTTPFlow
 
 from addons.flow_data import ATTEMPTS
-from addons.observe.flow_pair import LEG, UPSTREAM
+from addons.observe.flow_pair import PAIR_SIDE, UPSTREAM_SIDE
 from tests.addons.exchange.test_addon import (
     HELLO,
-    answered,
     ask,
+    ask_once,
+    completed_text,
     error_of,
-    failed,
     relay,
-    said,
     says,
+    stream_error,
     until,
 )
 from tests.addons.exchange.test_native_upstreams import DONE, completed
 from tests.addons.proxy import Call, Client, Client2, Handler, bounded
-from tests.addons.routing import test_model_selection as two
+from tests.addons.routing.two_providers import BOTH_MODELS, serve_models, two_provider_relay
 from tests.translate.support import chunk, events_of, events_wire
 from tests.translate.support import stream as chat
 
@@ -39,8 +40,8 @@ OVERLOADED = {"code": "server_is_overloaded", "message": "Our servers are overlo
 
 
 def failing(**error: Any) -> bytes:
-    told = {"id": "theirs", "status": "failed", "error": error}
-    return events_wire({"type": "response.failed", "response": told})
+    response = {"id": "theirs", "status": "failed", "error": error}
+    return events_wire({"type": "response.failed", "response": response})
 
 
 def tells(*parts: bytes, pause: float = 0.0, end: Callable[[Call], Any] = Call.end) -> Handler:
@@ -75,8 +76,8 @@ async def test_failure_before_the_first_word_is_tried_again(
     options: dict[str, str], first: Handler, then: Handler, stream: bool
 ) -> None:
     async with relay(first, then, **options) as (above, port):
-        answer = await answered(port, stream=stream)
-    assert said(answer) == "Hi."
+        answer = await ask_once(port, stream=stream)
+    assert completed_text(answer) == "Hi."
     assert b"theirs" not in answer.body
     assert len(above.seen) == 2
     assert above.seen[0].body == above.seen[1].body
@@ -87,26 +88,26 @@ async def test_a_client_on_http2() -> None:
     start = relay(BUSY, HI, http2=True, **NATIVE)
     async with start as (_, port), Client2.connect(port) as client:
         body = json.dumps(HELLO).encode()
-        assert said(await client.rest(client.send("/v1/responses", body))) == "Hi."
+        assert completed_text(await client.rest(client.send("/v1/responses", body))) == "Hi."
 
 
 @bounded
-async def test_upstream_that_does_not_end_what_it_refused_is_left() -> None:
-    left: list[float] = []
+async def test_connection_of_a_refusal_that_does_not_end_is_closed() -> None:
+    closed_after: list[float] = []
 
     async def first(call: Call) -> None:
         call.stream(OPENING + failing(**OVERLOADED))
-        left.append(await call.left())
+        closed_after.append(await call.closed_after())
 
     async with relay(first, HI, **NATIVE) as (above, port):
-        assert said(await answered(port)) == "Hi."
-        assert left and left[0] < 1
+        assert completed_text(await ask_once(port)) == "Hi."
+        assert closed_after and closed_after[0] < 1
     assert above.connections == 2
 
 
 @pytest.mark.parametrize("retries", ["0", "3"])
 @bounded
-async def test_nonsense_behind_a_failure_is_not_heard(retries: str) -> None:
+async def test_broken_chunk_behind_a_failure_is_ignored(retries: str) -> None:
     def first(call: Call) -> None:
         call.stream(OPENING + failing(**OVERLOADED))
         call.writer.write(b"zzz\r\n")
@@ -115,7 +116,7 @@ async def test_nonsense_behind_a_failure_is_not_heard(retries: str) -> None:
     async with start as (_, port), Client.connect(port) as client:
         answer = await ask(client)
         assert answer.status == (503 if retries == "0" else 200)
-        assert said(await ask(client)) == "Hi."
+        assert completed_text(await ask(client)) == "Hi."
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -127,13 +128,13 @@ async def test_compressed_failure_is_read(stream: bool) -> None:
         call.end()
 
     async with relay(packed, HI, **NATIVE) as (above, port):
-        assert said(await answered(port, stream=stream)) == "Hi."
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
     assert len(above.seen) == 2
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @bounded
-async def test_without_another_attempt_it_is_a_status(stream: bool) -> None:
+async def test_failure_without_another_attempt_is_a_status(stream: bool) -> None:
     start = relay(BUSY, HI, relay_retries="0", **NATIVE)
     async with start as (_, port), Client.connect(port) as client:
         answer = await ask(client, stream=stream)
@@ -141,27 +142,27 @@ async def test_without_another_attempt_it_is_a_status(stream: bool) -> None:
         assert error_of(answer)["code"] == "server_is_overloaded"
         assert OVERLOADED["message"] in error_of(answer)["message"]
         assert answer.headers["x-relay-provider"] == "responses"
-        assert said(await ask(client, stream=stream)) == "Hi."  # and the connection lives
+        assert completed_text(await ask(client, stream=stream)) == "Hi."  # and the connection lives
 
 
 @bounded
-async def test_behind_a_heartbeat_it_is_tried_again_too() -> None:
+async def test_failure_behind_a_heartbeat_is_tried_again_too() -> None:
     first = tells(OPENING, failing(**OVERLOADED), pause=0.25)
     async with relay(first, HI, relay_heartbeat="0.1", **NATIVE) as (above, port):
-        answer = await answered(port)
-    assert said(answer) == "Hi."
+        answer = await ask_once(port)
+    assert completed_text(answer) == "Hi."
     kinds = [event["type"] for event in events_of(answer.body)]
     assert kinds.count("response.created") == 1 and kinds.count("response.in_progress") >= 2
     assert len(above.seen) == 2
 
 
 @bounded
-async def test_behind_a_heartbeat_it_is_an_event_in_the_end() -> None:
+async def test_failure_behind_a_heartbeat_becomes_an_event() -> None:
     first = tells(OPENING, failing(**OVERLOADED), pause=0.25)
     chosen = {"relay_heartbeat": "0.1", "relay_retries": "0", **NATIVE}
     async with relay(first, **chosen) as (above, port), Client.connect(port) as client:
-        assert failed(await ask(client))["code"] == "server_is_overloaded"
-        assert failed(await ask(client))["code"] == "server_is_overloaded"
+        assert stream_error(await ask(client))["code"] == "server_is_overloaded"
+        assert stream_error(await ask(client))["code"] == "server_is_overloaded"
     assert len(above.seen) == 2
 
 
@@ -169,9 +170,9 @@ SPENT = tells(OPENING + failing(type="usage_limit_reached", message="Spent.", re
 
 
 @bounded
-async def test_usage_limit_is_not_tried_on_the_same_way() -> None:
+async def test_usage_limit_is_not_tried_again_at_the_same_provider() -> None:
     async with relay(SPENT, HI, **NATIVE) as (above, port):
-        answer = await answered(port)
+        answer = await ask_once(port)
     assert answer.status == 429
     assert "Spent." in error_of(answer)["message"]
     assert len(above.seen) == 1
@@ -179,24 +180,26 @@ async def test_usage_limit_is_not_tried_on_the_same_way() -> None:
 
 def instead(*events: Any) -> Handler:
     """A provider of Chat that fails in its stream."""
-    lists, fails = two.serving("big"), tells(b": wait\n\n" + chat(*events))
-    return lambda call: (lists if call.line.startswith("GET") else fails)(call)
+    lists, fails = serve_models("big"), tells(b": wait\n\n" + chat(*events))
+    return lambda call: (lists if call.request_line.startswith("GET") else fails)(call)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("error", "retries"), [(OVERLOADED, "0"), ({"type": "usage_limit_reached"}, "3")]
 )
-def test_another_way_is_gone(
+def test_next_candidate_answers_after_a_refusal_in_the_stream(
     tmp_path: Path, error: dict[str, str], retries: str, stream: bool
 ) -> None:
     async def run() -> None:
         first = instead({"error": error})
-        async with two.relay(tmp_path, two.LIST, one=first, relay_retries=retries) as it:
-            answer = await it.ask("both", body={"stream": stream})
-            assert said(answer) == "Hi."
+        async with two_provider_relay(
+            tmp_path, BOTH_MODELS, first=first, relay_retries=retries
+        ) as providers_relay:
+            answer = await providers_relay.ask("both", body={"stream": stream})
+            assert completed_text(answer) == "Hi."
             assert answer.headers["x-relay-provider"] == "two"
-            assert [asked[0] for asked in it.asked()] == ["one", "two"]
+            assert [request[0] for request in providers_relay.requests()] == ["one", "two"]
 
     bounded(run)()
 
@@ -227,44 +230,44 @@ async def test_stream_that_ends_before_its_first_word_is_tried_again(
     how: Handler, stream: bool
 ) -> None:
     async with relay(how, HI, **NATIVE) as (above, port):
-        assert said(await answered(port, stream=stream)) == "Hi."
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
     assert len(above.seen) == 2
 
 
 @bounded
 async def test_silence_behind_the_opening_is_tried_again() -> None:
-    first = tells(OPENING, end=Call.left)
+    first = tells(OPENING, end=Call.closed_after)
     async with relay(first, HI, relay_timeout="0.3", **NATIVE) as (above, port):
-        assert said(await answered(port)) == "Hi."
+        assert completed_text(await ask_once(port)) == "Hi."
     assert above.connections == 2
 
 
 @bounded
-async def test_client_that_leaves_before_the_first_word_is_missed_at_once() -> None:
-    gone = asyncio.get_running_loop().create_future()
+async def test_client_that_leaves_before_the_first_word_closes_the_upstream_connection() -> None:
+    closed_after = asyncio.get_running_loop().create_future()
 
     async def first(call: Call) -> None:
         call.stream(OPENING)
-        gone.set_result(await call.left())
+        closed_after.set_result(await call.closed_after())
 
     async with relay(first, HI, **NATIVE) as (above, port):
         async with Client.connect(port) as client:
             client.send("/v1/responses", json.dumps(HELLO).encode())
             await asyncio.sleep(0.15)
-        assert await asyncio.wait_for(gone, 5) < 1
+        assert await asyncio.wait_for(closed_after, 5) < 1
         await asyncio.sleep(0.1)
     assert len(above.seen) == 1
 
 
 @pytest.mark.parametrize("how", CUTS[:2], ids=["FIN", "RST"])
 @bounded
-async def test_cut_that_is_not_tried_again_is_told(how: Handler) -> None:
+async def test_cut_that_is_not_tried_again_is_a_502(how: Handler) -> None:
     start = relay(HI, how, HI, relay_retries="0", **NATIVE)
     async with start as (above, port), Client.connect(port) as client:
-        assert said(await ask(client)) == "Hi."
+        assert completed_text(await ask(client)) == "Hi."
         answer = await ask(client)  # on a kept connection, which was not stale
         assert (answer.status, error_of(answer)["code"]) == (502, "server_error")
-        assert said(await ask(client)) == "Hi."
+        assert completed_text(await ask(client)) == "Hi."
     assert len(above.seen) == 3
 
 
@@ -272,7 +275,7 @@ async def test_cut_that_is_not_tried_again_is_told(how: Handler) -> None:
 async def test_after_the_first_word_nothing_is_tried_again() -> None:
     async with relay(tells(OPENING + events_wire(DELTA), failing(**OVERLOADED), pause=0.05), HI,
                      **NATIVE) as (above, port):  # fmt: skip
-        answer = await answered(port)
+        answer = await ask_once(port)
     last = events_of(answer.body)[-1]
     assert last["response"]["error"]["code"] == "server_is_overloaded"
     assert b"Hi." in answer.body
@@ -280,18 +283,18 @@ async def test_after_the_first_word_nothing_is_tried_again() -> None:
 
 
 @bounded
-async def test_error_that_no_repetition_helps_is_told_as_it_is() -> None:
+async def test_error_that_a_retry_cannot_help_reaches_the_client() -> None:
     async with relay(tells(events_wire(CREATED) + failing(code="invalid_prompt")), **NATIVE) as (
         above,
         port,
     ):
-        assert failed(await answered(port))["code"] == "invalid_prompt"
+        assert stream_error(await ask_once(port))["code"] == "invalid_prompt"
     assert len(above.seen) == 1
 
 
 @pytest.mark.parametrize("together", [True, False])
 @bounded
-async def test_the_first_word_is_told_at_once_and_the_head_with_it(together: bool) -> None:
+async def test_first_word_is_sent_at_once_together_with_the_head(together: bool) -> None:
     seen = asyncio.Event()
 
     async def handler(call: Call) -> None:
@@ -318,59 +321,76 @@ async def test_the_first_word_is_told_at_once_and_the_head_with_it(together: boo
 
 
 class Watch:
-    """Flows that have ended, the upstream's legs beside the clients'."""
+    """Collects the flows that have ended, the upstream's and the client's."""
 
     def __init__(self) -> None:
-        self.legs: list[HTTPFlow] = []
-        self.clients: list[HTTPFlow] = []
+        self.upstream_flows: list[HTTPFlow] = []
+        self.client_flows: list[HTTPFlow] = []
 
     def response(self, flow: HTTPFlow) -> None:
-        (self.legs if flow.metadata.get(LEG) == UPSTREAM else self.clients).append(flow)
+        (
+            self.upstream_flows
+            if flow.metadata.get(PAIR_SIDE) == UPSTREAM_SIDE
+            else self.client_flows
+        ).append(flow)
 
 
 async def watched(
     tmp_path: Path, *handlers: Handler, stream: bool = True, **options: str
 ) -> tuple[HTTPFlow, list[HTTPFlow]]:
-    """The client's row and the legs of one exchange."""
+    """The client's flow and the upstream's flows of one exchange."""
     watch, file = Watch(), str(tmp_path / "flows")
     chosen = {"save_stream_file": file, **NATIVE, **options}
-    async with relay(*handlers, and_also=[watch], **chosen) as (_, port):
-        await answered(port, stream=stream)
-        while not watch.legs:
+    async with relay(*handlers, extra_addons=[watch], **chosen) as (_, port):
+        await ask_once(port, stream=stream)
+        while not watch.upstream_flows:
             await asyncio.sleep(0.01)
-    [client] = watch.clients
-    return client, watch.legs
+    [client] = watch.client_flows
+    return client, watch.upstream_flows
 
 
 @bounded
-async def test_rows_of_a_refusal_show_what_came_and_what_was_told(tmp_path: Path) -> None:
-    client, [leg] = await watched(tmp_path, BUSY, relay_retries="0")
-    assert client.response and leg.response
+async def test_flows_of_a_refusal_show_both_sides(tmp_path: Path) -> None:
+    client, [upstream_flow] = await watched(tmp_path, BUSY, relay_retries="0")
+    assert client.response and upstream_flow.response
     assert client.response.status_code == 503
     assert b"server_is_overloaded" in (client.response.content or b"")
     assert client.metadata["relay.facts"]["status"] == "failed"
-    assert (leg.response.status_code, leg.response.headers["content-type"]) == (
+    assert (upstream_flow.response.status_code, upstream_flow.response.headers["content-type"]) == (
         200,
         "text/event-stream",
     )
-    assert leg.response.content == OPENING + failing(**OVERLOADED)
+    assert upstream_flow.response.content == OPENING + failing(**OVERLOADED)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @bounded
-async def test_rows_of_another_attempt_show_that(tmp_path: Path, stream: bool) -> None:
-    client, [leg] = await watched(tmp_path, BUSY, HI, stream=stream)
-    assert client.response and leg.response
-    assert client.response.status_code == leg.response.status_code == 200
+async def test_flows_show_the_attempt_that_succeeded(tmp_path: Path, stream: bool) -> None:
+    client, [upstream_flow] = await watched(tmp_path, BUSY, HI, stream=stream)
+    assert client.response and upstream_flow.response
+    assert client.response.status_code == upstream_flow.response.status_code == 200
     assert b"server_is_overloaded" not in (client.response.content or b"")
-    assert leg.response.content == events_wire(CREATED, GOES_ON, completed(DONE))
+    assert upstream_flow.response.content == events_wire(CREATED, GOES_ON, completed(DONE))
     assert client.metadata[ATTEMPTS] == ["after status 503, 0.5 s"]
     assert "after status 503" in client.comment
 
 
 @bounded
-async def test_rows_of_a_cut_show_what_came(tmp_path: Path) -> None:
-    client, [leg] = await watched(tmp_path, cut_off, HI)
+async def test_flows_after_a_cut_show_the_second_attempt(tmp_path: Path) -> None:
+    client, [upstream_flow] = await watched(tmp_path, cut_off, HI)
     [why] = client.metadata[ATTEMPTS]
     assert "peer closed connection" in why
-    assert leg.response and leg.response.content == events_wire(CREATED, GOES_ON, completed(DONE))
+    assert upstream_flow.response and upstream_flow.response.content == events_wire(
+        CREATED, GOES_ON, completed(DONE)
+    )
+
+
+@bounded
+async def test_streamed_exchange_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with relay(says("Hello")) as (_, port), Client.connect(port) as client:
+        await ask(client)
+        with caplog.at_level(logging.INFO):
+            caplog.clear()
+            assert completed_text(await ask(client)) == "Hello"
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert " → " in line

@@ -1,27 +1,27 @@
-"""Finish reasons and usage in the words of many providers."""
+"""Finish reasons and usage in the forms of many providers, and estimates of usage."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, Json, carry, chunk, replied, stream
+from tests.translate.support import PROVIDERS, Json, chunk, reply_events, responses_exchange, stream
 from translate.mappings.outcome import (
     COMPLETED,
     FAILED,
     FILTERED,
     TOO_LONG,
     Outcome,
-    estimate,
-    outcome,
-    shortened,
-    usage_in,
+    detect_truncation,
+    estimate_usage,
+    find_chat_usage,
+    finish_to_outcome,
     usage_to_responses,
 )
 
 
 @pytest.mark.parametrize(
-    ("reason", "end"),
+    ("reason", "outcome"),
     [
         ("stop", COMPLETED), ("tool_calls", COMPLETED), ("function_call", COMPLETED),
         ("eos", COMPLETED), ("STOP", COMPLETED), ("length", TOO_LONG), ("MAX_TOKENS", TOO_LONG),
@@ -31,27 +31,27 @@ from translate.mappings.outcome import (
         ("error", FAILED), ("network_error", FAILED), ("abort", FAILED),
     ],
 )  # fmt: skip
-def test_finish_reason_decides_the_outcome(reason: str, end: Outcome) -> None:
-    assert outcome(reason) is end
-    last = replied(chunk(content="Hi."), chunk(reason))[-1]
-    assert last["type"] == f"response.{end.status}"
+def test_finish_reason_decides_the_outcome(reason: str, outcome: Outcome) -> None:
+    assert finish_to_outcome(reason) is outcome
+    last = reply_events(chunk(content="Hi."), chunk(reason))[-1]
+    assert last["type"] == f"response.{outcome.response_status}"
     details = last["response"]["incomplete_details"]
-    assert details == ({"reason": end.reason} if end.reason else None)
+    assert details == ({"reason": outcome.incomplete_reason} if outcome.incomplete_reason else None)
 
 
 @pytest.mark.parametrize("finish", [None, ""])
-def test_finish_reason_that_says_nothing_is_none(finish: str | None) -> None:
-    assert replied(chunk(finish, content="Hi."), done=False)[-1]["type"] == "response.failed"
+def test_reply_without_a_finish_reason_has_failed(finish: str | None) -> None:
+    assert reply_events(chunk(finish, content="Hi."), done=False)[-1]["type"] == "response.failed"
 
 
-def counted(usage: Json) -> tuple[int, int, int, int, int]:
-    made = usage_to_responses(usage)
+def token_counts(usage: Json) -> tuple[int, int, int, int, int]:
+    converted = usage_to_responses(usage)
     return (
-        made["input_tokens"],
-        made["input_tokens_details"]["cached_tokens"],
-        made["output_tokens"],
-        made["output_tokens_details"]["reasoning_tokens"],
-        made["total_tokens"],
+        converted["input_tokens"],
+        converted["input_tokens_details"]["cached_tokens"],
+        converted["output_tokens"],
+        converted["output_tokens_details"]["reasoning_tokens"],
+        converted["total_tokens"],
     )
 
 
@@ -70,33 +70,35 @@ BASE = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
         (BASE | {"reasoning_tokens": 3}, (10, 0, 4, 3, 14)),
         (BASE | {"prompt_tokens_details": None}, (10, 0, 4, 0, 14)),
         (BASE | {"total_tokens": None}, (10, 0, 4, 0, 14)),
+        (BASE | {"total_tokens": float("inf")}, (10, 0, 4, 0, 14)),
         ({"prompt_tokens": 10}, (10, 0, 0, 0, 10)),
         ({"prompt_tokens": 10.0, "completion_tokens": -1}, (10, 0, 0, 0, 10)),
         ({"prompt_tokens": "10", "completion_tokens": True}, (0, 0, 1, 0, 1)),
     ],
 )
-def test_usage_is_read_where_providers_put_it(usage: Json, counts: tuple[int, ...]) -> None:
-    assert counted(usage) == counts
+def test_each_count_is_read_from_every_usual_field(usage: Json, counts: tuple[int, ...]) -> None:
+    assert token_counts(usage) == counts
 
 
-def test_cache_writes_are_kept() -> None:
-    made = usage_to_responses(BASE | {"prompt_tokens_details": {"cache_write_tokens": 5}})
-    assert made["input_tokens_details"]["cache_write_tokens"] == 5
+def test_cache_writes_are_counted() -> None:
+    usage = usage_to_responses(BASE | {"prompt_tokens_details": {"cache_write_tokens": 5}})
+    assert usage["input_tokens_details"]["cache_write_tokens"] == 5
 
 
 @pytest.mark.parametrize(
-    "place",
+    "reply",
     [
         {"usage": BASE}, {"choices": [{"usage": BASE}]}, {"x_groq": {"usage": BASE}},
         {"usage": None, "choices": [{"usage": BASE}]},
     ],
 )  # fmt: skip
-def test_usage_is_found(place: Json) -> None:
-    assert usage_in(place) == BASE
+def test_usage_is_found_in_every_usual_field(reply: Json) -> None:
+    assert find_chat_usage(reply) == BASE
 
 
-# Usage as each provider sends it, and where that was seen: (in, cached, out, thinking, total).
-TOLD = {
+# Usage as each provider sends it, with the source, and its counts: input, cached, output, reasoning
+# and total.
+USAGE_OF_PROVIDERS = {
     # https://platform.openai.com/docs/guides/prompt-caching
     "openai": (
         {
@@ -110,7 +112,7 @@ TOLD = {
         },
         (2006, 1920, 300, 64, 2306),
     ),
-    # the same (https://learn.microsoft.com/azure/ai-foundry/openai/how-to/prompt-caching)
+    # as OpenAI (https://learn.microsoft.com/azure/ai-foundry/openai/how-to/prompt-caching)
     "azure": (
         {
             "usage": {
@@ -137,7 +139,7 @@ TOLD = {
         },
         (100, 64, 20, 5, 120),
     ),
-    # AstrBotDevs/AstrBot#6614: in the choice
+    # in the choice: AstrBotDevs/AstrBot#6614
     "kimi": (
         {
             "choices": [
@@ -178,7 +180,7 @@ TOLD = {
         },
         (1013, 1008, 30, 0, 1043),
     ),
-    # vercel/ai#14889: other versions of it
+    # other versions of Mistral: vercel/ai#14889
     "mistral, flat": (
         {
             "usage": {
@@ -207,7 +209,7 @@ TOLD = {
         },
         (2006, 1920, 300, 0, 2306),
     ),
-    # vercel/ai#9774: thinking in the total alone
+    # reasoning counts in the total only: vercel/ai#9774
     "xai": (
         {
             "usage": {
@@ -246,7 +248,7 @@ TOLD = {
         },
         (15427, 170, 139, 0, 15566),
     ),
-    # mozilla-ai/any-llm#1185: a chunk of its own; vllm-project/vllm#37955
+    # in a chunk of its own: mozilla-ai/any-llm#1185, vllm-project/vllm#37955
     "minimax": (
         {
             "choices": [],
@@ -260,7 +262,7 @@ TOLD = {
         },
         (70, 0, 30, 20, 100),
     ),
-    # mozilla-ai/any-llm#1290: thinking in the total alone, and no word of it
+    # reasoning counts in the total only, and is not named: mozilla-ai/any-llm#1290
     "gemini": (
         {"usage": {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}},
         (20, 0, 603, 405, 623),
@@ -366,15 +368,15 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize(("told", "counts"), TOLD.values(), ids=TOLD)
-def test_each_provider_is_counted(told: Json, counts: tuple[int, ...]) -> None:
-    usage = usage_in(told)
-    assert usage is not None and counted(usage) == counts
+@pytest.mark.parametrize(("reply", "counts"), USAGE_OF_PROVIDERS.values(), ids=USAGE_OF_PROVIDERS)
+def test_usage_of_each_provider_is_counted(reply: Json, counts: tuple[int, ...]) -> None:
+    usage = find_chat_usage(reply)
+    assert usage is not None and token_counts(usage) == counts
 
 
-def test_every_provider_has_its_usage() -> None:
-    assert {name.partition(",")[0] for name in TOLD} == PROVIDERS.keys() - {
-        "chatgpt",  # has no form of Chat
+def test_every_chat_provider_is_in_the_table() -> None:
+    assert {name.partition(",")[0] for name in USAGE_OF_PROVIDERS} == PROVIDERS.keys() - {
+        "chatgpt",  # does not speak Chat
         "demo",
         "generic",
         "responses",
@@ -382,77 +384,79 @@ def test_every_provider_has_its_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [{}, {"usage": {}}, {"usage": ZEROS}, {"timings": {"prompt_n": 0}}, {"timings": 5}]
+    "reply", [{}, {"usage": {}}, {"usage": ZEROS}, {"timings": {"prompt_n": 0}}, {"timings": 5}]
 )
-def test_count_of_zeros_is_none(place: Json) -> None:
-    assert usage_in(place) is None
+def test_usage_of_zeros_is_ignored(reply: Json) -> None:
+    assert find_chat_usage(reply) is None
 
 
 @pytest.mark.parametrize(
-    "place", [{}, {"usage": {}}, {"usage": 5}, {"choices": []}, {"choices": [5]}, {"x_groq": 5}]
+    "reply", [{}, {"usage": {}}, {"usage": 5}, {"choices": []}, {"choices": [5]}, {"x_groq": 5}]
 )
-def test_no_usage_is_none(place: Any) -> None:
-    assert usage_in(place) is None
+def test_reply_without_usage_has_none(reply: Any) -> None:
+    assert find_chat_usage(reply) is None
 
 
-@pytest.mark.parametrize("told", [{}, {"usage": None}, {"usage": ZEROS}, {"timings": {}}])
-def test_reply_without_usage_has_an_estimate_that_says_so(told: Json) -> None:
-    asked, said = "Why? " * 400, "So. " * 200
-    usage = replied(chunk(content=said), chunk("stop") | told, by=carry(input=asked))[-1][
-        "response"
-    ]["usage"]
+@pytest.mark.parametrize("last_fields", [{}, {"usage": None}, {"usage": ZEROS}, {"timings": {}}])
+def test_usage_that_is_missing_is_estimated_and_marked(last_fields: Json) -> None:
+    prompt, answer = "Why? " * 400, "So. " * 200
+    usage = reply_events(
+        chunk(content=answer),
+        chunk("stop") | last_fields,
+        exchange=responses_exchange(input=prompt),
+    )[-1]["response"]["usage"]
     assert usage["estimated"] is True
     assert 500 <= usage["input_tokens"] < 520 and 200 <= usage["output_tokens"] < 250
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 
-def test_estimate_counts_tools_and_no_sealed_thinking() -> None:
+def test_estimate_counts_tools_but_not_sealed_reasoning() -> None:
     body = {"messages": [], "tools": [{"x": "y" * 400}]}
-    usage = estimate(json.dumps(body).encode(), [{"encrypted_content": "z" * 4000}])
+    usage = estimate_usage(json.dumps(body).encode(), [{"encrypted_content": "z" * 4000}])
     assert usage["input_tokens"] > 100 > usage["output_tokens"]
 
 
-def test_usage_that_was_told_is_no_estimate() -> None:
-    told = replied(chunk("stop", content="Hi.") | {"usage": BASE})[-1]["response"]["usage"]
-    assert told["total_tokens"] == 14 and "estimated" not in told
+def test_reported_usage_is_not_estimated() -> None:
+    usage = reply_events(chunk("stop", content="Hi.") | {"usage": BASE})[-1]["response"]["usage"]
+    assert usage["total_tokens"] == 14 and "estimated" not in usage
 
 
-def body(*messages: Any) -> bytes:
+def request_body(*messages: Any) -> bytes:
     return json.dumps({"messages": list(messages)}).encode()
 
 
-WORDS = body({"content": "x" * 60_000})
-PICTURED = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 60_000}}
+WORDS = request_body({"content": "x" * 60_000})
+IMAGE_PART = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 60_000}}
 
 
 @pytest.mark.parametrize(
-    ("sent", "read", "cached", "found"),
+    ("body", "read", "cached", "truncation"),
     [
         (WORDS, 4_096, 0, (4_096, 15_003)),
-        (WORDS, 100, 14_000, None),  # some count what was in their cache apart
-        (WORDS, 5_002, 0, None),  # a third: an estimate is no better than that
-        (body({"content": "x" * 30_000}), 10, 0, None),
-        (body({"content": [PICTURED]}), 1_000, 0, None),
+        (WORDS, 100, 14_000, None),  # some providers count cached tokens separately
+        (WORDS, 5_002, 0, None),  # a third: an estimate is not more exact than that
+        (request_body({"content": "x" * 30_000}), 10, 0, None),
+        (request_body({"content": [IMAGE_PART]}), 1_000, 0, None),
     ],
-    ids=["cut", "cached", "a third", "small", "a picture"],
+    ids=["truncated", "cached", "a third", "small", "an image"],
 )
-def test_request_of_which_far_less_was_read_than_was_sent(
-    sent: bytes, read: int, cached: int, found: Any
+def test_truncation_is_detected_by_the_tokens_that_were_read(
+    body: bytes, read: int, cached: int, truncation: Any
 ) -> None:
-    told = {"prompt_tokens": read, "prompt_tokens_details": {"cached_tokens": cached}}
-    assert shortened(sent, usage_to_responses(told)) == found
+    usage = {"prompt_tokens": read, "prompt_tokens_details": {"cached_tokens": cached}}
+    assert detect_truncation(body, usage_to_responses(usage)) == truncation
 
 
-def test_input_that_was_cut_off_in_silence_is_noticed() -> None:
-    """Ollama (ralphgrewe/TradingAgents#168): 4,096 tokens of whatever was sent."""
+def test_silently_truncated_input_is_reported() -> None:
+    """Ollama reads 4,096 tokens of any request: ralphgrewe/TradingAgents#168."""
     usage = {"prompt_tokens": 4096, "completion_tokens": 1}
-    crossing = carry(input="word " * 12_000)
-    crossing.feed(stream(chunk("stop", content="Hi."), {"choices": [], "usage": usage}))
-    assert crossing.dropped == ["input (it read 4096 of about 15007 tokens)"]
+    exchange = responses_exchange(input="word " * 12_000)
+    exchange.feed(stream(chunk("stop", content="Hi."), {"choices": [], "usage": usage}))
+    assert exchange.dropped == ["input (it read 4096 of about 15007 tokens)"]
 
 
-def test_estimate_counts_instructions_and_no_bytes_of_pictures_in_outputs() -> None:
+def test_estimate_counts_instructions_but_not_the_bytes_of_images() -> None:
     url = "data:image/png;base64," + "A" * 400_000
     output = {"type": "function_call_output", "output": [{"type": "input_image", "image_url": url}]}
-    sent = json.dumps({"instructions": "word " * 400, "input": [output]}).encode()
-    assert 1_900 < estimate(sent, [])["input_tokens"] < 2_200
+    body = json.dumps({"instructions": "word " * 400, "input": [output]}).encode()
+    assert 1_900 < estimate_usage(body, [])["input_tokens"] < 2_200

@@ -1,3 +1,5 @@
+"""Model lists: read in the forms of many upstreams, written in OpenAI's form and in Codex's."""
+
 import json
 from dataclasses import replace
 
@@ -5,9 +7,9 @@ import pytest
 from openai.types import Model
 
 from tests import fake_backend
-from tests.translate.support import PLAIN, provider
+from tests.translate.support import GENERIC, provider
 from translate.providers import catalog
-from translate.providers.catalog import Entry
+from translate.providers.catalog import CatalogModel
 
 OPENAI = {
     "object": "list",
@@ -18,18 +20,18 @@ OPENAI = {
 }
 
 
-def entries(value: object) -> list[Entry]:
-    return catalog.entries(json.dumps(value).encode())
+def parse_models(value: object) -> list[CatalogModel]:
+    return catalog.parse_model_list(json.dumps(value).encode())
 
 
-def test_openais_list() -> None:
-    assert entries(OPENAI) == [
-        Entry("gpt-5.5", "gpt-5.5", 1700000000, "openai"),
-        Entry("text-embedding-3-small", "text-embedding-3-small", 1, "openai", chat=False),
+def test_list_in_openais_form_is_read() -> None:
+    assert parse_models(OPENAI) == [
+        CatalogModel("gpt-5.5", "gpt-5.5", 1700000000, "openai"),
+        CatalogModel("text-embedding-3-small", "text-embedding-3-small", 1, "openai", chat=False),
     ]
 
 
-# Abridged to what is read; as the providers' own documentation has them.
+# From the documentation of the providers, abridged to what the relay reads.
 FORMS = {
     "openrouter": (
         {
@@ -47,19 +49,19 @@ FORMS = {
                 }
             ]
         },
-        Entry("anthropic/claude", "Anthropic: Claude", 1, "", 200000, True),
+        CatalogModel("anthropic/claude", "Anthropic: Claude", 1, "", 200000, True),
     ),
     "openrouter without an image": (
         {"data": [{"id": "x/y", "architecture": {"input_modalities": ["text"]}}]},
-        Entry("x/y", "x/y", images=False),
+        CatalogModel("x/y", "x/y", images=False),
     ),
     "vllm": (
         {"data": [{"id": "qwen3", "owned_by": "vllm", "max_model_len": 40960}]},
-        Entry("qwen3", "qwen3", 0, "vllm", 40960),
+        CatalogModel("qwen3", "qwen3", 0, "vllm", 40960),
     ),
     "groq": (
         {"data": [{"id": "llama", "owned_by": "Meta", "context_window": 131072}]},
-        Entry("llama", "llama", 0, "Meta", 131072),
+        CatalogModel("llama", "llama", 0, "Meta", 131072),
     ),
     "mistral": (
         {
@@ -71,60 +73,63 @@ FORMS = {
                 }
             ]
         },
-        Entry("mistral-large", "mistral-large", 0, "", 262144, True),
+        CatalogModel("mistral-large", "mistral-large", 0, "", 262144, True),
     ),
     "moonshot": (
         {"data": [{"id": "kimi", "context_length": 262144, "supports_image_in": False}]},
-        Entry("kimi", "kimi", 0, "", 262144, False),
+        CatalogModel("kimi", "kimi", 0, "", 262144, False),
     ),
     "llama.cpp": (
         {"object": "list", "data": [{"id": "m.gguf", "meta": {"n_ctx_train": 32768}}]},
-        Entry("m.gguf", "m.gguf", 0, "", 32768),
+        CatalogModel("m.gguf", "m.gguf", 0, "", 32768),
     ),
     "ollama's own": (
         {"models": [{"name": "qwen3:32b", "model": "qwen3:32b"}]},
-        Entry("qwen3:32b", "qwen3:32b"),
+        CatalogModel("qwen3:32b", "qwen3:32b"),
     ),
     "gemini's own": (
         {"models": [{"name": "models/g", "displayName": "G", "inputTokenLimit": 1048576}]},
-        Entry("models/g", "G", 0, "", 1048576),
+        CatalogModel("models/g", "G", 0, "", 1048576),
     ),
     "github copilot": (
         {"data": [{"id": "c", "capabilities": {"limits": {"max_prompt_tokens": 12288}}}]},
-        Entry("c", "c", 0, "", 12288),
+        CatalogModel("c", "c", 0, "", 12288),
     ),
     "an input that is less than the window": (
         {"data": [{"id": "m", "context_length": 400000, "max_input_tokens": 272000}]},
-        Entry("m", "m", 0, "", 272000),
+        CatalogModel("m", "m", 0, "", 272000),
     ),
     "a window that is loaded in part": (
         {"data": [{"id": "m", "loaded_context_length": 8192, "max_input_tokens": 272000}]},
-        Entry("m", "m", 0, "", 8192),
+        CatalogModel("m", "m", 0, "", 8192),
     ),
     "together": (
         [{"id": "a/b", "type": "chat", "display_name": "B", "context_length": 8192}],
-        Entry("a/b", "B", 0, "", 8192),
+        CatalogModel("a/b", "B", 0, "", 8192),
     ),
-    "names only": (["m"], Entry("m", "m")),
-    "wrapped twice": ({"result": {"models": [{"id": "m"}]}}, Entry("m", "m")),
+    "names only": (["m"], CatalogModel("m", "m")),
+    "wrapped twice": ({"result": {"models": [{"id": "m"}]}}, CatalogModel("m", "m")),
     "wrong types": (
         {"data": [{"id": "m", "created": "now", "context_length": True, "name": 5, "meta": [1]}]},
-        Entry("m", "m"),
+        CatalogModel("m", "m"),
     ),
-    "no length": ({"data": [{"id": "m", "context_length": 0}]}, Entry("m", "m")),
-    "what is no model": ({"data": [None, 5, {}, {"id": ""}, {"id": "m"}, "m"]}, Entry("m", "m")),
+    "no length": ({"data": [{"id": "m", "context_length": 0}]}, CatalogModel("m", "m")),
+    "elements that are not models": (
+        {"data": [None, 5, {}, {"id": ""}, {"id": "m"}, "m"]},
+        CatalogModel("m", "m"),
+    ),
 }
 
 
 @pytest.mark.parametrize(("form", "expected"), FORMS.values(), ids=FORMS)
-def test_forms_of_providers(form: object, expected: Entry) -> None:
-    assert entries(form) == [expected]
+def test_lists_of_every_form_are_read(form: object, expected: CatalogModel) -> None:
+    assert parse_models(form) == [expected]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"5", b"null", b'{"error": {"message": "x"}}'])
-def test_what_is_no_list_is_an_error(body: bytes) -> None:
+def test_body_without_a_list_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match="."):
-        catalog.entries(body)
+        catalog.parse_model_list(body)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +152,9 @@ def test_what_is_no_list_is_an_error(body: bytes) -> None:
         "mistral-ocr-latest",
     ],
 )
-def test_models_that_do_not_chat_by_their_names(name: str) -> None:
-    [one] = entries([name])
-    assert not one.chat
+def test_name_says_that_a_model_does_not_chat(name: str) -> None:
+    [model] = parse_models([name])
+    assert not model.chat
 
 
 @pytest.mark.parametrize(
@@ -167,13 +172,13 @@ def test_models_that_do_not_chat_by_their_names(name: str) -> None:
         "demo",
     ],
 )
-def test_models_that_chat_by_their_names(name: str) -> None:
-    [one] = entries([name])
-    assert one.chat
+def test_other_names_are_of_models_that_chat(name: str) -> None:
+    [model] = parse_models([name])
+    assert model.chat
 
 
 @pytest.mark.parametrize(
-    "more",
+    "fields",
     [
         {"type": "embedding"},
         {"type": "image"},
@@ -181,62 +186,80 @@ def test_models_that_chat_by_their_names(name: str) -> None:
         {"capabilities": {"completion_chat": False}},
     ],
 )
-def test_models_that_do_not_chat_by_what_their_list_says(more: dict[str, object]) -> None:
-    [one] = entries([{"id": "m", **more}])
-    assert not one.chat
+def test_list_says_that_a_model_does_not_chat(fields: dict[str, object]) -> None:
+    [model] = parse_models([{"id": "m", **fields}])
+    assert not model.chat
 
 
 def test_configured_names_come_first_and_need_not_be_listed() -> None:
-    listed = [Entry("a"), Entry("b", "Bee", context=5, images=True), Entry("c")]
+    upstream_models = [
+        CatalogModel("a"),
+        CatalogModel("b", "Bee", context_window=5, images=True),
+        CatalogModel("c"),
+    ]
     renames = [("x", "b"), ("y*", "c"), ("y?", "c"), ("[y]", "c"), ("x", "a"), ("z", "away")]
-    offered = catalog.offered(listed, PLAIN, model="c", renames=renames)
-    assert [one.id for one in offered] == ["c", "x", "z", "a", "b"]
-    assert offered[1] == Entry("x", "x", context=5, images=True)  # as its target
-    assert offered[2] == Entry("z", "z", context=128_000, images=True)  # as the table has it
+    offered = catalog.models_on_offer(
+        upstream_models, GENERIC, configured_model="c", renames=renames
+    )
+    assert [model.id for model in offered] == ["c", "x", "z", "a", "b"]
+    like_target = CatalogModel("x", "x", context_window=5, images=True)
+    from_table = CatalogModel("z", "z", context_window=128_000, images=True)
+    assert offered[1:3] == [like_target, from_table]
 
 
 def test_a_configured_model_is_offered_whatever_its_name_suggests() -> None:
-    [one] = catalog.offered(
-        [Entry("my-image-chat", chat=False)], PLAIN, model="my-image-chat", renames=()
+    [model] = catalog.models_on_offer(
+        [CatalogModel("my-image-chat", chat=False)],
+        GENERIC,
+        configured_model="my-image-chat",
+        renames=(),
     )
-    assert one.chat
+    assert model.chat
 
 
-def test_nothing_configured_is_what_upstream_lists() -> None:
-    [one] = catalog.offered([Entry("a")], PLAIN, model="", renames=())
-    assert one == Entry("a", context=128_000, images=True)
+def test_without_configuration_the_upstreams_models_are_offered() -> None:
+    [model] = catalog.models_on_offer([CatalogModel("a")], GENERIC, configured_model="", renames=())
+    assert model == CatalogModel("a", context_window=128_000, images=True)
 
 
-def test_a_models_own_table_says_what_the_list_does_not() -> None:
-    mine = provider(
+def test_table_of_a_model_fills_what_the_list_leaves_open() -> None:
+    table = provider(
         images=False, context_window=7, models={"*vl*": {"images": True, "context_window": 9}}
     )
-    listed = [Entry("q"), Entry("q-vl"), Entry("p-vl", images=False, context=5)]
+    upstream_models = [
+        CatalogModel("q"),
+        CatalogModel("q-vl"),
+        CatalogModel("p-vl", images=False, context_window=5),
+    ]
     renames = [("seer", "org/q-vl")]
-    offered = catalog.offered(listed, mine, model="", renames=renames)
-    assert [(one.id, one.images, one.context) for one in offered] == [
+    offered = catalog.models_on_offer(upstream_models, table, configured_model="", renames=renames)
+    assert [(model.id, model.images, model.context_window) for model in offered] == [
         ("seer", True, 9),
         ("q", False, 7),
         ("q-vl", True, 9),
-        ("p-vl", False, 5),  # what the list says counts
+        ("p-vl", False, 5),  # the list counts more
     ]
 
 
-def test_openais_form() -> None:
-    form = catalog.to_openai(entries(OPENAI))
+def test_models_are_written_in_openais_form() -> None:
+    form = catalog.models_to_openai(parse_models(OPENAI))
     assert form["object"] == "list"
-    for one, sent in zip(form["data"], OPENAI["data"], strict=True):
-        assert one == sent
-        Model.model_validate(one, strict=True)
+    for model, sent in zip(form["data"], OPENAI["data"], strict=True):
+        assert model == sent
+        Model.model_validate(model, strict=True)
 
 
-BASE = catalog.TEMPLATE | {"base_instructions": "You are Codex."}
+TEMPLATE = catalog.DEFAULT_CATALOG_TEMPLATE | {"base_instructions": "You are Codex."}
 
 
-def test_codexs_form() -> None:
-    b = Entry("b", context=7, images=True)
-    listed = [Entry("a", "A", context=1000, images=False), Entry("e", chat=False), b]
-    models = catalog.to_codex(listed, BASE, owner="P")["models"]
+def test_models_are_written_in_codexs_form() -> None:
+    b = CatalogModel("b", context_window=7, images=True)
+    upstream_models = [
+        CatalogModel("a", "A", context_window=1000, images=False),
+        CatalogModel("e", chat=False),
+        b,
+    ]
+    models = catalog.models_to_codex(upstream_models, TEMPLATE, owner="P")["models"]
     assert [(m["slug"], m["display_name"], m["priority"]) for m in models] == [
         ("a", "A", 0),
         ("b", "b", 1),
@@ -250,43 +273,53 @@ def test_codexs_form() -> None:
         assert model["apply_patch_tool_type"] == "freeform"
 
 
-def told(slug: str, priority: int, **more: object) -> dict[str, object]:
-    """A model as OpenAI's service tells Codex of it."""
+def codex_model(slug: str, priority: int, **fields: object) -> dict[str, object]:
+    """A model as OpenAI's service lists it for Codex."""
     return {
         "slug": slug, "display_name": slug.upper(), "priority": priority, "visibility": "list",
         "base_instructions": "You are Codex.", "shell_type": "unified_exec",
         "supported_reasoning_levels": [], "truncation_policy": {}, "tool_mode": "code_mode_only",
-        **more,
+        **fields,
     }  # fmt: skip
 
 
-def test_what_is_told_in_codexs_form_passes_whole() -> None:
-    """Its default first, as its priorities have it; these hold where they keep the order."""
-    models = [told("b", 5), told("image-1", 2, visibility="hide"), told("c", 5)]
-    listed = entries({"models": models})
-    assert [one.id for one in listed] == ["image-1", "b", "c"]
-    made = catalog.to_codex(listed, BASE, owner="P")["models"]
-    assert made == [models[1], models[0], {**models[2], "priority": 6}]
+def test_model_in_codexs_form_passes_unchanged() -> None:
+    """Codex's default comes first; a priority changes only if it would change the order."""
+    models = [
+        codex_model("b", 5),
+        codex_model("image-1", 2, visibility="hide"),
+        codex_model("c", 5),
+    ]
+    upstream_models = parse_models({"models": models})
+    assert [model.id for model in upstream_models] == ["image-1", "b", "c"]
+    entries = catalog.models_to_codex(upstream_models, TEMPLATE, owner="P")["models"]
+    assert entries == [models[1], models[0], {**models[2], "priority": 6}]
 
 
-def test_a_model_in_codexs_form_under_another_name() -> None:
-    [one] = entries({"models": [told("b", 0, upgrade={"model": "c"})]})
-    scoped = replace(one, id="chatgpt/b")
-    first, last = catalog.to_codex([Entry("a"), scoped], BASE, owner="P")["models"]
+def test_model_in_codexs_form_may_get_another_name() -> None:
+    [model] = parse_models({"models": [codex_model("b", 0, upgrade={"model": "c"})]})
+    scoped = replace(model, id="chatgpt/b")
+    first, last = catalog.models_to_codex([CatalogModel("a"), scoped], TEMPLATE, owner="P")[
+        "models"
+    ]
     assert (first["slug"], first["priority"], first["tool_mode"]) == ("a", 0, None)
-    assert last == told("chatgpt/b", 1, display_name="B", upgrade=None)
+    assert last == codex_model("chatgpt/b", 1, display_name="B", upgrade=None)
 
 
-def test_a_form_that_codex_could_not_read_is_made_anew() -> None:
-    model = {name: value for name, value in told("b", 3).items() if name != "truncation_policy"}
-    [one] = catalog.to_codex(entries({"models": [model]}), BASE, owner="P")["models"]
-    assert one["truncation_policy"] == BASE["truncation_policy"]
-    assert (one["priority"], one["tool_mode"]) == (0, None)
+def test_entry_that_codex_cannot_read_is_replaced() -> None:
+    model = {
+        name: value for name, value in codex_model("b", 3).items() if name != "truncation_policy"
+    }
+    [model] = catalog.models_to_codex(parse_models({"models": [model]}), TEMPLATE, owner="P")[
+        "models"
+    ]
+    assert model["truncation_policy"] == TEMPLATE["truncation_policy"]
+    assert (model["priority"], model["tool_mode"]) == (0, None)
 
 
-def bundled(**more: object) -> dict[str, object]:
+def bundled(**fields: object) -> dict[str, object]:
     text = "You are Codex, a coding agent based on GPT-5.1. You share a workspace."
-    return {"slug": "x", "visibility": "list", "base_instructions": text, **more}
+    return {"slug": "x", "visibility": "list", "base_instructions": text, **fields}
 
 
 def test_the_template_is_the_classic_entry_of_codexs_catalog() -> None:
@@ -298,24 +331,25 @@ def test_the_template_is_the_classic_entry_of_codexs_catalog() -> None:
         bundled(slug="classic", some_new_field=5),
         bundled(slug="later"),
     ]
-    base = catalog.template(json.dumps({"models": models}).encode())
-    assert base is not None
-    assert base["slug"] == "classic"
-    text = base["base_instructions"]
-    assert text == "You are Codex, a coding agent. You share a workspace."
-    [made] = catalog.to_codex([Entry("m")], base, owner="P")["models"]
-    assert (made["slug"], made["some_new_field"]) == ("m", 5)
+    template = catalog.find_catalog_template(json.dumps({"models": models}).encode())
+    assert template is not None and template["slug"] == "classic"
+    assert template["base_instructions"] == "You are Codex, a coding agent. You share a workspace."
+    [entry] = catalog.models_to_codex([CatalogModel("m")], template, owner="P")["models"]
+    assert (entry["slug"], entry["some_new_field"]) == ("m", 5)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"models": 5}', b'{"models": [5, {}]}'])
 def test_a_catalog_without_a_classic_entry_gives_no_template(body: bytes) -> None:
-    assert catalog.template(body) is None
+    assert catalog.find_catalog_template(body) is None
 
 
-def test_the_chatgpt_backends_list_is_read_without_what_it_hides() -> None:
-    listed = [fake_backend.model("gpt-5.5"), fake_backend.model("secret") | fake_backend.HIDDEN]
-    found = catalog.entries(json.dumps({"models": listed}).encode())
-    assert [(one.id, one.context, not one.hidden) for one in found] == [
+def test_models_that_the_chatgpt_backend_hides_are_marked() -> None:
+    upstream_models = [
+        fake_backend.catalog_entry("gpt-5.5"),
+        fake_backend.catalog_entry("secret") | fake_backend.HIDDEN,
+    ]
+    models = catalog.parse_model_list(json.dumps({"models": upstream_models}).encode())
+    assert [(model.id, model.context_window, not model.hidden) for model in models] == [
         ("gpt-5.5", 272_000, True),
         ("secret", 272_000, False),
     ]

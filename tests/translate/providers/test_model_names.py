@@ -1,4 +1,4 @@
-"""Model names with suffixes: what they mean, and that they overrule the client's body."""
+"""Model names with suffixes mean an effort or a tier, and override the client's body."""
 
 import json
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 import pytest
 
 from tests.translate.support import ACCOUNT, PROVIDERS
-from translate import Variant, Way, exchange, variant
+from translate import ExchangeContext, ModelVariant, parse_variant, start_exchange
 
-LISTED = ("gpt-5.5", "gpt-5.1-codex-high", "o3-fast")
+MODELS = ("gpt-5.5", "gpt-5.1-codex-high", "o3-fast")
 ALIASES = {"codex": "gpt-5.5", "codex-mini": "gpt-6-luna"}
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "expected"),
     [
-        ("gpt-5.5", Variant("gpt-5.5")),
-        ("gpt-5.5-low", Variant("gpt-5.5", "low")),
-        ("gpt-5.5-medium", Variant("gpt-5.5", "medium")),
-        ("gpt-5.5-xhigh", Variant("gpt-5.5", "xhigh")),
-        ("gpt-5.5-fast", Variant("gpt-5.5", None, "priority")),
-        ("gpt-5.5-high-fast", Variant("gpt-5.5", "high", "priority")),
-        ("gpt-5.5-fast-high", Variant("gpt-5.5", "high", "priority")),
-        ("codex", Variant("gpt-5.5")),
-        ("codex-mini", Variant("gpt-6-luna")),
-        ("codex-mini-high", Variant("gpt-6-luna", "high")),
-        ("gpt-5.1-codex-high", Variant("gpt-5.1-codex-high")),
-        ("gpt-5.1-codex-high-low", Variant("gpt-5.1-codex-high", "low")),
-        ("o3-fast", Variant("o3-fast")),
+        ("gpt-5.5", ModelVariant("gpt-5.5")),
+        ("gpt-5.5-low", ModelVariant("gpt-5.5", "low")),
+        ("gpt-5.5-medium", ModelVariant("gpt-5.5", "medium")),
+        ("gpt-5.5-xhigh", ModelVariant("gpt-5.5", "xhigh")),
+        ("gpt-5.5-fast", ModelVariant("gpt-5.5", None, "priority")),
+        ("gpt-5.5-high-fast", ModelVariant("gpt-5.5", "high", "priority")),
+        ("gpt-5.5-fast-high", ModelVariant("gpt-5.5", "high", "priority")),
+        ("codex", ModelVariant("gpt-5.5")),
+        ("codex-mini", ModelVariant("gpt-6-luna")),
+        ("codex-mini-high", ModelVariant("gpt-6-luna", "high")),
+        ("gpt-5.1-codex-high", ModelVariant("gpt-5.1-codex-high")),
+        ("gpt-5.1-codex-high-low", ModelVariant("gpt-5.1-codex-high", "low")),
+        ("o3-fast", ModelVariant("o3-fast")),
         ("o3-high-fast", None),
         ("gpt-5.5-high-low", None),
         ("gpt-5.5-fast-fast", None),
@@ -37,38 +37,40 @@ ALIASES = {"codex": "gpt-5.5", "codex-mini": "gpt-6-luna"}
         ("", None),
     ],
 )
-def test_what_a_name_means(name: str, meant: Variant | None) -> None:
-    assert variant(name, LISTED, ALIASES) == meant
+def test_name_is_read_with_its_suffixes(name: str, expected: ModelVariant | None) -> None:
+    assert parse_variant(name, MODELS, ALIASES) == expected
 
 
-def test_the_account_knows_its_models_and_aliases() -> None:
+def test_account_has_models_and_aliases() -> None:
     assert ACCOUNT.aliases.keys() == {"codex", "codex-mini"}
     assert set(ACCOUNT.aliases.values()) <= set(ACCOUNT.known_models)
-    assert variant("codex-fast", ACCOUNT.known_models, ACCOUNT.aliases) == Variant(
+    assert parse_variant("codex-fast", ACCOUNT.known_models, ACCOUNT.aliases) == ModelVariant(
         ACCOUNT.known_models[0], None, "priority"
     )
 
 
-def sent(body: dict[str, Any], wanted: Variant | None) -> dict[str, Any]:
-    way = Way(provider=ACCOUNT, model="gpt-5.5", id="resp_1", now=1, variant=wanted)
-    made = exchange(
+def sent_body(body: dict[str, Any], variant: ModelVariant | None) -> dict[str, Any]:
+    context = ExchangeContext(
+        provider=ACCOUNT, model="gpt-5.5", response_id="resp_1", created_at=1, variant=variant
+    )
+    exchange = start_exchange(
         {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **body},
         client="chat",
-        way=way,
+        context=context,
     )
-    return json.loads(made.body)  # type: ignore[no-any-return]  # an object
+    return json.loads(exchange.body)  # type: ignore[no-any-return]  # an object
 
 
-def test_the_name_overrules_the_body() -> None:
+def test_name_overrides_the_body() -> None:
     body = {"reasoning_effort": "low", "reasoning": {"summary": "detailed"}, "service_tier": "flex"}
-    made = sent(body, Variant("gpt-5.5", "xhigh", "priority"))
-    assert made["reasoning"] == {"effort": "xhigh", "summary": "detailed"}
-    assert made["service_tier"] == "priority"
-    made = sent(body, Variant("gpt-5.5"))
-    assert (made["reasoning"]["effort"], made["service_tier"]) == ("low", "flex")
-    assert sent({}, Variant("gpt-5.5", "high"))["reasoning"]["effort"] == "high"
+    body_sent = sent_body(body, ModelVariant("gpt-5.5", "xhigh", "priority"))
+    assert body_sent["reasoning"] == {"effort": "xhigh", "summary": "detailed"}
+    assert body_sent["service_tier"] == "priority"
+    body_sent = sent_body(body, ModelVariant("gpt-5.5"))
+    assert (body_sent["reasoning"]["effort"], body_sent["service_tier"]) == ("low", "flex")
+    assert sent_body({}, ModelVariant("gpt-5.5", "high"))["reasoning"]["effort"] == "high"
 
 
-def test_no_other_provider_has_such_things() -> None:
+def test_no_other_provider_has_aliases() -> None:
     for provider in PROVIDERS.values():
         assert provider.name == "chatgpt" or not (provider.aliases or provider.session_header)

@@ -1,21 +1,21 @@
-"""Providers are data: what is wrong in it is told with its place."""
+"""Provider profiles: the built-in tables are consistent, and errors name the path of a mistake."""
 
 import pytest
 
 from tests.translate.support import PROVIDERS, ROOT, provider
-from translate import QUIRKS, Provider, providers
-from translate.providers.profile import COMMON
+from translate import QUIRKS, Provider, load_providers
+from translate.providers.profile import COMMON_PARAMETERS
 
 
 def test_table_without_fields_describes_a_plain_server() -> None:
-    [made] = providers('[mine]\ntitle = "Mine"').values()
-    assert (made.name, made.title, made.dialect, made.reasoning_back) == (
+    [profile] = load_providers('[mine]\ntitle = "Mine"').values()
+    assert (profile.name, profile.title, profile.dialect, profile.reasoning_back) == (
         *("mine", "Mine", "chat", "echo"),
     )
 
 
 @pytest.mark.parametrize(
-    ("toml", "place"),
+    ("toml", "path"),
     [
         ('[mine]\ntitle = "M"\nsecret = "x"', "^mine.secret: "),
         ("[mine]", "^mine.title: "),
@@ -25,15 +25,15 @@ def test_table_without_fields_describes_a_plain_server() -> None:
         ("title = 5", "^title: "),
     ],
 )
-def test_wrong_table_is_a_value_error_that_names_the_field(toml: str, place: str) -> None:
-    with pytest.raises(ValueError, match=place):
-        providers(toml)
+def test_wrong_table_is_a_value_error_that_names_the_field(toml: str, path: str) -> None:
+    with pytest.raises(ValueError, match=path):
+        load_providers(toml)
 
 
-def test_every_provider_says_how_it_is_called() -> None:
+def test_every_provider_has_a_title() -> None:
     assert {"generic", "demo", "openai", "deepseek"} <= PROVIDERS.keys()
-    assert all(one.title and one.name == name for name, one in PROVIDERS.items())
-    for url in (url for one in PROVIDERS.values() for url in one.base_urls):
+    assert all(upstream.title and upstream.name == name for name, upstream in PROVIDERS.items())
+    for url in (url for upstream in PROVIDERS.values() for url in upstream.base_urls):
         assert url.startswith(("https://", "http://localhost:")) and not url.endswith("/")
 
 
@@ -48,17 +48,17 @@ def test_every_provider_has_its_cases(name: str) -> None:
     assert any(path.name.startswith("error_") for path in folders)
 
 
-def whole(one: Provider) -> list[Provider]:
-    return [one, *one.models.values()]
+def all_profiles(upstream: Provider) -> list[Provider]:
+    return [upstream, *upstream.models.values()]
 
 
-@pytest.mark.parametrize("one", PROVIDERS.values(), ids=PROVIDERS)
-def test_every_table_says_what_can_be(one: Provider) -> None:
-    for made in whole(one):
-        assert set(made.quirks) <= QUIRKS
-        assert made.refuses <= COMMON and not made.takes & COMMON
-        assert made.name == one.name and not made.models or made is one
-        assert all(pattern == pattern.lower() for pattern in made.models)
+@pytest.mark.parametrize("upstream", PROVIDERS.values(), ids=PROVIDERS)
+def test_every_table_is_consistent(upstream: Provider) -> None:
+    for profile in all_profiles(upstream):
+        assert set(profile.quirks) <= QUIRKS
+        assert profile.refuses <= COMMON_PARAMETERS and not profile.takes & COMMON_PARAMETERS
+        assert profile.name == upstream.name and not profile.models or profile is upstream
+        assert all(pattern == pattern.lower() for pattern in profile.models)
 
 
 @pytest.mark.parametrize(
@@ -72,27 +72,36 @@ def test_every_table_says_what_can_be(one: Provider) -> None:
     ],
 )
 def test_model_has_its_own_layer(name: str, model: str, effort: dict[str, str]) -> None:
-    made = PROVIDERS[name].of(model)
-    assert made.efforts.get("*", {"*": "unused"}) == effort
+    profile = PROVIDERS[name].for_model(model)
+    assert profile.efforts.get("*", {"*": "unused"}) == effort
 
 
 def test_layer_of_models_is_checked_too() -> None:
     with pytest.raises(ValueError, match=r"^mine.models.m\*.images: "):
-        providers('[mine]\ntitle = "M"\n[mine.models."m*"]\nimages = "maybe"')
+        load_providers('[mine]\ntitle = "M"\n[mine.models."m*"]\nimages = "maybe"')
     with pytest.raises(ValueError, match="^mine.models: "):
-        providers('[mine]\ntitle = "M"\nmodels = 5')
+        load_providers('[mine]\ntitle = "M"\nmodels = 5')
     with pytest.raises(ValueError, match=r"^mine.models.m\*: "):
-        providers('[mine]\ntitle = "M"\nmodels = {"m*" = 5}')
+        load_providers('[mine]\ntitle = "M"\nmodels = {"m*" = 5}')
 
 
 def test_quirks_are_switched_off_for_models_too() -> None:
-    one = provider(quirks=["dsml_calls", "tagged_calls"], models={"m*": {}})
-    assert one.without([]) is one
-    off = one.without(["dsml_calls"])
-    assert off.quirks == off.of("m1").quirks == ("tagged_calls",)
+    upstream = provider(quirks=["dsml_calls", "tagged_calls"], models={"m*": {}})
+    assert upstream.switch_off([]) is upstream
+    off = upstream.switch_off(["dsml_calls"])
+    assert off.quirks == off.for_model("m1").quirks == ("tagged_calls",)
 
 
 def test_key_goes_into_its_header() -> None:
-    assert provider().credentials(None) == {}
-    assert provider().credentials("k") == {"authorization": "Bearer k"}
-    assert provider(key_header="api-key").credentials("k") == {"api-key": "k"}
+    assert provider().key_headers(None) == {}
+    assert provider().key_headers("k") == {"authorization": "Bearer k"}
+    assert provider(key_header="api-key").key_headers("k") == {"api-key": "k"}
+
+
+def test_unknown_upstream_is_named_by_its_host_and_an_account_is_not() -> None:
+    server = provider(models={"m*": {}}).at_host("box.example")
+    assert server.title == server.for_model("m1").title == "The upstream box.example"
+    assert server.identity == server.for_model("m1").identity == f"{server.name}@box.example"
+    account = provider(accounts=True, title="ChatGPT").at_host("account-1")
+    assert (account.title, account.identity) == ("ChatGPT", f"{account.name}@account-1")
+    assert provider().identity == provider().name

@@ -1,4 +1,4 @@
-"""Calls that leak as text, ids of nine characters, and their switches."""
+"""Calls that models write as text, call ids of nine characters, and the switches of quirks."""
 
 import json
 from typing import Any
@@ -10,84 +10,98 @@ from hypothesis import strategies as st
 from tests.translate.support import (
     PROVIDERS,
     Json,
-    carry,
     chunk,
     feed_every_way,
-    lawful,
+    lawful_events,
     output,
     provider,
-    replied,
-    sent,
+    reply_events,
+    responses_exchange,
+    sent_body,
     stream,
 )  # fmt: skip
-from translate.providers.quirks import EVERYWHERE, LEAKS, MENDS, QUIRKS, Leaks
+from translate import Provider
+from translate.providers.quirks import (
+    COMMON_QUIRKS,
+    LEAK_FORMATS,
+    QUIRKS,
+    REQUEST_QUIRKS,
+    LeakedCallReader,
+)
 
 SHELL = {"type": "function", "name": "exec_command"}
-ALL = provider(quirks=sorted(QUIRKS))
-LEAKED = {
+ALL_QUIRKS = provider(quirks=sorted(QUIRKS))
+LEAKED_CALLS = {
     "dsml_calls": '<｜DSML｜tool_calls><｜DSML｜invoke name="exec_command">'
     '<｜DSML｜parameter name="cmd" string="true">pwd</｜DSML｜parameter>'
     "</｜DSML｜invoke></｜DSML｜tool_calls>",
     "tagged_calls": '<tool_call>{"name": "exec_command", "arguments": {"cmd": "pwd"}}</tool_call>',
     "bracketed_calls": '[TOOL_CALLS]exec_command[ARGS]{"cmd": "pwd"}',
 }
-each = pytest.mark.parametrize("quirk", LEAKED)
+each_leak = pytest.mark.parametrize("quirk", LEAKED_CALLS)
 
 
-def said(*texts: str, to: Any = ALL, finish: str = "stop") -> list[Json]:
-    crossing = carry(to=to, tools=[SHELL])
-    return output(replied(*[chunk(content=text) for text in texts], chunk(finish), by=crossing))
+def reply_to(*texts: str, to: Any = ALL_QUIRKS, finish: str = "stop") -> list[Json]:
+    exchange = responses_exchange(to=to, tools=[SHELL])
+    return output(
+        reply_events(*[chunk(content=text) for text in texts], chunk(finish), exchange=exchange)
+    )
 
 
 def test_every_leak_is_tested() -> None:
-    assert LEAKED.keys() == LEAKS.keys() and LEAKS.keys() | MENDS.keys() | EVERYWHERE == QUIRKS
+    assert (
+        LEAKED_CALLS.keys() == LEAK_FORMATS.keys()
+        and LEAK_FORMATS.keys() | REQUEST_QUIRKS.keys() | COMMON_QUIRKS == QUIRKS
+    )
 
 
-@each
+@each_leak
 def test_leaked_call_is_a_call(quirk: str) -> None:
-    message, call = said("Look: ", LEAKED[quirk])
+    message, call = reply_to("Look: ", LEAKED_CALLS[quirk])
     assert message["content"][0]["text"].strip() == "Look:"
     assert (call["name"], json.loads(call["arguments"])) == ("exec_command", {"cmd": "pwd"})
 
 
-@each
+@each_leak
 def test_leaked_call_without_the_quirk_is_text(quirk: str) -> None:
-    [message] = said(LEAKED[quirk], to=ALL.without([quirk]))
-    assert message["content"][0]["text"] == LEAKED[quirk]
+    [message] = reply_to(LEAKED_CALLS[quirk], to=ALL_QUIRKS.switch_off([quirk]))
+    assert message["content"][0]["text"] == LEAKED_CALLS[quirk]
 
 
-@each
+@each_leak
 def test_every_split_of_a_leaked_call_is_the_same(quirk: str) -> None:
-    wire = stream(*[chunk(content=letter) for letter in f"A < {LEAKED[quirk]} b"], chunk("stop"))
+    wire = stream(
+        *[chunk(content=letter) for letter in f"A < {LEAKED_CALLS[quirk]} b"], chunk("stop")
+    )
 
     def events(parts: list[bytes]) -> list[Json]:
-        crossing = carry(to=ALL, tools=[SHELL])
-        return lawful(b"".join(crossing.feed(part) for part in parts) + crossing.feed(b""))
+        exchange = responses_exchange(to=ALL_QUIRKS, tools=[SHELL])
+        return lawful_events(b"".join(exchange.feed(part) for part in parts) + exchange.feed(b""))
 
-    feed_every_way(events, wire, every=0)
+    feed_every_way(events, wire, cut_limit=0)
 
 
-@each
+@each_leak
 def test_leaked_call_that_is_cut_off_stays_text(quirk: str) -> None:
-    cut = LEAKED[quirk][: LEAKED[quirk].index("pwd")]
-    [message] = said(cut, finish="length")
+    cut = LEAKED_CALLS[quirk][: LEAKED_CALLS[quirk].index("pwd")]
+    [message] = reply_to(cut, finish="length")
     assert message["content"][0]["text"] == cut
 
 
-@each
+@each_leak
 def test_call_of_a_tool_that_is_not_declared_stays_text(quirk: str) -> None:
-    text = LEAKED[quirk].replace("exec_command", "bake")
-    [message] = said(text)
+    text = LEAKED_CALLS[quirk].replace("exec_command", "bake")
+    [message] = reply_to(text)
     assert message["content"][0]["text"] == text
 
 
-@each
-def test_real_call_after_a_leaked_one(quirk: str) -> None:
+@each_leak
+def test_real_call_may_follow_a_leaked_one(quirk: str) -> None:
     real = {"index": 0, "id": "c", "function": {"name": "exec_command", "arguments": "{}"}}
-    crossing = carry(to=ALL, tools=[SHELL])
-    chunks = [chunk(content=LEAKED[quirk]), chunk("tool_calls", tool_calls=[real])]
-    one, two = output(replied(*chunks, by=crossing))
-    assert (json.loads(one["arguments"]), two["arguments"]) == ({"cmd": "pwd"}, "{}")
+    exchange = responses_exchange(to=ALL_QUIRKS, tools=[SHELL])
+    chunks = [chunk(content=LEAKED_CALLS[quirk]), chunk("tool_calls", tool_calls=[real])]
+    first, second = output(reply_events(*chunks, exchange=exchange))
+    assert (json.loads(first["arguments"]), second["arguments"]) == ({"cmd": "pwd"}, "{}")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +114,8 @@ def test_real_call_after_a_leaked_one(quirk: str) -> None:
         "a < b and c [TOOL",
     ],
 )
-def test_what_is_no_call_stays_text(text: str) -> None:
-    [message] = said(text)
+def test_text_that_is_not_a_call_stays_text(text: str) -> None:
+    [message] = reply_to(text)
     assert message["content"][0]["text"] == text
 
 
@@ -117,17 +131,17 @@ def test_what_is_no_call_stays_text(text: str) -> None:
         ('[TOOL_CALLS]exec_command{"a": 1}', {"a": 1}),
     ],
 )  # fmt: skip
-def test_other_spellings(text: str, arguments: Json) -> None:
-    [call] = said(text)
+def test_other_spellings_are_calls_too(text: str, arguments: Json) -> None:
+    [call] = reply_to(text)
     assert json.loads(call["arguments"]) == arguments
 
 
 @given(st.lists(st.text(alphabet="<tool_ca>[TOLCAS]x{}", max_size=9), max_size=9))
-def test_text_that_is_no_call_is_never_lost(texts: list[str]) -> None:
-    leaks = Leaks(ALL, lambda _: False)
-    passed = "".join(leaks.feed(text) for text in texts)
-    held, calls = leaks.close()
-    assert passed + held == "".join(texts) and not calls
+def test_text_without_calls_is_never_lost(texts: list[str]) -> None:
+    reader = LeakedCallReader(ALL_QUIRKS, lambda _: False)
+    start = "".join(reader.feed(text) for text in texts)
+    rest, calls = reader.close()
+    assert start + rest == "".join(texts) and not calls
 
 
 def test_ids_are_nine_characters_and_stay_together() -> None:
@@ -138,29 +152,31 @@ def test_ids_are_nine_characters_and_stay_together() -> None:
         {"type": "function_call_output", "call_id": "call_long_one", "output": "1"},
         {"type": "function_call_output", "call_id": "D681PevKs", "output": "2"},
     ]
-    _, said_, one, two = sent(to=PROVIDERS["mistral"], input=items)["messages"]
-    ids = [call["id"] for call in said_["tool_calls"]]
-    assert ids == [one["tool_call_id"], two["tool_call_id"]]
+    _, assistant, first, second = sent_body(to=PROVIDERS["mistral"], input=items)["messages"]
+    ids = [call["id"] for call in assistant["tool_calls"]]
+    assert ids == [first["tool_call_id"], second["tool_call_id"]]
     assert len(ids[0]) == 9 and ids[1] == "D681PevKs"
-    off = PROVIDERS["mistral"].without(["nine_character_ids"])
-    assert sent(to=off, input=items)["messages"][2]["tool_call_id"] == "call_long_one"
+    off = PROVIDERS["mistral"].switch_off(["nine_character_ids"])
+    assert sent_body(to=off, input=items)["messages"][2]["tool_call_id"] == "call_long_one"
 
 
-def test_think_tags_may_be_text() -> None:
+def output_from(to: Provider, *chunks: Json) -> dict[str, Json]:
+    """The items of the reply by their types, in order."""
+    items = output(reply_events(*chunks, exchange=responses_exchange(to=to)))
+    return {item["type"]: item for item in items}
+
+
+def test_think_tags_may_be_switched_off() -> None:
     chunks = [chunk(content="<think>Hm.</thi"), chunk(content="nk>Hi."), chunk("stop")]
-    off = provider().without(["think_tags"])
-    [item] = output(replied(*chunks, by=carry(to=off)))
+    [item] = output_from(provider().switch_off(["think_tags"]), *chunks).values()
     assert item["content"][0]["text"] == "<think>Hm.</think>Hi."
-    kinds = [item["type"] for item in output(replied(*chunks, by=carry(to=provider())))]
-    assert kinds == ["reasoning", "message"]
+    assert list(output_from(provider(), *chunks)) == ["reasoning", "message"]
 
 
-def test_thought_signatures_may_stay_here() -> None:
+def test_thought_signatures_may_be_switched_off() -> None:
     google = {"google": {"thought_signature": "s"}}
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
     chunks = [chunk(tool_calls=[{**call, "extra_content": google}]), chunk("tool_calls")]
     off = provider(quirks_off=["thought_signatures"])
-    kinds = [item["type"] for item in output(replied(*chunks, by=carry(to=off)))]
-    assert kinds == ["function_call"]
-    kinds = [item["type"] for item in output(replied(*chunks, by=carry(to=provider())))]
-    assert kinds == ["function_call", "reasoning"]
+    assert list(output_from(off, *chunks)) == ["function_call"]
+    assert list(output_from(provider(), *chunks)) == ["function_call", "reasoning"]

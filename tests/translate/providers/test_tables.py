@@ -1,101 +1,120 @@
+"""Provider tables are merged with the user's, and checked."""
+
 import pytest
 
-from tests.translate.support import ROOT, sent
-from translate import WrongTable, providers
+from tests.translate.support import ROOT, sent_body
+from translate import InvalidTable, load_providers
 
-OURS = (ROOT / "translate/providers/providers.toml").read_text()
+BUILT_IN = (ROOT / "translate/providers/providers.toml").read_text()
 
 
-def test_tables_of_the_user_lie_over_ours() -> None:
-    made = providers(OURS, {"kimi": {"efforts": {"low": "high"}, "images": False}})["kimi"]
-    assert made.efforts["low"] == "high" and made.efforts["none"] == "low"
-    assert not made.images and not made.of("kimi-k2.7").images
-    assert made.base_urls == providers(OURS)["kimi"].base_urls
+def test_tables_of_the_user_lie_over_the_built_in_ones() -> None:
+    provider = load_providers(BUILT_IN, {"kimi": {"efforts": {"low": "high"}, "images": False}})[
+        "kimi"
+    ]
+    assert provider.efforts["low"] == "high" and provider.efforts["none"] == "low"
+    assert not provider.images and not provider.for_model("kimi-k2.7").images
+    assert provider.base_urls == load_providers(BUILT_IN)["kimi"].base_urls
 
 
 def test_the_users_patterns_come_first() -> None:
-    over = {"models": {"kimi-k2.7-mine": {"images": False}, "kimi-k2*": {"context_window": 7}}}
-    made = providers(OURS, {"kimi": over})["kimi"]
-    assert list(made.models)[:2] == ["kimi-k2.7-mine", "kimi-k2*"]
-    assert made.of("kimi-k2.5").context_window == 7
-    assert made.of("kimi-k2.5").efforts == {"*": {}}  # of ours, for kimi-k2*
+    user_tables = {
+        "models": {"kimi-k2.7-mine": {"images": False}, "kimi-k2*": {"context_window": 7}}
+    }
+    provider = load_providers(BUILT_IN, {"kimi": user_tables})["kimi"]
+    assert list(provider.models)[:2] == ["kimi-k2.7-mine", "kimi-k2*"]
+    assert provider.for_model("kimi-k2.5").context_window == 7
+    assert provider.for_model("kimi-k2.5").efforts == {"*": {}}  # from the built-in kimi-k2*
 
 
-def test_like_another_but_elsewhere() -> None:
-    made = providers(OURS, {"mine": {"like": "kimi", "base_urls": ["http://h/v1"]}})["mine"]
-    kimi = providers(OURS)["kimi"]
-    assert made.reasoning_back == kimi.reasoning_back and made.subset == kimi.subset
-    assert (made.title, made.base_urls, made.key_env, made.port) == (
+def test_table_like_another_inherits_all_but_its_location() -> None:
+    provider = load_providers(BUILT_IN, {"mine": {"like": "kimi", "base_urls": ["http://h/v1"]}})[
+        "mine"
+    ]
+    kimi = load_providers(BUILT_IN)["kimi"]
+    assert provider.reasoning_back == kimi.reasoning_back and provider.subset == kimi.subset
+    assert (provider.title, provider.base_urls, provider.key_env, provider.port) == (
         "mine",
         ("http://h/v1",),
         (),
         None,
     )
-    assert "kimi-k2.7*" in made.models
+    assert "kimi-k2.7*" in provider.models
 
 
-def test_a_new_one_is_a_plain_server() -> None:
-    made = providers(OURS, {"mine": {"title": "My box"}})["mine"]
-    assert made.title == "My box" and made.images and not made.quirks
+def test_new_table_is_a_plain_server() -> None:
+    provider = load_providers(BUILT_IN, {"mine": {"title": "My box"}})["mine"]
+    assert provider.title == "My box" and provider.images and not provider.quirks
 
 
 @pytest.mark.parametrize(
-    ("over", "place"),
+    ("user_tables", "path"),
     [
         ({"mine": 5}, ("mine",)),
         ({"mine": {"like": "nobody"}}, ("mine", "like")),
+        ({"mine": {"like": ["kimi"]}}, ("mine", "like")),
         ({"kimi": {"quirks": ["x"]}}, ("kimi", "quirks")),
+        ({"kimi": {"quirks_off": ["x"]}}, ("kimi", "quirks_off")),
         ({"kimi": {"models": {"k*": {"quirks": ["x"]}}}}, ("kimi", "models", "k*", "quirks")),
         ({"kimi": {"models": 5}}, ("kimi", "models")),
         ({"kimi": {"models": {"k*": 5}}}, ("kimi", "models", "k*")),
         ({"kimi": {"efforts": 5}}, ("kimi", "efforts")),
     ],
 )
-def test_a_fault_has_its_place(over: dict[str, object], place: tuple[str, ...]) -> None:
-    with pytest.raises(WrongTable) as caught:
-        providers(OURS, over)
-    assert caught.value.place == place
-    assert str(caught.value).startswith(".".join(place))
+def test_mistake_has_its_path(user_tables: dict[str, object], path: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidTable) as error:
+        load_providers(BUILT_IN, user_tables)
+    assert error.value.key_path == path
+    assert str(error.value).startswith(".".join(path))
 
 
 def test_omits_reach_into_lists() -> None:
-    over = {"x": {"omits": ["messages.content.detail", "tools.function.strict", "nothing.here"]}}
-    to = providers(OURS, over)["x"]
+    user_tables = {
+        "x": {"omits": ["messages.content.detail", "tools.function.strict", "nothing.here"]}
+    }
+    provider = load_providers(BUILT_IN, user_tables)["x"]
     tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
-    body = sent(to=to, tools=[tool])
+    body = sent_body(to=provider, tools=[tool])
     assert "strict" not in body["tools"][0]["function"]
     assert body["messages"][0]["content"] == "Hello."
 
 
-def test_tools_that_are_off() -> None:
-    over = {"x": {"tools_off": ["view_*", "mcp__x.read"]}}
+def test_tools_that_are_off_are_not_sent() -> None:
+    user_tables = {"x": {"tools_off": ["view_*", "mcp__x.read"]}}
     tools = [
         {"type": "function", "name": "view_image"},
         {"type": "function", "name": "read"},
         {"type": "namespace", "name": "mcp__x", "tools": [{"type": "function", "name": "read"}]},
         {"type": "tool_search"},
     ]
-    for to in (
-        providers(OURS, over)["x"],
-        providers(OURS)["generic"].without((), ["view_*", "mcp*"]),
+    for provider in (
+        load_providers(BUILT_IN, user_tables)["x"],
+        load_providers(BUILT_IN)["generic"].switch_off((), ["view_*", "mcp*"]),
     ):
-        names = [tool["function"]["name"] for tool in sent(to=to, tools=tools)["tools"]]
+        names = [tool["function"]["name"] for tool in sent_body(to=provider, tools=tools)["tools"]]
         assert names == ["read", "tool_search"]
 
 
-def test_tools_that_are_off_are_off_where_namespaces_pass_whole() -> None:
-    to = providers(OURS, {"openai": {"tools_off": ["mcp__x.read", "view_*"]}})["openai"]
+def test_tools_that_are_off_are_taken_out_of_namespaces_that_pass_whole() -> None:
+    provider = load_providers(BUILT_IN, {"openai": {"tools_off": ["mcp__x.read", "view_*"]}})[
+        "openai"
+    ]
     inner = [{"type": "function", "name": name} for name in ("read", "write")]
     scope = {"type": "namespace", "name": "mcp__x", "description": "", "tools": inner}
-    more = {"type": "additional_tools", "tools": [scope, {"type": "function", "name": "view_a"}]}
-    body = sent(to=to, tools=[scope], input=[more, {"role": "user", "content": "Hi."}])
-    left = {**scope, "tools": inner[1:]}
-    assert body["tools"] == [left]
-    assert body["input"][0]["tools"] == [left]
+    input_item = {
+        "type": "additional_tools",
+        "tools": [scope, {"type": "function", "name": "view_a"}],
+    }
+    body = sent_body(
+        to=provider, tools=[scope], input=[input_item, {"role": "user", "content": "Hi."}]
+    )
+    remaining = {**scope, "tools": inner[1:]}
+    assert body["tools"] == [remaining]
+    assert body["input"][0]["tools"] == [remaining]
 
 
-def test_a_users_model_keeps_what_is_known_of_its_kind() -> None:
-    over = {"models": {"kimi-k2.6": {"context_window": 262_144}}}
-    made = providers(OURS, {"kimi": over})["kimi"].of("kimi-k2.6")
-    assert made.context_window == 262_144
-    assert made.efforts == providers(OURS)["kimi"].of("kimi-k2.6").efforts
+def test_users_model_inherits_the_pattern_that_matches_it() -> None:
+    user_tables = {"models": {"kimi-k2.6": {"context_window": 262_144}}}
+    provider = load_providers(BUILT_IN, {"kimi": user_tables})["kimi"].for_model("kimi-k2.6")
+    assert provider.context_window == 262_144
+    assert provider.efforts == load_providers(BUILT_IN)["kimi"].for_model("kimi-k2.6").efforts

@@ -10,52 +10,57 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
-from tests.translate.cases import CASES, CHATS, Case
-from tests.translate.reply.test_responses_to_responses import EVENTS, added, delta, done, message
+from tests.translate.cases import CHAT_CASES, RESPONSES_CASES, Case
+from tests.translate.reply.test_responses_to_responses import (
+    EVENTS,
+    added_event,
+    delta_event,
+    done_event,
+    message_item,
+)
 from tests.translate.support import (
     ACCOUNT,
     DONE,
     PROVIDERS,
     TEXTS,
     Json,
-    answered,
-    ask,
-    carry,
+    chat_exchange,
     chunk,
     chunks_of,
     events_of,
     events_wire,
     feed_every_way,
     lawful_chunks,
+    lawful_completion,
     newlines,
     pieces,
+    responses_exchange,
     stream,
 )
-from translate.mappings import annotations as citations
-from translate.mappings import reasoning
+from translate.mappings import annotations, reasoning
 from translate.mappings.outcome import usage_to_chat, usage_to_responses
-from translate.reply.responses_to_chat import fold
+from translate.reply.responses_to_chat import fold_chunks
 
-REPLIES = [case for case in CHATS if case.reply]
+REPLIES = [case for case in CHAT_CASES if case.reply]
 each = pytest.mark.parametrize("case", REPLIES, ids=str)
 COMPLETED = {"type": "response.completed", "response": {"status": "completed"}}
 NATIVE = PROVIDERS["responses"]
 
 
 def run(case: Case, parts: Iterable[bytes]) -> bytes:
-    crossing = case.carry()
-    crossing.streaming = True
-    return b"".join(crossing.feed(part) for part in parts) + crossing.feed(b"")
+    exchange = case.start_exchange()
+    exchange.streaming = True
+    return b"".join(exchange.feed(part) for part in parts) + exchange.feed(b"")
 
 
-def told(*events: Json, to: Any = ACCOUNT, **fields: Any) -> list[Json]:
-    crossing = ask(fields, to=to)
-    return lawful_chunks(crossing.feed(events_wire(*events)) + crossing.feed(b""))
+def chunks_for(*events: Json, to: Any = ACCOUNT, **fields: Any) -> list[Json]:
+    exchange = chat_exchange(fields, to=to)
+    return lawful_chunks(exchange.feed(events_wire(*events)) + exchange.feed(b""))
 
 
-def answer(*events: Json, **fields: Any) -> Json:
-    """The one choice of the folded answer."""
-    choice: Json = fold(told(*events, COMPLETED, **fields))["choices"][0]
+def folded_choice(*events: Json, **fields: Any) -> Json:
+    """The choice of the folded reply."""
+    choice: Json = fold_chunks(chunks_for(*events, COMPLETED, **fields))["choices"][0]
     return choice
 
 
@@ -64,7 +69,7 @@ def answer(*events: Json, **fields: Any) -> Json:
 
 @each
 def test_every_split_gives_the_same_chunks(case: Case) -> None:
-    feed_every_way(lambda parts: run(case, parts), case.reply, every=0)
+    feed_every_way(lambda parts: run(case, parts), case.reply, cut_limit=0)
 
 
 @each
@@ -78,30 +83,30 @@ def test_any_cuts_give_the_same_chunks(case: Case, data: st.DataObject) -> None:
 # 3. pair
 
 
-def by_sdk(chunks: list[Json]) -> Json:
-    """What the official SDK makes of chunks."""
+def sdk_completion(chunks: list[Json]) -> Json:
+    """The completion that the official SDK folds from chunks."""
     state = ChatCompletionStreamState()
-    for one in chunks:
+    for piece in chunks:
         head = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-        state.handle_chunk(ChatCompletionChunk.model_validate({**head, **one}))
+        state.handle_chunk(ChatCompletionChunk.model_validate({**head, **piece}))
     folded: Json = state.current_completion_snapshot.model_dump()
     return folded
 
 
 def essence(folded: Json) -> Json:
-    """What was said, thought and called, and how it ended; paragraphs aside."""
+    """Text, reasoning, calls and ending of a completion; paragraphs do not count."""
     [choice] = folded["choices"]
     message, usage = choice["message"], folded["usage"] or {}
     calls = message.get("tool_calls") or []
     return {
-        **{name: _joined(message.get(name)) for name in SAID},
+        **{name: _joined(message.get(name)) for name in TEXT_NAMES},
         "calls": [(c["id"], c.get("function") and _pair(c["function"])) for c in calls],
         "finish": choice["finish_reason"],
         "usage": [usage.get(name) for name in ("prompt_tokens", "completion_tokens")],
     }
 
 
-SAID = ("content", "refusal", "reasoning_content")
+TEXT_NAMES = ("content", "refusal", "reasoning_content")
 
 
 def _joined(text: str | None) -> str:
@@ -140,103 +145,109 @@ TOOL: Json = {"type": "function", "name": "f"}
 
 
 @given(replies())
-def test_chat_to_responses_and_back_is_what_it_was(chunks: list[Json]) -> None:
-    up = carry(tools=[TOOL])
+def test_chat_to_responses_and_back_preserves_the_reply(chunks: list[Json]) -> None:
+    up = responses_exchange(tools=[TOOL])
     events = up.feed(stream(*chunks)) + up.feed(b"")
-    down = ask(stream_options={"include_usage": True})
-    made = lawful_chunks(down.feed(events) + down.feed(b""))
-    expected = essence(by_sdk(chunks))
+    down = chat_exchange(stream_options={"include_usage": True})
+    chat_chunks = lawful_chunks(down.feed(events) + down.feed(b""))
+    expected = essence(sdk_completion(chunks))
     if expected["finish"] == "stop" and not expected["content"] + expected["refusal"]:
-        expected["content"] = expected["reasoning_content"]  # thinking alone is the answer
-    assert essence(fold(made)) == expected
-    assert essence(by_sdk(made)) == expected
+        # reasoning alone is shown as the answer
+        expected["content"] = expected["reasoning_content"]
+    assert essence(fold_chunks(chat_chunks)) == expected
+    assert essence(sdk_completion(chat_chunks)) == expected
 
 
-def of_response(response: Json) -> Json:
-    """The same of a Responses reply."""
+def response_essence(response: Json) -> Json:
+    """The `essence` of a Responses reply."""
     output, usage = response["output"], response["usage"]
     parts = [p for item in output if item["type"] == "message" for p in item["content"]]
-    thoughts = [item for item in output if item["type"] == "reasoning"]
+    reasoning_items = [item for item in output if item["type"] == "reasoning"]
     calls = [item for item in output if item["type"] == "function_call"]
     reason = (response["incomplete_details"] or {}).get("reason")
-    called = any(item["type"] in ("function_call", "custom_tool_call") for item in output)
+    has_calls = any(item["type"] in ("function_call", "custom_tool_call") for item in output)
     return {
         "content": _joined("".join(part.get("text", "") for part in parts)),
         "refusal": _joined("".join(part.get("refusal", "") for part in parts)),
-        "reasoning_content": _joined("".join(reasoning.summary(one) for one in thoughts)),
+        "reasoning_content": _joined(
+            "".join(reasoning.reasoning_text(item) for item in reasoning_items)
+        ),
         "calls": [(item["call_id"], _pair(item)) for item in calls],
-        "finish": FINISH.get(reason, "tool_calls" if called else "stop"),
+        "finish": FINISH.get(reason, "tool_calls" if has_calls else "stop"),
         "usage": [usage["input_tokens"], usage["output_tokens"]],
     }
 
 
 FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
-ENDED = [
+STREAMED_CASES = [
     case
-    for case in CASES
-    if case.reply and case.carry().streaming and "compaction" not in str(case)
+    for case in RESPONSES_CASES
+    if case.reply and case.start_exchange().streaming and "compaction" not in str(case)
 ]
 
 
-@pytest.mark.parametrize("case", ENDED, ids=str)
-def test_reply_of_every_case_is_the_same_in_chat_and_back(case: Case) -> None:
-    crossing = case.carry()
-    events = crossing.feed(case.reply) + crossing.feed(b"")
+@pytest.mark.parametrize("case", STREAMED_CASES, ids=str)
+def test_reply_of_every_case_survives_chat_and_back(case: Case) -> None:
+    exchange = case.start_exchange()
+    events = exchange.feed(case.reply) + exchange.feed(b"")
     response = events_of(events)[-1]["response"]
-    down = ask(stream_options={"include_usage": True})
+    down = chat_exchange(stream_options={"include_usage": True})
     wire = down.feed(events) + down.feed(b"")
     chunks = lawful_chunks(wire)
     if response["status"] == "failed":
         assert chunks[-1]["error"]["code"] == response["error"]["code"]
         return
-    made, expected = essence(fold(chunks)), of_response(response)
-    made["calls"] = [call for call in made["calls"] if call[1]]  # custom ones have no function
-    if response["status"] == "incomplete":  # a call that was cut off stays as it was told
-        made["calls"] = made["calls"][: len(expected["calls"])]
-    assert made == expected
+    result, expected = essence(fold_chunks(chunks)), response_essence(response)
+    result["calls"] = [call for call in result["calls"] if call[1]]  # custom calls have no function
+    if response["status"] == "incomplete":  # an incomplete call is not finished
+        result["calls"] = result["calls"][: len(expected["calls"])]
+    assert result == expected
     if all(item["type"] in ("message", "function_call") for item in response["output"]):
-        again = carry(tools=[TOOL])
+        again = responses_exchange(tools=[TOOL])
         back = events_of(again.feed(wire) + again.feed(b""))[-1]["response"]
-        assert of_response(back) == expected
+        assert response_essence(back) == expected
 
 
 @given(replies())
-def test_chat_to_chat_is_what_it_was(chunks: list[Json]) -> None:
-    passed = ask(to=PROVIDERS["generic"], stream_options={"include_usage": True})
-    made = lawful_chunks(passed.feed(stream(*chunks)) + passed.feed(b""))
-    expected = essence(by_sdk(chunks))
+def test_chat_to_chat_preserves_the_reply(chunks: list[Json]) -> None:
+    exchange = chat_exchange(to=PROVIDERS["generic"], stream_options={"include_usage": True})
+    chat_chunks = lawful_chunks(exchange.feed(stream(*chunks)) + exchange.feed(b""))
+    expected = essence(sdk_completion(chunks))
     if expected["finish"] == "stop" and not expected["content"] + expected["refusal"]:
-        expected["content"] = expected["reasoning_content"]  # thinking alone is the answer
-    assert essence(fold(made)) == expected
+        # reasoning alone is shown as the answer
+        expected["content"] = expected["reasoning_content"]
+    assert essence(fold_chunks(chat_chunks)) == expected
 
 
-# 4. well-formed, also where a reply breaks off
+# 4. well-formed, also where the connection is lost
 
 ENDS = (b"response.completed", b"response.incomplete", b'"finish_reason": "')
 
 
 @each
-def test_reply_that_breaks_off_anywhere_ends_once(case: Case) -> None:
+def test_interrupted_reply_ends_once(case: Case) -> None:
     blocks = case.reply.split(b"\n\n")
     for count in range(len(blocks)):
-        crossing = case.carry()
-        crossing.streaming = True
+        exchange = case.start_exchange()
+        exchange.streaming = True
         sent = b"\n\n".join(blocks[:count]) + b"\n\n"
-        wire = crossing.feed(sent) + crossing.heartbeat() + crossing.cut("connection reset")
+        wire = exchange.feed(sent) + exchange.heartbeat() + exchange.interrupt("connection reset")
         chunks = lawful_chunks(wire)
         assert any(end in sent for end in ENDS) or "error" in chunks[-1]
-        assert crossing.feed(case.reply) == crossing.cut("again") == crossing.heartbeat() == b""
+        assert (
+            exchange.feed(case.reply) == exchange.interrupt("again") == exchange.heartbeat() == b""
+        )
 
 
 @each
 def test_heartbeats_anywhere_are_comments(case: Case) -> None:
-    crossing = case.carry()
-    crossing.streaming = True
+    exchange = case.start_exchange()
+    exchange.streaming = True
     blocks = case.reply.split(b"\n\n")
-    wire = b"".join(crossing.heartbeat() + crossing.feed(block + b"\n\n") for block in blocks)
-    made = chunks_of(wire + crossing.feed(b""))
-    assert [one for one in made if one] == chunks_of(run(case, [case.reply]))
-    assert {} in made
+    wire = b"".join(exchange.heartbeat() + exchange.feed(block + b"\n\n") for block in blocks)
+    received = chunks_of(wire + exchange.feed(b""))
+    assert [piece for piece in received if piece] == chunks_of(run(case, [case.reply]))
+    assert {} in received
 
 
 # 5. total
@@ -245,21 +256,21 @@ def test_heartbeats_anywhere_are_comments(case: Case) -> None:
 @settings(max_examples=300)
 @given(st.lists(EVENTS, max_size=7), st.sampled_from([ACCOUNT, NATIVE]), st.booleans())
 def test_any_events_make_a_well_formed_reply(events: list[Json], to: Any, legacy: bool) -> None:
-    named = {"functions": [{"name": "f"}]} if legacy else {}
-    crossing = ask(named, to=to)
-    lawful_chunks(crossing.feed(events_wire(*events)) + crossing.feed(b""))
+    functions = {"functions": [{"name": "f"}]} if legacy else {}
+    exchange = chat_exchange(functions, to=to)
+    lawful_chunks(exchange.feed(events_wire(*events)) + exchange.feed(b""))
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))
 def test_any_bytes_make_a_well_formed_reply(parts: list[bytes]) -> None:
-    crossing = ask()
-    wire = b"".join(crossing.feed(part) for part in parts if part)
-    lawful_chunks(wire + crossing.feed(b""))
+    exchange = chat_exchange()
+    wire = b"".join(exchange.feed(part) for part in parts if part)
+    lawful_chunks(wire + exchange.feed(b""))
 
 
 @given(st.binary())
-def test_any_whole_body_becomes_an_answer(body: bytes) -> None:
-    assert json.loads(ask(stream=False).whole(body).body)
+def test_any_whole_body_becomes_a_reply(body: bytes) -> None:
+    assert json.loads(chat_exchange(stream=False).whole_reply(body).body)
 
 
 @each
@@ -275,23 +286,27 @@ def test_damaged_reply_ends_well_formed(case: Case, data: st.DataObject) -> None
 
 
 @each
-def test_fold_is_what_the_sdk_makes_and_what_is_answered_whole(case: Case) -> None:
+def test_folded_chunks_equal_the_sdks_fold_and_the_whole_reply(case: Case) -> None:
     chunks = lawful_chunks(run(case, [case.reply]))
-    whole = case.carry().whole(case.reply)
+    whole = case.start_exchange().whole_reply(case.reply)
     body = json.loads(whole.body)
     if "error" in chunks[-1]:
         assert whole.status >= 400 and body == chunks[-1]
         return
-    folded = answered(fold(chunks))
-    assert folded["choices"] == answered(body)["choices"]
-    if "custom" not in json.dumps(chunks):  # of which the SDK's types do not know
-        assert essence(by_sdk(chunks)) == essence(folded)
+    folded = lawful_completion(fold_chunks(chunks))
+    assert folded["choices"] == lawful_completion(body)["choices"]
+    if "custom" not in json.dumps(chunks):  # the SDK's types have no custom calls
+        assert essence(sdk_completion(chunks)) == essence(folded)
 
 
-def test_whole_answer_has_its_usage_unasked() -> None:
-    wire = events_wire(done(message("Hi.")), COMPLETED)
-    assert json.loads(ask(stream=False).whole(wire).body)["usage"]["prompt_tokens"] > 0
-    assert all("usage" not in one for one in told(done(message("Hi.")), COMPLETED))
+def test_whole_reply_always_has_usage() -> None:
+    wire = events_wire(done_event(message_item("Hi.")), COMPLETED)
+    assert (
+        json.loads(chat_exchange(stream=False).whole_reply(wire).body)["usage"]["prompt_tokens"] > 0
+    )
+    assert all(
+        "usage" not in piece for piece in chunks_for(done_event(message_item("Hi.")), COMPLETED)
+    )
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.booleans())
@@ -307,127 +322,152 @@ def test_usage_survives_the_round_trip(spent: int, cached: int, thought: int, od
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 def test_citation_survives_the_round_trip(offset: int, start: int, length: int) -> None:
-    one = {"type": "url_citation", "url": "u", "title": "t", "start_index": start,
+    annotation = {"type": "url_citation", "url": "u", "title": "t", "start_index": start,
            "end_index": start + length}  # fmt: skip
-    [found] = citations.annotated({"annotations": [citations.to_chat(one, offset)]})
-    assert citations.to_responses(found, offset, start + length) == one
+    [citation] = annotations.delta_citations(
+        {"annotations": [annotations.annotation_to_chat(annotation, offset)]}
+    )
+    assert annotations.annotation_to_responses(citation, offset, start + length) == annotation
 
 
-# what a client sees
+# The client's chunks
 
 
 def test_stream_ends_with_done_unless_it_failed() -> None:
-    crossing = ask()
-    assert chunks_of(crossing.feed(events_wire(done(message("Hi.")), COMPLETED)))[-1] is DONE
-    assert chunks_of(ask().feed(events_wire({"type": "error", "message": "x"})))[-1].keys() == {
-        "error"
-    }
+    exchange = chat_exchange()
+    assert (
+        chunks_of(exchange.feed(events_wire(done_event(message_item("Hi.")), COMPLETED)))[-1]
+        is DONE
+    )
+    assert chunks_of(chat_exchange().feed(events_wire({"type": "error", "message": "x"})))[
+        -1
+    ].keys() == {"error"}
 
 
 def test_first_delta_alone_has_the_role() -> None:
-    first, second, *_ = told(delta("output_text", "A"), delta("output_text", "B"), COMPLETED)
+    first, second, *_ = chunks_for(
+        delta_event("output_text", "A"), delta_event("output_text", "B"), COMPLETED
+    )
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": "A"}
     assert second["choices"][0]["delta"] == {"content": "B"}
 
 
-def test_second_call_for_a_client_of_the_time_before_tools_is_reported() -> None:
+def test_second_call_for_a_legacy_client_is_dropped_and_reported() -> None:
     calls = [
         {"type": "custom_tool_call", "call_id": "a", "name": "p", "input": "x"},
         {"type": "function_call", "call_id": "b", "name": "f", "arguments": "{}"},
     ]
-    crossing = ask(functions=[{"name": "f"}])
-    events = [done(call, output_index=n) for n, call in enumerate(calls)]
-    made = lawful_chunks(crossing.feed(events_wire(*events, COMPLETED)))
-    assert fold(made)["choices"][0]["finish_reason"] == "function_call"
-    assert crossing.dropped == ["tool_calls (a function_call holds one)"]
+    exchange = chat_exchange(functions=[{"name": "f"}])
+    events = [done_event(call, output_index=n) for n, call in enumerate(calls)]
+    chunks = lawful_chunks(exchange.feed(events_wire(*events, COMPLETED)))
+    assert fold_chunks(chunks)["choices"][0]["finish_reason"] == "function_call"
+    assert exchange.dropped == ["tool_calls (a function_call holds one)"]
 
 
-def test_thinking_before_each_call_has_its_own_seal() -> None:
-    thoughts = [{"type": "reasoning", "id": f"rs_{n}", "summary": []} for n in range(2)]
-    items = [*thoughts, message("B")]
-    made = answer(*[done(one, output_index=n) for n, one in enumerate(items)])["message"]
-    assert [one["index"] for one in made["reasoning_details"]] == [0, 1]
-    again = [{"role": "user", "content": "A"}, {**made, "content": "B"}]
-    [_, *back, _] = json.loads(ask(messages=again).body)["input"]
-    assert back == thoughts
+def test_each_reasoning_item_has_its_own_sealed_detail() -> None:
+    reasoning_items = [{"type": "reasoning", "id": f"rs_{n}", "summary": []} for n in range(2)]
+    items = [*reasoning_items, message_item("B")]
+    answer_message = folded_choice(
+        *[done_event(item, output_index=n) for n, item in enumerate(items)]
+    )["message"]
+    assert [item["index"] for item in answer_message["reasoning_details"]] == [0, 1]
+    again = [{"role": "user", "content": "A"}, {**answer_message, "content": "B"}]
+    [_, *back, _] = json.loads(chat_exchange(messages=again).body)["input"]
+    assert back == reasoning_items
 
 
-def test_exchange_knows_how_far_its_response_is() -> None:
-    crossing = ask()
-    assert crossing.response["status"] == "in_progress"
-    crossing.feed(events_wire(done(message("Hi.")), COMPLETED))
-    assert crossing.response["status"] == "completed"
-    talk = crossing.conversation()
-    assert talk and [one["role"] for one in talk["messages"]] == ["user", "assistant"]
+def test_exchange_has_the_response_so_far() -> None:
+    exchange = chat_exchange()
+    assert exchange.response["status"] == "in_progress"
+    exchange.feed(events_wire(done_event(message_item("Hi.")), COMPLETED))
+    assert exchange.response["status"] == "completed"
+    conversation = exchange.chat_conversation()
+    assert conversation and [entry["role"] for entry in conversation["messages"]] == [
+        "user",
+        "assistant",
+    ]
 
 
-def test_conversation_has_what_was_thought_and_called_as_chat_has_it() -> None:
-    """Whoever sealed the thinking; what only pleases a server is not in it."""
+def test_conversation_has_reasoning_and_calls_in_chats_form() -> None:
+    """Reasoning is readable, and fields that only some server demands are left out."""
     words = [{"type": "summary_text", "text": "Hm."}]
     thought = {"type": "reasoning", "id": "rs_1", "summary": words, "encrypted_content": "gAAA"}
     call = {"type": "custom_tool_call", "call_id": "c", "name": "note", "input": "a"}
-    first = answer(done(thought), done(call, output_index=1))["message"]
+    first = folded_choice(done_event(thought), done_event(call, output_index=1))["message"]
     messages = [{"role": "user", "content": "A"}, first]
     messages += [{"role": "tool", "tool_call_id": "c", "content": "noted"}]
-    crossing = ask(messages=messages, tools=[{"type": "custom", "custom": {"name": "note"}}])
-    crossing.feed(events_wire(done(message("B")), COMPLETED))
-    talk = crossing.conversation()
-    assert talk and talk["tools"][0]["function"]["name"] == "note"
+    exchange = chat_exchange(
+        messages=messages, tools=[{"type": "custom", "custom": {"name": "note"}}]
+    )
+    exchange.feed(events_wire(done_event(message_item("B")), COMPLETED))
+    conversation = exchange.chat_conversation()
+    assert conversation and conversation["tools"][0]["function"]["name"] == "note"
     arguments = '{"input":"a"}'
-    called = {"id": "c", "type": "function", "function": {"name": "note", "arguments": arguments}}
-    assert talk["messages"] == [
+    tool_call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "note", "arguments": arguments},
+    }
+    assert conversation["messages"] == [
         {"role": "user", "content": "A"},
-        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [called]},
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "Hm.",
+            "tool_calls": [tool_call],
+        },
         {"role": "tool", "tool_call_id": "c", "content": "noted"},
         {"role": "assistant", "content": "B"},
     ]
 
 
-def test_sealed_thinking_of_one_upstream_is_words_to_another() -> None:
+def test_another_upstream_gets_sealed_reasoning_as_text() -> None:
     words = [{"type": "summary_text", "text": "Hm."}]
     thought = {"type": "reasoning", "id": "rs_1", "summary": words, "encrypted_content": "gAAA"}
-    made = answer(done(thought), done(message("B"), output_index=1))["message"]
-    talk = [{"role": "user", "content": "A"}, made, {"role": "user", "content": "C"}]
-    crossing = ask(messages=talk, to=PROVIDERS["deepseek"])
-    assert json.loads(crossing.body)["messages"][1]["reasoning_content"] == "Hm."
+    answer_message = folded_choice(
+        done_event(thought), done_event(message_item("B"), output_index=1)
+    )["message"]
+    talk = [{"role": "user", "content": "A"}, answer_message, {"role": "user", "content": "C"}]
+    exchange = chat_exchange(messages=talk, to=PROVIDERS["deepseek"])
+    assert json.loads(exchange.body)["messages"][1]["reasoning_content"] == "Hm."
     other = PROVIDERS["responses"].model_copy(update={"reasoning_back": "reasoning_content"})
-    item = json.loads(ask(messages=talk, to=other).body)["input"][1]
+    item = json.loads(chat_exchange(messages=talk, to=other).body)["input"][1]
     assert item["content"] == [{"type": "reasoning_text", "text": "Hm."}]
 
 
-def test_picture_alone_is_no_conversation() -> None:
-    crossing = ask()
+def test_image_alone_is_no_conversation() -> None:
+    exchange = chat_exchange()
     painted = {"type": "image_generation_call", "id": "ig", "result": "UklGRg=="}
-    crossing.feed(events_wire(done(painted), COMPLETED))
-    assert crossing.response["status"] == "completed"
-    assert crossing.conversation() is None
+    exchange.feed(events_wire(done_event(painted), COMPLETED))
+    assert exchange.response["status"] == "completed"
+    assert exchange.chat_conversation() is None
 
 
-def test_upstream_that_cannot_be_reached_is_an_error_both_ways() -> None:
-    reply = ask().unreachable("refused")
-    assert reply.status == 502 and lawful_chunks(reply.event) == [json.loads(reply.body)]
+def test_unreachable_upstream_is_an_error_in_body_and_stream() -> None:
+    reply = chat_exchange().unreachable_reply("refused")
+    assert reply.status == 502 and lawful_chunks(reply.stream_events) == [json.loads(reply.body)]
 
 
-def test_unnamed_call_is_told_all_the_same() -> None:
+def test_call_without_a_name_has_an_empty_name() -> None:
     call = {"type": "function_call", "call_id": "a", "arguments": "{}"}
-    [made] = answer(done(call))["message"]["tool_calls"]
-    assert made["function"] == {"name": "", "arguments": "{}"}
+    [tool_call] = folded_choice(done_event(call))["message"]["tool_calls"]
+    assert tool_call["function"] == {"name": "", "arguments": "{}"}
 
 
-def test_text_of_any_kind_is_told_word_for_word() -> None:
+def test_any_text_arrives_unchanged() -> None:
     @given(st.lists(TEXTS.filter(bool), min_size=1, max_size=4))
     def law(texts: list[str]) -> None:
         item = {"type": "message", "role": "assistant", "content": []}
-        deltas = [delta("output_text", text) for text in texts]
-        said = answer(added(item), *deltas)["message"]["content"]
-        assert said.encode("utf-16", "surrogatepass") == "".join(texts).encode(
+        deltas = [delta_event("output_text", text) for text in texts]
+        content = folded_choice(added_event(item), *deltas)["message"]["content"]
+        assert content.encode("utf-16", "surrogatepass") == "".join(texts).encode(
             "utf-16", "surrogatepass"
         )
 
     law()
 
 
-def test_a_last_line_is_no_ending_of_a_reply() -> None:
-    crossing = ask()
-    [last] = lawful_chunks(crossing.feed(b"data: [DONE]\n\n"))
+def test_done_mark_alone_does_not_complete_a_reply() -> None:
+    exchange = chat_exchange()
+    [last] = lawful_chunks(exchange.feed(b"data: [DONE]\n\n"))
     assert "stopped in mid-reply" in last["error"]["message"]

@@ -1,4 +1,4 @@
-"""The reply of an upstream of the client's own dialect; whole ones: tests/cases/responses."""
+"""The reply of a Responses upstream to a Responses client; whole replies: tests/cases/responses."""
 
 import json
 from typing import Any
@@ -12,15 +12,14 @@ from tests.translate.support import (
     PROVIDERS,
     VALUES,
     Json,
-    carry,
+    check_well_formed,
     events_of,
-    lawful,
+    lawful_events,
     output,
     provider,
-    well_formed,
+    responses_exchange,
 )
-from translate.state.compaction import TRIGGER
-from translate.wire.envelope import unseal
+from translate.state.compaction import COMPACTION_TRIGGER
 
 NATIVE = PROVIDERS["responses"]
 TOOLS = [
@@ -36,171 +35,91 @@ TOOLS = [
 COMPLETED: Json = {"type": "response.completed", "response": {"status": "completed"}}
 
 
-def told(*events: Json, to: Any = NATIVE, **fields: Any) -> list[Json]:
-    crossing = carry(to=to, **{"tools": TOOLS, **fields})
+def events_for(*events: Json, to: Any = NATIVE, **fields: Any) -> list[Json]:
+    exchange = responses_exchange(to=to, **{"tools": TOOLS, **fields})
     wire = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
-    return lawful(crossing.feed(wire) + crossing.feed(b""))
+    return lawful_events(exchange.feed(wire) + exchange.feed(b""))
 
 
-def added(item: Json, **at: Any) -> Json:
+def added_event(item: Json, **at: Any) -> Json:
     return {"type": "response.output_item.added", **at, "item": item}
 
 
-def done(item: Json, **at: Any) -> Json:
+def done_event(item: Json, **at: Any) -> Json:
     return {"type": "response.output_item.done", **at, "item": item}
 
 
-def call(name: str, arguments: Any = "{}", **more: Any) -> Json:
-    return {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments, **more}
+def call_item(name: str, arguments: Any = "{}", **fields: Any) -> Json:
+    return {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments, **fields}
 
 
-def delta(name: str, text: str, **at: Any) -> Json:
+def delta_event(name: str, text: str, **at: Any) -> Json:
     return {"type": f"response.{name}.delta", "delta": text, **at}
 
 
-def message(text: str, **more: Any) -> Json:
+def message_item(text: str, **fields: Any) -> Json:
     part = {"type": "output_text", "text": text}
-    return {"type": "message", "role": "assistant", "content": [part], **more}
+    return {"type": "message", "role": "assistant", "content": [part], **fields}
 
 
-def test_calls_that_are_shown_at_the_end_only_have_ids_of_their_own() -> None:
-    nameless = [added({"type": "custom_tool_call"}, output_index=n) for n in (0, 1)]
-    whole = [{"type": "custom_tool_call", "name": "p", "input": "", "call_id": n} for n in "ab"]
-    ended = {**COMPLETED, "response": {"status": "completed", "output": whole}}
-    made = output(told(*nameless, ended))
-    assert len({item["id"] for item in made}) == len(made) == 2
-
-
-def test_items_are_found_by_their_ids_where_no_place_is_told() -> None:
-    one, two = call("f", id="a"), call("p", id="b", call_id="d")
-    events = told(
-        added({**one, "arguments": ""}),
-        added({**two, "arguments": ""}),
-        delta("function_call_arguments", '{"x":1}', item_id="a"),
-        delta("function_call_arguments", '{"input":"', item_id="b"),
-        delta("function_call_arguments", 'y"}', item_id="b"),
-        done({**one, "arguments": '{"x":1}'}),
-        done({**two, "arguments": '{"input":"y"}'}),
+def test_events_without_an_index_belong_to_the_item_with_their_id() -> None:
+    first, second = call_item("f", id="a"), call_item("p", id="b", call_id="d")
+    events = events_for(
+        added_event({**first, "arguments": ""}),
+        added_event({**second, "arguments": ""}),
+        delta_event("function_call_arguments", '{"x":1}', item_id="a"),
+        delta_event("function_call_arguments", '{"input":"', item_id="b"),
+        delta_event("function_call_arguments", 'y"}', item_id="b"),
+        done_event({**first, "arguments": '{"x":1}'}),
+        done_event({**second, "arguments": '{"input":"y"}'}),
         COMPLETED,
     )
     assert [item.get("arguments", item.get("input")) for item in output(events)] == ['{"x":1}', "y"]
 
 
-def test_arguments_that_are_parsed_or_differ_in_the_end() -> None:
-    whole = told(done(call("f", {"x": 1})), COMPLETED)
-    assert output(whole)[0]["arguments"] == '{"x":1}'
-    other = told(
-        added(call("f", "")),
-        delta("function_call_arguments", '{"x": 1}'),
-        done(call("f", '{"x":1}')),
-        COMPLETED,
+def test_completed_reply_contains_items_without_an_end_event() -> None:
+    events = events_for(
+        added_event(call_item("f", "")), delta_event("function_call_arguments", "{}"), COMPLETED
     )
-    assert output(other)[0]["arguments"] == '{"x": 1}'  # as the client saw it
-
-
-def test_call_whose_name_comes_last() -> None:
-    events = told(
-        added({"type": "function_call", "call_id": "c"}),
-        delta("function_call_arguments", "{}"),
-        done(call("n.g")),
-        COMPLETED,
-    )
-    [item] = output(events)
-    assert (item["namespace"], item["name"], item["arguments"]) == ("n", "g", "{}")
-
-
-def test_item_that_no_event_ended_is_in_a_completed_reply() -> None:
-    events = told(added(call("f", "")), delta("function_call_arguments", "{}"), COMPLETED)
     assert output(events)[0]["arguments"] == "{}"
     hosted = {"type": "web_search_call", "id": "o", "status": "completed",
               "action": {"type": "search", "query": "q"}}  # fmt: skip
-    assert output(told(added(hosted), COMPLETED)) == [hosted]
+    assert output(events_for(added_event(hosted), COMPLETED)) == [hosted]
 
 
-@pytest.mark.parametrize("status", ["incomplete", "failed"])
-def test_half_a_call_is_no_call(status: str) -> None:
-    all_taken = provider(dialect="responses", tool_types=["*"])
-    end = {"type": f"response.{status}", "response": {"status": status}}
-    for to in (NATIVE, all_taken):
-        start = added(call("f", ""), output_index=0)
-        events = told(start, delta("function_call_arguments", '{"x', output_index=0), end, to=to)
-        assert output(events) == []
-
-
-def test_native_call_keeps_what_was_shown() -> None:
-    to = provider(dialect="responses", tool_types=["*"])
-    item = {"type": "custom_tool_call", "id": "u", "call_id": "c", "name": "p", "input": "other"}
-    events = told(
-        delta("custom_tool_call_input", "of nothing"),
-        added({**item, "input": ""}),
-        delta("custom_tool_call_input", "shown"),
-        done(item),
-        done({**item, "id": "v", "input": "two"}),
-        COMPLETED,
-        to=to,
-    )
-    one, two = output(events)
-    assert (one["input"], two["input"]) == ("shown", "two")
-    assert one["call_id"] == "c" != two["call_id"]
-
-
-def test_native_call_whose_name_comes_last() -> None:
-    begun = {"type": "custom_tool_call", "call_id": "c", "name": None, "input": ""}
-    whole = {**begun, "name": "p", "input": "abc"}
-    events = told(
-        added(begun, output_index=0),
-        delta("custom_tool_call_input", "ab", output_index=0),
-        done(whole, output_index=0),
-        COMPLETED,
-        to=provider(dialect="responses", tool_types=["custom"]),
-    )
-    [item] = events[-1]["response"]["output"]
-    assert (item["name"], item["input"]) == ("p", "abc")
-
-
-def test_items_on_one_place_are_kept_apart() -> None:
+def test_items_with_the_same_index_stay_separate() -> None:
     at = {"output_index": 0}
-    events = told(
-        added(message(""), **at), delta("output_text", "a", **at),
-        added({"type": "reasoning"}, **at), delta("reasoning_text", "b", content_index=0, **at),
+    events = events_for(
+        added_event(message_item(""), **at), delta_event("output_text", "a", **at),
+        added_event({"type": "reasoning"}, **at),
+        delta_event("reasoning_text", "b", content_index=0, **at),
         COMPLETED,
     )  # fmt: skip
     assert [item["content"][0]["text"] for item in output(events)] == ["a", "b"]
 
 
-def test_thinking_is_sealed_as_the_upstream_made_it() -> None:
-    item = {"type": "reasoning", "id": "rs_9", "summary": [], "content": None,
-            "encrypted_content": "sealed"}  # fmt: skip
-    [made] = output(told(done(item), COMPLETED))
-    envelope = unseal(made["encrypted_content"])
-    assert envelope and envelope.state["item"] == {
-        "type": "reasoning", "id": "rs_9", "summary": [], "encrypted_content": "sealed",
-    }  # fmt: skip
-    assert envelope.provider == "responses" and envelope.model == "upstream-model"
-
-
-def test_events_that_nobody_knows_pass_where_harmless() -> None:
-    crossing = carry(to=NATIVE)
+def test_unknown_events_pass_unless_their_item_is_not_in_the_reply() -> None:
+    exchange = responses_exchange(to=NATIVE)
     odd: list[Json] = [
         {"type": "codex.rate_limits", "left": 5},
         {"type": "response.odd", "response": {}},
         {"type": "response.odd.step", "output_index": 7},
-        added(call("f", ""), output_index=5),
+        added_event(call_item("f", ""), output_index=5),
         {"type": "response.odd.step", "output_index": 5},
         {"type": "response.output_item.added", "item": None},
         {"type": "response.output_item.done", "item": None},
         {"left": 5},
     ]
     wire = "".join(f"data: {json.dumps(event)}\n\n" for event in [*odd, COMPLETED])
-    kinds = [event["type"] for event in events_of(crossing.feed(wire.encode()))]
-    assert kinds == [
+    types = [event["type"] for event in events_of(exchange.feed(wire.encode()))]
+    assert types == [
         "response.created", "response.in_progress", "codex.rate_limits",
         "response.output_item.added", "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
         "response.output_item.done", "response.completed",
     ]  # fmt: skip
-    assert crossing.feed(b"data: {}\n\n") == b""
-    assert crossing.response["status"] == "completed"
+    assert exchange.feed(b"data: {}\n\n") == b""
+    assert exchange.response["status"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -215,17 +134,18 @@ def test_events_that_nobody_knows_pass_where_harmless() -> None:
         ({"output": [], "error": {"code": "rate_limit_exceeded"}}, "rate_limit_exceeded"),
     ],
 )
-def test_failure_is_told_in_the_clients_words(event: Json, code: str) -> None:
-    assert told(event)[-1]["response"]["error"]["code"] == code
+def test_failure_has_a_code_that_the_client_knows(event: Json, code: str) -> None:
+    assert events_for(event)[-1]["response"]["error"]["code"] == code
 
 
-def test_items_told_at_the_end_come_once() -> None:
-    one, two = message("a", id="m1"), message("b", id="m2")
-    end = {**COMPLETED, "response": {"output": [one, two, 5]}}
-    events = told(done(one, output_index=0), end)
+def test_items_repeated_at_the_end_come_once() -> None:
+    first, second = message_item("a", id="m1"), message_item("b", id="m2")
+    end = {**COMPLETED, "response": {"output": [first, second, 5]}}
+    events = events_for(done_event(first, output_index=0), end)
     assert [item["content"][0]["text"] for item in output(events)] == ["a", "b"]
-    again = told(done({**one, "id": ""}, output_index=0), done({**two, "id": ""}, output_index=0),
-                 {**COMPLETED, "response": {"output": [one, two]}})  # fmt: skip
+    same_index = [done_event({**item, "id": ""}, output_index=0) for item in (first, second)]
+    again = events_for(*same_index,
+                 {**COMPLETED, "response": {"output": [first, second]}})  # fmt: skip
     assert len(output(again)) == 2
 
 
@@ -249,8 +169,8 @@ AT: dict[str, Any] = {
 DELTAS = ["output_text", "refusal", "reasoning_text", "reasoning_summary_text",
           "function_call_arguments", "custom_tool_call_input"]  # fmt: skip
 EVENTS = st.one_of(
-    st.builds(added, ITEMS, output_index=st.integers(0, 2) | st.none()),
-    st.builds(done, ITEMS, output_index=st.integers(0, 2) | st.none()),
+    st.builds(added_event, ITEMS, output_index=st.integers(0, 2) | st.none()),
+    st.builds(done_event, ITEMS, output_index=st.integers(0, 2) | st.none()),
     st.fixed_dictionaries(
         {
             "type": st.sampled_from([f"response.{name}.delta" for name in DELTAS]),
@@ -268,7 +188,9 @@ EVENTS = st.one_of(
     ),
     OBJECTS,
 )  # fmt: skip
-INPUTS = [[{"role": "user", "content": "A"}, *more] for more in ([], [{"type": TRIGGER}])]
+INPUTS = [
+    [{"role": "user", "content": "A"}, *extra] for extra in ([], [{"type": COMPACTION_TRIGGER}])
+]
 
 
 @settings(max_examples=300)
@@ -278,48 +200,46 @@ INPUTS = [[{"role": "user", "content": "A"}, *more] for more in ([], [{"type": T
     st.sampled_from([NATIVE, provider(dialect="responses", tool_types=["*"])]),
 )
 def test_any_events_make_a_well_formed_reply(events: list[Json], input: Any, to: Any) -> None:
-    crossing = carry(to=to, tools=TOOLS, input=input)
+    exchange = responses_exchange(to=to, tools=TOOLS, input=input)
     wire = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
-    well_formed(events_of(crossing.feed(wire) + crossing.feed(b"")))
+    check_well_formed(events_of(exchange.feed(wire) + exchange.feed(b"")))
 
 
-def test_thinking_alone_is_shown_as_the_answer() -> None:
+def test_reasoning_without_an_answer_is_shown_as_the_answer() -> None:
     thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "42."}]}
-    events = told(added(thought), done(thought), COMPLETED)
+    events = events_for(added_event(thought), done_event(thought), COMPLETED)
     *_, item = events[-1]["response"]["output"]
     assert (item["type"], item["content"][0]["text"]) == ("message", "42.")
 
 
-def test_reply_with_nothing_fails() -> None:
-    [*_, end] = told(COMPLETED)
+def test_empty_reply_fails_unless_the_turn_goes_on() -> None:
+    [*_, end] = events_for(COMPLETED)
     assert "empty" in end["response"]["error"]["message"]
     goes_on = {**COMPLETED, "response": {"status": "completed", "end_turn": False}}
-    assert told(goes_on)[-1]["type"] == "response.completed"
+    assert events_for(goes_on)[-1]["type"] == "response.completed"
 
 
-def test_input_that_was_cut_off_is_noticed() -> None:
-    crossing = carry(to=NATIVE, input="word " * 12_000)
+def test_shortened_input_is_reported() -> None:
+    exchange = responses_exchange(to=NATIVE, input="word " * 12_000)
     usage = {"input_tokens": 2048, "output_tokens": 1}
     ending = {"type": "response.completed", "response": {"status": "completed", "usage": usage}}
-    wire = "".join(f"data: {json.dumps(one)}\n\n" for one in (done(message("Hi.")), ending))
-    lawful(crossing.feed(wire.encode()) + crossing.feed(b""))
-    assert crossing.dropped[-1].startswith("input (it read 2048 of about 15")
+    wire = "".join(
+        f"data: {json.dumps(event)}\n\n" for event in (done_event(message_item("Hi.")), ending)
+    )
+    lawful_events(exchange.feed(wire.encode()) + exchange.feed(b""))
+    assert exchange.dropped[-1].startswith("input (it read 2048 of about 15")
 
 
-def test_text_under_another_name_arrives() -> None:
-    for content in ("Hi.", [{"type": "text", "text": "Hi."}]):
-        events = told(done({"type": "message", "role": "assistant", "content": content}), COMPLETED)
-        [item] = events[-1]["response"]["output"]
-        assert item["content"][0]["text"] == "Hi."
-
-
-def test_calls_on_one_place_are_told_apart_by_their_ids() -> None:
-    one, two = call("f", '{"a":1}', id="1", call_id="x"), call("f", '{"b":2}', id="2", call_id="y")
-    begun = [{**item, "arguments": ""} for item in (one, two)]
-    events = told(
-        *[added(item, output_index=0) for item in begun],
-        *[done(item, output_index=0) for item in (one, two)],
+def test_calls_with_the_same_index_are_distinguished_by_id() -> None:
+    first, second = (
+        call_item("f", '{"a":1}', id="1", call_id="x"),
+        call_item("f", '{"b":2}', id="2", call_id="y"),
+    )
+    begun = [{**item, "arguments": ""} for item in (first, second)]
+    events = events_for(
+        *[added_event(item, output_index=0) for item in begun],
+        *[done_event(item, output_index=0) for item in (first, second)],
         COMPLETED,
     )
-    found = [(item["call_id"], item["arguments"]) for item in events[-1]["response"]["output"]]
-    assert found == [("x", '{"a":1}'), ("y", '{"b":2}')]
+    calls = [(item["call_id"], item["arguments"]) for item in events[-1]["response"]["output"]]
+    assert calls == [("x", '{"a":1}'), ("y", '{"b":2}')]

@@ -1,4 +1,4 @@
-"""What a Chat client asks, as an upstream of Responses is asked it."""
+"""Chat requests as Responses requests, up to the body that goes to a Responses upstream."""
 
 import json
 from dataclasses import replace
@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.translate.support import ACCOUNT, OBJECTS, PROVIDERS, VALUES, Json, ask, way
-from translate import BadRequest, Provider, exchange
-from translate.request.chat_to_responses import ID_LIMIT, shortened
-from translate.wire.envelope import Envelope, seal
+from tests.translate.support import (
+    ACCOUNT,
+    OBJECTS,
+    PROVIDERS,
+    VALUES,
+    Json,
+    chat_exchange,
+    context_for,
+)
+from translate import BadRequest, Provider, start_exchange
+from translate.request.chat_to_responses import CALL_ID_LIMIT, shorten_call_id
+from translate.wire.envelope import Envelope, seal_envelope
 
 NATIVE = PROVIDERS["responses"]
 FUNCTION = {"type": "function", "function": {"name": "f"}}
@@ -26,15 +34,15 @@ HELLO = [
 ]
 
 
-def sent(request: Json | None = None, to: Provider = ACCOUNT, **fields: Any) -> Json:
+def sent_body(request: Json | None = None, to: Provider = ACCOUNT, **fields: Any) -> Json:
     """The body that goes upstream."""
-    body: Json = json.loads(ask(request, to, **fields).body)
+    body: Json = json.loads(chat_exchange(request, to, **fields).body)
     return body
 
 
-def items(*messages: Json, to: Provider = ACCOUNT) -> list[Json]:
-    made: list[Json] = sent(to=to, messages=list(messages))["input"]
-    return made
+def sent_items(*messages: Json, to: Provider = ACCOUNT) -> list[Json]:
+    converted: list[Json] = sent_body(to=to, messages=list(messages))["input"]
+    return converted
 
 
 @pytest.mark.parametrize(
@@ -68,37 +76,48 @@ def items(*messages: Json, to: Provider = ACCOUNT) -> list[Json]:
         ({"reasoning": {"effort": 5}}, "reasoning.effort"),
     ],
 )  # fmt: skip
-def test_wrong_field_is_named(fields: Json, param: str) -> None:
+def test_error_names_the_wrong_field(fields: Json, param: str) -> None:
     with pytest.raises(BadRequest) as error:
-        ask(fields)
+        chat_exchange(fields)
     assert error.value.param == param
     assert error.value.message.startswith(f"{param}: ")
 
 
-def test_what_the_upstream_cannot_take_is_named_in_the_clients_words() -> None:
+def test_error_for_the_upstream_uses_the_clients_paths() -> None:
     tools = [{"type": "function", "function": {"name": name}} for name in "ab"]
-    one = ACCOUNT.model_copy(update={"tool_types": frozenset(), "tools_limit": 1})
+    limited = ACCOUNT.model_copy(update={"tool_types": frozenset(), "tools_limit": 1})
     with pytest.raises(BadRequest, match="^tools: 2, and") as error:
-        ask(to=one, tools=tools)
+        chat_exchange(to=limited, tools=tools)
     assert error.value.param == "tools"
     with pytest.raises(BadRequest, match=r"^tools\[0\].custom.name: is missing"):
-        ask(to=NATIVE, tools=[{"type": "custom", "custom": {}}])
+        chat_exchange(to=NATIVE, tools=[{"type": "custom", "custom": {}}])
 
 
-def test_what_is_lost_upstream_has_the_clients_words() -> None:
+def test_dropped_fields_have_the_clients_names() -> None:
     video = {"type": "file", "file": {"filename": "a"}}
-    crossing = ask(
+    exchange = chat_exchange(
         to=NATIVE.model_copy(update={"refuses": {"text.format", "max_output_tokens"}}),
         messages=[{"role": "system", "content": "S"}, USER, {"role": "user", "content": [video]}],
         max_tokens=5, verbosity="low", response_format={"type": "json_object"},
     )  # fmt: skip
-    assert crossing.dropped == [
+    assert exchange.dropped == [
         "messages[2].content[0] (input_file)", "response_format", "verbosity", "max_tokens",
     ]  # fmt: skip
 
 
-def test_leading_instructions_join_and_later_ones_stay() -> None:
-    body = sent(
+def test_field_of_the_other_dialect_is_dropped_under_its_own_name() -> None:
+    exchange = chat_exchange(to=NATIVE, max_tokens=5, max_output_tokens=7)
+    assert exchange.dropped == ["max_output_tokens"]
+    assert json.loads(exchange.body)["max_output_tokens"] == 5
+
+
+@pytest.mark.parametrize("name", ["input[9]", f"input[{'9' * 5_000}]"])
+def test_field_that_is_named_like_a_path_is_dropped(name: str) -> None:
+    assert chat_exchange({name: 1}).dropped == [name]
+
+
+def test_leading_system_messages_become_instructions_and_later_ones_stay() -> None:
+    body = sent_body(
         messages=[
             {"role": "system", "content": "A"},
             {"role": "system", "content": ""},
@@ -112,13 +131,13 @@ def test_leading_instructions_join_and_later_ones_stay() -> None:
     assert [item["role"] for item in body["input"]] == ["user", "developer"]
 
 
-def test_instructions_alone_are_asked() -> None:
-    [item] = items({"role": "system", "content": "A"})
+def test_instructions_alone_are_the_input() -> None:
+    [item] = sent_items({"role": "system", "content": "A"})
     assert (item["role"], item["content"]) == ("developer", "A")
 
 
 @pytest.mark.parametrize(
-    ("choice", "made"),
+    ("choice", "expected"),
     [
         ("none", "none"),
         ("auto", "auto"),
@@ -130,48 +149,51 @@ def test_instructions_alone_are_asked() -> None:
                                                                   "name": "f"}]}),
     ],
 )  # fmt: skip
-def test_every_form_of_tool_choice(choice: Any, made: Any) -> None:
+def test_every_form_of_tool_choice_is_converted(choice: Any, expected: Any) -> None:
     tools = [FUNCTION, {"type": "custom", "custom": {"name": "p"}}]
-    body = sent(tools=tools, tool_choice=choice)
-    assert body.get("tool_choice", "auto") == made
+    body = sent_body(tools=tools, tool_choice=choice)
+    assert body.get("tool_choice", "auto") == expected
 
 
 @pytest.mark.parametrize("choice", ["none", "auto", {"name": "f"}])
-def test_choice_of_the_time_before_tools(choice: Any) -> None:
-    body = sent(functions=[{"name": "f"}], function_call=choice)
-    made = {"type": "function", **choice} if isinstance(choice, dict) else choice
-    assert body.get("tool_choice", "auto") == made
+def test_legacy_function_call_is_a_tool_choice(choice: Any) -> None:
+    body = sent_body(functions=[{"name": "f"}], function_call=choice)
+    expected = {"type": "function", **choice} if isinstance(choice, dict) else choice
+    assert body.get("tool_choice", "auto") == expected
     assert body["parallel_tool_calls"] is False
 
 
-def test_tools_in_the_responses_form_are_taken() -> None:
+def test_tools_in_the_responses_form_are_accepted() -> None:
     """Cursor sends them so to Chat endpoints (BerriAI/litellm#34029)."""
     schema = {"type": "object", "properties": {}}
     flat = {"type": "function", "name": "f", "strict": True, "parameters": schema}
-    assert sent(tools=[flat])["tools"] == [flat]
+    assert sent_body(tools=[flat])["tools"] == [flat]
 
 
 @pytest.mark.parametrize("tool", [{"type": "function"}, {"function": {"name": ""}}])
-def test_tool_without_a_name_is_refused_at_its_place(tool: Json) -> None:
-    with pytest.raises(BadRequest, match="is missing") as refused:
-        sent(tools=[tool])
-    assert refused.value.param == "tools[0].function.name"
+def test_tool_without_a_name_is_refused_with_its_path(tool: Json) -> None:
+    with pytest.raises(BadRequest, match="is missing") as error:
+        sent_body(tools=[tool])
+    assert error.value.param == "tools[0].function.name"
 
 
-@pytest.mark.parametrize("given", [{}, {"parameters": None}, {"parameters": {}}])
-def test_tool_without_parameters_has_an_objects_schema(given: Json) -> None:
+@pytest.mark.parametrize("fields", [{}, {"parameters": None}, {"parameters": {}}])
+def test_tool_without_parameters_has_an_objects_schema(fields: Json) -> None:
     """OpenAI: "schema must have type 'object'"."""
-    [tool] = sent(tools=[{"type": "function", "function": {"name": "f", **given}}])["tools"]
+    [tool] = sent_body(tools=[{"type": "function", "function": {"name": "f", **fields}}])["tools"]
     assert tool["parameters"] == {"type": "object", "properties": {}}
 
 
-def test_strictness_is_said_as_its_absence_differs() -> None:
+def test_strict_is_always_sent() -> None:
     strict = {"type": "function", "function": {"name": "g", "strict": True}}
-    assert [tool["strict"] for tool in sent(tools=[FUNCTION, strict])["tools"]] == [False, True]
+    assert [tool["strict"] for tool in sent_body(tools=[FUNCTION, strict])["tools"]] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("fields", "place", "value"),
+    ("fields", "path", "value"),
     [
         ({"reasoning_effort": "low"}, "reasoning.effort", "low"),
         ({"reasoning": {"effort": "low"}}, "reasoning.effort", "low"),
@@ -185,75 +207,79 @@ def test_strictness_is_said_as_its_absence_differs() -> None:
         ({"response_format": {"type": "json_object"}}, "text.format", {"type": "json_object"}),
     ],
 )  # fmt: skip
-def test_parameter_has_its_own_name(fields: Json, place: str, value: Any) -> None:
-    body: Any = sent(fields, to=PROVIDERS["openai"])
-    for name in place.split("."):
+def test_parameter_has_its_responses_name(fields: Json, path: str, value: Any) -> None:
+    body: Any = sent_body(fields, to=PROVIDERS["openai"])
+    for name in path.split("."):
         body = body[name]
     assert body == value
 
 
-def test_reasoning_goes_back_sealed_or_in_words() -> None:
+def test_reasoning_goes_back_sealed_or_as_text() -> None:
     item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "theirs"}
-    ours = seal(Envelope("chatgpt", "m", {"item": item}))
+    ours = seal_envelope(Envelope("chatgpt", "m", {"item": item}))
     detail = {"type": "reasoning.encrypted", "data": ours}
     foreign = {"type": "reasoning.encrypted", "data": "gAAAA"}
-    said: Json = {"role": "assistant", "content": "B", "reasoning_content": "Hm."}
-    assert items(USER, {**said, "reasoning_details": [detail]})[1] == item
+    assistant: Json = {"role": "assistant", "content": "B", "reasoning_content": "Hm."}
+    assert sent_items(USER, {**assistant, "reasoning_details": [detail]})[1] == item
     thoughtful = NATIVE.model_copy(update={"reasoning_back": "reasoning_content"})
-    [thought] = items(USER, said, to=thoughtful)[1:2]
+    [thought] = sent_items(USER, assistant, to=thoughtful)[1:2]
     assert thought["content"] == [{"type": "reasoning_text", "text": "Hm."}]
-    crossing = ask(messages=[USER, {**said, "reasoning_details": [foreign]}])
-    assert crossing.dropped[0] == "messages[1].reasoning_details"
-    assert "gAAAA" not in crossing.body.decode()
+    exchange = chat_exchange(messages=[USER, {**assistant, "reasoning_details": [foreign]}])
+    assert exchange.dropped[0] == "messages[1].reasoning_details"
+    assert "gAAAA" not in exchange.body.decode()
 
 
-def test_calls_and_outputs_keep_ids_that_fit() -> None:
-    long = "x" * (ID_LIMIT + 1)
+def test_long_call_ids_are_shortened_alike_in_call_and_output() -> None:
+    long = "x" * (CALL_ID_LIMIT + 1)
     call = {"id": long, "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
-    _, called, output = items(
+    _, call_item, output = sent_items(
         USER,
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": long, "content": "B"},
     )
-    assert called["call_id"] == output["call_id"] == shortened(long)
-    assert len(called["call_id"]) <= ID_LIMIT and called["arguments"] == '{"a":1}'
+    assert call_item["call_id"] == output["call_id"] == shorten_call_id(long)
+    assert len(call_item["call_id"]) <= CALL_ID_LIMIT and call_item["arguments"] == '{"a":1}'
 
 
-def test_old_calls_are_answered_by_name() -> None:
+def test_legacy_calls_are_matched_by_name() -> None:
     call = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
     answer = {"role": "function", "name": "f", "content": "B"}
-    _, one, out, two, again, lost = items(
+    _, first, first_output, second, second_output, unmatched = sent_items(
         USER, call, answer, call, answer, {**answer, "name": None}
     )
-    assert one["call_id"] == out["call_id"] != two["call_id"] == again["call_id"]
-    assert lost["content"].endswith("not in this conversation: ]\nB")
+    assert (
+        first["call_id"] == first_output["call_id"] != second["call_id"] == second_output["call_id"]
+    )
+    assert unmatched["content"].endswith("not in this conversation: ]\nB")
 
 
-def test_parts_beyond_sense_are_reported() -> None:
+def test_malformed_parts_are_dropped_and_reported() -> None:
     parts = [
         {"type": "image_url", "image_url": 5},
         {"type": "text"},
         {"type": "refusal", "refusal": "no"},
         {"type": "text", "text": ""},
     ]
-    crossing = ask(messages=[USER, {"role": "user", "content": parts}])
-    assert crossing.dropped == [
+    exchange = chat_exchange(messages=[USER, {"role": "user", "content": parts}])
+    assert exchange.dropped == [
         "messages[1].content[0] (image_url)", "messages[1].content[1] (text)",
         "messages[1].content[2] (refusal)",
     ]  # fmt: skip
 
 
-def test_refusal_goes_back() -> None:
-    [_, said] = items(USER, {"role": "assistant", "content": None, "refusal": "No."})
-    assert said["content"] == [{"type": "refusal", "refusal": "No."}]
+def test_refusal_is_converted() -> None:
+    [_, message] = sent_items(USER, {"role": "assistant", "content": None, "refusal": "No."})
+    assert message["content"] == [{"type": "refusal", "refusal": "No."}]
 
 
-def test_nothing_is_kept_for_a_chat_client() -> None:
-    kept: list[Any] = []
+def test_responses_for_chat_clients_are_not_stored() -> None:
+    stored: list[Any] = []
     body = {"model": "m", "messages": [USER]}
-    made = exchange(body, client="chat", way=replace(way(ACCOUNT), keep=kept.append))
-    made.whole(b'{"object":"response","status":"completed","output":[]}')
-    assert not kept
+    exchange = start_exchange(
+        body, client="chat", context=replace(context_for(ACCOUNT), store_response=stored.append)
+    )
+    exchange.whole_reply(b'{"object":"response","status":"completed","output":[]}')
+    assert not stored
 
 
 ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "function"])
@@ -294,28 +320,30 @@ REQUESTS = st.fixed_dictionaries(
 
 @settings(max_examples=300)
 @given(REQUESTS, st.sampled_from([ACCOUNT, NATIVE]))
-def test_any_request_is_carried_or_refused_by_name(request: Json, to: Provider) -> None:
+def test_any_request_is_translated_or_refused(request: Json, to: Provider) -> None:
     try:
-        body = json.loads(ask(request, to).body)
+        body = json.loads(chat_exchange(request, to).body)
     except BadRequest as error:
         assert error.message
     else:
         assert body["stream"] is True and body["store"] is False
 
 
-def test_pictures_may_be_urls_alone() -> None:
-    _, said = items(USER, {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]})
-    assert said["content"] == [{"type": "input_image", "image_url": "x", "detail": "auto"}]
+def test_image_may_be_a_url_alone() -> None:
+    _, message = sent_items(
+        USER, {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}
+    )
+    assert message["content"] == [{"type": "input_image", "image_url": "x", "detail": "auto"}]
 
 
-def test_detail_that_is_null_is_nobodys_choice() -> None:
+def test_detail_that_is_null_means_auto() -> None:
     image = {"type": "image_url", "image_url": {"url": "x", "detail": None}}
-    [said] = items({"role": "user", "content": [image]})
-    assert said["content"][0]["detail"] == "auto"
+    [message] = sent_items({"role": "user", "content": [image]})
+    assert message["content"][0]["detail"] == "auto"
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"),
+    ("choice", "expected"),
     [
         ("any", "required"),
         ({"type": "any"}, "required"),
@@ -325,39 +353,54 @@ def test_detail_that_is_null_is_nobodys_choice() -> None:
         ({"type": "function", "name": "f"}, {"type": "function", "name": "f"}),
     ],
 )
-def test_choices_as_others_spell_them(given: Any, wanted: Any) -> None:
-    assert sent(tools=[FUNCTION], tool_choice=given)["tool_choice"] == wanted
+def test_choices_in_the_spelling_of_other_apis(choice: Any, expected: Any) -> None:
+    assert sent_body(tools=[FUNCTION], tool_choice=choice)["tool_choice"] == expected
 
 
-def test_a_body_of_responses_is_taken_at_the_chat_endpoint() -> None:
+def test_responses_body_is_accepted_at_the_chat_endpoint() -> None:
     body = {
         "model": "gpt-5.5", "stream": True, "store": True, "user": "u",
         "input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
         "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
         "stream_options": {"include_usage": True},
     }  # fmt: skip
-    crossing = exchange(body, client="chat", way=way(ACCOUNT, "gpt-5.5"))
-    asked = json.loads(crossing.body)
-    assert [item["role"] for item in asked["input"]] == ["developer", "user"]
-    assert asked["tools"][0]["name"] == "f" and asked["store"] is False
-    assert sorted(crossing.dropped) == ["store", "user"]
-    assert b"chat.completion.chunk" in (told := crossing.feed(b"".join(HELLO)))
-    assert b'"usage":{' in told and told.endswith(b"data: [DONE]\n\n")
+    exchange = start_exchange(body, client="chat", context=context_for(ACCOUNT, "gpt-5.5"))
+    upstream = json.loads(exchange.body)
+    assert [item["role"] for item in upstream["input"]] == ["developer", "user"]
+    assert upstream["tools"][0]["name"] == "f" and upstream["store"] is False
+    assert sorted(exchange.dropped) == ["store", "user"]
+    assert b"chat.completion.chunk" in (wire := exchange.feed(b"".join(HELLO)))
+    assert b'"usage":{' in wire and wire.endswith(b"data: [DONE]\n\n")
 
 
-def test_calls_that_share_an_id_are_told_apart() -> None:
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [(5, "stream_options"), ({"include_usage": "perhaps"}, "stream_options.include_usage")],
+)
+def test_responses_body_with_wrong_stream_options_is_refused(options: Any, param: str) -> None:
+    body = {"model": "m", "input": "Hi", "stream_options": options}
+    with pytest.raises(BadRequest) as error:
+        start_exchange(body, client="chat", context=context_for(ACCOUNT))
+    assert error.value.param == param
+
+
+def test_calls_with_the_same_id_get_unique_ids() -> None:
     call = {"id": "0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     answer = {"role": "tool", "tool_call_id": "0", "content": "B"}
-    said = {"role": "assistant", "tool_calls": [call, call]}
-    made = items(USER, said, answer, answer, {"role": "assistant", "tool_calls": [call]}, answer)
-    assert [item["call_id"] for item in made[1:]] == ["0", "0_2", "0", "0_2", "0_3", "0_3"]
+    assistant = {"role": "assistant", "tool_calls": [call, call]}
+    converted = sent_items(
+        USER, assistant, answer, answer, {"role": "assistant", "tool_calls": [call]}, answer
+    )
+    assert [item["call_id"] for item in converted[1:]] == ["0", "0_2", "0", "0_2", "0_3", "0_3"]
 
 
 def test_calls_without_an_id_get_one() -> None:
     call = {"id": "", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    said = {"role": "assistant", "tool_calls": [call]}
-    _, called, output = items(USER, said, {"role": "tool", "tool_call_id": "", "content": "B"})
-    assert called["call_id"] == output["call_id"] != ""
+    assistant = {"role": "assistant", "tool_calls": [call]}
+    _, call_item, output = sent_items(
+        USER, assistant, {"role": "tool", "tool_call_id": "", "content": "B"}
+    )
+    assert call_item["call_id"] == output["call_id"] != ""
 
 
 @pytest.mark.parametrize(
@@ -368,27 +411,32 @@ def test_calls_without_an_id_get_one() -> None:
         ("Answer in JSON.", "text", ["user"]),
     ],
 )
-def test_json_mode_finds_its_word_in_the_input(system: str, form: str, roles: list[str]) -> None:
-    said = [{"role": "system", "content": system}, USER]
-    body = sent(messages=said, response_format={"type": form})
+def test_json_mode_keeps_instructions_with_the_word_json_in_the_input(
+    system: str, form: str, roles: list[str]
+) -> None:
+    messages = [{"role": "system", "content": system}, USER]
+    body = sent_body(messages=messages, response_format={"type": form})
     assert [item["role"] for item in body["input"]] == roles
     assert body["instructions"] == ("" if len(roles) == 2 else system)
 
 
-def test_an_effort_of_nobodys_choice_is_not_asked_for() -> None:
-    assert "effort" not in sent(reasoning_effort="")["reasoning"]
+def test_empty_effort_is_not_sent() -> None:
+    assert "effort" not in sent_body(reasoning_effort="")["reasoning"]
 
 
-def test_the_fast_tier_has_another_name() -> None:
-    assert sent(service_tier="fast")["service_tier"] == "priority"
+def test_fast_tier_is_called_priority() -> None:
+    assert sent_body(service_tier="fast")["service_tier"] == "priority"
 
 
-def test_pictures_that_came_with_an_answer_are_reported() -> None:
-    said = {"role": "assistant", "content": "B", "images": [{"type": "image_url"}]}
-    assert ask(messages=[USER, said, USER]).dropped == ["messages[1].images"]
+def test_images_of_an_assistant_message_are_dropped_and_reported() -> None:
+    assistant = {"role": "assistant", "content": "B", "images": [{"type": "image_url"}]}
+    assert chat_exchange(messages=[USER, assistant, USER]).dropped == ["messages[1].images"]
 
 
-def test_the_name_of_a_tool_is_said_by_its_call() -> None:
+def test_name_of_a_tool_message_is_not_reported() -> None:
     answer = {"role": "tool", "name": "f", "tool_call_id": "1", "content": "B"}
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    assert ask(messages=[USER, {"role": "assistant", "tool_calls": [call]}, answer]).dropped == []
+    assert (
+        chat_exchange(messages=[USER, {"role": "assistant", "tool_calls": [call]}, answer]).dropped
+        == []
+    )

@@ -1,4 +1,4 @@
-"""Compaction: what is asked of the model, what becomes of its answer, what of that later."""
+"""Compaction: the summary request, its reply, and later turns that contain the summary."""
 
 import json
 from typing import Any
@@ -8,25 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import CompactedResponse
 
-from tests.strict_chat import Rules, refusal
+from tests.strict_chat import Rules, body_fault
 from tests.translate.support import (
-    PLAIN,
+    ACCOUNT,
+    GENERIC,
     Json,
-    carry,
+    check_well_formed,
     chunk,
+    context_for,
     events_of,
-    messages,
+    events_wire,
     output,
     provider,
-    replied,
+    reply_events,
+    responses_exchange,
+    sent_messages,
     stream,
-    way,
-    well_formed,
 )
-from translate import BadRequest, Exchange, Provider, compact
-from translate.mappings.outcome import BYTES, PICTURE, tokens
-from translate.state.compaction import HEAD, PROMPT, ROOM, UNREADABLE, fitting
-from translate.wire.envelope import Envelope, seal, unseal
+from translate import BadRequest, Exchange, Provider, start_compact_exchange
+from translate.mappings.outcome import BYTES_PER_TOKEN, TOKENS_PER_PICTURE, estimate_tokens
+from translate.state.compaction import (
+    SUMMARY_HEADER,
+    SUMMARY_PROMPT,
+    SUMMARY_TOKENS,
+    UNREADABLE_SUMMARY,
+    fitting_units,
+)
+from translate.wire.envelope import Envelope, open_envelope, seal_envelope
 
 TRIGGER = {"type": "compaction_trigger"}
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
@@ -42,23 +50,23 @@ TALK = [
 ]
 
 
-def asked(*items: Json, to: Provider = PLAIN, **fields: Any) -> Exchange:
-    return carry(to=to, input=[*items, TRIGGER], tools=[TOOL], **fields)
+def summary_request(*items: Json, to: Provider = GENERIC, **fields: Any) -> Exchange:
+    return responses_exchange(to=to, input=[*items, TRIGGER], tools=[TOOL], **fields)
 
 
-def body_of(crossing: Exchange) -> Json:
-    body: Json = json.loads(crossing.body)
+def upstream_body(exchange: Exchange) -> Json:
+    body: Json = json.loads(exchange.body)
     return body
 
 
-def item_of(summary: str, by: str = "odd", **state: Any) -> Json:
-    sealed = seal(Envelope(by, "m", {"summary": summary, **state}))
+def summary_item(summary: str, provider_name: str = "odd", **state: Any) -> Json:
+    sealed = seal_envelope(Envelope(provider_name, "m", {"summary": summary, **state}))
     return {"type": "compaction", "id": "cmp_1", "encrypted_content": sealed}
 
 
-def compacted(*items: Json, to: Provider = PLAIN, **fields: Any) -> Exchange:
+def compact_exchange(*items: Json, to: Provider = GENERIC, **fields: Any) -> Exchange:
     body = {"model": "gpt-5.5", "input": list(items), **fields}
-    return compact(body, client="responses", way=way(to))
+    return start_compact_exchange(body, client="responses", context=context_for(to))
 
 
 def user(text: str) -> Json:
@@ -68,60 +76,69 @@ def user(text: str) -> Json:
 # The summary request
 
 
-def test_messages_and_tools_are_those_of_the_ordinary_turn() -> None:
-    """To the byte: the provider has them in its cache."""
+def test_summary_request_has_the_messages_and_tools_of_an_ordinary_turn() -> None:
+    """They are the same to the byte, as the provider has them in its cache."""
     fields = {"tools": [TOOL], "parallel_tool_calls": False, "reasoning": {"effort": "low"}}
-    ordinary = body_of(carry(input=TALK, **fields))
-    request = body_of(carry(input=[*TALK, TRIGGER], **fields))
-    *before, prompt = request.pop("messages")
-    assert json.dumps(before) == json.dumps(ordinary.pop("messages"))
-    assert prompt == user(PROMPT)
+    ordinary = upstream_body(responses_exchange(input=TALK, **fields))
+    request = upstream_body(responses_exchange(input=[*TALK, TRIGGER], **fields))
+    *messages, prompt = request.pop("messages")
+    assert json.dumps(messages) == json.dumps(ordinary.pop("messages"))
+    assert prompt == user(SUMMARY_PROMPT)
     assert request.pop("tool_choice") == "none"
     assert json.dumps(request) == json.dumps(ordinary)
-    assert refusal(json.loads(carry(input=[*TALK, TRIGGER], **fields).body), Rules()) is None
+    assert (
+        body_fault(json.loads(responses_exchange(input=[*TALK, TRIGGER], **fields).body), Rules())
+        is None
+    )
 
 
-def test_tools_stay_away_where_there_is_no_choice_of_none() -> None:
-    forms = PLAIN.tool_choices - {"none"}
-    body = body_of(asked(*TALK, to=provider(tool_choices=forms), parallel_tool_calls=False))
+def test_summary_request_has_no_tools_without_a_tool_choice_none() -> None:
+    forms = GENERIC.tool_choices - {"none"}
+    body = upstream_body(
+        summary_request(*TALK, to=provider(tool_choices=forms), parallel_tool_calls=False)
+    )
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & body.keys()
-    assert body["messages"][-1] == user(PROMPT)
+    assert body["messages"][-1] == user(SUMMARY_PROMPT)
 
 
-def test_choice_of_the_client_gives_way_but_its_list_of_allowed_tools_holds() -> None:
+def test_summary_request_keeps_allowed_tools_but_chooses_none() -> None:
     named = {"type": "allowed_tools", "mode": "required", "tools": [TOOL]}
     other = {**TOOL, "name": "other"}
-    body = body_of(carry(input=[*TALK, TRIGGER], tools=[TOOL, other], tool_choice=named))
+    body = upstream_body(
+        responses_exchange(input=[*TALK, TRIGGER], tools=[TOOL, other], tool_choice=named)
+    )
     assert [tool["function"]["name"] for tool in body["tools"]] == ["look"]
     assert body["tool_choice"] == "none"
 
 
-@pytest.mark.parametrize("before", [[], [{"role": "developer", "content": "Be brief."}]])
-def test_nothing_cannot_be_summarised(before: list[Json]) -> None:
+@pytest.mark.parametrize("items", [[], [{"role": "developer", "content": "Be brief."}]])
+def test_empty_conversation_cannot_be_compacted(items: list[Json]) -> None:
     with pytest.raises(BadRequest, match="nothing"):
-        asked(*before)
+        summary_request(*items)
 
 
 def test_trigger_must_be_the_last_item() -> None:
-    with pytest.raises(BadRequest) as refused:
-        carry(input=[user("A"), TRIGGER, user("B")])
-    assert refused.value.param == "input[1]"
+    with pytest.raises(BadRequest) as error:
+        responses_exchange(input=[user("A"), TRIGGER, user("B")])
+    assert error.value.param == "input[1]"
 
 
-def test_ordinary_input_is_not_taken_for_a_trigger() -> None:
+def test_ordinary_input_is_no_trigger() -> None:
     for input_ in ("compaction_trigger", [user("compaction_trigger")]):
-        assert PROMPT not in carry(input=input_).body.decode()
+        assert SUMMARY_PROMPT not in responses_exchange(input=input_).body.decode()
 
 
 # Histories beyond the window
 
 
 def window_for(items: list[Json], less: int) -> int:
-    """A window into which a history fits but for `less` tokens."""
-    body = body_of(asked(*items))
-    talk = [*body["messages"][:-1], {"content": PROMPT}, *body["tools"]]
-    need = sum(map(tokens, talk)) - less
-    return next(size for size in range(need, need * 2) if size - min(ROOM, size // 4) >= need)
+    """A context window that is `less` tokens too small for the conversation."""
+    body = upstream_body(summary_request(*items))
+    messages = [*body["messages"][:-1], {"content": SUMMARY_PROMPT}, *body["tools"]]
+    need = sum(map(estimate_tokens, messages)) - less
+    return next(
+        size for size in range(need, need * 2) if size - min(SUMMARY_TOKENS, size // 4) >= need
+    )
 
 
 LONG = [
@@ -144,69 +161,71 @@ LONG = [
     ("less", "cut"),
     [(0, 0), (1, 1), (150, 1), (200, 5), (1_800, 5), (1_900, 6), (2_200, 6)],
 )
-def test_oldest_turns_go_until_the_rest_fits(less: int, cut: int) -> None:
-    """Calls, outputs and the pictures in them stay together; the newest message stays."""
+def test_oldest_turns_are_left_out_until_the_rest_fits(less: int, cut: int) -> None:
+    """Calls, outputs and the images in them stay together; the newest message stays."""
     small = provider(context_window=window_for(LONG, less))
-    crossing = asked(*LONG, to=small)
-    system, *talk = body_of(crossing)["messages"]
+    exchange = summary_request(*LONG, to=small)
+    system, *conversation = upstream_body(exchange)["messages"]
     assert system == {"role": "system", "content": "Be brief."}
-    _, *whole = body_of(asked(*LONG))["messages"]
+    _, *all_messages = upstream_body(summary_request(*LONG))["messages"]
     if not cut:
-        assert talk == whole
-        assert crossing.dropped == []
+        assert conversation == all_messages
+        assert exchange.dropped == []
         return
-    gap, *rest, prompt = talk
-    assert rest == whole[cut:-1]
+    gap, *rest, prompt = conversation
+    assert rest == all_messages[cut:-1]
     assert f"The {cut} oldest messages are not shown" in gap["content"]
-    assert prompt == user(f"{PROMPT}\n\n{gap['content']}")
-    assert crossing.dropped == [f"input (the {cut} oldest messages)"]
-    assert refusal(body_of(crossing), Rules()) is None
+    assert prompt == user(f"{SUMMARY_PROMPT}\n\n{gap['content']}")
+    assert exchange.dropped == [f"input (the {cut} oldest messages)"]
+    assert body_fault(upstream_body(exchange), Rules()) is None
 
 
-def test_earlier_summary_and_instructions_outlast_what_is_older_and_newer() -> None:
+def test_earlier_summary_and_instructions_always_stay() -> None:
     late = {"role": "developer", "content": "Be kind."}
-    items = [user("first " * 500), item_of("Old."), late, user("second " * 500), user("last")]
+    items = [user("first " * 500), summary_item("Old."), late, user("second " * 500), user("last")]
     small = provider(context_window=1_500, late_system_role="system")
-    made = body_of(asked(*items, to=small))["messages"]
-    assert [message["content"][:9] for message in made] == [
-        "[The 2 ol", HEAD[:9], "Be kind.", "last", PROMPT[:9],
+    messages = upstream_body(summary_request(*items, to=small))["messages"]
+    assert [message["content"][:9] for message in messages] == [
+        "[The 2 ol", SUMMARY_HEADER[:9], "Be kind.", "last", SUMMARY_PROMPT[:9],
     ]  # fmt: skip
 
 
-def test_picture_costs_the_same_whatever_its_bytes() -> None:
+def test_images_of_any_size_count_the_same() -> None:
     small, large = (
         user([{"type": kind, "image_url": "A" * size}])  # type: ignore[arg-type]  # both forms
         for kind, size in (("input_image", 4), ("input_image", 4_000_000))
     )
-    assert tokens(small) == tokens(large) < PICTURE + 20
-    assert tokens(user("x" * 4_000)) >= 4_000 // BYTES
+    assert estimate_tokens(small) == estimate_tokens(large) < TOKENS_PER_PICTURE + 20
+    assert estimate_tokens(user("x" * 4_000)) >= 4_000 // BYTES_PER_TOKEN
 
 
 SIZES = st.lists(st.integers(0, 50), max_size=8)
 
 
 @given(SIZES, st.integers(-10, 200))
-def test_what_fits_is_the_newest(sizes: list[int], room: int) -> None:
-    units = [[user("x" * BYTES * size)] for size in sizes]
-    kept = fitting(units, room)
-    assert kept == units[len(units) - len(kept) :]
-    assert bool(kept) == bool(units)
-    cost = [sum(map(tokens, unit)) for unit in units]
-    assert len(kept) <= 1 or sum(cost[len(units) - len(kept) :]) <= room
-    more = len(kept) + 1
-    assert more > len(units) or sum(cost[len(units) - more :]) > room
+def test_newest_units_are_the_ones_that_fit(sizes: list[int], room: int) -> None:
+    units = [[user("x" * BYTES_PER_TOKEN * size)] for size in sizes]
+    fitting = fitting_units(units, room)
+    assert fitting == units[len(units) - len(fitting) :]
+    assert bool(fitting) == bool(units)
+    cost = [sum(map(estimate_tokens, unit)) for unit in units]
+    assert len(fitting) <= 1 or sum(cost[len(units) - len(fitting) :]) <= room
+    count = len(fitting) + 1
+    assert count > len(units) or sum(cost[len(units) - count :]) > room
 
 
 # The reply
 
 
-def test_answer_is_one_item_with_the_summary_and_the_real_usage() -> None:
-    said = [chunk(reasoning_content="Hm."), chunk(content="The "), chunk(content="gist.\n")]
-    events = replied(*said, chunk("stop"), {"choices": [], "usage": USAGE}, by=asked(*TALK))
+def test_reply_is_one_item_with_the_summary_and_the_upstreams_usage() -> None:
+    chunks = [chunk(reasoning_content="Hm."), chunk(content="The "), chunk(content="gist.\n")]
+    events = reply_events(
+        *chunks, chunk("stop"), {"choices": [], "usage": USAGE}, exchange=summary_request(*TALK)
+    )
     [item] = output(events)
     assert item["type"] == "compaction"
     assert item["id"].startswith("cmp_")
-    assert unseal(item["encrypted_content"]) == Envelope(
+    assert open_envelope(item["encrypted_content"]) == Envelope(
         "generic", "upstream-model", {"summary": "The gist."}
     )
     assert events[-1]["response"]["usage"]["total_tokens"] == 100
@@ -217,7 +236,7 @@ def test_answer_is_one_item_with_the_summary_and_the_real_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "code", "said"),
+    ("chunks", "code", "words"),
     [
         ([chunk("stop")], "server_error", "empty"),
         ([chunk(content=" \n"), chunk("stop")], "server_error", "empty"),
@@ -237,142 +256,160 @@ def test_answer_is_one_item_with_the_summary_and_the_real_usage() -> None:
         ),
     ],
 )
-def test_anything_but_a_whole_summary_is_a_failure(
-    chunks: list[Json], code: str, said: str
-) -> None:
-    events = replied(*chunks, by=asked(*TALK))
+def test_incomplete_summary_is_a_failure(chunks: list[Json], code: str, words: str) -> None:
+    events = reply_events(*chunks, exchange=summary_request(*TALK))
     error = events[-1]["response"]["error"]
     assert error["code"] == code
-    assert said in error["message"]
+    assert words in error["message"]
     assert output(events) == []
-    whole = asked(*TALK, stream=False).whole(stream(*chunks))
+    whole = summary_request(*TALK, stream=False).whole_reply(stream(*chunks))
     assert whole.status == (502 if code == "server_error" else 400)
     assert json.loads(whole.body)["error"]["message"] == error["message"]
 
 
-def test_failure_tells_what_was_spent() -> None:
-    events = replied(chunk("stop"), {"choices": [], "usage": USAGE}, by=asked(*TALK))
+def test_failure_has_the_usage() -> None:
+    events = reply_events(
+        chunk("stop"), {"choices": [], "usage": USAGE}, exchange=summary_request(*TALK)
+    )
     assert events[-1]["response"]["usage"]["input_tokens"] == 90
 
 
-def test_upstream_that_dies_is_a_failure_unless_the_summary_was_whole() -> None:
+def test_failure_of_a_blocked_account_says_when_it_resets() -> None:
+    error = {"type": "usage_limit_reached", "message": "Used up.", "resets_in_seconds": 90}
+    exchange = summary_request(*TALK, to=ACCOUNT)
+    wire = exchange.feed(events_wire({"type": "response.failed", "response": {"error": error}}))
+    reported = events_of(wire)[-1]["response"]["error"]
+    assert (reported["type"], reported["resets_in_seconds"]) == ("usage_limit_reached", 90)
+
+
+def test_lost_connection_is_a_failure_unless_the_summary_is_complete() -> None:
     for finish, ending in ((None, "response.failed"), ("stop", "response.completed")):
-        crossing = asked(*TALK)
-        wire = crossing.feed(stream(chunk(finish, content="Gist."), done=False))
-        events = events_of(wire + crossing.cut("reset"))
-        well_formed(events)
+        exchange = summary_request(*TALK)
+        wire = exchange.feed(stream(chunk(finish, content="Gist."), done=False))
+        events = events_of(wire + exchange.interrupt("reset"))
+        check_well_formed(events)
         assert events[-1]["type"] == ending
 
 
-def test_heartbeats_go_on_while_the_model_writes() -> None:
-    crossing = asked(*TALK)
-    wire = crossing.heartbeat() + crossing.heartbeat()
+def test_heartbeats_continue_while_the_model_writes() -> None:
+    exchange = summary_request(*TALK)
+    wire = exchange.heartbeat() + exchange.heartbeat()
     for text in ("The ", "gist."):
-        assert crossing.feed(stream(chunk(content=text), done=False)) == b""
-        wire += crossing.heartbeat()
-    wire += crossing.feed(stream(chunk("stop")))
-    assert crossing.heartbeat() == crossing.feed(stream(chunk(content="More."))) == b""
+        assert exchange.feed(stream(chunk(content=text), done=False)) == b""
+        wire += exchange.heartbeat()
+    wire += exchange.feed(stream(chunk("stop")))
+    assert exchange.heartbeat() == exchange.feed(stream(chunk(content="More."))) == b""
     events = events_of(wire)
-    well_formed(events)
+    check_well_formed(events)
     assert [event["type"] for event in events].count("response.in_progress") == 4
 
 
 # Later turns
 
 
-def test_summary_becomes_a_users_message_in_its_place() -> None:
-    made = messages(user("A"), item_of("The gist."), user("B"))
-    assert made == [user("A"), user(f"{HEAD}\n\nThe gist."), user("B")]
+def test_summary_becomes_a_user_message_at_its_position() -> None:
+    converted = sent_messages(user("A"), summary_item("The gist."), user("B"))
+    assert converted == [user("A"), user(f"{SUMMARY_HEADER}\n\nThe gist."), user("B")]
 
 
-def test_made_item_is_read_by_any_provider() -> None:
-    events = replied(chunk("stop", content="The gist."), by=asked(*TALK))
-    [made] = messages(*output(events), to=provider(name="another", reasoning_back="never"))
-    assert made["content"] == f"{HEAD}\n\nThe gist."
+def test_any_provider_gets_the_summary() -> None:
+    events = reply_events(chunk("stop", content="The gist."), exchange=summary_request(*TALK))
+    [message] = sent_messages(*output(events), to=provider(name="another", reasoning_back="never"))
+    assert message["content"] == f"{SUMMARY_HEADER}\n\nThe gist."
 
 
 @pytest.mark.parametrize(
     "sealed",
     [
-        None, "", "gAAAAAB", seal(Envelope("odd", "m", {"reasoning": "Hm."})),
-        seal(Envelope("odd", "m", {"summary": 5})), seal(Envelope("odd", "m", {"summary": ""})),
+        None, "", "gAAAAAB", seal_envelope(Envelope("odd", "m", {"reasoning": "Hm."})),
+        seal_envelope(Envelope("odd", "m", {"summary": 5})),
+        seal_envelope(Envelope("odd", "m", {"summary": ""})),
     ],
 )  # fmt: skip
-def test_item_that_is_not_ours_is_reported_and_leaves_a_note(sealed: str | None) -> None:
+def test_summary_that_another_service_sealed_is_reported_and_leaves_a_note(
+    sealed: str | None,
+) -> None:
     item = {"type": "compaction", "encrypted_content": sealed}
-    crossing = carry(input=[item, user("A")])
-    assert crossing.dropped == ["input[0] (compaction)"]
-    assert body_of(crossing)["messages"] == [user(UNREADABLE), user("A")]
+    exchange = responses_exchange(input=[item, user("A")])
+    assert exchange.dropped == ["input[0] (compaction)"]
+    assert upstream_body(exchange)["messages"] == [user(UNREADABLE_SUMMARY), user("A")]
 
 
 # POST …/responses/compact
 
 
-def test_compact_gives_back_the_users_words_and_the_item() -> None:
-    crossing = compacted(*TALK, instructions="Be good.", stream=True)
-    assert not crossing.streaming
-    made = body_of(crossing)["messages"]
-    assert made[0]["content"] == "Be good.\n\nBe brief."
-    assert made[-1] == user(PROMPT)
-    reply = crossing.whole(stream(chunk("stop", content="Gist."), {"usage": USAGE}))
+def test_compact_returns_the_users_messages_and_the_summary() -> None:
+    exchange = compact_exchange(*TALK, instructions="Be good.", stream=True)
+    assert not exchange.streaming
+    first, *_, prompt = upstream_body(exchange)["messages"]
+    assert first["content"] == "Be good.\n\nBe brief."
+    assert prompt == user(SUMMARY_PROMPT)
+    reply = exchange.whole_reply(stream(chunk("stop", content="Gist."), {"usage": USAGE}))
     body = json.loads(reply.body)
     assert reply.status == 200
     assert (body["object"], body["id"], body["created_at"]) == ("response.compaction", "resp_1", 1)
-    developer, said, item = body["output"]
+    developer, user_item, item = body["output"]
     assert developer["role"] == "developer"
-    assert said == {
+    assert user_item == {
         "type": "message", "id": "msg_1_1", "role": "user", "status": "completed",
         "content": [{"type": "input_text", "text": "Look."}],
     }  # fmt: skip
     assert item["type"] == "compaction"
-    CompactedResponse.model_validate({**body, "output": [item]})  # its types know no user's message
+    CompactedResponse.model_validate({**body, "output": [item]})  # its types have no user messages
     assert body["usage"]["total_tokens"] == 100
-    again = messages(*body["output"], user("Go on."))
+    again = sent_messages(*body["output"], user("Go on."))
     assert again == [
-        {"role": "system", "content": "Be brief."}, user("Look."), user(f"{HEAD}\n\nGist."),
+        {"role": "system", "content": "Be brief."}, user("Look."),
+        user(f"{SUMMARY_HEADER}\n\nGist."),
         user("Go on."),
     ]  # fmt: skip
 
 
 def test_compact_replaces_an_earlier_summary() -> None:
-    crossing = compacted(item_of("Old."), {**user("A"), "id": "msg_a"}, {"role": "user"}, TRIGGER)
-    assert f"{HEAD}\n\nOld." in [message["content"] for message in body_of(crossing)["messages"]]
-    body = json.loads(crossing.whole(stream(chunk("stop", content="New."))).body)
+    exchange = compact_exchange(
+        summary_item("Old."), {**user("A"), "id": "msg_a"}, {"role": "user"}, TRIGGER
+    )
+    assert f"{SUMMARY_HEADER}\n\nOld." in [
+        message["content"] for message in upstream_body(exchange)["messages"]
+    ]
+    body = json.loads(exchange.whole_reply(stream(chunk("stop", content="New."))).body)
     assert [item["id"] for item in body["output"]] == ["msg_a", "msg_1_2", "cmp_1_0"]
     assert body["output"][1]["content"] == []
     assert body["usage"]["estimated"] is True
 
 
-def test_compact_takes_a_text_as_input() -> None:
+def test_compact_accepts_a_text_as_input() -> None:
     body = {"model": "m", "input": "Hello."}
-    crossing = compact(body, client="responses", way=way())
-    assert body_of(crossing)["messages"] == [user("Hello."), user(PROMPT)]
+    exchange = start_compact_exchange(body, client="responses", context=context_for())
+    assert upstream_body(exchange)["messages"] == [user("Hello."), user(SUMMARY_PROMPT)]
 
 
-def test_compact_keeps_no_more_words_than_half_the_window() -> None:
-    crossing = compacted(*(user(f"{n} " * 400) for n in range(4)), to=provider(context_window=1000))
-    dropped = list(crossing.dropped)
-    body = json.loads(crossing.whole(stream(chunk("stop", content="Gist."))).body)
+def test_compact_keeps_messages_for_half_the_window() -> None:
+    exchange = compact_exchange(
+        *(user(f"{n} " * 400) for n in range(4)), to=provider(context_window=1000)
+    )
+    dropped = list(exchange.dropped)
+    body = json.loads(exchange.whole_reply(stream(chunk("stop", content="Gist."))).body)
     assert [item["content"][0]["text"][0] for item in body["output"][:-1]] == ["2", "3"]
-    assert crossing.dropped == [*dropped, "output (the 2 oldest messages)"]
+    assert exchange.dropped == [*dropped, "output (the 2 oldest messages)"]
 
 
 @pytest.mark.parametrize("fields", [{"input": None}, {"input": ""}, {"input": []}, {}])
 def test_compact_needs_an_input(fields: Json) -> None:
     with pytest.raises(BadRequest, match="nothing"):
-        compact({"model": "m", **fields}, client="responses", way=way())
+        start_compact_exchange({"model": "m", **fields}, client="responses", context=context_for())
 
 
-def test_compact_of_a_stored_response_is_refused() -> None:
-    with pytest.raises(BadRequest) as refused:
-        compact(
+def test_compact_of_an_unknown_response_is_refused() -> None:
+    with pytest.raises(BadRequest) as error:
+        start_compact_exchange(
             {"model": "m", "previous_response_id": "resp_0"},
-            client="responses", way=way()
+            client="responses", context=context_for()
         )  # fmt: skip
-    assert refused.value.code == "previous_response_not_found"
+    assert error.value.code == "previous_response_not_found"
 
 
-def test_compact_tells_a_failure_as_http() -> None:
-    reply = compacted(user("A")).whole(stream(chunk("stop")))
+def test_compact_reports_a_failure_as_http_status() -> None:
+    reply = compact_exchange(user("A")).whole_reply(stream(chunk("stop")))
     assert reply.status == 502
     assert "empty" in json.loads(reply.body)["error"]["message"]

@@ -1,4 +1,4 @@
-"""A Chat client that keeps plain messages only, beside one that keeps reasoning_details too."""
+"""Reasoning for Chat clients that do not store it, and for those that store reasoning_details."""
 
 import json
 from collections.abc import Callable
@@ -9,40 +9,50 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.translate.cases import CHATS, Case
+from tests.translate.cases import CHAT_CASES, Case
 from tests.translate.reply.test_responses_to_chat import COMPLETED
-from tests.translate.reply.test_responses_to_responses import EVENTS, done, message
+from tests.translate.reply.test_responses_to_responses import EVENTS, done_event, message_item
 from tests.translate.support import (
     ACCOUNT,
     PROVIDERS,
     TEXTS,
     VALUES,
     Json,
-    ask,
+    chat_exchange,
     chunks_of,
+    context_for,
     events_wire,
-    way,
 )
-from translate import Envelope, Provider, exchange, forgotten, remember, restored, seal, unseal
-from translate.mappings.reasoning import DETAILS, detail
-from translate.reply.responses_to_chat import fold
-from translate.state.reasoning_memory import reply
+from translate import (
+    Envelope,
+    Provider,
+    insert_reasoning,
+    missing_reasoning_keys,
+    open_envelope,
+    reasoning_to_remember,
+    seal_envelope,
+    start_exchange,
+)
+from translate.mappings.reasoning import REASONING_DETAILS, sealed_detail
+from translate.reply.responses_to_chat import fold_chunks
+from translate.state.reasoning_memory import reply_message
 
 Items = list[Json]
 Notes = dict[str, bytes]
 OWNER = "ann"
-THINKING = ("reasoning_content", DETAILS)
-KEEPING = ("role", "content", "tool_calls", "function_call", "tool_call_id", "name")
+THINKING = ("reasoning_content", REASONING_DETAILS)
+PLAIN_FIELDS = ("role", "content", "tool_calls", "function_call", "tool_call_id", "name")
 
 
-def thought(id: str) -> Json:
-    said = [{"type": "summary_text", "text": f"About {id}."}]
+def reasoning_item(id: str) -> Json:
+    summary = [{"type": "summary_text", "text": f"About {id}."}]
     return {
-        "type": "reasoning", "id": f"rs_{id}", "summary": said, "encrypted_content": f"gAAA-{id}",
+        "type": "reasoning", "id": f"rs_{id}", "summary": summary,
+        "encrypted_content": f"gAAA-{id}",
     }  # fmt: skip
 
 
-def unique(name: str) -> str:
+def unique_id(name: str) -> str:
     return f"call_{name:x<24}"
 
 
@@ -55,140 +65,155 @@ def user(text: Any) -> Json:
     return {"role": "user", "content": text}
 
 
-def result(id: str, text: Any) -> Json:
+def tool_message(id: str, text: Any) -> Json:
     return {"role": "tool", "tool_call_id": id, "content": text}
 
 
-def answered(messages: Items, *items: Json, owner: str = OWNER) -> tuple[Json, Notes]:
-    """The message of a reply as a client has it, and what is remembered."""
-    crossing = ask(messages=messages)
-    events = [done(item, output_index=n) for n, item in enumerate(items)]
-    chunks = [c for c in chunks_of(crossing.feed(events_wire(*events, COMPLETED))) if "id" in c]
-    made = fold(chunks)["choices"][0]["message"]
-    return made, remember({"model": "m", "messages": messages}, crossing.response["output"], owner)
+def reply_to(messages: Items, *items: Json, owner: str = OWNER) -> tuple[Json, Notes]:
+    """The message of a reply as a client has it, and what the relay remembers."""
+    exchange = chat_exchange(messages=messages)
+    events = [done_event(item, output_index=n) for n, item in enumerate(items)]
+    chunks = [c for c in chunks_of(exchange.feed(events_wire(*events, COMPLETED))) if "id" in c]
+    reply = fold_chunks(chunks)["choices"][0]["message"]
+    return reply, reasoning_to_remember(
+        {"model": "m", "messages": messages}, exchange.response["output"], owner
+    )
 
 
-def plain(messages: Items) -> Items:
-    return [{k: v for k, v in one.items() if k in KEEPING} for one in messages]
+def without_reasoning(messages: Items) -> Items:
+    return [{k: v for k, v in entry.items() if k in PLAIN_FIELDS} for entry in messages]
 
 
-def back(messages: Items, notes: Notes, owner: str = OWNER) -> Items:
-    """The messages of a plain client, after they were restored."""
+def restore(messages: Items, notes: Notes, owner: str = OWNER) -> Items:
+    """The messages with the remembered reasoning."""
     body = {"model": "m", "messages": messages}
-    made: Items = restored(body, forgotten(body, owner), notes)["messages"]
-    return made
+    body = insert_reasoning(body, missing_reasoning_keys(body, owner), notes)
+    restored: Items = body["messages"]
+    return restored
 
 
-def kept(messages: Items, notes: Notes, owner: str = OWNER) -> list[list[str]]:
-    """The ids of the reasoning that each of the assistant's messages got."""
-    made = back(messages, notes, owner)
+def restored_ids(messages: Items, notes: Notes, owner: str = OWNER) -> list[list[str]]:
+    """The ids of the reasoning items that each assistant message gets back."""
+    restored = restore(messages, notes, owner)
     return [
-        [_made_as(one) for one in message.get(DETAILS, ())]
-        for message in made
+        [_upstream_id(detail) for detail in message.get(REASONING_DETAILS, ())]
+        for message in restored
         if message["role"] == "assistant"
     ]
 
 
-def _made_as(detail: Json) -> str:
-    """The id that the upstream gave it."""
-    envelope = unseal(detail["data"])
+def _upstream_id(detail: Json) -> str:
+    """The upstream's id of a sealed reasoning item."""
+    envelope = open_envelope(detail["data"])
     assert envelope
-    return str(envelope.state["item"]["id"])
+    return str(envelope.payload["item"]["id"])
 
 
-def sent(messages: Items, to: Provider = ACCOUNT) -> bytes:
-    return ask(to=to, messages=messages).body
+def sent_body(messages: Items, to: Provider = ACCOUNT) -> bytes:
+    return chat_exchange(to=to, messages=messages).body
 
 
-def loop(first: str, second: str) -> tuple[Items, Notes]:
-    """A tool loop: two parallel calls, one more, and a text; the calls have these ids."""
-    talk = [{"role": "system", "content": "Today is Monday."}, user("Weather in Rome and Oslo?")]
-    made, notes = answered(
-        talk,
-        thought("a"),
-        message("I shall look."),
+def tool_loop(first: str, second: str) -> tuple[Items, Notes]:
+    """A tool loop: two parallel calls, whose ids begin with `first`, a third call, and a text."""
+    messages = [
+        {"role": "system", "content": "Today is Monday."},
+        user("Weather in Rome and Oslo?"),
+    ]
+    reply, notes = reply_to(
+        messages,
+        reasoning_item("a"),
+        message_item("I shall look."),
         call("weather", f"{first}1", city="Rome", days=1.0),
-        thought("b"),
+        reasoning_item("b"),
         call("weather", f"{first}2", city="Oslo", days=2.5),
     )
-    talk = [*talk, made, result(f"{first}1", "Sunny."), result(f"{first}2", '{"c": 5}')]
-    made, more = answered(talk, thought("c"), call("clock", f"{second}3"))
-    talk, notes = [*talk, made, result(f"{second}3", "12:00")], notes | more
-    made, more = answered(talk, thought("d"), message("Sunny in Rome."), message("Cold in Oslo."))
-    return [*talk, made], notes | more
+    messages = [
+        *messages,
+        reply,
+        tool_message(f"{first}1", "Sunny."),
+        tool_message(f"{first}2", '{"c": 5}'),
+    ]
+    reply, new_notes = reply_to(messages, reasoning_item("c"), call("clock", f"{second}3"))
+    messages, notes = [*messages, reply, tool_message(f"{second}3", "12:00")], notes | new_notes
+    reply, new_notes = reply_to(
+        messages, reasoning_item("d"), message_item("Sunny in Rome."), message_item("Cold in Oslo.")
+    )
+    return [*messages, reply], notes | new_notes
 
 
-OWN, COUNTED = (unique("a"), unique("b")), ("call_", "call_")
-ids = pytest.mark.parametrize("names", [OWN, COUNTED], ids=["own", "counted"])
-ALL = [["rs_a", "rs_b"], ["rs_c"], ["rs_d"]]
+UNIQUE, COUNTED = (unique_id("a"), unique_id("b")), ("call_", "call_")
+with_both_id_forms = pytest.mark.parametrize("names", [UNIQUE, COUNTED], ids=["unique", "counted"])
+ALL_IDS = [["rs_a", "rs_b"], ["rs_c"], ["rs_d"]]
 
 
-@ids
-def test_tool_loop_goes_up_as_that_of_a_client_that_keeps_everything(
+@with_both_id_forms
+def test_tool_loop_is_sent_as_for_a_client_that_stores_everything(
     names: tuple[str, str],
 ) -> None:
-    talk, notes = loop(*names)
+    talk, notes = tool_loop(*names)
     talk = [*talk, user("Thanks.")]
-    assert sent(plain(talk)) != sent(talk)
-    assert sent(back(plain(talk), notes)) == sent(talk)
-    items = json.loads(sent(back(plain(talk), notes)))["input"]
+    assert sent_body(without_reasoning(talk)) != sent_body(talk)
+    assert sent_body(restore(without_reasoning(talk), notes)) == sent_body(talk)
+    items = json.loads(sent_body(restore(without_reasoning(talk), notes)))["input"]
     kinds = [item.get("id") if item["type"] == "reasoning" else item["type"] for item in items]
     assert kinds == [
         "message", "rs_a", "rs_b", "message", "function_call", "function_call",
         "function_call_output", "function_call_output", "rs_c", "function_call",
         "function_call_output", "rs_d", "message", "message",
     ]  # fmt: skip
-    assert items[1] == thought("a")
+    assert items[1] == reasoning_item("a")
 
 
-def test_each_step_of_a_loop_has_what_came_before() -> None:
-    talk, notes = loop(*COUNTED)
-    for end, seen in ((3, 1), (5, 1), (7, 2), (8, 3)):
-        assert kept(plain(talk[:end]), notes) == ALL[:seen]
+def test_each_step_of_a_loop_gets_all_earlier_reasoning() -> None:
+    talk, notes = tool_loop(*COUNTED)
+    for end, count in ((3, 1), (5, 1), (7, 2), (8, 3)):
+        assert restored_ids(without_reasoning(talk[:end]), notes) == ALL_IDS[:count]
 
 
-def test_client_that_keeps_its_details_is_left_alone() -> None:
-    talk, notes = loop(*OWN)
-    assert forgotten({"model": "m", "messages": talk}, OWNER) == {}
-    assert back(talk, notes) == talk
-    some = [*plain(talk[:3]), *talk[3:]]
-    assert sent(back(some, notes)) == sent(talk)
+def test_client_that_stores_its_details_keeps_its_own() -> None:
+    talk, notes = tool_loop(*UNIQUE)
+    assert missing_reasoning_keys({"model": "m", "messages": talk}, OWNER) == {}
+    assert restore(talk, notes) == talk
+    some = [*without_reasoning(talk[:3]), *talk[3:]]
+    assert sent_body(restore(some, notes)) == sent_body(talk)
 
 
-def test_details_of_any_form_are_the_clients_own() -> None:
-    talk, notes = loop(*COUNTED)
-    odd = [{**one, DETAILS: [5, {"data": 5}]} for one in plain(talk[:3])]
-    assert back([*odd, *plain(talk[3:])], notes)[:3] == odd
-    assert kept([*plain(talk[:2]), *plain(talk[2:])], notes) == ALL
+def test_details_of_any_form_are_not_replaced() -> None:
+    talk, notes = tool_loop(*COUNTED)
+    odd = [{**entry, REASONING_DETAILS: [5, {"data": 5}]} for entry in without_reasoning(talk[:3])]
+    assert restore([*odd, *without_reasoning(talk[3:])], notes)[:3] == odd
+    assert (
+        restored_ids([*without_reasoning(talk[:2]), *without_reasoning(talk[2:])], notes) == ALL_IDS
+    )
 
 
-def test_what_a_client_gave_is_not_changed() -> None:
-    talk, notes = loop(*OWN)
-    body = {"model": "m", "messages": plain(talk)}
-    before = json.dumps(body)
-    restored(body, forgotten(body, OWNER), notes)
-    assert json.dumps(body) == before
+def test_clients_body_is_not_changed_in_place() -> None:
+    talk, notes = tool_loop(*UNIQUE)
+    body = {"model": "m", "messages": without_reasoning(talk)}
+    original = json.dumps(body)
+    insert_reasoning(body, missing_reasoning_keys(body, OWNER), notes)
+    assert json.dumps(body) == original
 
 
-# One client writes a history otherwise than another; it is the same history.
+# Clients write the same history in different forms.
 Change = Callable[[Json], Json]
 
 
-def each_call(change: Callable[[Json], Json]) -> Change:
-    def changed(one: Json) -> Json:
-        calls = [change(call) for call in one.get("tool_calls") or ()]
-        return {**one, "tool_calls": calls} if calls else one
+def change_calls(change: Callable[[Json], Json]) -> Change:
+    def changed(entry: Json) -> Json:
+        calls = [change(call) for call in entry.get("tool_calls") or ()]
+        return {**entry, "tool_calls": calls} if calls else entry
 
     return changed
 
 
-def rewritten(arguments: Any) -> Any:
-    """As JavaScript would: in another order, spaced, and without the .0 of a number."""
+def rewrite_arguments(arguments: Any) -> Any:
+    """As JavaScript writes them: in another order, with spaces, and without the .0 of a number."""
     return json.dumps(dict(reversed(json.loads(arguments).items())), indent=2).replace(".0", "")
 
 
-def written(write: Callable[[str], Any]) -> Change:
-    return each_call(
+def change_arguments(write: Callable[[str], Any]) -> Change:
+    return change_calls(
         lambda c: {
             **c,
             "function": {**c["function"], "arguments": write(c["function"]["arguments"])},
@@ -196,124 +221,137 @@ def written(write: Callable[[str], Any]) -> Change:
     )
 
 
-SAME: dict[str, Change] = {
-    "as it is": lambda one: one,
-    "parts": lambda one: {**one, "content": [{"type": "text", "text": one["content"] or ""}]},
-    "empty text": lambda one: {**one, "content": one["content"] or ""},
-    "no text": lambda one: {k: v for k, v in one.items() if v is not None},
-    "trimmed": lambda one: {**one, "content": (one["content"] or "").strip()},
-    "spaced": lambda one: {**one, "content": f"\n{one['content'] or ''} "},
-    "CRLF": lambda one: {**one, "content": (one["content"] or "").replace("\n", "\r\n")},
-    "other system": lambda one: one | ({"content": "Tuesday"} if one["role"] == "system" else {}),
-    "developer": lambda one: one | ({"role": "developer"} if one["role"] == "system" else {}),
-    "cached": lambda one: {
-        **one,
+SAME_HISTORY: dict[str, Change] = {
+    "as it is": lambda entry: entry,
+    "parts": lambda entry: {**entry, "content": [{"type": "text", "text": entry["content"] or ""}]},
+    "empty text": lambda entry: {**entry, "content": entry["content"] or ""},
+    "no text": lambda entry: {k: v for k, v in entry.items() if v is not None},
+    "trimmed": lambda entry: {**entry, "content": (entry["content"] or "").strip()},
+    "spaced": lambda entry: {**entry, "content": f"\n{entry['content'] or ''} "},
+    "CRLF": lambda entry: {**entry, "content": (entry["content"] or "").replace("\n", "\r\n")},
+    "other system": lambda entry: (
+        entry | ({"content": "Tuesday"} if entry["role"] == "system" else {})
+    ),
+    "developer": lambda entry: entry | ({"role": "developer"} if entry["role"] == "system" else {}),
+    "cached": lambda entry: {
+        **entry,
         "content": [
-            {"type": "text", "text": one["content"] or "", "cache_control": {"type": "ephemeral"}}
+            {"type": "text", "text": entry["content"] or "", "cache_control": {"type": "ephemeral"}}
         ],
     },
-    "arguments written anew": written(rewritten),
-    "arguments as objects": written(json.loads),
-    "calls without type": each_call(lambda c: {k: v for k, v in c.items() if k != "type"}),
-    "named": lambda one: {**one, "name": "somebody"},
+    "arguments written anew": change_arguments(rewrite_arguments),
+    "arguments as objects": change_arguments(json.loads),
+    "calls without type": change_calls(lambda c: {k: v for k, v in c.items() if k != "type"}),
+    "named": lambda entry: {**entry, "name": "somebody"},
 }
 
 
-@ids
-@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
-def test_same_history_written_otherwise_is_known(change: Change, names: tuple[str, str]) -> None:
-    talk, notes = loop(*names)
-    assert kept([change(one) for one in plain(talk)], notes) == ALL
+@with_both_id_forms
+@pytest.mark.parametrize("change", SAME_HISTORY.values(), ids=SAME_HISTORY)
+def test_same_history_in_another_form_gets_its_reasoning(
+    change: Change, names: tuple[str, str]
+) -> None:
+    talk, notes = tool_loop(*names)
+    assert restored_ids([change(entry) for entry in without_reasoning(talk)], notes) == ALL_IDS
 
 
-@ids
-def test_call_ids_may_be_rewritten(names: tuple[str, str]) -> None:
-    talk, notes = loop(*names)
-    again = each_call(lambda c: {**c, "id": "new-" + c["id"]})
-    assert kept([again(one) for one in plain(talk)], notes) == ALL
+@with_both_id_forms
+def test_clients_may_rewrite_call_ids(names: tuple[str, str]) -> None:
+    talk, notes = tool_loop(*names)
+    again = change_calls(lambda c: {**c, "id": "new-" + c["id"]})
+    assert restored_ids([again(entry) for entry in without_reasoning(talk)], notes) == ALL_IDS
 
 
-def test_parallel_calls_told_apart_have_their_reasoning_once_before_the_first() -> None:
-    talk, notes = loop(*OWN)
-    both = plain(talk)[2]
-    one, two = ({**both, "tool_calls": [call]} for call in both["tool_calls"])
-    apart = [*talk[:2], one, talk[3], two, talk[4]]
-    assert kept(plain(apart), notes) == [["rs_a", "rs_b"], []]
+def test_split_parallel_calls_get_their_reasoning_once() -> None:
+    talk, notes = tool_loop(*UNIQUE)
+    both = without_reasoning(talk)[2]
+    first, second = ({**both, "tool_calls": [call]} for call in both["tool_calls"])
+    apart = [*talk[:2], first, talk[3], second, talk[4]]
+    assert restored_ids(without_reasoning(apart), notes) == [["rs_a", "rs_b"], []]
 
 
-def test_same_message_twice_has_its_reasoning_once() -> None:
-    talk, notes = loop(*OWN)
-    assert kept(plain([*talk[:5], *talk[2:5]]), notes) == [["rs_a", "rs_b"], []]
-    assert kept([*talk[:5], *plain(talk[2:5])], notes) == [["rs_a", "rs_b"], []]
+def test_repeated_message_gets_its_reasoning_once() -> None:
+    talk, notes = tool_loop(*UNIQUE)
+    assert restored_ids(without_reasoning([*talk[:5], *talk[2:5]]), notes) == [["rs_a", "rs_b"], []]
+    assert restored_ids([*talk[:5], *without_reasoning(talk[2:5])], notes) == [["rs_a", "rs_b"], []]
 
 
-# Another history is another one.
+# A different history gets no reasoning.
 
 
-def test_after_an_earlier_message_was_changed_only_calls_of_their_own_ids_are_known() -> None:
-    for names, known in ((COUNTED, [[], [], []]), (OWN, [["rs_a", "rs_b"], ["rs_c"], []])):
-        talk, notes = loop(*names)
-        assert kept([user("Weather in Paris and Oslo?"), *plain(talk[2:])], notes) == known
+def test_after_a_change_of_an_earlier_message_only_unique_call_ids_are_found() -> None:
+    for names, expected in ((COUNTED, [[], [], []]), (UNIQUE, [["rs_a", "rs_b"], ["rs_c"], []])):
+        talk, notes = tool_loop(*names)
+        changed = [user("Weather in Paris and Oslo?"), *without_reasoning(talk[2:])]
+        assert restored_ids(changed, notes) == expected
 
 
-def test_after_a_history_was_cut_only_calls_of_their_own_ids_are_known() -> None:
-    for names, known in ((COUNTED, [[], []]), (OWN, [["rs_c"], []])):
-        talk, notes = loop(*names)
+def test_after_a_cut_of_the_history_only_unique_call_ids_are_found() -> None:
+    for names, expected in ((COUNTED, [[], []]), (UNIQUE, [["rs_c"], []])):
+        talk, notes = tool_loop(*names)
         summary = user("We have spoken of the weather.")
-        assert kept([summary, *plain(talk[5:])], notes) == known
-        assert kept(plain(talk[5:]), notes) == known
+        assert restored_ids([summary, *without_reasoning(talk[5:])], notes) == expected
+        assert restored_ids(without_reasoning(talk[5:]), notes) == expected
 
 
-@ids
-def test_what_a_tool_said_counts(names: tuple[str, str]) -> None:
-    talk, notes = loop(*names)
-    other = [*plain(talk[:3]), result("x", "Rain."), *plain(talk[4:])]
-    assert kept(other, notes)[0] == ["rs_a", "rs_b"]
-    assert kept(other, notes)[2] == []
+@with_both_id_forms
+def test_output_of_a_tool_is_part_of_the_history(names: tuple[str, str]) -> None:
+    talk, notes = tool_loop(*names)
+    other = [*without_reasoning(talk[:3]), tool_message("x", "Rain."), *without_reasoning(talk[4:])]
+    assert restored_ids(other, notes)[0] == ["rs_a", "rs_b"]
+    assert restored_ids(other, notes)[2] == []
 
 
-OTHER: dict[str, Change] = {
-    "arguments": written(lambda text: text.replace("Rome", "Bonn").replace("{}", '{"a":1}')),
-    "name": each_call(lambda c: {**c, "function": {**c["function"], "name": "climate"}}),
-    "no calls": lambda one: {k: v for k, v in one.items() if k != "tool_calls"},
+OTHER_HISTORY: dict[str, Change] = {
+    "arguments": change_arguments(
+        lambda text: text.replace("Rome", "Bonn").replace("{}", '{"a":1}')
+    ),
+    "name": change_calls(lambda c: {**c, "function": {**c["function"], "name": "climate"}}),
+    "no calls": lambda entry: {k: v for k, v in entry.items() if k != "tool_calls"},
 }
 
 
-@ids
-@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+@with_both_id_forms
+@pytest.mark.parametrize("change", OTHER_HISTORY.values(), ids=OTHER_HISTORY)
 def test_another_call_is_another_message(change: Change, names: tuple[str, str]) -> None:
-    talk, notes = loop(*names)
-    assert kept([change(one) for one in plain(talk)], notes) == [[], [], []]
+    talk, notes = tool_loop(*names)
+    assert restored_ids([change(entry) for entry in without_reasoning(talk)], notes) == [[], [], []]
 
 
 @pytest.mark.parametrize("text", ["Sunny in Rome.", "Sunny in Rome. Cold in Oslo.", ""])
 def test_another_text_is_another_message(text: str) -> None:
-    talk, notes = loop(*OWN)
-    assert kept([*plain(talk[:7]), {"role": "assistant", "content": text}], notes)[2] == []
+    talk, notes = tool_loop(*UNIQUE)
+    other = {"role": "assistant", "content": text}
+    assert restored_ids([*without_reasoning(talk[:7]), other], notes)[2] == []
 
 
-def test_branches_do_not_see_each_other() -> None:
-    begun, notes = [user("A tale?")], {}
-    made, notes = answered(begun, thought("0"), message("Once …"))
-    begun = [*begun, made]
+def test_branches_do_not_share_reasoning() -> None:
+    start, notes = [user("A tale?")], {}
+    reply, notes = reply_to(start, reasoning_item("0"), message_item("Once …"))
+    start = [*start, reply]
     ends = {}
     for name in ("sad", "merry"):
-        asked = [*begun, user(f"Make it {name}.")]
-        made, more = answered(asked, thought(name), message("So be it."))
-        ends[name], notes = [*asked, made], notes | more
+        messages = [*start, user(f"Make it {name}.")]
+        reply, new_notes = reply_to(messages, reasoning_item(name), message_item("So be it."))
+        ends[name], notes = [*messages, reply], notes | new_notes
     for name, talk in ends.items():
-        assert kept(plain(talk), notes) == [["rs_0"], [f"rs_{name}"]]
+        assert restored_ids(without_reasoning(talk), notes) == [["rs_0"], [f"rs_{name}"]]
 
 
-def test_conversations_whose_calls_are_counted_do_not_see_each_other() -> None:
+def test_conversations_with_counted_call_ids_do_not_share_reasoning() -> None:
     notes: Notes = {}
     talks = []
     for name in ("one", "two"):
-        asked = [user(f"List {name}.")]
-        made, more = answered(asked, thought(name), call("list", "functions.list:0"))
-        talks.append([*asked, made])
-        notes |= more
-    assert [kept(plain(talk), notes) for talk in talks] == [[["rs_one"]], [["rs_two"]]]
+        messages = [user(f"List {name}.")]
+        reply, new_notes = reply_to(
+            messages, reasoning_item(name), call("list", "functions.list:0")
+        )
+        talks.append([*messages, reply])
+        notes |= new_notes
+    assert [restored_ids(without_reasoning(talk), notes) for talk in talks] == [
+        [["rs_one"]],
+        [["rs_two"]],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -324,141 +362,164 @@ def test_conversations_whose_calls_are_counted_do_not_see_each_other() -> None:
         "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "call_1b4e28ba-2fa1-11d2-883f-0016d3cca427",
     ],
 )  # fmt: skip
-def test_ids_that_are_nowhere_else(id: str) -> None:
-    talk, notes = answered([user("A")], thought("a"), call("f", id))
+def test_unique_call_ids_are_keys_of_their_own(id: str) -> None:
+    talk, notes = reply_to([user("A")], reasoning_item("a"), call("f", id))
     assert len(notes) == 2
-    assert kept(plain([user("B"), talk]), notes) == [["rs_a"]]
+    assert restored_ids(without_reasoning([user("B"), talk]), notes) == [["rs_a"]]
 
 
 @pytest.mark.parametrize(
     "id", ["call_1", "", "0", "functions.listAllFilesAndFolders2:0", "call-listAllFilesAndFolders2"]
 )
-def test_ids_that_may_be_anywhere(id: str) -> None:
-    talk, notes = answered([user("A")], thought("a"), call("listAllFilesAndFolders2", id))
+def test_repeatable_call_ids_are_no_keys(id: str) -> None:
+    talk, notes = reply_to([user("A")], reasoning_item("a"), call("listAllFilesAndFolders2", id))
     assert len(notes) == 1
-    assert kept(plain([user("B"), talk]), notes) == [[]]
-    assert kept(plain([user("A"), talk]), notes) == [["rs_a"]]
+    assert restored_ids(without_reasoning([user("B"), talk]), notes) == [[]]
+    assert restored_ids(without_reasoning([user("A"), talk]), notes) == [["rs_a"]]
 
 
-@ids
-def test_what_one_owner_is_told_no_other_finds(names: tuple[str, str]) -> None:
-    talk, notes = loop(*names)
+@with_both_id_forms
+def test_owners_do_not_share_reasoning(names: tuple[str, str]) -> None:
+    talk, notes = tool_loop(*names)
     for other in ("bob", "", "ann ", '"ann"'):
-        assert kept(plain(talk), notes, other) == [[], [], []]
+        assert restored_ids(without_reasoning(talk), notes, other) == [[], [], []]
 
 
 # Other forms
 
 
-def test_custom_call_and_the_legacy_function_are_calls() -> None:
+def test_custom_and_legacy_calls_have_keys() -> None:
     custom = {"type": "custom_tool_call", "call_id": "c", "name": "note", "input": " a\n{b"}
-    made, notes = answered([user("A")], thought("a"), custom)
-    assert kept(plain([user("A"), made]), notes) == [["rs_a"]]
-    for name, arguments, known in (("f", " { } ", ["rs_a"]), ("f", "", ["rs_a"]), ("g", "", [])):
-        _, notes = answered([user("A")], thought("a"), call("f", unique("c")))
+    reply, notes = reply_to([user("A")], reasoning_item("a"), custom)
+    assert restored_ids(without_reasoning([user("A"), reply]), notes) == [["rs_a"]]
+    for name, arguments, expected in (("f", " { } ", ["rs_a"]), ("f", "", ["rs_a"]), ("g", "", [])):
+        _, notes = reply_to([user("A")], reasoning_item("a"), call("f", unique_id("c")))
         legacy = {"role": "assistant", "function_call": {"name": name, "arguments": arguments}}
         talk = [user("A"), legacy, {"role": "function", "name": "f", "content": "x"}]
-        assert kept(talk, notes) == [known]
+        assert restored_ids(talk, notes) == [expected]
 
 
-def test_refusal_is_a_text() -> None:
-    said = {"type": "message", "content": [{"type": "refusal", "refusal": "I can't."}]}
-    made, notes = answered([user("A")], thought("a"), said)
-    assert kept([user("A"), made | {DETAILS: []}], notes) == [["rs_a"]]
-    assert kept([user("A"), {"role": "assistant", "content": "I can't."}], notes) == [["rs_a"]]
+def test_refusal_counts_as_text() -> None:
+    refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "I can't."}]}
+    reply, notes = reply_to([user("A")], reasoning_item("a"), refusal)
+    assert restored_ids([user("A"), reply | {REASONING_DETAILS: []}], notes) == [["rs_a"]]
+    assert restored_ids([user("A"), {"role": "assistant", "content": "I can't."}], notes) == [
+        ["rs_a"]
+    ]
     part = {"type": "refusal", "refusal": "I can't."}
-    assert kept([user("A"), {"role": "assistant", "content": [part]}], notes) == [["rs_a"]]
+    assert restored_ids([user("A"), {"role": "assistant", "content": [part]}], notes) == [["rs_a"]]
 
 
-def picture(url: str, **more: Any) -> Json:
-    return {"type": "image_url", "image_url": {"url": url}, **more}
+def image_part(url: str, **fields: Any) -> Json:
+    return {"type": "image_url", "image_url": {"url": url}, **fields}
 
 
-def test_pictures_count_and_what_stands_beside_them_does_not() -> None:
+def test_images_count_and_fields_beside_them_do_not() -> None:
     text = {"type": "text", "text": "What is it?"}
-    made, notes = answered(
-        [user([text, picture("data:image/png;base64,QQ==")])], thought("a"), message("A cat.")
+    reply, notes = reply_to(
+        [user([text, image_part("data:image/png;base64,QQ==")])],
+        reasoning_item("a"),
+        message_item("A cat."),
     )
-    same = user([text, picture("data:image/png;base64,QQ==", cache_control={"type": "x"})])
-    assert kept(plain([same, made]), notes) == [["rs_a"]]
-    assert kept(plain([user([text, picture("data:image/png;base64,Qg==")]), made]), notes) == [[]]
-    assert kept(plain([user("What is it?"), made]), notes) == [[]]
+    same = user([text, image_part("data:image/png;base64,QQ==", cache_control={"type": "x"})])
+    assert restored_ids(without_reasoning([same, reply]), notes) == [["rs_a"]]
+    other = user([text, image_part("data:image/png;base64,Qg==")])
+    assert restored_ids(without_reasoning([other, reply]), notes) == [[]]
+    assert restored_ids(without_reasoning([user("What is it?"), reply]), notes) == [[]]
 
 
-def test_nothing_is_remembered_where_nothing_can_be_put_back() -> None:
+def test_nothing_is_remembered_that_cannot_be_restored() -> None:
     body = {"model": "m", "messages": [user("A")]}
-    assert answered([user("A")], message("B"))[1] == {}
-    assert answered([user("A")], {**thought("a"), "summary": []})[1] == {}
-    foreign = [thought("a"), {"type": "reasoning", "id": "x"}, message("B")]
-    assert remember(body, foreign, OWNER) == {}
-    sealed = [{**thought("a"), "encrypted_content": seal(Envelope("p", "m", {}))}, message("B")]
-    assert len(remember(body, sealed, OWNER)) == 1
-    assert remember({"model": "m", "input": "A"}, sealed, OWNER) == {}
-    assert remember({"messages": [user("A")]}, sealed, OWNER) == {}
+    assert reply_to([user("A")], message_item("B"))[1] == {}
+    assert reply_to([user("A")], {**reasoning_item("a"), "summary": []})[1] == {}
+    foreign = [reasoning_item("a"), {"type": "reasoning", "id": "x"}, message_item("B")]
+    assert reasoning_to_remember(body, foreign, OWNER) == {}
+    sealed = [
+        {**reasoning_item("a"), "encrypted_content": seal_envelope(Envelope("p", "m", {}))},
+        message_item("B"),
+    ]
+    assert len(reasoning_to_remember(body, sealed, OWNER)) == 1
+    assert reasoning_to_remember({"model": "m", "input": "A"}, sealed, OWNER) == {}
+    assert reasoning_to_remember({"messages": [user("A")]}, sealed, OWNER) == {}
 
 
-def test_what_another_provider_sealed_is_dropped_and_told() -> None:
-    talk, notes = loop(*OWN)
-    elsewhere = ask(to=PROVIDERS["responses"], messages=back(plain(talk), notes))
+def test_reasoning_that_another_provider_sealed_is_dropped_and_reported() -> None:
+    talk, notes = tool_loop(*UNIQUE)
+    elsewhere = chat_exchange(
+        to=PROVIDERS["responses"], messages=restore(without_reasoning(talk), notes)
+    )
     assert b"gAAA" not in elsewhere.body
     assert "messages[2] (reasoning)" in elsewhere.dropped
 
 
-def test_reasoning_of_a_chat_upstream_is_kept_in_the_same_form() -> None:
-    sealed = seal(Envelope("deepseek", "m", {"reasoning_content": "Look."}))
+def test_reasoning_of_a_chat_upstream_is_remembered_in_the_same_form() -> None:
+    sealed = seal_envelope(Envelope("deepseek", "m", {"reasoning_content": "Look."}))
     talk, notes = [user("A")], {}
     thoughts = [{"type": "reasoning", "id": id, "encrypted_content": sealed} for id in "ab"]
-    for number, item in enumerate(thoughts):  # alike, and still two
-        asked = {"model": "m", "messages": talk}
-        notes |= remember(asked, [item, call("f", f"call_{number}")], OWNER)
-        made = {"id": f"call_{number}", "function": {"name": "f"}}
-        talk = [*talk, {"role": "assistant", "tool_calls": [made]}, result(f"call_{number}", "B")]
-    restored = back(talk, notes)
-    assert [restored[n][DETAILS] for n in (1, 3)] == [[detail(item, 0)] for item in thoughts]
+    for number, item in enumerate(thoughts):  # with the same text, but not the same item
+        body = {"model": "m", "messages": talk}
+        notes |= reasoning_to_remember(body, [item, call("f", f"call_{number}")], OWNER)
+        tool_call = {"id": f"call_{number}", "function": {"name": "f"}}
+        talk = [
+            *talk,
+            {"role": "assistant", "tool_calls": [tool_call]},
+            tool_message(f"call_{number}", "B"),
+        ]
+    restored = restore(talk, notes)
+    assert [restored[n][REASONING_DETAILS] for n in (1, 3)] == [
+        [sealed_detail(item, 0)] for item in thoughts
+    ]
 
 
-def test_reply_is_heard_once_and_before_its_end_is_handed_out() -> None:
-    for end, heard in (("completed", 1), ("incomplete", 1), ("failed", 0)):
-        taken: Items = []
+def test_reply_is_reported_once_and_before_the_client_gets_its_end() -> None:
+    for end, count in (("completed", 1), ("incomplete", 1), ("failed", 0)):
+        reported: Items = []
         body = {"model": "m", "messages": [user("A")], "stream": True}
-        crossing = exchange(body, client="chat", way=replace(way(ACCOUNT), heard=taken.append))
-        crossing.feed(events_wire(done(thought("a")), done(message("B"))))
-        assert not taken
+        exchange = start_exchange(
+            body,
+            client="chat",
+            context=replace(context_for(ACCOUNT), on_response_end=reported.append),
+        )
+        exchange.feed(events_wire(done_event(reasoning_item("a")), done_event(message_item("B"))))
+        assert not reported
         last = {"type": f"response.{end}", "response": {"status": end}}
-        assert crossing.feed(events_wire(last)) and len(taken) == heard
-        crossing.feed(b"")
-        crossing.cut("late")
-        assert taken == [crossing.response] * heard
+        assert exchange.feed(events_wire(last)) and len(reported) == count
+        exchange.feed(b"")
+        exchange.interrupt("late")
+        assert reported == [exchange.response] * count
 
 
 # Laws
 
 
-@pytest.mark.parametrize("case", CHATS, ids=str)
-def test_message_of_every_case_is_what_its_client_has(case: Case) -> None:
-    crossing = case.carry()
-    crossing.streaming = True
+@pytest.mark.parametrize("case", CHAT_CASES, ids=str)
+def test_reply_message_of_every_case_equals_the_clients(case: Case) -> None:
+    exchange = case.start_exchange()
+    exchange.streaming = True
     chunks = [
-        c for c in chunks_of(crossing.feed(case.reply) + crossing.feed(b"")) if "choices" in c
+        c for c in chunks_of(exchange.feed(case.reply) + exchange.feed(b"")) if "choices" in c
     ]
-    if crossing.response["status"] not in ("completed", "incomplete"):
+    if exchange.response["status"] not in ("completed", "incomplete"):
         return
-    had, made = fold(chunks)["choices"][0]["message"], reply(crossing.response["output"])
-    assert made["content"] == (had["content"] or "")
-    assert made["refusal"] == (had["refusal"] or "")
-    assert made[DETAILS] == had.get(DETAILS, [])
-    if "function_call" in had:
-        assert made["tool_calls"][0]["function"] == had["function_call"]
-    elif crossing.response["status"] == "completed":
-        assert made["tool_calls"] == had.get("tool_calls", [])
+    client_message = fold_chunks(chunks)["choices"][0]["message"]
+    message_for_keys = reply_message(exchange.response["output"])
+    assert message_for_keys["content"] == (client_message["content"] or "")
+    assert message_for_keys["refusal"] == (client_message["refusal"] or "")
+    assert message_for_keys[REASONING_DETAILS] == client_message.get(REASONING_DETAILS, [])
+    if "function_call" in client_message:
+        assert message_for_keys["tool_calls"][0]["function"] == client_message["function_call"]
+    elif exchange.response["status"] == "completed":
+        assert message_for_keys["tool_calls"] == client_message.get("tool_calls", [])
 
 
 @settings(max_examples=100)
 @given(st.lists(EVENTS, max_size=6))
 def test_any_reply_can_be_remembered(events: Items) -> None:
-    crossing = ask()
-    crossing.feed(events_wire(*events))
-    remember({"model": "m", "messages": [user("A")]}, crossing.response["output"], OWNER)
+    exchange = chat_exchange()
+    exchange.feed(events_wire(*events))
+    reasoning_to_remember(
+        {"model": "m", "messages": [user("A")]}, exchange.response["output"], OWNER
+    )
 
 
 CONTENT = st.none() | TEXTS | VALUES | st.lists(VALUES, max_size=2)
@@ -471,31 +532,29 @@ MESSAGE = st.fixed_dictionaries(
             VALUES | st.fixed_dictionaries({"id": TEXTS | VALUES, "function": VALUES}), max_size=2
         ),
         "function_call": VALUES,
-        DETAILS: VALUES | st.lists(VALUES, max_size=2),
+        REASONING_DETAILS: VALUES | st.lists(VALUES, max_size=2),
     },
 )
 
 
 @settings(max_examples=150)
 @given(st.lists(MESSAGE | VALUES, max_size=4) | VALUES)
-def test_any_body_goes_on(messages: Any) -> None:
+def test_any_body_passes(messages: Any) -> None:
     for body in ({"model": "m", "messages": messages}, {"messages": messages}, {}):
-        wanted = forgotten(body, OWNER)
-        assert not wanted or restored(body, wanted, {}) == body
+        missing = missing_reasoning_keys(body, OWNER)
+        assert not missing or insert_reasoning(body, missing, {}) == body
 
 
-def test_body_that_is_nested_too_deeply_goes_on() -> None:
+def test_deeply_nested_body_passes() -> None:
     deep: Any = "x"
     for _ in range(100_000):
         deep = [deep]
     body = {"model": "m", "messages": [user([{"type": "x", "x": deep}]), {"role": "assistant"}]}
-    assert forgotten(body, OWNER) == {}
+    assert missing_reasoning_keys(body, OWNER) == {}
     arguments = "[" * 100_000 + "]" * 100_000
     calls = [{"id": "a", "function": {"name": "f", "arguments": arguments}}]
-    assert (
-        forgotten({"model": "m", "messages": [{"role": "assistant", "tool_calls": calls}]}, "")
-        == {}
-    )
+    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": calls}]}
+    assert missing_reasoning_keys(body, "") == {}
 
 
 ARGUMENTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 2) | TEXTS, max_size=2)
@@ -504,10 +563,10 @@ WORDS = st.sampled_from(["Yes.", "No.", "Hello, you."]) | TEXTS.filter(str.strip
 
 @st.composite
 def replies(draw: st.DrawFn) -> Items:
-    """The items of a reply: thoughts, texts and calls, some of each; not nothing."""
+    """The items of a reply: reasoning, and at least one text or call."""
     number = draw(st.uuids()).hex
-    thoughts = [thought(f"{number}_{n}") for n in range(draw(st.integers(0, 2)))]
-    texts = [message(text) for text in draw(st.lists(WORDS, max_size=2))]
+    thoughts = [reasoning_item(f"{number}_{n}") for n in range(draw(st.integers(0, 2)))]
+    texts = [message_item(text) for text in draw(st.lists(WORDS, max_size=2))]
     name = draw(st.sampled_from([number, "call_"]))
     each = enumerate(draw(st.lists(ARGUMENTS, min_size=not texts, max_size=2)))
     calls = [call("f", f"{name}{n}", **arguments) for n, arguments in each]
@@ -516,53 +575,56 @@ def replies(draw: st.DrawFn) -> Items:
 
 
 @st.composite
-def conversations(draw: st.DrawFn, begun: tuple[Items, Notes] = ([], {})) -> tuple[Items, Notes]:
-    talk, notes = [*begun[0]], {**begun[1]}
+def conversations(draw: st.DrawFn, start: tuple[Items, Notes] = ([], {})) -> tuple[Items, Notes]:
+    talk, notes = [*start[0]], {**start[1]}
     for _ in range(draw(st.integers(1, 4))):
         waiting = talk[-1].get("tool_calls") or [] if talk else []
-        talk += [result(one["id"], draw(WORDS)) for one in waiting]
+        talk += [tool_message(tool_call["id"], draw(WORDS)) for tool_call in waiting]
         if not waiting or draw(st.booleans()):
             talk.append(user(draw(WORDS)))
-        made, more = answered(talk, *draw(replies()))
-        talk, notes = [*talk, made], notes | more
+        reply, new_notes = reply_to(talk, *draw(replies()))
+        talk, notes = [*talk, reply], notes | new_notes
     return talk, notes
 
 
 @settings(max_examples=60, deadline=None)
 @given(conversations())
-def test_what_was_left_out_comes_back(made: tuple[Items, Notes]) -> None:
-    talk, notes = made
-    assert bool(notes) == any(DETAILS in one for one in talk)
-    stripped = [{k: v for k, v in one.items() if k != DETAILS} for one in talk]
-    assert back(stripped, notes) == talk
-    assert sent(back(plain(talk), notes)) == sent(talk)
+def test_omitted_reasoning_is_restored(conversation: tuple[Items, Notes]) -> None:
+    talk, notes = conversation
+    assert bool(notes) == any(REASONING_DETAILS in message_ for message_ in talk)
+    stripped = [{k: v for k, v in message_.items() if k != REASONING_DETAILS} for message_ in talk]
+    assert restore(stripped, notes) == talk
+    assert sent_body(restore(without_reasoning(talk), notes)) == sent_body(talk)
 
 
 @settings(max_examples=40, deadline=None)
 @given(conversations(), st.data())
-def test_what_was_left_out_comes_back_however_it_is_written(
-    made: tuple[Items, Notes], data: st.DataObject
+def test_omitted_reasoning_is_restored_in_any_form_of_the_history(
+    conversation: tuple[Items, Notes], data: st.DataObject
 ) -> None:
-    talk, notes = made
-    known = kept(plain(talk), notes)
+    talk, notes = conversation
+    expected = restored_ids(without_reasoning(talk), notes)
     changes = [
-        SAME[name] for name in ("as it is", "parts", "CRLF", "named", "arguments as objects")
+        SAME_HISTORY[name]
+        for name in ("as it is", "parts", "CRLF", "named", "arguments as objects")
     ]
-    written = [data.draw(st.sampled_from(changes))(one) for one in plain(talk)]
-    assert kept(written, notes) == known
+    rewritten_messages = [
+        data.draw(st.sampled_from(changes))(message_) for message_ in without_reasoning(talk)
+    ]
+    assert restored_ids(rewritten_messages, notes) == expected
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_what_was_left_out_of_each_branch_comes_back(data: st.DataObject) -> None:
-    begun = data.draw(conversations())
+def test_omitted_reasoning_of_each_branch_is_restored(data: st.DataObject) -> None:
+    start = data.draw(conversations())
     ends = []
-    notes = begun[1]
+    notes = start[1]
     for name in "ab":
-        waiting = begun[0][-1].get("tool_calls") or []
-        results = [result(one["id"], "done") for one in waiting]
-        told = [*begun[0], *results, user(f"Now {name}.")]
-        talk, notes = data.draw(conversations((told, notes)))
+        waiting = start[0][-1].get("tool_calls") or []
+        results = [tool_message(tool_call["id"], "done") for tool_call in waiting]
+        messages = [*start[0], *results, user(f"Now {name}.")]
+        talk, notes = data.draw(conversations((messages, notes)))
         ends.append(talk)
     for talk in ends:
-        assert sent(back(plain(talk), notes)) == sent(talk)
+        assert sent_body(restore(without_reasoning(talk), notes)) == sent_body(talk)

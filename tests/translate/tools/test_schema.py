@@ -1,163 +1,60 @@
-"""Schemas in what a provider takes of them, and arguments back under the original."""
+"""Schemas are rewritten within the subset that a provider accepts, in tools and in formats."""
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.translate.support import PROVIDERS, VALUES, Json, carry, chunk, output, replied, sent
-from translate.providers.taken import ALL, Subset
-from translate.tools.schema import BUDGET, closable, normalised
-from translate.tools.schema_restore import resolve, restored
-
-KIMI, GEMINI = PROVIDERS["kimi"].subset, PROVIDERS["gemini"].subset
-STRICT = PROVIDERS["openai"].strict
-CHAT = PROVIDERS["openai"].model_copy(update={"dialect": "chat"})
-assert STRICT
-SUBSETS = {"kimi": KIMI, "gemini": GEMINI, "strict": STRICT}
-each = pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
-
-NAMES = st.sampled_from(["a", "b", "c"])
-LEAVES: st.SearchStrategy[Json] = st.sampled_from(
-    [
-        {"type": "string"},
-        {"type": "integer", "description": "How many."},
-        {"type": "number"},
-        {"type": "boolean"},
-        {"enum": ["x", "y"]},
-        {"type": ["string", "null"], "enum": ["x", None]},
-        {"const": "x"},
-        {"type": ["integer", "string"]},
-        {"type": ["object", "null"], "properties": {}, "additionalProperties": False},
-        {"$ref": "#/$defs/leaf"},
-        {"$ref": "#/$defs/point", "description": "Where."},
-    ]
+from tests.translate.support import (
+    PROVIDERS,
+    Json,
+    chunk,
+    output,
+    reply_events,
+    responses_exchange,
+    sent_body,
 )
-DEFS: Json = {
-    "leaf": {"type": ["string", "null"]},
-    "point": {
-        "type": "object",
-        "properties": {"x": {"type": "integer"}, "y": {"$ref": "#/$defs/leaf"}},
-        "required": ["x"],
-        "additionalProperties": False,
-    },
-}
-
-
-@st.composite
-def objects(draw: st.DrawFn, inner: st.SearchStrategy[Json]) -> Json:
-    properties = draw(st.dictionaries(NAMES, inner, max_size=3))
-    required = (
-        draw(st.lists(st.sampled_from(sorted(properties)), unique=True)) if properties else []
-    )
-    made: Json = {"type": "object", "properties": properties, "required": required}
-    return made | draw(st.sampled_from([{}, {"additionalProperties": False}]))
-
-
-def lists(inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
-    return inner.map(lambda one: {"type": "array", "items": one}) | inner.map(
-        lambda one: {"type": "array", "prefixItems": [one, one], "items": False}
-    )
-
-
-def unions(inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
-    options = st.lists(inner, min_size=1, max_size=3)
-    return options.map(lambda found: {"anyOf": found}) | inner.map(lambda one: {"allOf": [one]})
-
-
-SCHEMAS = st.recursive(
-    LEAVES, lambda inner: objects(inner) | lists(inner) | unions(inner), max_leaves=6
+from tests.translate.tools.schema_strategies import (
+    DEFS,
+    GEMINI,
+    KEYWORDS,
+    KIMI,
+    ODD_VALUES,
+    ROOTS,
+    STRICT,
+    SUBSETS,
 )
-ROOTS = objects(SCHEMAS).map(lambda root: {**root, "$defs": DEFS})
+from translate.providers.profile import FULL_SCHEMA, SchemaSubset
+from translate.tools.schema import SCHEMA_BUDGET, is_closable, normalize_schema
+
+CHAT_OPENAI = PROVIDERS["openai"].model_copy(update={"dialect": "chat"})
+EACH_SUBSET = pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
+NULL = {"type": "null"}
 
 
-@st.composite
-def instances(draw: st.DrawFn, schema: Json, root: Json) -> Any:
-    """A value that is valid under a normal schema."""
-    if ref := schema.get("$ref"):
-        return draw(instances(resolve(ref, root), root))
-    if schema.get("nullable") and draw(st.booleans()):
-        return None
-    if options := schema.get("anyOf"):
-        return draw(instances(draw(st.sampled_from(options)), root))
-    if values := schema.get("enum", [schema["const"]] if "const" in schema else None):
-        return draw(st.sampled_from(values))
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    kind = draw(st.sampled_from(kinds))
-    if kind == "array":
-        return [draw(instances(one, root)) for one in [schema["items"]] * draw(st.integers(0, 2))]
-    return draw(structures(schema, root) if kind == "object" else PLAIN[kind])
-
-
-@st.composite
-def structures(draw: st.DrawFn, schema: Json, root: Json) -> Json:
-    made: Json = {}
-    for name, one in schema.get("properties", {}).items():
-        if name in schema.get("required", ()) or draw(st.booleans()):
-            made[name] = draw(instances(one, root))
-    if schema.get("additionalProperties") is not False and draw(st.booleans()):
-        made["z"] = draw(st.integers())
-    return made
-
-
-PLAIN: dict[str, st.SearchStrategy[Any]] = {
-    "string": st.text(max_size=3),
-    "integer": st.integers(-9, 9),
-    "number": st.integers(-9, 9) | st.floats(-9, 9),
-    "boolean": st.booleans(),
-    "null": st.none(),
-}
-
-
-@each
-@given(st.data())
-def test_arguments_are_valid_under_the_original_schema(subset: Subset, data: st.DataObject) -> None:
-    schema = data.draw(ROOTS)
-    normal = normalised(schema, subset)
-    value = data.draw(instances(normal, normal))
-    made = restored(value, schema)
-    errors = [error.message for error in Draft202012Validator(schema).iter_errors(made)]
-    assert not errors, (normal, value, made)
-
-
-@given(st.data())
-def test_arguments_that_are_valid_already_stay_as_they_are(data: st.DataObject) -> None:
-    schema = data.draw(ROOTS)
-    normal = normalised(schema, KIMI)
-    value = data.draw(instances(normal, normal))
-    if Draft202012Validator(schema).is_valid(value) and not _nulls(value):
-        assert restored(value, schema) == value
-
-
-def _nulls(value: Any) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return value is None or any(map(_nulls, inner))
-
-
-def parts(schema: Json) -> Iterator[Json]:
-    """A normal schema and those inside it."""
+def inner_schemas(schema: Json) -> Iterator[Json]:
+    """The schema and all schemas in it."""
     yield schema
     for key in ("properties", "$defs"):
-        for one in schema.get(key, {}).values():
-            yield from parts(one)
+        for member in schema.get(key, {}).values():
+            yield from inner_schemas(member)
     inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())]
-    for one in inner:
-        if isinstance(one, dict):
-            yield from parts(one)
+    for member in inner:
+        if isinstance(member, dict):
+            yield from inner_schemas(member)
 
 
-@each
+@EACH_SUBSET
 @given(ROOTS)
-def test_normal_schema_holds_what_the_subset_takes(subset: Subset, schema: Json) -> None:
-    normal = normalised(schema, subset)
+def test_normalized_schema_is_within_the_subset(subset: SchemaSubset, schema: Json) -> None:
+    normal = normalize_schema(schema, subset)
     Draft202012Validator.check_schema(normal)
     assert normal["type"] == "object" and "anyOf" not in normal
     assert subset.keywords
-    for part in parts(normal):
+    for part in inner_schemas(normal):
         assert part.keys() <= subset.keywords | ({"nullable"} if subset.nullable else set())
         if subset.one_type:
             assert isinstance(part.get("type"), str) != ("anyOf" in part)
@@ -167,48 +64,23 @@ def test_normal_schema_holds_what_the_subset_takes(subset: Subset, schema: Json)
             assert part["required"] == list(part["properties"])
 
 
-@each
+@EACH_SUBSET
 @given(ROOTS)
-def test_normal_schema_is_normal(subset: Subset, schema: Json) -> None:
-    normal = normalised(schema, subset)
-    if not subset.nullable:  # `nullable` says nothing as JSON Schema
-        assert normalised(normal, subset) == normal
+def test_normalizing_twice_changes_nothing(subset: SchemaSubset, schema: Json) -> None:
+    normal = normalize_schema(schema, subset)
+    if not subset.nullable:  # `nullable` is no keyword of JSON Schema
+        assert normalize_schema(normal, subset) == normal
 
 
-KEYWORDS = st.sampled_from(
-    [
-        *(
-            "type",
-            "properties",
-            "required",
-            "additionalProperties",
-            "items",
-            "prefixItems",
-            "anyOf",
-        ),
-        *("oneOf", "allOf", "$ref", "$defs", "enum", "const", "patternProperties", "not"),
-    ]
-)
-ODD = st.recursive(
-    VALUES | st.sampled_from(["#", "#/$defs/a", "object", ["string", "array"], True, False]),
-    lambda inner: (
-        st.dictionaries(KEYWORDS | NAMES, inner, max_size=4) | st.lists(inner, max_size=3)
-    ),
-    max_leaves=12,
-)
-
-
-@each
-@given(st.dictionaries(KEYWORDS, ODD, max_size=5), VALUES)
-def test_no_schema_is_too_odd(subset: Subset, schema: Json, value: Any) -> None:
-    normal = normalised(schema, subset)
-    json.dumps(normal)
-    json.dumps(restored(value, schema))
-    closable(schema)
+@EACH_SUBSET
+@given(st.dictionaries(KEYWORDS, ODD_VALUES, max_size=5))
+def test_any_schema_is_accepted(subset: SchemaSubset, schema: Json) -> None:
+    json.dumps(normalize_schema(schema, subset))
+    is_closable(schema)
 
 
 @pytest.mark.parametrize(
-    ("schema", "made"),
+    ("schema", "expected"),
     [
         ({"const": 5}, {"type": "integer", "enum": [5]}),
         ({"const": None}, {"type": "null"}),
@@ -243,14 +115,13 @@ def test_no_schema_is_too_odd(subset: Subset, schema: Json, value: Any) -> None:
          {"type": "object", "additionalProperties": {"type": "string"}}),
     ],
 )  # fmt: skip
-def test_property_in_kimis_form(schema: Json, made: Json) -> None:
-    whole = {"type": "object", "properties": {"p": schema}}
-    normal = normalised(whole, KIMI)["properties"]["p"]
-    assert normal == made
+def test_property_within_the_subset_of_kimi(schema: Json, expected: Json) -> None:
+    root = {"type": "object", "properties": {"p": schema}}
+    assert normalize_schema(root, KIMI)["properties"]["p"] == expected
 
 
 @pytest.mark.parametrize(
-    ("schema", "made"),
+    ("schema", "expected"),
     [
         ({"type": ["string", "null"], "description": "D"},
          {"type": "string", "description": "D", "nullable": True}),
@@ -260,16 +131,13 @@ def test_property_in_kimis_form(schema: Json, made: Json) -> None:
         ({"type": "null"}, {"type": "null"}),
     ],
 )  # fmt: skip
-def test_property_in_geminis_form(schema: Json, made: Json) -> None:
-    whole = {"type": "object", "properties": {"p": schema}, "additionalProperties": False}
-    assert normalised(whole, GEMINI) == {"type": "object", "properties": {"p": made}}
-
-
-NULL = {"type": "null"}
+def test_property_within_the_subset_of_gemini(schema: Json, expected: Json) -> None:
+    root = {"type": "object", "properties": {"p": schema}, "additionalProperties": False}
+    assert normalize_schema(root, GEMINI) == {"type": "object", "properties": {"p": expected}}
 
 
 @pytest.mark.parametrize(
-    ("schema", "made"),
+    ("schema", "expected"),
     [
         ({"anyOf": [{"type": "string"}, NULL]}, {"anyOf": [{"type": "string"}, NULL]}),
         ({"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "D"},
@@ -282,17 +150,17 @@ NULL = {"type": "null"}
         ]}),
     ],
 )  # fmt: skip
-def test_property_in_strict_form(schema: Json, made: Json) -> None:
-    whole = {"type": "object", "properties": {"p": schema}, "$defs": DEFS}
-    assert normalised(whole, STRICT)["properties"]["p"] == made
+def test_property_of_a_strict_tool(schema: Json, expected: Json) -> None:
+    root = {"type": "object", "properties": {"p": schema}, "$defs": DEFS}
+    assert normalize_schema(root, STRICT)["properties"]["p"] == expected
 
 
-def test_subset_of_all_keywords_leaves_them() -> None:
+def test_subset_of_all_keywords_keeps_them() -> None:
     schema = {
         "type": "array", "prefixItems": [{"const": 1}], "allOf": [{"oneOf": [{"$ref": "#"}]}],
         "not": {"items": {"type": "string"}},
     }  # fmt: skip
-    assert normalised(schema, Subset.model_validate({"closed": True})) == schema
+    assert normalize_schema(schema, SchemaSubset.model_validate({"closed": True})) == schema
 
 
 def test_alternatives_at_the_root_become_one_object() -> None:
@@ -306,7 +174,7 @@ def test_alternatives_at_the_root_become_one_object() -> None:
             {"properties": {"name": name, "text": {"type": "null"}}, "required": ["name"]},
         ],
     }
-    assert normalised(schema, KIMI) == {
+    assert normalize_schema(schema, KIMI) == {
         "type": "object",
         "description": "Exactly one.",
         "properties": {"name": name, "text": {"anyOf": [text, {"type": "null"}]}},
@@ -314,9 +182,9 @@ def test_alternatives_at_the_root_become_one_object() -> None:
     }
 
 
-def test_alternatives_at_the_root_that_require_nothing_in_common() -> None:
+def test_joined_object_requires_only_what_all_alternatives_require() -> None:
     schema = {"anyOf": [{"required": ["a"]}, {"required": ["b"]}], "type": "object"}
-    assert "required" not in normalised(schema, KIMI)
+    assert "required" not in normalize_schema(schema, KIMI)
 
 
 TREE: Json = {
@@ -332,12 +200,12 @@ TREE: Json = {
 
 
 def test_reference_to_itself_is_followed_twice() -> None:
-    made = normalised(TREE, KIMI)["properties"]["root"]
-    bottom = made["properties"]["next"]["properties"]["next"]
+    root = normalize_schema(TREE, KIMI)["properties"]["root"]
+    bottom = root["properties"]["next"]["properties"]["next"]
     assert bottom == {"type": "object", "description": "The next."}
 
 
-def test_references_do_not_make_a_small_schema_endless() -> None:
+def test_references_cannot_make_a_small_schema_huge() -> None:
     defs: Json = {
         f"d{n}": {
             "type": "object",
@@ -346,62 +214,19 @@ def test_references_do_not_make_a_small_schema_endless() -> None:
         for n in range(20)
     }
     schema = {"type": "object", "properties": {"p": {"$ref": "#/$defs/d0"}}, "$defs": defs}
-    assert len(list(parts(normalised(schema, KIMI)))) < 5 * BUDGET
+    assert len(list(inner_schemas(normalize_schema(schema, KIMI)))) < 5 * SCHEMA_BUDGET
 
 
-def test_reference_outside_the_document_says_nothing() -> None:
+def test_reference_outside_the_document_allows_anything() -> None:
     schema = {"type": "object", "properties": {"p": {"$ref": "https://example.org/s"}}}
-    assert normalised(schema, KIMI)["properties"]["p"]["anyOf"]
-    assert resolve("#/a/0", {"a": ["x"]}) == resolve("other", {}) == {}
-    assert resolve("#/a~1b/c~0d", {"a/b": {"c~d": {"type": "null"}}}) == {"type": "null"}
+    assert normalize_schema(schema, KIMI)["properties"]["p"]["anyOf"]
 
 
-def test_schema_that_is_taken_as_it_is_passes_untouched() -> None:
-    assert normalised(TREE, ALL) is TREE
+def test_provider_that_takes_all_keywords_gets_the_schema_unchanged() -> None:
+    assert normalize_schema(TREE, FULL_SCHEMA) is TREE
 
 
-@pytest.mark.parametrize(
-    ("schema", "value", "made"),
-    [
-        # one that fits as it is goes before one that would fit with something left out
-        ({"anyOf": [
-            {"type": "object", "properties": {"x": {}}, "additionalProperties": False},
-            {"type": "object", "properties": {"x": {}, "y": {}}, "additionalProperties": False},
-        ]}, {"x": 1, "y": 2}, {"x": 1, "y": 2}),
-        ({"anyOf": [{"properties": {"x": {"type": "string"}}, "additionalProperties": False}]},
-         {"x": "a", "y": 2}, {"x": "a"}),
-        ({"allOf": [{"properties": {"a": {"type": "string"}}}]}, {"a": None}, {}),
-        ({"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"a": None}, {"a": None}),
-        ({"properties": {"a": {"enum": [1]}}}, {"a": None}, {}),
-        ({"properties": {"a": {"const": True}}}, {"a": 1}, {"a": 1}),
-        ({"properties": {}, "patternProperties": {"^x": {}}, "additionalProperties": False},
-         {"x1": 1}, {"x1": 1}),
-        ({"prefixItems": [{"properties": {"a": {"type": "string"}}}], "items": False},
-         [{"a": None}, 2], [{}, 2]),
-        ({"items": [{"type": "string"}], "additionalItems": {"properties": {"a": False}}},
-         ["s", {"a": 1}], ["s", {}]),
-        ({"oneOf": [{"type": "array", "items": {"type": "string"}},
-                    {"type": "array", "items": {"type": "integer"}}]}, [1], [1]),
-        ({"anyOf": [{"type": "string"}]}, {"a": 1}, {"a": 1}),
-        ({"anyOf": [{"const": {"b": 1}}, {"required": ["c"]}]}, {"a": 1}, {"a": 1}),
-        ({"$ref": "#"}, {"a": {"a": None}}, {"a": {"a": None}}),
-    ],
-)  # fmt: skip
-def test_restored(schema: Json, value: Any, made: Any) -> None:
-    assert restored(value, schema) == made
-
-
-def test_references_that_lead_nowhere_end() -> None:
-    schema = {"$ref": "#/a", "a": {"anyOf": [{"$ref": "#/a"}, {"$ref": "#/a"}]}}
-    deep: Any = None
-    for _ in range(100):
-        deep = {"a": deep}
-    assert restored({"x": 1}, schema) == {"x": 1}
-    assert restored(deep, {"additionalProperties": {"$ref": "#"}}) == deep
-    assert restored({"x": None}, {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}) == {"x": None}
-
-
-# on the exchange
+# tools and formats of an exchange
 
 CLOSED: Json = {
     "type": "object",
@@ -412,8 +237,8 @@ CLOSED: Json = {
 TOOL = {"type": "function", "name": "read", "parameters": CLOSED, "strict": True}
 
 
-def test_strict_tool_is_declared_closed_and_its_call_comes_back_open() -> None:
-    exchange = carry(to=CHAT, tools=[TOOL])
+def test_strict_tool_is_declared_closed_and_its_call_is_restored() -> None:
+    exchange = responses_exchange(to=CHAT_OPENAI, tools=[TOOL])
     [tool] = json.loads(exchange.body)["tools"]
     limit = tool["function"]["parameters"]["properties"]["limit"]
     assert tool["function"]["strict"] and limit == {
@@ -421,15 +246,15 @@ def test_strict_tool_is_declared_closed_and_its_call_comes_back_open() -> None:
     }
     function = {"name": "read", "arguments": '{"path": "a", "limit": null}'}
     call = {"index": 0, "id": "call_1", "function": function}
-    [item] = output(replied(chunk("tool_calls", tool_calls=[call]), by=exchange))
+    [item] = output(reply_events(chunk("tool_calls", tool_calls=[call]), exchange=exchange))
     assert item["arguments"] == '{"path":"a"}'
 
 
-def test_arguments_that_need_nothing_come_as_they_are_written() -> None:
+def test_arguments_that_need_no_repair_keep_their_spelling() -> None:
     for arguments in ('{"path": "a"}', "no JSON"):
-        exchange = carry(to=CHAT, tools=[TOOL])
+        exchange = responses_exchange(to=CHAT_OPENAI, tools=[TOOL])
         call = {"index": 0, "id": "c", "function": {"name": "read", "arguments": arguments}}
-        [item] = output(replied(chunk("tool_calls", tool_calls=[call]), by=exchange))
+        [item] = output(reply_events(chunk("tool_calls", tool_calls=[call]), exchange=exchange))
         assert item["arguments"] == arguments
 
 
@@ -443,31 +268,35 @@ def test_arguments_that_need_nothing_come_as_they_are_written() -> None:
 )
 def test_tool_that_cannot_be_closed_is_not_strict(parameters: Json) -> None:
     tool = {**TOOL, "parameters": {"type": "object", **parameters}}
-    exchange = carry(to=CHAT, tools=[tool])
-    [made] = json.loads(exchange.body)["tools"]
-    assert "strict" not in made["function"]
+    exchange = responses_exchange(to=CHAT_OPENAI, tools=[tool])
+    [declared] = json.loads(exchange.body)["tools"]
+    assert "strict" not in declared["function"]
     assert exchange.dropped == ["tools[read].strict"]
 
 
-def test_strict_is_not_sent_where_it_is_unknown() -> None:
-    exchange = carry(to=PROVIDERS["glm"], tools=[TOOL])
+def test_strict_is_not_sent_to_a_provider_that_does_not_know_it() -> None:
+    exchange = responses_exchange(to=PROVIDERS["glm"], tools=[TOOL])
     assert "strict" not in json.loads(exchange.body)["tools"][0]["function"]
     assert exchange.dropped == ["tools[read].strict"]
 
 
 def test_format_without_a_schema_passes() -> None:
-    made = sent(to=PROVIDERS["kimi"], text={"format": {"type": "json_schema", "name": "n"}})
-    assert made["response_format"]["json_schema"] == {"name": "n"}
-    made = sent(to=PROVIDERS["deepseek"], text={"format": {"type": "json_schema", "name": "n"}})
-    assert made["response_format"] == {"type": "json_object"} and len(made["messages"]) == 1
+    body = sent_body(to=PROVIDERS["kimi"], text={"format": {"type": "json_schema", "name": "n"}})
+    assert body["response_format"]["json_schema"] == {"name": "n"}
+    body = sent_body(
+        to=PROVIDERS["deepseek"], text={"format": {"type": "json_schema", "name": "n"}}
+    )
+    assert body["response_format"] == {"type": "json_object"} and len(body["messages"]) == 1
 
 
-def test_format_that_is_not_taken_is_told() -> None:
-    exchange = carry(to=PROVIDERS["lmstudio"], text={"format": {"type": "json_object"}})
+def test_unsupported_format_is_reported() -> None:
+    exchange = responses_exchange(
+        to=PROVIDERS["lmstudio"], text={"format": {"type": "json_object"}}
+    )
     assert exchange.dropped == ["text.format"]
 
 
-def test_format_is_normal_too() -> None:
+def test_schema_of_a_format_is_normalized() -> None:
     form = {"type": "json_schema", "name": "n", "schema": {**CLOSED, "$schema": "…"}}
-    made = sent(to=PROVIDERS["kimi"], text={"format": form})["response_format"]["json_schema"]
-    assert made["schema"] == CLOSED
+    body = sent_body(to=PROVIDERS["kimi"], text={"format": form})
+    assert body["response_format"]["json_schema"]["schema"] == CLOSED

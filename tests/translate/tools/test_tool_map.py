@@ -1,4 +1,4 @@
-"""Names that Chat takes, and the way back from whatever a model makes of them."""
+"""Tools as declared to Chat, and their names, which are found again even if a model alters them."""
 
 import re
 from typing import Any
@@ -7,33 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.translate.support import Json, carry, provider, sent
+from tests.translate.support import Json, provider, responses_exchange, sent_body
 from translate import BadRequest
-from translate.tools.kinds import CUSTOM, FUNCTION, LOCAL_SHELL, TOOL_SEARCH
-from translate.tools.tool_map import Entry, ToolMap
+from translate.tools.kinds import CUSTOM, FUNCTION, TOOL_SEARCH
+from translate.tools.tool_map import ToolEntry, ToolMap
 
 
-def function(name: str, **more: Any) -> Json:
-    return {"type": "function", "name": name, **more}
+def function(name: str, **fields: Any) -> Json:
+    return {"type": "function", "name": name, **fields}
 
 
-def space(name: str, *tools: Json) -> Json:
+def namespace(name: str, *tools: Json) -> Json:
     return {"type": "namespace", "name": name, "tools": list(tools)}
 
 
-def declared(*tools: Json) -> ToolMap:
-    made = ToolMap([])
-    made.declare(list(tools))
-    return made
+def map_of(*tools: Json) -> ToolMap:
+    tool_map = ToolMap()
+    tool_map.declare_tools(list(tools))
+    return tool_map
 
 
-def names(tools: ToolMap) -> list[str]:
-    return [tool["function"]["name"] for tool in tools.declared]
+def chat_names(tools: ToolMap) -> list[str]:
+    return [tool["function"]["name"] for tool in tools.functions]
 
 
 ENTRIES = st.lists(
     st.builds(
-        Entry,
+        ToolEntry,
         st.sampled_from([FUNCTION, CUSTOM]),
         st.text("ab_.- é", min_size=1, max_size=80),
         st.text("ab_.", max_size=70),
@@ -43,140 +43,83 @@ ENTRIES = st.lists(
 
 
 @given(ENTRIES)
-def test_any_names_are_legal_unique_stable_and_lead_back(entries: list[Entry]) -> None:
-    tools, again = ToolMap([]), ToolMap([])
-    made = [tools.name(entry) for entry in entries]
-    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in made)
-    assert len(set(made)) == len(entries)
-    assert [tools.find(name) for name in made] == entries
-    assert [again.name(entry) for entry in entries] == made == [tools.name(e) for e in entries]
+def test_chat_names_are_legal_unique_stable_and_found_again(entries: list[ToolEntry]) -> None:
+    tools, other_map = ToolMap(), ToolMap()
+    names = [tools.chat_name(entry) for entry in entries]
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in names)
+    assert len(set(names)) == len(entries)
+    assert [tools.find_entry(name) for name in names] == entries
+    assert [tools.chat_name(entry) for entry in entries] == names
+    assert [other_map.chat_name(entry) for entry in entries] == names
 
 
-def test_plain_name_is_kept_as_it_is() -> None:
-    tools = declared(function("exec_command"), space("mcp__tiny", function("add")))
-    assert names(tools) == ["exec_command", "mcp__tiny__add"]
+def test_legal_name_stays_and_a_namespace_is_joined() -> None:
+    tools = map_of(function("exec_command"), namespace("mcp__tiny", function("add")))
+    assert chat_names(tools) == ["exec_command", "mcp__tiny__add"]
 
 
-def test_tool_declared_again_is_taken_once() -> None:
-    tools = declared(function("a"), space("n", function("b")), function("a"))
-    tools.declare([space("n", function("b", defer_loading=True))])
-    assert names(tools) == ["a", "n__b"]
+def test_repeated_tool_is_declared_once() -> None:
+    tools = map_of(function("a"), namespace("n", function("b")), function("a"))
+    tools.declare_tools([namespace("n", function("b", defer_loading=True))])
+    assert chat_names(tools) == ["a", "n__b"]
 
 
 def test_kinds_of_one_name_stay_apart() -> None:
-    tools = declared(function("exec"), {"type": "custom", "name": "exec"})
-    one, two = names(tools)
-    assert (tools.find(one).kind, tools.find(two).kind) == (FUNCTION, CUSTOM)
+    tools = map_of(function("exec"), {"type": "custom", "name": "exec"})
+    assert [tools.find_entry(name).kind for name in chat_names(tools)] == [FUNCTION, CUSTOM]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "written",
     [
         "mcp__tiny__add", "mcp__tiny.add", "mcp__tiny-add", "mcp__tiny/add", "mcp.tiny.add",
         "MCP__Tiny__Add", "functions.mcp__tiny__add", "functions.mcp__tiny.add",
     ],
 )  # fmt: skip
-def test_loose_names_are_looked_up(said: str) -> None:
-    tools = declared(space("mcp__tiny", function("add")), function("add_all"))
-    assert tools.find(said) == Entry(FUNCTION, "add", "mcp__tiny")
+def test_altered_name_is_found(written: str) -> None:
+    tools = map_of(namespace("mcp__tiny", function("add")), function("add_all"))
+    assert tools.find_entry(written) == ToolEntry(FUNCTION, "add", "mcp__tiny")
 
 
-@pytest.mark.parametrize("said", ["", "unheard_of", "工具"])
-def test_unknown_name_is_passed_on_as_a_function(said: str) -> None:
-    tools = declared(function("a"), function("天气"))
-    assert tools.find(said) == Entry(FUNCTION, said)
+@pytest.mark.parametrize("written", ["", "unheard_of", "工具"])
+def test_unknown_name_passes_as_a_function(written: str) -> None:
+    tools = map_of(function("a"), function("天气"))
+    assert tools.find_entry(written) == ToolEntry(FUNCTION, written)
 
 
-@pytest.mark.parametrize("said", ["exec", "functions.exec", "functions.Exec", "tools__exec"])
-def test_name_without_its_namespace_is_found_if_it_is_the_only_one(said: str) -> None:
+@pytest.mark.parametrize("written", ["exec", "functions.exec", "functions.Exec", "tools__exec"])
+def test_name_without_its_namespace_is_found_if_it_is_unique(written: str) -> None:
     scoped = {"type": "custom", "name": "exec"}
-    tools = declared(space("tools", scoped), function("wait"))
-    assert tools.find(said) == Entry(CUSTOM, "exec", "tools")
-    both = declared(space("tools", scoped), space("more", scoped))
-    assert said.startswith("tools") or both.find(said).kind is FUNCTION
+    tools = map_of(namespace("tools", scoped), function("wait"))
+    assert tools.find_entry(written) == ToolEntry(CUSTOM, "exec", "tools")
+    ambiguous = map_of(namespace("tools", scoped), namespace("other", scoped))
+    assert written.startswith("tools") or ambiguous.find_entry(written).kind is FUNCTION
 
 
-def test_ambiguous_loose_name_is_not_guessed() -> None:
-    tools = declared(function("a_b"), function("a-b"))
-    assert tools.find("ab") == Entry(FUNCTION, "ab")
-    assert tools.find("a-b").name == "a-b"
+def test_ambiguous_name_is_not_guessed() -> None:
+    tools = map_of(function("a_b"), function("a-b"))
+    assert tools.find_entry("ab") == ToolEntry(FUNCTION, "ab")
+    assert tools.find_entry("a-b").name == "a-b"
 
 
-def test_nameless_kinds_are_called_by_their_type() -> None:
-    tools = declared({"type": "tool_search"}, {"type": "local_shell"})
-    assert names(tools) == ["tool_search", "local_shell"]
-    assert tools.find("tool_search").kind is TOOL_SEARCH
-    assert tools.names([{"type": "local_shell"}, {"type": "web_search"}]) == ["local_shell"]
+def test_tool_without_a_name_is_named_by_its_type() -> None:
+    tools = map_of({"type": "tool_search"}, {"type": "local_shell"})
+    assert chat_names(tools) == ["tool_search", "local_shell"]
+    assert tools.find_entry("tool_search").kind is TOOL_SEARCH
+    assert tools.chat_names([{"type": "local_shell"}, {"type": "web_search"}]) == ["local_shell"]
 
 
-def test_search_without_parameters_gets_those_of_codex() -> None:
-    [tool] = declared({"type": "tool_search"}).declared
-    assert tool["function"]["parameters"]["required"] == ["query"]
+@pytest.mark.parametrize(("strict", "sent"), [(True, True), (False, None), (None, None)])
+def test_strict_is_sent_only_where_it_is_true(strict: bool | None, sent: bool | None) -> None:
+    [tool] = map_of(function("a", strict=strict)).functions
+    assert tool["function"].get("strict") == sent
 
 
-@pytest.mark.parametrize(
-    ("parameters", "declares"),
-    [
-        (None, {"type": "object", "properties": {}}),
-        ({}, {"type": "object", "properties": {}}),
-        ({"properties": {}}, {"type": "object", "properties": {}}),
-        (
-            {"type": "object", "properties": {"encrypted": {"type": "boolean", "encrypted": True}}},
-            {"type": "object", "properties": {"encrypted": {"type": "boolean"}}},
-        ),
-        (
-            {"type": "object", "anyOf": [{"encrypted": True}, {"encrypted": False}]},
-            {"type": "object", "anyOf": [{}, {"encrypted": False}]},
-        ),
-        (
-            {"properties": {"encrypted": True, "properties": {"properties": {"encrypted": True}}}},
-            {
-                "type": "object",
-                "properties": {
-                    "encrypted": True,
-                    "properties": {"properties": {"encrypted": True}},
-                },
-            },
-        ),
-        (
-            {"properties": {"const": {"encrypted": True}}, "default": {"encrypted": True}},
-            {"type": "object", "properties": {"const": {}}, "default": {"encrypted": True}},
-        ),
-    ],
-)
-def test_schema_is_an_objects_without_marks(parameters: Json | None, declares: Json) -> None:
-    [tool] = declared(function("a", parameters=parameters)).declared
-    assert tool["function"]["parameters"] == declares
-
-
-@pytest.mark.parametrize(("strict", "kept"), [(True, True), (False, None), (None, None)])
-def test_strict_is_kept_where_it_says_something(strict: bool | None, kept: bool | None) -> None:
-    [tool] = declared(function("a", strict=strict)).declared
-    assert tool["function"].get("strict") == kept
+TOOLS = [function("a"), {"type": "custom", "name": "p"}, namespace("n", function("b"))]
 
 
 @pytest.mark.parametrize(
-    ("tool", "told"),
-    [
-        ({"description": "Edits."}, "Edits."),
-        ({"format": {"type": "text"}}, ""),
-        ({"format": None, "description": None}, ""),
-        (
-            {"format": {"type": "grammar", "syntax": "regex", "definition": "a+"}},
-            "`input` must match this regex grammar:\na+",
-        ),
-    ],
-)
-def test_grammar_is_kept_in_the_description(tool: Json, told: str) -> None:
-    [made] = declared({"type": "custom", "name": "p", **tool}).declared
-    assert made["function"]["description"] == told
-
-
-TOOLS = [function("a"), {"type": "custom", "name": "p"}, space("n", function("b"))]
-
-
-@pytest.mark.parametrize(
-    ("choice", "chosen"),
+    ("choice", "expected"),
     [
         ("auto", None),
         (None, None),
@@ -190,30 +133,30 @@ TOOLS = [function("a"), {"type": "custom", "name": "p"}, space("n", function("b"
         ),
     ],
 )
-def test_choice_of_a_declared_tool_crosses(choice: Any, chosen: Any) -> None:
-    crossing = carry(tools=TOOLS, tool_choice=choice)
-    assert sent(tools=TOOLS, tool_choice=choice).get("tool_choice") == chosen
-    assert crossing.dropped == []
+def test_choice_of_a_declared_tool_is_translated(choice: Any, expected: Any) -> None:
+    exchange = responses_exchange(tools=TOOLS, tool_choice=choice)
+    assert sent_body(tools=TOOLS, tool_choice=choice).get("tool_choice") == expected
+    assert exchange.dropped == []
 
 
 @pytest.mark.parametrize(
     "choice", [{"type": "function", "name": "x"}, {"type": "web_search"}, {"type": "function"}, {}]
 )
-def test_choice_of_anything_else_is_reported_once(choice: Json) -> None:
-    crossing = carry(tools=TOOLS, tool_choice=choice)
-    assert crossing.dropped == [f"tool_choice[{choice.get('type')}]"]
-    assert "tool_choice" not in sent(tools=TOOLS, tool_choice=choice)
+def test_choice_of_any_other_tool_is_reported_once(choice: Json) -> None:
+    exchange = responses_exchange(tools=TOOLS, tool_choice=choice)
+    assert exchange.dropped == [f"tool_choice[{choice.get('type')}]"]
+    assert "tool_choice" not in sent_body(tools=TOOLS, tool_choice=choice)
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "a"}, "none"])
-def test_choice_without_tools_means_nothing(choice: Any) -> None:
-    crossing = carry(tools=[], tool_choice=choice, parallel_tool_calls=False)
-    assert crossing.dropped == []
-    assert b"tool" not in crossing.body
+def test_choice_without_tools_is_neither_sent_nor_reported(choice: Any) -> None:
+    exchange = responses_exchange(tools=[], tool_choice=choice, parallel_tool_calls=False)
+    assert exchange.dropped == []
+    assert b"tool" not in exchange.body
 
 
 @pytest.mark.parametrize(
-    ("mode", "allowed", "left", "chosen"),
+    ("mode", "allowed", "declared", "choice_sent"),
     [
         ("required", [{"type": "function", "name": "a"}], ["a"], "required"),
         ("auto", [{"type": "custom", "name": "p"}, {"type": "mcp"}], ["p"], None),
@@ -221,14 +164,14 @@ def test_choice_without_tools_means_nothing(choice: Any) -> None:
         ("auto", None, None, None),
     ],
 )
-def test_allowed_tools_narrow_what_is_declared(
-    mode: str, allowed: list[Json] | None, left: list[str] | None, chosen: str | None
+def test_only_allowed_tools_are_declared(
+    mode: str, allowed: list[Json] | None, declared: list[str] | None, choice_sent: str | None
 ) -> None:
     choice = {"type": "allowed_tools", "mode": mode, "tools": allowed}
-    body = sent(tools=TOOLS, tool_choice=choice)
-    made = [tool["function"]["name"] for tool in body["tools"]] if "tools" in body else None
-    assert (made, body.get("tool_choice")) == (left, chosen)
-    assert carry(tools=TOOLS, tool_choice=choice).dropped == []
+    body = sent_body(tools=TOOLS, tool_choice=choice)
+    names = [tool["function"]["name"] for tool in body["tools"]] if "tools" in body else None
+    assert (names, body.get("tool_choice")) == (declared, choice_sent)
+    assert responses_exchange(tools=TOOLS, tool_choice=choice).dropped == []
 
 
 @pytest.mark.parametrize(
@@ -236,7 +179,7 @@ def test_allowed_tools_narrow_what_is_declared(
     [
         ([{"type": "function"}], "tools[0].name"),
         ([function("a"), {"type": "custom", "name": ""}], "tools[1].name"),
-        ([space("n", {"type": "function"})], "tools[0].tools[0].name"),
+        ([namespace("n", {"type": "function"})], "tools[0].tools[0].name"),
         ([{"type": "namespace", "name": "n", "tools": 5}], "tools[0].tools"),
         ([{"type": "namespace", "name": "n", "tools": [5]}], "tools[0].tools[0]"),
         ([{"type": "function", "name": 5}], "tools[0].name"),
@@ -244,69 +187,33 @@ def test_allowed_tools_narrow_what_is_declared(
         ([{"type": "custom", "name": "p", "format": "text"}], "tools[0].format"),
     ],
 )
-def test_bad_tool_is_named(tools: list[Any], param: str) -> None:
+def test_malformed_tool_is_refused_with_its_path(tools: list[Any], param: str) -> None:
     with pytest.raises(BadRequest) as error:
-        carry(tools=tools)
+        responses_exchange(tools=tools)
     assert error.value.param == param and str(error.value).startswith(param)
 
 
-def test_tools_come_in_three_places() -> None:
-    body = sent(
+def test_tools_come_from_the_request_from_items_and_from_searches() -> None:
+    body = sent_body(
         tools=[function("a")],
         input=[
             {"type": "additional_tools", "role": "developer", "tools": [function("b")]},
             {"role": "user", "content": "Go."},
             {"type": "tool_search_call", "call_id": "s", "arguments": {"query": "c"}},
-            {"type": "tool_search_output", "call_id": "s", "tools": [space("n", function("c"))]},
+            {
+                "type": "tool_search_output",
+                "call_id": "s",
+                "tools": [namespace("n", function("c"))],
+            },
         ],
     )
     assert [tool["function"]["name"] for tool in body["tools"]] == ["a", "b", "n__c"]
 
 
-def test_hosted_tools_are_reported_by_type() -> None:
-    assert carry(tools=[{"type": "web_search"}, function("a")]).dropped == ["tools[web_search]"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "carried"),
-    [
-        ('{"a":1}', '{"a":1}'),
-        ({"a": 1}, '{"a":1}'),
-        (None, "{}"),
-        ("", "{}"),
-        ("oops", '{"arguments":"oops"}'),
-        ("[1]", '{"arguments":"[1]"}'),
-    ],
-)
-def test_history_holds_objects_only(arguments: Any, carried: str) -> None:
-    item = {"type": "function_call", "name": "a", "call_id": "c", "arguments": arguments}
-    assert ToolMap([]).to_chat(item)["function"]["arguments"] == carried
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "payload"),
-    [
-        (CUSTOM, '{"input":"a"}', {"input": "a"}),
-        (CUSTOM, '{"patch":"a"}', {"input": "a"}),
-        (CUSTOM, '"a"', {"input": "a"}),
-        (CUSTOM, "a\nb", {"input": "a\nb"}),
-        (CUSTOM, '{"a":"b","c":"d"}', {"input": '{"a":"b","c":"d"}'}),
-        (CUSTOM, '{"input":5}', {"input": '{"input":5}'}),
-        (CUSTOM, "[1]", {"input": "[1]"}),
-        (FUNCTION, "", {"arguments": "{}"}),
-        (TOOL_SEARCH, "", {"execution": "client", "arguments": {}}),
-        (TOOL_SEARCH, "oven", {"execution": "client", "arguments": {"query": "oven"}}),
-        (TOOL_SEARCH, "[1]", {"execution": "client", "arguments": {"query": "[1]"}}),
-        (
-            LOCAL_SHELL,
-            "ls -l",
-            {"action": {"type": "exec", "command": ["sh", "-c", "ls -l"], "env": {}}},
-        ),
-        (LOCAL_SHELL, "", {"action": {"type": "exec", "command": [], "env": {}}}),
-    ],
-)
-def test_odd_arguments_make_the_best_of_it(kind: Any, arguments: str, payload: Json) -> None:
-    assert kind.payload(arguments) == payload
+def test_hosted_tool_is_reported_by_its_type() -> None:
+    assert responses_exchange(tools=[{"type": "web_search"}, function("a")]).dropped == [
+        "tools[web_search]"
+    ]
 
 
 LONG = "Bakes bread. " * 20
@@ -314,34 +221,38 @@ LONG = "Bakes bread. " * 20
 
 def test_long_description_moves_whole_to_the_leading_instructions() -> None:
     tools = [function("bake", description=LONG), function("eat", description="Eats.")]
-    body = sent(to=provider(description_limit=90), instructions="Be brief.", tools=tools)
-    lead, asked = body["messages"]
-    assert lead["content"] == f"Be brief.\n\n# The tool bake\n\n{LONG}"
-    assert asked["content"] == "Hello."
+    body = sent_body(to=provider(description_limit=90), instructions="Be brief.", tools=tools)
+    instructions, prompt = body["messages"]
+    assert instructions["content"] == f"Be brief.\n\n# The tool bake\n\n{LONG}"
+    assert prompt["content"] == "Hello."
     short, untouched = (tool["function"]["description"] for tool in body["tools"])
     assert len(short) == 90 and short.startswith("Bakes bread. Bakes")
     assert short.endswith("(whole in the instructions, under “The tool bake”)")
     assert untouched == "Eats."
-    assert body == sent(to=provider(description_limit=90), instructions="Be brief.", tools=tools)
+    assert body == sent_body(
+        to=provider(description_limit=90), instructions="Be brief.", tools=tools
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 20])
-def test_no_limit_of_descriptions_is_too_small(limit: int) -> None:
-    body = sent(to=provider(description_limit=limit), tools=[function("bake", description=LONG)])
+def test_description_limit_may_be_of_any_size(limit: int) -> None:
+    body = sent_body(
+        to=provider(description_limit=limit), tools=[function("bake", description=LONG)]
+    )
     assert len(body["tools"][0]["function"]["description"]) == limit
     assert body["messages"][0]["content"].endswith(LONG)
 
 
-def test_description_as_long_as_the_limit_stays() -> None:
-    body = sent(to=provider(description_limit=5), tools=[function("eat", description="Eats.")])
+def test_description_of_exactly_the_limit_stays() -> None:
+    body = sent_body(to=provider(description_limit=5), tools=[function("eat", description="Eats.")])
     assert body["tools"][0]["function"]["description"] == "Eats."
     assert [message["role"] for message in body["messages"]] == ["user"]
 
 
-def test_more_tools_than_the_provider_takes_are_refused_in_clear_words() -> None:
-    few = provider(tools_limit=2)
+def test_more_tools_than_the_provider_accepts_are_refused() -> None:
+    limited = provider(tools_limit=2)
     tools = [function(name) for name in "abc"]
-    assert len(sent(to=few, tools=tools[:2])["tools"]) == 2
+    assert len(sent_body(to=limited, tools=tools[:2])["tools"]) == 2
     with pytest.raises(BadRequest, match="^tools: 3, and Odd takes 2$") as refused:
-        carry(to=few, tools=tools)
+        responses_exchange(to=limited, tools=tools)
     assert refused.value.param == "tools"

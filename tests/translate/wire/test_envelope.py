@@ -1,4 +1,4 @@
-"""The envelope comes back from outside: what we did not seal is not opened."""
+"""Envelopes come back from clients: the relay opens only those that it sealed itself."""
 
 import base64
 import zlib
@@ -8,40 +8,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.translate.support import OBJECTS, Json
-from translate.wire.envelope import LIMIT, TAG, Envelope, seal, unseal
+from translate.wire.envelope import MAX_BYTES, VERSION_TAG, Envelope, open_envelope, seal_envelope
 
 
-def pack(data: bytes) -> str:
-    return TAG + base64.urlsafe_b64encode(zlib.compress(data)).decode()
+def pack_bytes(data: bytes) -> str:
+    return VERSION_TAG + base64.urlsafe_b64encode(zlib.compress(data)).decode()
 
 
 @given(st.text(), st.text(), OBJECTS)
-def test_what_is_sealed_is_opened(provider: str, model: str, state: Json) -> None:
+def test_sealed_envelope_is_opened(provider: str, model: str, state: Json) -> None:
     envelope = Envelope(provider, model, state)
-    assert unseal(seal(envelope)) == envelope
-    assert seal(envelope) == seal(Envelope(provider, model, dict(state)))
+    assert open_envelope(seal_envelope(envelope)) == envelope
+    assert seal_envelope(envelope) == seal_envelope(Envelope(provider, model, dict(state)))
 
 
-SEALED = seal(Envelope("a", "b", {"reasoning": "c" * 50}))
+SEALED = seal_envelope(Envelope("a", "b", {"reasoning": "c" * 50}))
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        None, 5, "", "gAAAAABinvented", TAG, TAG + "!!!", TAG + "é", SEALED[:-8],
-        SEALED.removeprefix(TAG), SEALED.replace("relay1", "relay2"), pack(b""), pack(b"[]"),
-        pack(b"{}"), pack(b'{"provider":"a","model":"b","state":5}'), pack(b"\xff"),
-        pack(b'{"provider":"a","model":"b"}'), pack(b'"x"'), pack(b"[" * 50_000),
+        None,
+        5,
+        "",
+        "gAAAAABinvented",
+        VERSION_TAG,
+        VERSION_TAG + "!!!",
+        VERSION_TAG + "é",
+        SEALED[:-8],
+        SEALED.removeprefix(VERSION_TAG),
+        SEALED.replace("relay1", "relay2"),
+        pack_bytes(b""),
+        pack_bytes(b"[]"),
+        pack_bytes(b"{}"),
+        pack_bytes(b'{"provider":"a","model":"b","state":5}'),
+        pack_bytes(b"\xff"),
+        pack_bytes(b'{"provider":"a","model":"b"}'),
+        pack_bytes(b'"x"'),
+        pack_bytes(b"[" * 50_000),
     ],
-)  # fmt: skip
-def test_anything_else_is_not(text: object) -> None:
-    assert unseal(text) is None
+)
+def test_text_that_the_relay_did_not_seal_is_not_opened(text: object) -> None:
+    assert open_envelope(text) is None
 
 
-@given(st.integers(len(TAG), len(SEALED) - 1), st.characters(max_codepoint=255))
-def test_tampering_never_raises(at: int, wrong: str) -> None:
-    unseal(SEALED[:at] + wrong + SEALED[at + 1 :])
+@given(st.integers(len(VERSION_TAG), len(SEALED) - 1), st.characters(max_codepoint=255))
+def test_tampering_never_raises(at: int, character: str) -> None:
+    open_envelope(SEALED[:at] + character + SEALED[at + 1 :])
 
 
-def test_bomb_is_not_unpacked() -> None:
-    assert unseal(pack(b'{"provider":"a","model":"b","state":{"x":"' + b"0" * LIMIT)) is None
+def test_decompression_bomb_is_not_unpacked() -> None:
+    assert (
+        open_envelope(pack_bytes(b'{"provider":"a","model":"b","state":{"x":"' + b"0" * MAX_BYTES))
+        is None
+    )

@@ -1,66 +1,35 @@
-"""An upstream's error, in the words of many providers, as what Codex understands."""
+"""Upstream errors in the words of many providers become errors that clients understand."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.translate.support import ACCOUNT, PROVIDERS, carry, chunk, lawful, replied
-from translate import error_body
-from translate.wire.errors import failure, said_by
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ({"error": {"message": "m", "type": "t", "param": None, "code": None}}, "m"),
-        ({"error": {"message": "m", "code": "c"}}, "m [c]"),
-        ({"error": {"message": "m", "code": 400}}, "m"),
-        ({"error": "m"}, "m"),
-        ({"code": "some-code", "error": "m"}, "m"),  # xAI
-        ([{"error": {"code": 400, "message": "m", "status": "INVALID"}}], "m"),  # Gemini
-        ({"error": {"message": "m"}, "request_id": "r"}, "m"),  # DashScope
-        ({"object": "error", "message": "m", "type": "t", "code": 404}, "m"),  # vLLM
-        ({"object": "error", "message": {"detail": [{"msg": "m"}]}, "code": "1"}, "m"),  # Mistral
-        ({"message": "m", "type": "t", "param": "p", "code": "wrong_api_format"},
-         "m [wrong_api_format]"),  # Cerebras
-        ({"detail": "m"}, "m"),
-        ({"detail": [{"loc": ["body", "messages", 0], "msg": "m"}]}, "body.messages.0: m"),
-        ({"error_msg": "m", "error_code": 17}, "m"),
-        ({"error": [{"message": "m"}]}, "m"),
-        ({"error": {}}, ""),
-        ({"error": {"code": 5}}, ""),
-        ("m", "m"),
-        ([], "[]"),
-        (5, "5"),
-    ],
-)  # fmt: skip
-def test_human_part_is_found(body: Any, said: str) -> None:
-    wire = json.dumps(body).encode()
-    assert said_by(wire) == (said or wire.decode())
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"", "no message"),
-        (b" \n", "no message"),
-        (b"upstream  connect\nerror", "upstream connect error"),
-        (b"<html><style>a{}</style><script>\nx()\n</script><h1>Bad</h1><p>Gateway</p>",
-         "Bad Gateway"),
-        (b"\xff\xfe", "\ufffd\ufffd"),
-        (b"x" * 5000, "x" * 2000),
-    ],
-)  # fmt: skip
-def test_body_that_is_no_json_is_read_as_text(body: bytes, said: str) -> None:
-    assert said_by(body) == said
-
+from tests.translate.support import (
+    ACCOUNT,
+    GENERIC,
+    PROVIDERS,
+    chunk,
+    context_for,
+    lawful_events,
+    reply_events,
+    responses_exchange,
+)
+from translate import Exchange, Provider, error_body, start_exchange
+from translate.wire.errors import (
+    ERROR_CODES,
+    FAILURE_RULES,
+    failure_rule,
+    read_failure,
+    status_of_code,
+)
 
 # Each provider's own words, and where they were seen; a bare owner/name#number is on GitHub.
 OVERFLOWS = {
     # onyx-dot-app/onyx#6051
     "openai": "Your input exceeds the context window of this model. Please adjust your input.",
-    # openai/codex, codex-rs/core: what it understands of a failed response
+    # openai/codex, codex-rs/core: a failed response that it recognises
     "chatgpt": "Your input exceeds the context window of this model. Please adjust your input and "
     "try again.",
     # BerriAI/litellm#15968
@@ -112,8 +81,8 @@ OVERFLOWS = {
     # earendil-works/pi#102: Anthropic's, behind gateways
     "generic": "prompt is too long: 219898 tokens > 200000 maximum",
 }
-# What speaks of tokens too, and is no full context.
-OTHERS = [
+# These speak of tokens too, but the context is not full.
+OTHER_LIMITS = [
     # Groq: continuedev/continue#10218
     (413, "Request too large for model `llama-3.3-70b-versatile` on tokens per minute (TPM): Limit "
      "12000, Requested 14137, please reduce your message size and try again."),
@@ -186,96 +155,159 @@ QUOTAS = {
 }
 
 
-def test_a_passing_429_that_speaks_of_billing_is_no_empty_account() -> None:
-    """Gemini's, word for word as OpenAI's final one but for the code."""
-    said = "You exceeded your current quota, please check your plan and billing details."
-    error = {"message": said, "code": 429, "status": "RESOURCE_EXHAUSTED"}
-    assert failure("X", 429, json.dumps({"error": error}).encode()).code == "rate_limit_exceeded"
+def error_json(**fields: Any) -> bytes:
+    return json.dumps({"error": fields}).encode()
 
 
-@pytest.mark.parametrize("said", OVERFLOWS.values(), ids=OVERFLOWS)
+def test_temporary_429_that_speaks_of_billing_is_not_an_empty_account() -> None:
+    """Gemini sends the words of OpenAI's final error, with another code."""
+    message = "You exceeded your current quota, please check your plan and billing details."
+    body = error_json(message=message, code=429, status="RESOURCE_EXHAUSTED")
+    assert read_failure("X", 429, body).code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("message", OVERFLOWS.values(), ids=OVERFLOWS)
 @pytest.mark.parametrize("status", [200, 400, 413, 422, 500])
-def test_overflow_is_told_in_codex_words(status: int, said: str) -> None:
-    why = failure("X", status, json.dumps({"error": {"message": said}}).encode())
-    assert (why.status, why.code) == (400, "context_length_exceeded") and said in why.message
+def test_overflow_gets_the_code_that_codex_knows(status: int, message: str) -> None:
+    failure = read_failure("X", status, error_json(message=message))
+    assert (failure.status, failure.code) == (
+        400,
+        "context_length_exceeded",
+    ) and message in failure.message
 
 
-def test_every_provider_is_known_to_overflow() -> None:
+def test_every_provider_has_an_overflow_message() -> None:
     assert OVERFLOWS.keys() == PROVIDERS.keys() - {"demo", "responses"}
 
 
-@pytest.mark.parametrize(("status", "said"), OTHERS)
-def test_another_limit_is_no_overflow(status: int, said: str) -> None:
-    why = failure("X", status, json.dumps({"error": {"message": said}}).encode())
-    assert why.code in ("invalid_prompt", "server_error")
+@pytest.mark.parametrize(("status", "message"), OTHER_LIMITS)
+def test_another_limit_is_not_an_overflow(status: int, message: str) -> None:
+    failure = read_failure("X", status, error_json(message=message))
+    assert failure.code in ("invalid_prompt", "server_error")
 
 
-def test_overflow_of_a_finish_reason_is_told() -> None:
+def test_overflow_may_come_as_a_finish_reason() -> None:
     """GLM's, where the prompt left no room (https://docs.z.ai)."""
-    last = replied(chunk("model_context_window_exceeded", content="Hi."))[-1]
+    last = reply_events(chunk("model_context_window_exceeded", content="Hi."))[-1]
     assert last["response"]["error"]["code"] == "context_length_exceeded"
 
 
 @pytest.mark.parametrize(("status", "body"), QUOTAS.values(), ids=QUOTAS)
-def test_quota_ends_the_turn(status: int, body: str) -> None:
-    why = failure("X", status, body.encode())
-    assert (why.status, why.code) == (429, "insufficient_quota")
+def test_empty_account_ends_the_turn(status: int, body: str) -> None:
+    failure = read_failure("X", status, body.encode())
+    assert (failure.status, failure.code) == (429, "insufficient_quota")
 
 
-@pytest.mark.parametrize(
-    ("status", "becomes", "code"),
-    [
-        (400, 400, "invalid_prompt"), (401, 400, "invalid_prompt"),
-        (402, 429, "insufficient_quota"), (403, 400, "invalid_prompt"),
-        (404, 400, "invalid_prompt"), (405, 400, "invalid_prompt"),
-        (413, 400, "invalid_prompt"), (422, 400, "invalid_prompt"), (302, 400, "invalid_prompt"),
-        (429, 429, "rate_limit_exceeded"), (500, 503, "server_is_overloaded"),
-        (502, 503, "server_is_overloaded"), (529, 503, "server_is_overloaded"),
-    ],
-)  # fmt: skip
-def test_status_is_mapped_for_codex(status: int, becomes: int, code: str) -> None:
-    reply = carry().fail(status, b'{"error":{"message":"the words"}}', None)
+# status of the upstream → status for Codex, status for other clients, error code
+CLIENT_STATUSES = {
+    302: (400, 400, "invalid_prompt"),
+    400: (400, 400, "invalid_prompt"),
+    401: (400, 401, "invalid_prompt"),
+    402: (429, 429, "insufficient_quota"),
+    403: (400, 403, "invalid_prompt"),
+    404: (400, 404, "invalid_prompt"),
+    405: (400, 400, "invalid_prompt"),
+    413: (400, 400, "invalid_prompt"),
+    418: (400, 400, "invalid_prompt"),
+    422: (400, 422, "invalid_prompt"),
+    429: (429, 429, "rate_limit_exceeded"),
+    500: (503, 503, "server_is_overloaded"),
+    502: (503, 503, "server_is_overloaded"),
+    529: (503, 503, "server_is_overloaded"),
+    599: (503, 503, "server_is_overloaded"),
+}
+
+
+@pytest.mark.parametrize(("status", "expected"), CLIENT_STATUSES.items())
+def test_codex_gets_a_status_that_it_understands(
+    status: int, expected: tuple[int, int, str]
+) -> None:
+    codex_status, _, code = expected
+    reply = responses_exchange().error_reply(status, error_json(message="the words"), None)
     error = json.loads(reply.body)["error"]
-    assert (reply.status, error["code"]) == (becomes, code)
+    assert (reply.status, error["code"]) == (codex_status, code)
     assert "the words" in error["message"] and "The upstream" in error["message"]
     assert str(status) in error["message"]
-    last = lawful(reply.event)[-1]
+    last = lawful_events(reply.stream_events)[-1]
     assert last["response"]["error"] == {"code": code, "message": error["message"]}
 
 
+def sdk_exchange(client: str, to: Provider = GENERIC, **fields: Any) -> Exchange:
+    body = {"responses": {"input": "Hello."}, "chat": {"messages": [USER]}}[client]
+    context = replace(context_for(to), from_codex=False)
+    return start_exchange({"model": "m", **body, **fields}, client=client, context=context)  # type: ignore[arg-type]  # the dialects' names
+
+
+USER = {"role": "user", "content": "Hello."}
+BOTH_DIALECTS = pytest.mark.parametrize("client", ["responses", "chat"])
+
+
+@BOTH_DIALECTS
+@pytest.mark.parametrize(("status", "expected"), CLIENT_STATUSES.items())
+def test_other_clients_get_the_status_for_which_their_sdk_has_an_exception(
+    status: int, expected: tuple[int, int, str], client: str
+) -> None:
+    _, sdk_status, code = expected
+    reply = sdk_exchange(client).error_reply(status, error_json(message="the words"), None)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (sdk_status, code)
+    assert reply.body == error_body(
+        sdk_status, json.loads(reply.body)["error"]["message"], code=code
+    )
+
+
+@BOTH_DIALECTS
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_status_in_an_error_inside_a_200_counts_as_well(status: int, client: str) -> None:
+    body = error_json(message="no", code=status)
+    assert sdk_exchange(client).whole_reply(body).status == status
+    assert responses_exchange().whole_reply(body).status == 400
+
+
 @pytest.mark.parametrize("status", range(400, 600))
-def test_401_never_stays_401(status: int) -> None:
-    assert carry().fail(status, b"", None).status in (400, 429, 503)
+def test_codex_never_gets_a_401(status: int) -> None:
+    """After a 401 it would refresh its own login, which is none of the upstream's."""
+    assert responses_exchange().error_reply(status, b"", None).status in (400, 429, 503)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
-def test_advice_says_what_to_check(status: int) -> None:
-    message = failure("Example AI", status, b"no").message
+def test_message_advises_what_to_check(status: int) -> None:
+    message = read_failure("Example AI", status, b"no").message
     assert "check" in message and "Example AI" in message and str(status) in message
 
 
-def test_where_one_logs_in_the_relays_own_login_is_meant() -> None:
-    said = b'{"error": {"message": "Please try signing in again."}}'
-    message = carry(to=ACCOUNT).fail(401, said, None).body.decode()
-    assert "log in again at its page /auth/login" in message and "API key" not in message
+@pytest.mark.parametrize(("from_codex", "expected"), [(True, 400), (False, 401)])
+def test_account_that_refuses_the_login_asks_for_a_login_at_the_relay(
+    from_codex: bool, expected: int
+) -> None:
+    body = error_json(message="Please try signing in again.")
+    refused = responses_exchange(to=ACCOUNT) if from_codex else sdk_exchange("responses", ACCOUNT)
+    reply = refused.error_reply(401, body, None)
+    assert reply.status == expected
+    message = json.loads(reply.body)["error"]["message"]
+    assert "log in again at its page /auth/login" in message and "key" not in message
 
 
-def test_a_wait_beyond_patience_is_told_in_words_alone() -> None:
-    """With the header, Codex sits still for as long."""
-    why = failure("X", 429, b"slow down", "3600")
-    assert (why.status, why.retry_after) == (429, None)
-    assert "wait 3600 s" in why.message and "try again in" not in why.message
+def test_long_wait_is_in_the_message_only() -> None:
+    """With the header, Codex would wait that long in silence."""
+    failure = read_failure("X", 429, b"slow down", "3600")
+    assert (failure.status, failure.retry_after) == (429, None)
+    assert "wait 3600 s" in failure.message and "try again in" not in failure.message
 
 
 @pytest.mark.parametrize(
     ("retry_after", "words"),
     [("7", "Please try again in 7s."), ("1.5", "again in 1.5s"), ("Wed, 21 Oct", ""), (None, "")],
 )
-def test_retry_after_is_kept_and_said(retry_after: str | None, words: str) -> None:
-    reply = carry().fail(429, b"slow down", retry_after)
+def test_retry_after_is_in_header_and_message(retry_after: str | None, words: str) -> None:
+    reply = responses_exchange().error_reply(429, b"slow down", retry_after)
     assert reply.headers.get("retry-after") == retry_after
     assert words in reply.body.decode()
     assert words or "try again" not in reply.body.decode()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(503, "9"), (501, "9"), (404, None), (408, None)])
+def test_retry_after_goes_with_failures_that_may_pass(status: int, expected: str | None) -> None:
+    assert read_failure("X", status, b"busy", "9").retry_after == expected
 
 
 @pytest.mark.parametrize(
@@ -284,6 +316,10 @@ def test_retry_after_is_kept_and_said(retry_after: str | None, words: str) -> No
         ({"message": "boom"}, "server_error"),
         ({"message": "boom", "code": 500}, "server_error"),
         ({"message": "boom", "code": "429"}, "server_error"),
+        ({"message": "boom", "code": "timeout"}, "server_error"),
+        ({"message": "boom", "code": "burst"}, "server_error"),
+        ({"message": "no", "code": "invalid_prompt"}, "invalid_prompt"),
+        ({"message": "busy", "code": "server_is_overloaded"}, "server_is_overloaded"),
         ({"message": "slow", "code": 429}, "rate_limit_exceeded"),
         ({"message": "bad key", "code": 401}, "invalid_prompt"),
         ({"message": OVERFLOWS["deepseek"], "code": 400}, "context_length_exceeded"),
@@ -291,45 +327,50 @@ def test_retry_after_is_kept_and_said(retry_after: str | None, words: str) -> No
         ("boom", "server_error"),
     ],
 )
-@pytest.mark.parametrize("place", ["error", "choice", "x_groq"])
-def test_error_inside_a_stream_is_told(error: Any, code: str, place: str) -> None:
-    wrong = {
+@pytest.mark.parametrize("location", ["error", "choice", "x_groq"])
+def test_error_inside_a_stream_ends_it_as_failed(error: Any, code: str, location: str) -> None:
+    failing = {
         "error": {"error": error},
         "choice": {"choices": [{"index": 0, "error": error}]},
         "x_groq": {"choices": [], "x_groq": {"error": error}},
-    }[place]
-    last = replied(chunk(content="Hi."), wrong, chunk("stop"))[-1]
+    }[location]
+    last = reply_events(chunk(content="Hi."), failing, chunk("stop"))[-1]
     assert last["type"] == "response.failed" and last["response"]["error"]["code"] == code
 
 
-def test_error_object_inside_a_stream_is_told() -> None:
-    last = replied({"object": "error", "message": "no such model", "code": 404})[-1]
+@pytest.mark.parametrize("code", ["cyber_policy", "usage_not_included"])
+def test_codes_that_codex_knows_stay_as_they_are(code: str) -> None:
+    assert read_failure("X", 200, error_json(message="No.", code=code)).code == code
+
+
+def test_error_object_inside_a_stream_ends_it_as_failed() -> None:
+    last = reply_events({"object": "error", "message": "no such model", "code": 404})[-1]
     assert last["response"]["error"]["code"] == "invalid_prompt"
     assert "no such model" in last["response"]["error"]["message"]
 
 
-def test_base_resp_without_an_error_is_none() -> None:
+def test_base_resp_of_zero_is_not_an_error() -> None:
     fine = chunk("stop", content="Hi.") | {"base_resp": {"status_code": 0, "status_msg": ""}}
-    assert replied(fine)[-1]["type"] == "response.completed"
+    assert reply_events(fine)[-1]["type"] == "response.completed"
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "error_type"),
     [(400, "invalid_request_error"), (401, "authentication_error"), (403, "permission_error"),
      (404, "invalid_request_error"), (429, "rate_limit_error"), (502, "server_error")],
 )  # fmt: skip
-def test_error_body_is_openais(status: int, kind: str) -> None:
+def test_error_body_is_openais(status: int, error_type: str) -> None:
     body = json.loads(error_body(status, "m", code="c", param="p"))
-    assert body == {"error": {"message": "m", "type": kind, "param": "p", "code": "c"}}
+    assert body == {"error": {"message": "m", "type": error_type, "param": "p", "code": "c"}}
 
 
-def limit(**facts: Any) -> bytes:
-    error = {"type": "usage_limit_reached", "message": "The usage limit has been reached"}
-    return json.dumps({"error": {**error, "plan_type": "plus", **facts}}).encode()
+def usage_limit_json(**facts: Any) -> bytes:
+    message = "The usage limit has been reached"
+    return error_json(**{"type": "usage_limit_reached", "message": message, **facts})
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words", "wait"),
+    ("seconds", "words", "retry_after"),
     [
         (9_568, "(resets in 2 h 39 min)", None),
         (90_061, "(resets in 1 d 1 h 1 min)", None),
@@ -340,28 +381,45 @@ def limit(**facts: Any) -> bytes:
     ],
 )
 @pytest.mark.parametrize("status", [429, 200])
-def test_a_used_up_account_is_told_with_when_to_come_back(
-    status: int, seconds: int, words: str, wait: str | None
+def test_usage_limit_says_when_it_resets(
+    status: int, seconds: int, words: str, retry_after: str | None
 ) -> None:
-    why = failure("ChatGPT", status, limit(resets_at=1_800_000_000, resets_in_seconds=seconds))
-    assert (why.status, why.code, why.retry_after) == (429, "usage_limit_reached", wait)
-    assert why.message.endswith(words)
-    error = json.loads(why.body)["error"]
-    assert (error["type"], error["plan_type"]) == ("usage_limit_reached", "plus")
-    assert (error["resets_at"], error["resets_in_seconds"]) == (1_800_000_000, seconds)
-    assert why.error == {"code": why.code, "message": why.message, **why.facts}
+    facts = {"plan_type": "plus", "resets_at": 1_800_000_000, "resets_in_seconds": seconds}
+    failure = read_failure("ChatGPT", status, usage_limit_json(**facts))
+    assert (failure.status, failure.code, failure.retry_after) == (
+        429,
+        "usage_limit_reached",
+        retry_after,
+    )
+    assert failure.message.endswith(words)
+    error = json.loads(failure.body)["error"]
+    assert error.items() >= {"type": "usage_limit_reached", **facts}.items()
+    assert failure.error_fields == {
+        "code": failure.code,
+        "message": failure.message,
+        **failure.extra_fields,
+    }
 
 
-def test_a_used_up_account_that_tells_no_time_is_one_all_the_same() -> None:
-    why = failure("ChatGPT", 429, limit(resets_at=None), "5")
-    assert (why.code, why.retry_after) == ("usage_limit_reached", None)
-    assert "resets" not in why.message and "resets_at" not in why.facts
-    said = {"error": {"code": "usage_limit_reached", "message": "Spent."}}
-    assert failure("ChatGPT", 200, json.dumps(said).encode()).code == "usage_limit_reached"
+def test_usage_limit_may_come_without_a_time() -> None:
+    failure = read_failure("ChatGPT", 429, usage_limit_json(resets_at=None), "5")
+    assert (failure.code, failure.retry_after) == ("usage_limit_reached", None)
+    assert "resets" not in failure.message and "resets_at" not in failure.extra_fields
+    body = error_json(code="usage_limit_reached", message="Spent.")
+    assert read_failure("ChatGPT", 200, body).code == "usage_limit_reached"
+
+
+def test_plan_without_codex_keeps_its_error_type() -> None:
+    """Codex reads the type of a 429, and asks the user to upgrade."""
+    failure = read_failure(
+        "ChatGPT", 429, error_json(type="usage_not_included", message="Upgrade.")
+    )
+    assert (failure.status, failure.for_client(from_codex=False).status) == (429, 403)
+    assert json.loads(failure.body)["error"]["type"] == failure.code == "usage_not_included"
 
 
 @pytest.mark.parametrize(
-    ("error", "wait"),
+    ("error", "retry_after"),
     [
         ({"message": "Slow down."}, "3"),
         ({"message": "Slow down.", "type": None, "code": None}, "3"),
@@ -370,7 +428,61 @@ def test_a_used_up_account_that_tells_no_time_is_one_all_the_same() -> None:
         ("Slow down.", None),
     ],
 )
-def test_a_429_of_a_message_alone_is_soon_over(error: Any, wait: str | None) -> None:
-    why = failure("X", 429, json.dumps({"error": error}).encode())
-    assert (why.code, why.retry_after) == ("rate_limit_exceeded", wait)
-    assert failure("X", 429, json.dumps({"error": error}).encode(), "7").retry_after == "7"
+def test_429_with_only_a_message_is_over_soon(error: Any, retry_after: str | None) -> None:
+    body = json.dumps({"error": error}).encode()
+    failure = read_failure("X", 429, body)
+    assert (failure.code, failure.retry_after) == ("rate_limit_exceeded", retry_after)
+    assert read_failure("X", 429, body, "7").retry_after == "7"
+
+
+# The table, as transport, exchange and accounts read it.
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 529])
+def test_failures_that_may_pass_are_retried(status: int) -> None:
+    assert failure_rule(status).retry == "yes"
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 402, 403, 404, 405, 409, 413, 422, 501, 505])
+def test_failures_that_last_are_not_retried(status: int) -> None:
+    assert failure_rule(status).retry in ("no", "never")
+
+
+FALLBACK_STATUSES = {401, 402, 403, 404, 408, 429}
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_next_candidate_is_asked_where_this_one_fails(status: int) -> None:
+    assert failure_rule(status).fallback == (status in FALLBACK_STATUSES or status >= 500)
+
+
+@pytest.mark.parametrize("status", [200, 400, 402, 403, 412, 429, 500])
+def test_empty_account_is_never_retried_but_leads_to_the_next_candidate(status: int) -> None:
+    rule = failure_rule(status, error_json(code="insufficient_quota"))
+    assert (rule.code, rule.retry, rule.fallback) == ("insufficient_quota", "never", True)
+
+
+def test_overflow_is_left_to_the_client() -> None:
+    rule = failure_rule(500, error_json(message=OVERFLOWS["glm"]))
+    assert (rule.retry, rule.fallback) == ("never", False)
+
+
+def test_account_limits_block_the_account() -> None:
+    codes = {rule.code for rule in FAILURE_RULES.values() if rule.blocks_account}
+    assert codes == {"usage_limit_reached", "usage_not_included"}
+    assert [key for key, rule in FAILURE_RULES.items() if rule.renews_login] == [401]
+
+
+@pytest.mark.parametrize("code", ERROR_CODES)
+def test_every_error_code_has_a_rule(code: str) -> None:
+    assert read_failure("X", 200, error_json(code=code, message="m")).status < 600
+    status = ERROR_CODES[code]
+    assert status_of_code(code) == (status if failure_rule(status).retry == "yes" else 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("400", 400), ("502", 502), ("999", 0), ("", 0), ("Overloaded_Error", 503), ("odd", 0)],
+)
+def test_error_code_may_be_a_status(code: str, status: int) -> None:
+    assert status_of_code(code) == status

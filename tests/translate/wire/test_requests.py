@@ -1,24 +1,33 @@
-"""Bad requests name the field; good ones are echoed as OpenAI does."""
+"""Errors name the wrong field of a request; the response echoes a valid request as OpenAI does."""
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from tests.translate.support import carry, chunk, output, replied, stream, way
-from translate import BadRequest, decode, exchange
+from tests.translate.support import (
+    chunk,
+    context_for,
+    output,
+    reply_events,
+    responses_exchange,
+    stream,
+)
+from translate import BadRequest, decode_request, start_exchange
+from translate.wire.requests import ITEM_FIELDS, check_fields, validate_chat_request
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"nope", b"\xff\xfe", b"[]", b'"x"', b"5", b"null", b"[" * 100_000]
 )
-def test_body_that_is_no_json_object_is_refused(body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest, match="request body"):
-        decode(body)
+        decode_request(body)
 
 
 def test_body_may_begin_with_a_byte_order_mark() -> None:
-    assert decode(b'\xef\xbb\xbf{"a":"\\ud83d"}') == {"a": "\ud83d"}
+    assert decode_request(b'\xef\xbb\xbf{"a":"\\ud83d"}') == {"a": "\ud83d"}
 
 
 @pytest.mark.parametrize(
@@ -73,9 +82,51 @@ def test_body_may_begin_with_a_byte_order_mark() -> None:
 )  # fmt: skip
 def test_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(BadRequest) as error:
-        carry(fields)
+        responses_exchange(fields)
     assert error.value.param == param
     assert str(error.value).startswith(f"{param}: ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": [5]}, "messages[0]"),
+        ({"messages": [{"role": 5}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": {}}]}, "messages[0].content"),
+        ({"messages": [{"role": "user"}, {"tool_calls": {}}]}, "messages[1].tool_calls"),
+        ({"tools": {}}, "tools"),
+        ({"stop": 5}, "stop"),
+        ({"stream_options": {"include_usage": "maybe"}}, "stream_options.include_usage"),
+    ],
+)
+def test_wrong_field_of_a_chat_request_is_named(fields: dict[str, Any], param: str) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "a"}], **fields}
+    with pytest.raises(BadRequest) as error:
+        validate_chat_request(body)
+    assert error.value.param == param
+    assert str(error.value).startswith(f"{param}: ")
+
+
+def test_chat_request_keeps_unknown_fields() -> None:
+    request = validate_chat_request({"model": "m", "messages": [], "top_k": 5})
+    assert request.model_extra == {"top_k": 5}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5, "x: must be an object"),
+        ({"content": 5}, "x.content: must be a string or a list"),
+        ({"type": []}, "x.type: must be a string"),
+        ({"type": None, "unknown": 5}, None),
+    ],
+)
+def test_fields_are_checked_where_they_are_present(value: object, message: str | None) -> None:
+    expected = pytest.raises(BadRequest, match=f"^{message}$") if message else nullcontext()
+    with expected:
+        check_fields(value, ITEM_FIELDS, "x")
 
 
 @pytest.mark.parametrize("name", ["model", "input"])
@@ -83,23 +134,23 @@ def test_missing_field_is_named(name: str) -> None:
     body = {"model": "m", "input": "a"}
     del body[name]
     with pytest.raises(BadRequest, match=f"^{name}: ") as error:
-        exchange(body, client="responses", way=way())
+        start_exchange(body, client="responses", context=context_for())
     assert error.value.param == name
 
 
 def test_unknown_previous_response_has_openais_code() -> None:
     with pytest.raises(BadRequest) as error:
-        carry(previous_response_id="resp_0")
+        responses_exchange(previous_response_id="resp_0")
     assert error.value.code == "previous_response_not_found"
     assert error.value.param == "previous_response_id" and "resp_0" in error.value.message
 
 
-def test_request_beyond_all_depth_is_refused() -> None:
+def test_request_that_is_nested_too_deeply_is_refused() -> None:
     deep: Any = {}
     for _ in range(5_000):
         deep = {"properties": deep}
     with pytest.raises(BadRequest, match="deep"):
-        carry(tools=[{"type": "function", "name": "a", "parameters": deep}])
+        responses_exchange(tools=[{"type": "function", "name": "a", "parameters": deep}])
 
 
 def test_response_echoes_the_request() -> None:
@@ -112,7 +163,8 @@ def test_response_echoes_the_request() -> None:
              "description": "A."},
         ],
     }  # fmt: skip
-    response = replied(chunk("stop", content="Hi."), by=carry(settings))[-1]["response"]
+    events = reply_events(chunk("stop", content="Hi."), exchange=responses_exchange(settings))
+    response = events[-1]["response"]
     for name, value in settings.items():
         if name != "text":
             assert response[name] == value
@@ -120,37 +172,46 @@ def test_response_echoes_the_request() -> None:
     assert (response["model"], response["id"], response["created_at"]) == ("gpt-5.5", "resp_1", 1)
 
 
-def test_what_the_request_left_open_is_said() -> None:
-    """As OpenAI does, and as https://www.openresponses.org asks."""
+def test_response_names_the_defaults_of_what_the_request_leaves_out() -> None:
+    """As OpenAI does, and as https://www.openresponses.org requires."""
     form = {"type": "json_schema", "name": "n", "schema": {}}
     tools = [{"type": "function", "name": "a"}, {"type": "custom", "name": "b"}]
-    crossing = carry(text={"format": form}, tools=tools, temperature=0)
-    response = replied(chunk("stop", content="Hi."), by=crossing)[-1]["response"]
+    exchange = responses_exchange(text={"format": form}, tools=tools, temperature=0)
+    response = reply_events(chunk("stop", content="Hi."), exchange=exchange)[-1]["response"]
     assert response["text"]["format"] == {**form, "description": None, "strict": False}
     assert response["tools"][0] == {**tools[0], "description": None, "parameters": None,
                                     "strict": None}  # fmt: skip
     assert response["tools"][1] == tools[1]
     assert (response["temperature"], response["top_p"], response["top_logprobs"]) == (0, 1.0, 0)
     assert response["service_tier"] == "default" and response["max_tool_calls"] is None
-    assert response["completed_at"] is None  # nobody gave the exchange a clock
+    assert response["completed_at"] is None  # the exchange has no clock
 
 
-def test_names_of_both_sides_are_kept_apart() -> None:
-    crossing = carry()
-    assert (crossing.asked, crossing.model) == ("gpt-5.5", "upstream-model")
-    events = replied(chunk("stop", content="Hi."), by=crossing)
+def test_client_sees_its_own_model_name() -> None:
+    exchange = responses_exchange()
+    assert (exchange.requested_model, exchange.model) == ("gpt-5.5", "upstream-model")
+    events = reply_events(chunk("stop", content="Hi."), exchange=exchange)
     assert "upstream-model" not in str(events) and output(events)
 
 
-def test_conversation_is_request_and_reply_as_chat() -> None:
-    crossing = carry(instructions="Be brief.", tools=[{"type": "function", "name": "f"}])
-    crossing.feed(stream(chunk(tool_calls=[CALL]), chunk("tool_calls")))
-    talk = crossing.conversation()
-    assert talk is not None
-    assert [message["role"] for message in talk["messages"]] == ["system", "user", "assistant"]
-    assert talk["messages"][-1]["tool_calls"][0]["function"]["name"] == "f"
-    assert talk["tools"] == json.loads(crossing.body)["tools"]
-    assert carry(input=[user(), {"type": "compaction_trigger"}]).conversation() is None
+def test_chat_conversation_has_request_and_reply() -> None:
+    exchange = responses_exchange(
+        instructions="Be brief.", tools=[{"type": "function", "name": "f"}]
+    )
+    exchange.feed(stream(chunk(tool_calls=[CALL]), chunk("tool_calls")))
+    conversation = exchange.chat_conversation()
+    assert conversation is not None
+    assert [message["role"] for message in conversation["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+    ]
+    assert conversation["messages"][-1]["tool_calls"][0]["function"]["name"] == "f"
+    assert conversation["tools"] == json.loads(exchange.body)["tools"]
+    assert (
+        responses_exchange(input=[user(), {"type": "compaction_trigger"}]).chat_conversation()
+        is None
+    )
 
 
 CALL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}

@@ -1,0 +1,85 @@
+"""Answers requests: one table from route to handler, and one from error to reply."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from mitmproxy.http import HTTPFlow
+
+from addons.accounts import (
+    AccountNotFound,
+    LoginEnded,
+    LoginServiceUnreachable,
+    LoginStoreUnavailable,
+    PortInUse,
+)
+from addons.endpoints import auth, codex_calls, models, own_port, stored_responses
+from addons.ingress import Route, refuse_flow, route_of
+from addons.routing import forget_model_lists
+from addons.storage import StorageUnavailable
+from translate import BadRequest
+
+type Handler = Callable[[HTTPFlow], Awaitable[None]]
+
+HANDLERS: Mapping[Route, Handler] = {
+    Route.INDEX: own_port.answer_index,
+    Route.HEALTH: own_port.answer_health,
+    Route.METRICS: own_port.answer_metrics,
+    Route.PREFLIGHT: own_port.answer_preflight,
+    Route.MISSING: own_port.answer_missing_path,
+    Route.METHOD: own_port.answer_wrong_method,
+    Route.MODELS: models.answer_model_list,
+    Route.MODEL: models.answer_model,
+    Route.RETRIEVE: stored_responses.answer_retrieve,
+    Route.DELETE: stored_responses.answer_delete,
+    Route.ITEMS: stored_responses.answer_input_items,
+    Route.CANCEL: stored_responses.answer_cancel,
+    Route.ACCOUNT: codex_calls.answer_account_check,
+    Route.UPGRADE: codex_calls.answer_upgrade,
+    Route.ISOLATED: codex_calls.answer_isolated,
+    Route.ACCOUNTS: auth.answer_accounts,
+    Route.LOGIN: auth.answer_login,
+    Route.LOGOUT: auth.answer_logout,
+    Route.SELECT: auth.answer_select,
+    Route.IMPORT: auth.answer_import,
+    Route.IDENTITY: auth.answer_identity,
+}
+
+
+class Endpoints:
+    def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
+        """The handler's work, which mitmproxy awaits; None for flows that have no handler."""
+        if flow.response or not flow.live:
+            return None
+        handler = HANDLERS.get(route_of(flow))
+        return run_handler(handler, flow) if handler else None
+
+    def done(self) -> None:
+        forget_model_lists()
+
+
+async def run_handler(handler: Handler, flow: HTTPFlow) -> None:
+    try:
+        await handler(flow)
+    except Exception as error:  # without a reply the flow would go to the host the client named
+        refuse_for_error(flow, error)
+
+
+def refuse_for_error(flow: HTTPFlow, error: Exception) -> None:
+    """Reply with the error that the client gets for this exception."""
+    match error:
+        case BadRequest():
+            refuse_flow(flow, 400, error.message, error.code, error.param)
+        case AccountNotFound():
+            refuse_flow(flow, 404, str(error), "no_account")
+        case PortInUse():
+            message = f"{error} GET /auth/login?device=true logs in without that port."
+            refuse_flow(flow, 409, message, "port_taken")
+        case LoginEnded() | LoginServiceUnreachable():
+            refuse_flow(flow, 502, f"The login failed: {error}", "login_failed")
+        case LoginStoreUnavailable():
+            refuse_flow(flow, 503, str(error), "vault_unavailable")
+        case StorageUnavailable():
+            refuse_flow(flow, 503, str(error), "store_unavailable")
+        case _:
+            logging.error("codex-relay failed to answer a request", exc_info=error)
+            refuse_flow(flow, 500, "codex-relay failed at this request; its log has the reason.")

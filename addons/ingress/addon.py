@@ -1,0 +1,66 @@
+"""Checks each connection and request: its access, then its route; then masks its secrets."""
+
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.tls import ClientHelloData
+
+from addons.config import current_settings
+from addons.ingress.access import (
+    check_access,
+    is_forbidden_target,
+    is_relay_address,
+    is_remote_client,
+)
+from addons.ingress.listeners import Listeners
+from addons.ingress.local_reply import refuse_flow
+from addons.ingress.redaction import mask_request, mask_response
+from addons.ingress.routes import OPENAI_HOSTS, route_of
+from addons.transport import plan_of
+
+
+class Ingress:
+    """One addon for all of this, because each addon costs time at every hook of every flow."""
+
+    def __init__(self) -> None:
+        self.listeners = Listeners()
+
+    def configure(self, updated: set[str]) -> None:
+        self.listeners.configure(updated)
+
+    def running(self) -> None:
+        self.listeners.running()
+
+    def client_connected(self, client: Client) -> None:
+        if is_remote_client(client) and not current_settings().client_key:
+            client.error = "codex-relay serves this machine only, unless relay_client_key is set"
+
+    def http_connect(self, flow: HTTPFlow) -> None:
+        if not flow.response and is_forbidden_target(flow):
+            message = f"No tunnel to {flow.request.host} for clients on other machines."
+            refuse_flow(flow, 403, message)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        # Through a tunnel to itself, the relay would see a client on this machine, and trust it.
+        if data.server.address and is_relay_address(data.client, *data.server.address[:2]):
+            data.server.error = "codex-relay does not connect to itself"
+
+    def tls_clienthello(self, data: ClientHelloData) -> None:
+        """Decrypt TLS to the relay and to OpenAI's hosts; all other TLS passes untouched."""
+        if address := data.context.server.address:  # None for TLS to the relay's own port
+            host = data.client_hello.sni or address[0]
+            to_relay = is_relay_address(data.context.client, *address[:2])
+            data.ignore_connection = not to_relay and host.lower().rstrip(".") not in OPENAI_HOSTS
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        # Replays are the user's own commands; flows without a connection are read from a file.
+        if flow.live and not flow.response and flow.is_replay != "request":
+            check_access(flow)
+        if not flow.response:
+            route_of(flow)
+        mask_request(flow)
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        # The exchange masks the replies that it relays, as the account reads their cookies first.
+        if plan_of(flow) is None:
+            mask_response(flow)

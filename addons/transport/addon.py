@@ -1,0 +1,48 @@
+"""The addon that makes mitmproxy use the relay's classes in place of its own.
+
+The classes are in `relay_stream`; the names of mitmproxy's that they need, in `contract`.
+"""
+
+from typing import Any
+
+from mitmproxy.addonmanager import Loader
+from mitmproxy.exceptions import AddonManagerError
+
+from addons.transport.contract import OPTIONAL_API, first_difference, locked_versions
+
+
+class Transport:
+    """Puts the relay's classes where mitmproxy looks up its own, and puts those back at the end.
+
+    It is the first addon of the relay: its error in `load` keeps the others from being loaded, and
+    ends mitmproxy if it is just starting.
+    """
+
+    def __init__(self) -> None:
+        # The names in mitmproxy's module, while our classes are among them.
+        self.layer_namespace: dict[str, Any] = {}
+        self.originals: dict[str, Any] = {}
+        self.dispatcher: Any = None
+
+    def load(self, loader: Loader) -> None:
+        if difference := first_difference():
+            unfit: Any = AddonManagerError  # untyped in mitmproxy
+            raise unfit(
+                f"codex-relay cannot run on {difference}. It is tested with mitmproxy"
+                f" {locked_versions()}; ./scripts/run installs the newest of these."
+            )
+        # Not at the top: without a name of the contract, this import fails.
+        from addons.transport.relay_stream import ORIGINALS, REPLACEMENTS, layer_namespace
+
+        self.layer_namespace, self.originals = layer_namespace, ORIGINALS
+        self.layer_namespace.update(REPLACEMENTS)
+        if first_difference(OPTIONAL_API) is None:  # else a turn costs more, and all else works
+            from addons.transport.hook_dispatch import HookDispatcher
+
+            self.dispatcher = HookDispatcher(loader.master.addons)
+            self.dispatcher.install()
+
+    def done(self) -> None:
+        self.layer_namespace.update(self.originals)
+        if self.dispatcher:
+            self.dispatcher.remove()

@@ -1,0 +1,256 @@
+"""What `transport` uses of mitmproxy's private API, in one table, and how the installed mitmproxy
+differs from it.
+
+A difference that no name shows, such as another order of events, is for the tests of `transport`.
+"""
+
+import dis
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import version
+
+# The suite runs on the mitmproxy version of each of these lock files.
+LOCKS = [
+    Path(__file__).parents[2] / "scripts" / f"{name}.lock" for name in ("oldest", "requirements")
+]
+
+
+@dataclass(frozen=True)
+class ClassUse:
+    """What `transport` uses of one class. Names are separated by spaces, parameters in order."""
+
+    constructor: str | None = None  # its first parameters; any further ones are optional
+    attributes: str = ""  # of the class and of its instances, read or assigned
+    called: Mapping[str, str] = field(default_factory=dict)  # method → its first parameters
+    overridden: Mapping[str, str] = field(default_factory=dict)  # method → all its parameters
+    # Method of mitmproxy's → names that its code looks up: so it reaches our class or our method.
+    looked_up: Mapping[str, str] = field(default_factory=dict)
+
+
+type ApiTable = Mapping[str, Mapping[str, ClassUse]]
+
+PRIVATE_API: ApiTable = {  # module → name in it → what `transport` uses of that
+    "mitmproxy.proxy.commands": {
+        "Command": ClassUse(),
+        "CloseConnection": ClassUse(constructor="connection"),
+        "Log": ClassUse(constructor="message"),
+        "RequestWakeup": ClassUse(constructor="delay"),
+    },
+    "mitmproxy.proxy.events": {
+        "Event": ClassUse(),
+        "Wakeup": ClassUse(attributes="command"),
+    },
+    "mitmproxy.proxy.context": {
+        "Context": ClassUse(attributes="client server layers"),
+    },
+    "mitmproxy.proxy.layer": {
+        "CommandGenerator": ClassUse(),
+        "Paused": ClassUse(attributes="command"),
+        "Layer": ClassUse(looked_up={"handle_event": "_handle_event _paused"}),
+    },
+    "mitmproxy.proxy.utils": {
+        "ReceiveBuffer": ClassUse(attributes="clear"),
+    },
+    "mitmproxy.proxy.layers.http": {
+        "GetHttpConnection": ClassUse(constructor="address tls via transport_protocol"),
+        "GetHttpConnectionCompleted": ClassUse(constructor="command reply", attributes="command"),
+        "SendHttp": ClassUse(constructor="event connection", attributes="event connection"),
+        "HttpClient": ClassUse(looked_up={"_handle_event": "Http1Client Http2Client"}),
+        "HttpLayer": ClassUse(
+            attributes="connections context waiting_for_establishment",
+            looked_up={
+                "_handle_event": "Http1Client Http2Client",
+                "event_to_child": "RequestWakeup handle_event",
+                "get_connection": "waiting_for_establishment",
+                "make_stream": "HttpStream",
+            },
+        ),
+        "HttpStream": ClassUse(
+            attributes="_paused client_state context flow response_body_buf server_state state_done"
+            " state_errored stream_id state_consume_response_body state_wait_for_response_headers",
+            called={"check_killed": "emit_error_hook"},
+            overridden={
+                "_handle_event": "event",
+                "handle_event": "event",
+                "handle_protocol_error": "event",
+                "make_server_connection": "",
+                "send_response": "already_streamed",
+                "start_response_stream": "",
+                "state_consume_request_body": "event",
+                "state_done": "_",
+                "state_stream_response_body": "event",
+                "state_wait_for_request_headers": "event",
+                "state_wait_for_response_headers": "event",
+            },
+            looked_up={
+                "_handle_event": "client_state handle_protocol_error server_state"
+                " state_wait_for_request_headers",
+                "make_server_connection": "GetHttpConnection",
+                "send_response": "state_done",
+                "start_response_stream": "state_stream_response_body",
+                "state_consume_request_body": "make_server_connection send_response state_done",
+                "state_consume_response_body": "response_body_buf send_response",
+                "state_stream_response_body": "send_response",
+                "state_wait_for_request_headers": "replay_flow state_consume_request_body"
+                " state_wait_for_response_headers",
+                "state_wait_for_response_headers": "start_response_stream"
+                " state_consume_response_body",
+            },
+        ),
+    },
+    "mitmproxy.proxy.layers.http._base": {
+        "ReceiveHttp": ClassUse(constructor="event", attributes="event"),
+    },
+    "mitmproxy.proxy.layers.http._events": {
+        "ErrorCode": ClassUse(
+            attributes="CANCEL CONNECT_FAILED DESTINATION_UNKNOWN GENERIC_SERVER_ERROR KILL"
+        ),
+        "HttpEvent": ClassUse(),
+        "RequestData": ClassUse(constructor="stream_id data", attributes="stream_id data"),
+        "RequestEndOfMessage": ClassUse(constructor="stream_id"),
+        "RequestHeaders": ClassUse(
+            constructor="stream_id request end_stream",
+            attributes="stream_id request end_stream replay_flow",
+        ),
+        "RequestProtocolError": ClassUse(
+            constructor="stream_id message code", attributes="message code"
+        ),
+        "RequestTrailers": ClassUse(),
+        "ResponseData": ClassUse(constructor="stream_id data", attributes="stream_id data"),
+        "ResponseEndOfMessage": ClassUse(constructor="stream_id"),
+        "ResponseHeaders": ClassUse(
+            constructor="stream_id response end_stream", attributes="stream_id response end_stream"
+        ),
+        "ResponseProtocolError": ClassUse(
+            constructor="stream_id message code", attributes="message code"
+        ),
+    },
+    "mitmproxy.proxy.layers.http._hooks": {
+        "HttpRequestHook": ClassUse(),
+    },
+    "mitmproxy.proxy.layers.http._http1": {
+        "Http1Client": ClassUse(
+            attributes="done state stream_id",
+            overridden={"_handle_event": "event", "read_body": "event"},
+            looked_up={"_handle_event": "state", "read_headers": "read_body"},
+        ),
+    },
+    "mitmproxy.proxy.layers.http._http2": {
+        "Http2Client": ClassUse(attributes="our_stream_id", overridden={"_handle_event": "event"}),
+    },
+}
+
+
+OPTIONAL_API: ApiTable = {  # of `hook_dispatch`, which is left out where they differ
+    "mitmproxy.addonmanager": {
+        "AddonManager": ClassUse(
+            attributes="chain lookup invoke_addon invoke_addon_sync trigger trigger_event",
+            looked_up={
+                "handle_lifecycle": "trigger_event",
+                "invoke_addon": "_iter_hooks",
+                "_iter_hooks": "traverse",
+                "register": "lookup traverse",
+                "trigger": "chain invoke_addon_sync",
+                "trigger_event": "chain invoke_addon",
+            },
+        ),
+        "traverse": ClassUse(),
+    },
+}
+
+
+def first_difference(table: ApiTable = PRIVATE_API) -> str | None:
+    """How the installed mitmproxy differs from the table; None if `transport` fits it."""
+    return next((f"mitmproxy {version.VERSION}: {text}" for text in api_differences(table)), None)
+
+
+def locked_versions() -> str:
+    """The mitmproxy versions that the suite runs on."""
+    locks = "\n".join(lock.read_text() for lock in LOCKS)
+    return " and ".join(re.findall(r"^mitmproxy==(\S+)", locks, re.MULTILINE))
+
+
+def api_differences(table: ApiTable) -> Iterator[str]:
+    for path, uses in table.items():
+        try:
+            module = importlib.import_module(path)
+        except ImportError:
+            yield f"there is no module {path}"
+            continue
+        for name, use in uses.items():
+            if hasattr(module, name):
+                yield from class_differences(name, mitmproxy_class(getattr(module, name)), use)
+            else:
+                yield f"{path} has no {name}"
+
+
+def class_differences(name: str, cls: Any, use: ClassUse) -> Iterator[str]:
+    if use.constructor is not None:
+        yield from parameter_differences(name, cls.__init__, use.constructor.split())
+    missing = set(use.attributes.split()) - class_attributes(cls) if use.attributes else ()
+    for attribute in sorted(missing):
+        yield f"{name} has no attribute {attribute!r}"
+    for method, parameters in use.called.items():
+        yield from method_differences(name, cls, method, parameters)
+    for method, parameters in use.overridden.items():
+        yield from method_differences(name, cls, method, parameters, exact=True)
+    for method, references in use.looked_up.items():
+        function = getattr(cls, method, None)
+        code_names = inspect.unwrap(function).__code__.co_names if function else ()
+        for reference in references.split():
+            if reference not in code_names:
+                yield f"{name}.{method} does not look up {reference}"
+
+
+def method_differences(
+    name: str, cls: Any, method: str, parameters: str, *, exact: bool = False
+) -> Iterator[str]:
+    function = getattr(cls, method, None)
+    if not function:
+        yield f"{name} has no method {method!r}"
+    elif not inspect.isgeneratorfunction(inspect.unwrap(function)):
+        yield f"{name}.{method} does not yield commands any more"
+    else:
+        yield from parameter_differences(
+            f"{name}.{method}", function, parameters.split(), exact=exact
+        )
+
+
+def parameter_differences(
+    path: str, function: Callable[..., Any], expected: Sequence[str], *, exact: bool = False
+) -> Iterator[str]:
+    """`exact`: a further parameter is a difference even if it is optional."""
+    _, *parameters = inspect.signature(function).parameters.values()  # without `self`
+    names = [parameter.name for parameter in parameters]
+    if missing := [name for name in expected if name not in names]:
+        yield f"{path} has no parameter {missing[0]!r}"
+    elif names[: len(expected)] != list(expected):
+        yield f"{path} has its parameters in another order: {', '.join(names)}"
+    else:
+        for parameter in parameters[len(expected) :]:
+            if exact or parameter.default is parameter.empty:
+                yield f"{path} has one more parameter, {parameter.name!r}"
+
+
+def class_attributes(cls: Any) -> set[str]:
+    """The attributes of the class, and those of its instances: declared in it, or assigned in an
+    `__init__`, which its compiled code shows even without its source."""
+    names = set(dir(cls))
+    for base in inspect.getmro(cls):
+        names |= getattr(base, "__annotations__", {}).keys()
+        if inspect.isfunction(init := vars(base).get("__init__")):
+            steps = dis.get_instructions(inspect.unwrap(init))
+            names |= {step.argval for step in steps if step.opname == "STORE_ATTR"}
+    return names
+
+
+def mitmproxy_class(cls: Any) -> Any:
+    """mitmproxy's own class, even while a class of ours replaces it."""
+    bases = inspect.getmro(cls) if inspect.isclass(cls) else ()
+    return next((base for base in bases if base.__module__.startswith("mitmproxy.")), cls)

@@ -1,0 +1,169 @@
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+
+import pytest
+from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.test import tflow
+
+from addons.config.addon import Config
+from addons.exchange.active import (
+    ActiveExchange,
+    active_exchange,
+    remove_exchange,
+    reply_decompressor,
+    reply_probe,
+    whole_reply,
+)
+from addons.exchange.prepare import prepare_fallback_plan
+from addons.observe.exchange_record import RECORD
+from addons.transport.plan import plan_of
+from tests.addons.proxy import proxy
+from tests.translate.support import chunk, responses_exchange
+from tests.translate.support import stream as chat
+
+REPLY = chat(chunk(content="Hi."), chunk("stop"))
+KEY = {"relay_api_key": "k-secret"}
+
+
+def with_exchange(test: Callable[[ActiveExchange], object], **options: str) -> None:
+    """Run the test with an exchange whose flow is not on any connection."""
+
+    async def run() -> None:
+        chosen = {"relay_upstream": "http://127.0.0.1:9/v1", "relay_store": "off", **options}
+        async with proxy(Config(), **chosen):
+            outcome = test(await begin_exchange())
+            if isinstance(outcome, Awaitable):
+                await outcome
+
+    asyncio.run(run())
+
+
+async def begin_exchange() -> ActiveExchange:
+    flow = tflow.tflow()
+    flow.metadata["relay.route"] = "relay"
+    flow.request.timestamp_end = time.time()
+    flow.request.content = json.dumps({"model": "m", "input": "Hello.", "stream": True}).encode()
+    return ActiveExchange(flow, await prepare_fallback_plan(flow))
+
+
+def flow_of(active: ActiveExchange) -> HTTPFlow:
+    return active.flow_pair.client_flow
+
+
+def test_started_exchange_is_the_flows_plan_and_record() -> None:
+    def check(active: ActiveExchange) -> None:
+        flow = flow_of(active)
+        assert active_exchange(flow) is None and plan_of(flow) is None
+        active.start()
+        assert active_exchange(flow) is active and plan_of(flow) is active
+        assert flow.metadata[RECORD]["status"] == "in_progress"
+        assert flow.metadata[RECORD]["url"] == "http://127.0.0.1:9/v1"
+        assert remove_exchange(flow) is active
+        assert active_exchange(flow) is None
+
+    with_exchange(check)
+
+
+def test_settings_limit_the_plan() -> None:
+    def check(active: ActiveExchange) -> None:
+        assert (active.silence_limit, active.heartbeat_interval) == (7.0, 3.0)
+        assert active.retry_delay("connection refused", 1) == 0.5
+        assert active.retry_delay("connection refused", 3) is None
+        assert active.is_ready()
+
+    with_exchange(check, relay_timeout="7", relay_heartbeat="3", relay_retries="2")
+
+
+def test_key_is_in_the_credentials_and_not_in_the_request() -> None:
+    def check(active: ActiveExchange) -> None:
+        assert active.credentials() == {"authorization": "Bearer k-secret"}
+        assert "authorization" not in active.upstream_request.headers
+        assert active.upstream_request.url == "http://127.0.0.1:9/v1/chat/completions"
+
+    with_exchange(check, **KEY)
+
+
+def test_requests_to_one_url_share_nothing() -> None:
+    async def check(active: ActiveExchange) -> None:
+        first, second = active.upstream_request, (await begin_exchange()).upstream_request
+        assert dict(first.headers) == dict(second.headers)
+        assert first.headers["content-length"] == str(len(first.raw_content or b""))
+        first.headers["x-mine"], first.path, first.content = "1", "/changed", b"changed"
+        assert "x-mine" not in second.headers
+        assert second.path == "/v1/chat/completions" and b"Hello." in (second.content or b"")
+
+    with_exchange(check)
+
+
+@pytest.mark.parametrize(("status", "repeated"), [(401, b"(hidden)"), (200, b"k-secret")])
+def test_key_is_masked_in_errors_only(status: int, repeated: bytes) -> None:
+    def check(active: ActiveExchange) -> None:
+        reply = Response.make(status, b"no: k-secret")
+        assert active.masked_reply(reply).content == b"no: " + repeated
+        assert reply.content == b"no: k-secret"
+
+    with_exchange(check, **KEY)
+
+
+def test_without_another_candidate_there_is_no_fallback() -> None:
+    def check(active: ActiveExchange) -> None:
+        flow = flow_of(active)
+        active.start()
+        flow.response = Response.make(503, b"{}")
+        assert not active.try_fallback(None) and not active.try_fallback("connection refused")
+        assert active_exchange(flow) is active
+
+    with_exchange(check)
+
+
+def test_lesson_of_a_refusal_starts_another_exchange_on_the_flow() -> None:
+    def check(active: ActiveExchange) -> None:
+        flow = flow_of(active)
+        active.start()
+        refusal = {"error": {"message": "Unsupported parameter: 'stream_options'"}}
+        flow.response = Response.make(400, json.dumps(refusal).encode())
+        assert active.try_fallback(None)
+        second = active_exchange(flow)
+        assert second is not None and second is not active and plan_of(flow) is second
+        assert b"stream_options" not in second.exchange.body
+        assert second.current_record()["notes"] == ["learned: without stream_options"]
+
+    with_exchange(check)
+
+
+def test_whole_reply_is_translated_or_an_error() -> None:
+    reply = whole_reply(responses_exchange({"stream": False}), Response.make(200, REPLY))
+    assert reply.status == 200 and b"Hi." in reply.body
+    headers = {"retry-after": "7"}
+    error = whole_reply(
+        responses_exchange(), Response.make(429, b'{"error": {"message": "slow"}}', headers)
+    )
+    assert error.status == 429 and error.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip", "DEFLATE"])
+def test_probe_tells_when_a_reply_begins(encoding: str) -> None:
+    wbits = 31 if encoding == "gzip" else 15
+    data = zlib.compress(REPLY, wbits=wbits) if encoding else REPLY
+    probe = reply_probe(encoding)
+    assert [probe(data[:6]), probe(data[6:])] == ["pending", "begun"]
+
+
+def test_probe_leaves_broken_compression_to_the_exchange() -> None:
+    assert reply_probe("gzip")(b"not gzip") == "begun"
+
+
+def test_probe_of_an_empty_reply_stays_pending() -> None:
+    assert reply_probe("")(b"") == "pending"
+
+
+def test_decompressor_decodes_every_split() -> None:
+    for wbits, encoding in [(31, "gzip"), (15, "deflate")]:
+        data = zlib.compress(REPLY, wbits=wbits)
+        for at in range(len(data)):
+            decode = reply_decompressor(encoding)
+            assert decode(data[:at] or data[:1]) + decode(data[at or 1 :]) + decode(b"") == REPLY
+    assert reply_decompressor("br")(b"as it is") == b"as it is"

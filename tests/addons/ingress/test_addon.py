@@ -1,0 +1,132 @@
+"""Connections, tunnels and TLS: which are refused, decrypted, or passed untouched."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.addons.ingress.relays import KEY, own_address, relay, status_of
+from tests.addons.proxy import (
+    Call,
+    Client,
+    bounded,
+    client_tls,
+    confdir,
+    server_tls,
+    upstream,
+)
+
+HELLO = b'{"model": "demo", "input": "Hello."}'
+CODEX_HEADERS = {"user_agent": "codex_exec/0.169.0"}
+
+
+@bounded
+async def test_tls_of_other_hosts_passes_untouched() -> None:
+    def handler(call: Call) -> None:
+        call.reply(200, b"untouched")
+
+    async with upstream(handler, tls=server_tls()) as server, relay() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        target = f"127.0.0.1:{server.port}"
+        writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        context = client_tls()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # it is compared below
+        await writer.start_tls(context, server_hostname="other.example")
+        certificate_bytes = ssl.PEM_cert_to_DER_cert(pem_certificate(confdir() / "127.0.0.1.pem"))
+        assert writer.get_extra_info("ssl_object").getpeercert(True) == certificate_bytes
+        client = Client(reader, writer)
+        assert (await client.ask("/v1/responses")).body == b"untouched"
+        writer.close()
+
+
+def pem_certificate(file: Path) -> str:
+    text = file.read_text()
+    return text[text.index("-----BEGIN CERTIFICATE") :]
+
+
+@bounded
+async def test_tls_of_openais_hosts_is_decrypted_without_contact() -> None:
+    async with relay() as port:
+        for host in ("api.openai.com", "chatgpt.com"):
+            async with Client.connect(port, tunnel=host) as client:
+                assert await status_of(client, "/some/telemetry", host=host, **CODEX_HEADERS) == 404
+
+
+@bounded
+async def test_own_port_through_the_proxy_is_the_own_port() -> None:
+    async with relay() as port:
+        async with Client.connect(port) as client:
+            url = f"http://127.0.0.1:{port}"
+            assert await status_of(client, f"{url}/health", host=f"127.0.0.1:{port}") == 200
+            assert await status_of(client, f"{url}/health", host="evil.example") == 421
+            assert (await client.ask(f"{url}/v1/responses", HELLO)).status == 200
+        for tls in (False, True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"CONNECT localhost:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            if tls:
+                await writer.start_tls(client_tls(), server_hostname="localhost")
+            assert (
+                await status_of(Client(reader, writer), "/health", host=f"localhost:{port}") == 200
+            )
+            writer.close()
+        async with Client.connect(port, tls=client_tls()) as client:
+            assert await status_of(client, "/health", host=f"localhost:{port}") == 200
+
+
+@bounded
+async def test_other_machines_are_refused_before_a_byte_is_read() -> None:
+    own_host = own_address()
+    async with relay(mode=["regular@0.0.0.0:0"]) as port:
+        reader, writer = await asyncio.open_connection(own_host, port)
+        with pytest.raises((EOFError, ConnectionError)):
+            await asyncio.wait_for(reader.readexactly(1), 5)
+        writer.close()
+
+
+@bounded
+async def test_other_machines_with_a_key_reach_the_relay_and_openai_alone() -> None:
+    own_host = own_address()
+    options = {"relay_client_key": KEY, "relay_hosts": own_host, "mode": ["regular@0.0.0.0:0"]}
+    async with upstream(lambda call: call.reply(200)) as server, relay(**options) as port:
+        reader, writer = await asyncio.open_connection(own_host, port)
+        client, key = Client(reader, writer), {"authorization": f"Bearer {KEY}"}
+        assert await status_of(client, "/health", host=f"{own_host}:{port}") == 200
+        assert await status_of(client, "/v1/models", host=own_host, **key) == 200
+        assert await status_of(client, "/v1/models", host=own_host) == 401
+        assert await status_of(client, f"http://127.0.0.1:{server.port}/", **key) == 403
+        for target in (f"127.0.0.1:{server.port}", "example.com:443"):
+            assert await connect_status(own_host, port, target) == 403
+        assert await connect_status(own_host, port, "chatgpt.com:443") == 200
+        assert await connect_status(own_host, port, f"{own_host}:{port}") == 200
+        writer.close()
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::ffff:127.0.0.1]"])
+@bounded
+async def test_tunnel_to_the_relay_itself_is_refused(host: str) -> None:
+    """After fewer than three bytes mitmproxy treats the connection as raw TCP."""
+    own_host = own_address()
+    options = {"relay_client_key": KEY, "relay_hosts": own_host, "mode": ["regular@0.0.0.0:0"]}
+    async with upstream(lambda call: call.reply(200)) as server, relay(**options) as port:
+        reader, writer = await asyncio.open_connection(own_host, port)
+        writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GE")
+        await asyncio.sleep(0.3)
+        writer.write(f"T http://127.0.0.1:{server.port}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+    assert server.seen == []
+
+
+async def connect_status(own_host: str, port: int, target: str) -> int:
+    reader, writer = await asyncio.open_connection(own_host, port)
+    writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])

@@ -1,0 +1,40 @@
+"""The Bearer token of a request, and whose client key it is."""
+
+import pytest
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.test import taddons, tflow
+
+from addons.config.addon import Config
+from addons.ingress.client_keys import bearer_token, client_key_name
+
+
+def token_of(*values: bytes) -> str:
+    flow = tflow.tflow()
+    flow.request.headers.fields = tuple((b"Authorization", value) for value in values)
+    return bearer_token(flow)
+
+
+@pytest.mark.parametrize("value", [b"Bearer abc", b"bearer  abc ", b"BEARER abc"])
+def test_one_bearer_token_is_read(value: bytes) -> None:
+    assert token_of(value) == "abc"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *([], [b""], [b"abc"], [b"Basic abc"], [b"Bearer"], [b"Bearer "]),
+        *([b"Bearer a b"], [b"Bearer a,b"], [b'Bearer "a"'], [b"Bearer a", b"Bearer b"]),
+    ],
+)
+def test_anything_else_is_no_token(values: list[bytes]) -> None:
+    assert token_of(*values) == ""
+
+
+def test_key_has_the_name_of_the_settings() -> None:
+    config = Config()
+    with taddons.context(Proxyserver(), config) as context:
+        context.configure(config, relay_client_key="laptop:k-1,k-2")
+        assert client_key_name("k-1") == "laptop"
+        assert client_key_name("k-2") is not None
+        for token in ("", "k-", "k-11", "laptop:k-1", "\udcff"):
+            assert client_key_name(token) is None
