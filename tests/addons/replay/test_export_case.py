@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.exceptions import CommandError
 
-from addons.ingress.secret_patterns import SECRET, SECRET_PATTERNS
 from addons.ingress.redaction import mask_text
+from addons.ingress.secret_patterns import SECRET, SECRET_PATTERNS
 from addons.observe import partner_flow
 from addons.replay.export_case import (
     PIXEL,
