@@ -1,12 +1,12 @@
-"""What mitmproxy loads: `mitmdump -s addons/relay.py`. It loads this file anew when it changes, and
-all modules of the relay with it."""
+"""The script that mitmproxy loads: `mitmdump -s addons/relay.py`. When this file changes, mitmproxy
+loads it again, and it loads all modules of the relay again."""
 
 import sys
 from pathlib import Path
 
 if (root := str(Path(__file__).resolve().parents[1])) not in sys.path:
     sys.path.insert(0, root)
-# Options whose values mitmproxy's pages do not show would lose them in a reload.
+# Without this, a reload would lose the values of options that mitmproxy's pages do not show.
 values_before_reload = getattr(sys.modules.get("addons.config.addon"), "concealed_values", {})
 for name in list(sys.modules):
     if name.partition(".")[0] in ("addons", "translate"):
@@ -29,16 +29,9 @@ from addons.views import Views
 
 concealed_values.update(values_before_reload)
 addons = [
-    Transport(),  # first: it keeps all others out where mitmproxy does not fit
+    Transport(),  # first: where mitmproxy does not fit, it keeps the others from being loaded
     *(Config(), Replay(), Ingress(), FlowPairIndex()),
     *(ResponseStore(), Accounts(), Endpoints(), CodexVersion()),
-    *(
-        Translator(),
-        RecordLog(),
-        Dashboard(AccountActions()),
-        Corpus(),
-        DemoProvider(),
-        UsageCounter(),
-    ),
-    *(Check(), Views()),
+    *(Translator(), RecordLog(), Dashboard(AccountActions()), Corpus()),
+    *(DemoProvider(), UsageCounter(), Check(), Views()),
 ]

@@ -1,4 +1,4 @@
-"""An exchange on its flow: the plan by which `transport` relays it, and what is recorded of it."""
+"""An exchange on its flow: the plan by which `transport` relays it, and its record."""
 
 import logging
 import time
@@ -37,7 +37,7 @@ from addons.routing import (
 from addons.transport import RelayPlan, RetryPolicy, attach_plan, build_retry_policy
 from translate import Exchange, StreamProbe, StreamStart, WholeReply
 
-# Of the flow itself: its metadata holds plain data only. It outlives a reload of this module.
+# An attribute of the flow itself, as its metadata holds plain data only. It outlives a reload.
 EXCHANGE_ATTRIBUTE = "relay_exchange"
 
 
@@ -75,7 +75,7 @@ class ActiveExchange(RelayPlan):
         attach_plan(flow, self)
 
     def current_record(self) -> ExchangeRecord:
-        """What the flow's metadata and the listeners get; the exchange so far."""
+        """The record of the exchange so far, for the flow's metadata and the listeners."""
         plan = self.fallback_plan
         lessons = plan.describe_lessons(self.exchange)
         variant = plan.model_target.variant
@@ -85,7 +85,7 @@ class ActiveExchange(RelayPlan):
             "variant": asdict(variant) if variant else None,
         }
 
-    # What `transport` asks and tells
+    # The methods of RelayPlan, which `transport` calls
 
     def credentials(self) -> Mapping[str, str]:
         return credential_headers(self.target)
@@ -121,16 +121,16 @@ class ActiveExchange(RelayPlan):
     def on_upstream_bytes(self, data: bytes) -> None:
         self.flow_pair.on_upstream_bytes(data)
 
-    # What the addon tells
+    # The methods that the addon calls
 
     def on_upstream_head(self, head: Response) -> None:
-        """The head of a reply came, to any of the attempts."""
+        """Called for the head of each reply, of every attempt."""
         self.flow_pair.on_upstream_head(head)
         if self.lease:
             self.lease.record_reply_head(head)
 
     def masked_reply(self, reply: Response) -> Response:
-        """A copy of a reply that did not stream; an error in it does not repeat the key."""
+        """A copy of a reply that did not stream, with the key masked if it is an error."""
         reply = reply.copy()
         if reply.status_code != 200:
             content = reply.get_content(strict=False) or b""
@@ -140,7 +140,7 @@ class ActiveExchange(RelayPlan):
         return reply
 
     def end(self, reply: Response | None) -> None:
-        """The flow has ended; `reply` is the upstream's if it did not stream."""
+        """Record the end of the flow; `reply` is the upstream's if it did not stream."""
         self._end_lease(reply)
         self.fallback_plan.release_leases()
         flow, record = self.flow_pair.client_flow, self.current_record()
@@ -154,7 +154,7 @@ class ActiveExchange(RelayPlan):
         warn_of_losses(self.exchange)
 
     def _hand_over(self, reply: Response | None) -> None:
-        """The next candidate takes over; the flow goes on."""
+        """Record that this candidate failed, and that the flow goes on with the next one."""
         reason = f"status {reply.status_code}" if reply else "no answer"
         record = {**self.current_record(), "status": FELL_BACK, "error": reason}
         notify_listeners(self.flow_pair.client_flow, record)
@@ -162,7 +162,7 @@ class ActiveExchange(RelayPlan):
         keep_ended_flows(*self.flow_pair.end_upstream(reply))
 
     def _end_lease(self, reply: Response | None) -> None:
-        """The account has done its part; it learns of its limits."""
+        """Report the account's limits to its lease, and release the lease."""
         if self.lease:
             if reply and reply.status_code != 200:
                 content = reply.get_content(strict=False) or b""
@@ -175,19 +175,19 @@ class ActiveExchange(RelayPlan):
         settings = current_settings()
         budget = settings.retries.seconds
         if self.fallback_plan.candidates[1:] and settings.heartbeat:
-            # After the first heartbeat the client has a head, and no other candidate can answer.
+            # The first heartbeat sends the client a head; no other candidate can answer after it.
             budget = min(budget, settings.heartbeat * 0.8)
         return build_retry_policy(settings.retries.further_attempts + 1, budget)
 
 
 def active_exchange(flow: HTTPFlow) -> ActiveExchange | None:
-    """The exchange that the flow carries at the moment."""
+    """The flow's current exchange, if it has one."""
     active: ActiveExchange | None = vars(flow).get(EXCHANGE_ATTRIBUTE)
     return active
 
 
 def remove_exchange(flow: HTTPFlow) -> ActiveExchange | None:
-    """The same, as the flow ends."""
+    """Detach the flow's exchange and return it, as the flow ends."""
     active: ActiveExchange | None = vars(flow).pop(EXCHANGE_ATTRIBUTE, None)
     return active
 
@@ -212,8 +212,8 @@ def upstream_request(flow: HTTPFlow, target: Target, exchange: Exchange) -> Requ
 
 @lru_cache(maxsize=256)
 def post_request(url: str) -> Request:
-    """An empty request to this URL. It is to be copied: its construction takes 60 µs, most of them
-    to read the URL."""
+    """An empty request to this URL, to be copied: constructing one takes 60 µs, most of it for
+    parsing the URL."""
     return Request.make("POST", url)
 
 
@@ -221,7 +221,7 @@ def post_request(url: str) -> Request:
 
 
 def whole_reply(exchange: Exchange, reply: Response) -> WholeReply:
-    """The client's reply for one of the upstream's that did not stream."""
+    """The client's reply for an upstream's reply that did not stream."""
     body = reply.get_content(strict=False) or b""
     if reply.status_code == 200:
         return exchange.whole_reply(body)
@@ -229,9 +229,10 @@ def whole_reply(exchange: Exchange, reply: Response) -> WholeReply:
 
 
 def reply_translator(exchange: Exchange, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
-    """`exchange.feed` as mitmproxy calls it: with bytes in this content-encoding.
+    """A function for mitmproxy's `response.stream`: it decodes this content-encoding and feeds the
+    exchange.
 
-    It returns [] for no bytes, as b"" would end the reply.
+    It returns [] where it has no bytes for the client, as b"" would end the reply.
     """
     decompress = reply_decompressor(encoding)
 
@@ -247,22 +248,23 @@ def reply_translator(exchange: Exchange, encoding: str) -> Callable[[bytes], byt
 
 
 def reply_probe(encoding: str) -> Callable[[bytes], StreamStart]:
-    """A reader of the same bytes before the exchange gets them: whether a reply has begun."""
-    decompress, handshake = reply_decompressor(encoding), StreamProbe()
+    """A function that reads the same bytes before the exchange does, and returns whether the reply
+    has begun."""
+    decompress, stream_probe = reply_decompressor(encoding), StreamProbe()
 
     def probe(data: bytes) -> StreamStart:
         try:
             decoded = decompress(data)
         except zlib.error:  # `reply_translator` reports it
             return "begun"
-        opening = handshake.feed(decoded) if decoded else "pending"
-        return handshake.feed(b"") if opening == "pending" and not data else opening
+        opening = stream_probe.feed(decoded) if decoded else "pending"
+        return stream_probe.feed(b"") if opening == "pending" and not data else opening
 
     return probe
 
 
 def reply_decompressor(encoding: str) -> Callable[[bytes], bytes]:
-    """Decodes a reply piece by piece, b"" at its end. It raises zlib.error.
+    """A function that decodes a reply piece by piece, with b"" at its end. It raises zlib.error.
 
     The relay asks for no compression; some upstreams compress anyway.
     """

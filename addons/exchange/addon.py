@@ -37,7 +37,7 @@ class Translator:
             refuse_flow(flow, 503, str(error), "store_unavailable")
         except AccountUnavailable as error:
             answer_unavailable(flow, error)
-        except Exception:  # without a reply here the flow would go on to where it was addressed
+        except Exception:  # without a reply, the flow would go on to the host that it names
             logging.exception("codex-relay failed at a request")
             refuse_flow(flow, 500, "codex-relay failed at this request; its log says how.")
 
@@ -61,7 +61,7 @@ class Translator:
         if flow.response.stream:
             last_events = exchange.feed(b"")
             active.end(None)
-            if last_events:  # mitmproxy does not stream a reply whose head says that it is empty
+            if last_events:  # mitmproxy does not stream a reply whose head declares it empty
                 flow.response.raw_content = last_events
         else:
             upstream_reply = active.masked_reply(flow.response)

@@ -13,6 +13,7 @@ from mitmproxy.http import Response
 from addons.ingress import Route
 from addons.routing import ModelTarget
 from translate import (
+    BadRequest,
     Exchange,
     ExchangeContext,
     Provider,
@@ -25,23 +26,23 @@ from translate import (
 )
 
 MEMORY_LIMIT = 256  # entries of each memory below
-# Losses that a user would miss: whole tools, and input that was cut.
+# Losses that a user would notice: whole tools, and input that was cut.
 SERIOUS_LOSS = re.compile(r"tools\[[^\]]*\]$|input(?= \()")
 
 type Json = dict[str, Any]
 
-# Fields of a profile that differ from one request to the next: the model's own context window, and
-# the account.
+# Fields of a profile that differ from one request to the next (the model's own context window, the
+# account), and their neutral values.
 PER_REQUEST_FIELDS = {"context_window": 0, "host": "", "models": {}}
 
-# How an exchange is built, by the route, which tells the client's dialect.
+# How an exchange is built for each route, which also determines the client's dialect.
 EXCHANGE_BUILDERS: dict[Route, Callable[..., Exchange]] = {
     Route.RELAY: partial(start_exchange, client="responses"),
     Route.COMPACT: partial(start_compact_exchange, client="responses"),
     Route.CHAT: partial(start_exchange, client="chat"),
 }
 
-# By URL and model: the profile that a lesson was about, and the better one.
+# By URL and model: the profile that was refused, and the one with the lessons applied.
 _learned_profiles: dict[tuple[str, str], tuple[Provider, Provider]] = {}
 _logged_losses: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
 
@@ -52,7 +53,7 @@ class Candidate:
 
     model_target: ModelTarget
     request_json: Json  # with images that fit the provider
-    image_changes: list[str]  # what that changed, as `dropped` lists it
+    image_changes: list[str]  # how its images differ from the client's, for the list `dropped`
     history: Sequence[Json] | None
 
 
@@ -63,8 +64,10 @@ class FallbackPlan:
     route: Route
     context: ExchangeContext
     candidates: tuple[Candidate, ...]
-    has_learned: bool = False  # of the first candidate; a second lesson is for the next request
-    notes: tuple[str, ...] = ()  # what the flow's comment says of earlier attempts
+    # Whether a refusal of the first candidate has taught a lesson. The request is sent again after
+    # one lesson only; a second one applies to later requests.
+    has_learned: bool = False
+    notes: tuple[str, ...] = ()  # on earlier attempts, for the flow's comment
 
     @property
     def model_target(self) -> ModelTarget:
@@ -81,17 +84,17 @@ class FallbackPlan:
             history=candidate.history,
             variant=target.variant,
         )
-        if context.provider.reasoning_back == "never":  # so its reasoning need not be remembered
+        if context.provider.reasoning_back == "never":  # no need to remember its reasoning
             context = replace(context, on_response_end=None)
         return EXCHANGE_BUILDERS[self.route](candidate.request_json, context=context)
 
     def describe_lessons(self, exchange: Exchange) -> str:
-        """What the provider's refusals have taught, in words; "" for nothing."""
+        """The lessons of the provider's refusals, in words; "" for none."""
         target = self.model_target
         return describe_lesson(target.target.provider.for_model(target.model), exchange.provider)
 
     def plan_after(self, exchange: Exchange, reply: Response | None) -> "FallbackPlan | None":
-        """What to try after this failure, or after no reply; None: the client gets the failure."""
+        """The plan after this failure, or after no reply; None: the client gets the failure."""
         title = self.model_target.target.provider.title
         if reply and (lesson := learn_from_reply(exchange, reply, self.model_target)):
             notes = (*self.notes, f"learned: {lesson}")
@@ -100,7 +103,21 @@ class FallbackPlan:
             return None
         reason = reply.status_code if reply else "no answer"
         notes = (*self.notes, f"after {title} ({reason})")
-        return replace(self, candidates=self.candidates[1:], notes=notes, has_learned=False)
+        next_plan = replace(self, candidates=self.candidates[1:], notes=notes, has_learned=False)
+        return next_plan.skip_unfit_candidates()
+
+    def skip_unfit_candidates(self) -> "FallbackPlan | None":
+        """The plan from the first candidate whose provider can take the request; None: none can."""
+        for position, candidate in enumerate(self.candidates):
+            plan = replace(self, candidates=self.candidates[position:])
+            try:
+                plan.build_exchange()
+            except BadRequest:  # for example more tools than this provider takes
+                if lease := candidate.model_target.target.lease:
+                    lease.release()
+            else:
+                return plan
+        return None
 
     def release_leases(self) -> None:
         """Free the slots that the candidates hold at accounts."""
@@ -126,7 +143,7 @@ def lasting_profile(provider: Provider) -> Provider:
 
 
 def learn_from_reply(exchange: Exchange, reply: Response, target: ModelTarget) -> str:
-    """Remember what this refusal teaches of the provider, and say it in words; "" for nothing."""
+    """Remember the lesson of this refusal, and return it in words; "" for none."""
     content = reply.get_content(strict=False) or b""
     learned = learn_from_refusal(
         exchange.provider, reply.status_code, content, decode_request(exchange.body)
@@ -149,7 +166,7 @@ def may_succeed_elsewhere(reply: Response) -> bool:
 
 
 def warn_of_losses(exchange: Exchange) -> None:
-    """Log what the model did not get and a user would miss; each loss once."""
+    """Log each serious loss once: what the model did not get, and a user would notice."""
     for dropped in exchange.dropped:
         if match := SERIOUS_LOSS.match(dropped):
             loss = exchange.provider.identity, exchange.model, match[0]

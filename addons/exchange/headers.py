@@ -1,7 +1,8 @@
 """The headers of an exchange: every header that the relay puts on a reply is written here.
 
-It also passes Codex's own headers on to a service of Codex's, and the service's back to Codex. The
-latter are marked with the account they come from, as another account has no use for them.
+It also forwards Codex's own headers to a service of Codex's, and the service's headers to Codex.
+The latter are marked with their account, as Codex sends them back, and they are for that account
+only.
 """
 
 from collections.abc import Iterable
@@ -24,14 +25,14 @@ def stream_headers(exchange: Exchange, flow_pair: FlowPair) -> Headers:
         "transfer-encoding": "chunked",
         **relay_headers(exchange, flow_pair),
     }
-    if flow_pair.client_flow.request.is_http10:  # knows no chunks: the reply ends as it closes
+    if flow_pair.client_flow.request.is_http10:  # no chunks: the reply ends with the connection
         del headers["transfer-encoding"]
     return Headers([(name.encode(), value.encode()) for name, value in headers.items()])
 
 
 def relay_headers(exchange: Exchange, flow_pair: FlowPair) -> dict[str, str]:
-    """What a reply tells its client beside the body: which model of which provider answered, how
-    fast, what was dropped, and Codex's headers of the upstream's reply."""
+    """The relay's own headers of a reply: which model of which provider answered, how fast, and
+    what was dropped; and those of the upstream's headers that are for Codex."""
     flow = flow_pair.client_flow
     received_at = flow.request.timestamp_end or flow.request.timestamp_start
     headers = {
@@ -53,19 +54,20 @@ def header_text(value: str) -> str:
 
 
 def forwarded_request_headers(headers: Headers, provider: Provider) -> dict[str, str]:
-    """The headers of a Codex request that its service gets, with those that it sent itself earlier.
+    """The headers of a Codex request that its service gets, among them those that the service sent
+    earlier.
 
-    A header that another account sent is left out.
+    Those that another account sent are left out.
     """
     client_headers = pick_headers(headers, provider.client_headers)
     mark = f"{account_mark(provider)}."
     returned = {k: v for k, v in client_headers.items() if k in provider.reply_headers}
-    own = {k: v.removeprefix(mark) for k, v in returned.items() if v.startswith(mark)}
-    return {k: v for k, v in client_headers.items() if k not in returned} | own
+    unmarked = {k: v.removeprefix(mark) for k, v in returned.items() if v.startswith(mark)}
+    return {k: v for k, v in client_headers.items() if k not in returned} | unmarked
 
 
 def forwarded_reply_headers(headers: Headers, provider: Provider) -> dict[str, str]:
-    """The headers of its reply that Codex gets, each with the account's mark."""
+    """The headers of the service's reply that Codex gets, each with the account's mark."""
     reply_headers = pick_headers(headers, provider.reply_headers)
     return {name: f"{account_mark(provider)}.{value}" for name, value in reply_headers.items()}
 
@@ -76,5 +78,5 @@ def account_mark(provider: Provider) -> str:
 
 
 def pick_headers(headers: Headers, names: Iterable[str]) -> dict[str, str]:
-    """Those of the named headers that are there."""
+    """The headers with these names, as far as they are present."""
     return {name: headers[name] for name in names if name in headers}

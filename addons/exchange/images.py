@@ -1,7 +1,8 @@
-"""Images of a request as its provider takes them: within its limits, in its formats, and of the
-type that their URL names.
+"""Fits the images of a request to its provider: within its limits, in its formats, and of the type
+that their URL names.
 
-What is not an image becomes text, as one bad part makes a whole session fail (openai/codex#5346).
+Anything that is not an image becomes text, as one bad part makes a whole session fail
+(openai/codex#5346).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from translate import Provider
 
 type Json = dict[str, Any]
 
-# The formats that are decoded at all, by Pillow's name.
+# The formats that are decoded at all, by their names in Pillow.
 MEDIA_TYPES = {
     "AVIF": "image/avif", "BMP": "image/bmp", "GIF": "image/gif", "ICO": "image/x-icon",
     "JPEG": "image/jpeg", "JPEG2000": "image/jp2", "PNG": "image/png",
@@ -31,17 +32,17 @@ MEDIA_TYPES = {
 MPO = {"MPO": "image/jpeg"}  # a phone's JPEG with further images behind the first
 # Providers want a "non-animated GIF": developers.openai.com images-vision guide.
 ANIMATED_FORMATS = ("GIF", "PNG", "WEBP")
-SMALLEST_SIDE = 64  # pixels; an image of too many bytes is made no smaller
+SMALLEST_SIDE = 64  # pixels; at this size, even an image of too many bytes is not shrunk further
 UNKNOWN_TYPE = "unknown type"
 
 MAX_CACHED, MAX_CACHED_BYTES = 512, 64_000_000
 
-# Pillow only warns of 90 to 180 million pixels; it refuses more by itself.
+# Pillow refuses images of more than 180 million pixels, but only warns from 90 million on.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 class ImageLimits(NamedTuple):
-    """What a provider takes."""
+    """The limits of a provider."""
 
     max_side: int  # pixels; 0: any
     max_bytes: int  # in base64; 0: any
@@ -50,11 +51,11 @@ class ImageLimits(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedImage:
-    """What goes up in place of an image; with neither a URL nor a text, the image itself."""
+    """What is sent in place of an image; without a URL and a text, the image itself is sent."""
 
     url: str = ""
     placeholder_text: str = ""
-    change: str = ""  # what was done, for the list of what was dropped
+    change: str = ""  # how it differs from the image, for the list `dropped`
 
     @property
     def is_changed(self) -> bool:
@@ -62,11 +63,11 @@ class FittedImage:
 
 
 class UnusableImage(ValueError):
-    """Not an image that could be sent; the text says why."""
+    """The image cannot be sent; the message says why."""
 
 
 class ImageFields(NamedTuple):
-    """Where a dialect has its images."""
+    """The fields in which a dialect has its images."""
 
     list_field: str  # the list of items or messages
     content: tuple[str, ...]  # their fields that hold lists of parts
@@ -99,7 +100,7 @@ _cache: dict[tuple[bytes, ImageLimits], FittedImage] = {}  # only that thread us
 
 
 async def fit_request_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:
-    """The request with images that the provider takes, and the changes, each with its path."""
+    """The request with its images fitted to the provider, and the changes, each with its path."""
     if next(request_images(body, provider), None) is None:
         return body, []
     loop = asyncio.get_running_loop()
@@ -107,45 +108,49 @@ async def fit_request_images(body: Json, provider: Provider) -> tuple[Json, list
 
 
 def replace_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:
-    """The same, in the thread for images. `body` itself is not changed."""
+    """`fit_request_images`, in the thread for images. `body` itself is not changed."""
     limits = ImageLimits(provider.image_side, provider.image_bytes, provider.image_types)
     result, changes = {**body}, []
-    for fields, item, field, part, url in request_images(body, provider):
+    for fields, item_index, field, part_index, url in request_images(body, provider):
         image = fit_image_once(url, limits)
         if image.change:
-            path = f"{fields.list_field}[{item}].{field}[{part}]"
+            path = f"{fields.list_field}[{item_index}].{field}[{part_index}]"
             changes.append(f"{path} (image: {image.change})")
         if image.is_changed:
             items = result[fields.list_field] = [*result[fields.list_field]]
-            parts = [*items[item][field]]
-            parts[part] = replace_part(fields, parts[part], image)
-            items[item] = {**items[item], field: parts}
+            item = items[item_index]
+            parts = [*item[field]]
+            parts[part_index] = replace_part(fields, parts[part_index], image)
+            items[item_index] = {**item, field: parts}
     return result, changes
 
 
 def replace_part(fields: ImageFields, part: Json, image: FittedImage) -> Json:
     if not image.url:
         return {"type": fields.text_part, "text": image.placeholder_text}
-    inner = part["image_url"]
-    is_nested = fields.list_field == "messages" and isinstance(inner, dict)
-    return {**part, "image_url": {**inner, "url": image.url} if is_nested else image.url}
+    image_url = part["image_url"]
+    is_nested = fields.list_field == "messages" and isinstance(image_url, dict)
+    return {**part, "image_url": {**image_url, "url": image.url} if is_nested else image.url}
 
 
 def request_images(body: Json, provider: Provider) -> Iterator[RequestImage]:
-    """The images that would go up as images."""
-    goes_up = {"content": provider.images, "output": provider.images and provider.output_images}
+    """The images that the provider gets as images, not as text."""
+    field_has_images = {
+        "content": provider.images,
+        "output": provider.images and provider.output_images,
+    }
     for fields in DIALECT_FIELDS:
         items = body.get(fields.list_field)
         for i, item in enumerate(items if isinstance(items, list) else []):
             for field in fields.content if isinstance(item, dict) else ():
-                parts = item.get(field) if goes_up[field] else None
+                parts = item.get(field) if field_has_images[field] else None
                 for j, part in enumerate(parts if isinstance(parts, list) else []):
                     if url := inline_image_url(part, fields):
                         yield RequestImage(fields, i, field, j, url)
 
 
 def inline_image_url(part: Any, fields: ImageFields) -> str | None:
-    """The URL of an image part, unless the provider itself is to fetch it."""
+    """The URL of an image part; None for another part, and for a URL that the provider fetches."""
     if not isinstance(part, dict) or part.get("type") != fields.image_part:
         return None
     url = part.get("image_url")
@@ -154,9 +159,9 @@ def inline_image_url(part: Any, fields: ImageFields) -> str | None:
 
 
 def fit_image_once(url: str, limits: ImageLimits) -> FittedImage:
-    """`fit_image`, cached: every request of a session has all of its images again."""
+    """`fit_image`, cached, as every request of a session repeats all of its images."""
     key = (blake2b(url.encode("utf-8", "replace"), digest_size=16).digest(), limits)
-    _cache[key] = image = _cache.pop(key, None) or fit_image(url, limits)  # now the newest
+    _cache[key] = image = _cache.pop(key, None) or fit_image(url, limits)  # moves to the end
     size = sum(len(cached.url) for cached in _cache.values())
     while len(_cache) > MAX_CACHED or (size > MAX_CACHED_BYTES and len(_cache) > 1):
         size -= len(_cache.pop(next(iter(_cache))).url)
@@ -167,7 +172,8 @@ def fit_image_once(url: str, limits: ImageLimits) -> FittedImage:
 
 
 def fit_image(url: str, limits: ImageLimits) -> FittedImage:
-    """The image of a data: URL within the limits, or a text that says why not. Never raises."""
+    """The image of a data: URL within the limits, or a text that says why it is not shown. Never
+    raises."""
     claimed_type, data = UNKNOWN_TYPE, b""
     try:
         claimed_type, data = read_data_url(url)
@@ -190,15 +196,15 @@ def read_data_url(url: str) -> tuple[str, bytes]:
     media_type, *parameters = head[5:].lower().split(";")
     if not re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,40}", media_type):
         media_type = UNKNOWN_TYPE
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4)) if "base64" in parameters else b""
+    try:  # padding may be missing, and any excess is ignored
+        data = base64.b64decode(text + "==") if "base64" in parameters else b""
     except binascii.Error:
         data = b""
     return media_type, data
 
 
 def fit_within_limits(url: str, claimed_type: str, data: bytes, limits: ImageLimits) -> FittedImage:
-    """The image as it is if it keeps the limits, with its true type; else smaller, or in another
+    """The image with its true type if it is within the limits; otherwise smaller, or in another
     format. Raises UnusableImage, and whatever Pillow raises."""
     try:
         image = Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES))
@@ -229,7 +235,8 @@ def with_true_type(url: str, claimed_type: str, true_type: str, data: bytes) -> 
 
 
 def heic_type(data: bytes) -> str:
-    """The type of an iPhone's image, which Pillow cannot read, by the brand in its head."""
+    """The type of an iPhone's image, which Pillow cannot read, by the brand in its head; "" for any
+    other image."""
     brands = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
     return "image/heic" if data[4:8] == b"ftyp" and data[8:12] in brands else ""
 
@@ -237,8 +244,8 @@ def heic_type(data: bytes) -> str:
 def shrink_image(
     image: ImageFile.ImageFile, limits: ImageLimits, prefer_png: bool
 ) -> tuple[str, bytes, tuple[int, int]]:
-    """Media type, content and size of its first frame, upright, in a type that all providers
-    take."""
+    """Media type, content and size of the image's first frame, turned upright, as a PNG or JPEG,
+    which all providers take."""
     side = limits.max_side or max(image.size)
     image.draft("RGB", (side, side))  # a large JPEG is decoded at half its size at once
     frame = to_common_mode(ImageOps.exif_transpose(image))
@@ -249,20 +256,21 @@ def shrink_image(
     frame = flatten_on_white(frame)
     data = encode_image(frame, "JPEG")
     while 0 < limits.max_bytes < base64_size(data) and max(frame.size) > SMALLEST_SIDE:
-        frame.thumbnail((frame.width * 3 // 4, frame.height * 3 // 4), Image.Resampling.LANCZOS)
+        longer_side = max(frame.size) * 3 // 4
+        frame.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS)
         data = encode_image(frame, "JPEG")
     return "image/jpeg", data, frame.size
 
 
 def to_common_mode(image: Image.Image) -> Image.Image:
-    """In a mode that PNG and JPEG can hold."""
+    """The image in RGB, or in RGBA if it has transparency."""
     if image.mode.startswith("I"):  # 16 bits: else every grey above 255 would be white
         image = image.point(lambda value: value / 256).convert("L")
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def flatten_on_white(image: Image.Image) -> Image.Image:
-    """Without transparency, which JPEG cannot hold."""
+    """The image without transparency, which JPEG cannot hold."""
     if image.mode != "RGBA":
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -275,7 +283,7 @@ def encode_image(image: Image.Image, image_format: str) -> bytes:
 
 
 def base64_size(data: bytes) -> int:
-    """Bytes in base64."""
+    """The number of bytes that the data has in base64."""
     return (len(data) + 2) // 3 * 4
 
 

@@ -86,7 +86,7 @@ def is_codex(flow: HTTPFlow) -> bool:
 async def find_targets(
     flow: HTTPFlow, route: Route, body: Json, history: Sequence[Json]
 ) -> list[ModelTarget]:
-    """Where the request may go, in the order in which that is tried. Raises BadRequest and
+    """The targets of the request, in the order in which they are tried. Raises BadRequest and
     AccountUnavailable."""
     role = "compaction" if route is Route.COMPACT else request_role(flow.request, body)
     targets = await select_model_targets(flow, str(body.get("model")), role)
@@ -109,6 +109,6 @@ async def build_candidate(
 
 
 async def with_context_window(target: ModelTarget) -> ModelTarget:
-    """The target with the model's own context window, if the provider's list tells it."""
+    """The target with the model's own context window, if the provider's list states it."""
     provider = await provider_for_model(target.target, target.model)
     return replace(target, target=replace(target.target, provider=provider))

@@ -9,7 +9,8 @@ from addons.flow_data import CLIENT_NAME, OWN_PORT, RESENT_FROM
 
 COPIED_METADATA = OWN_PORT, CLIENT_NAME
 
-# They are masked on the flow, or belong to a login that may be over; the relay sends its own key.
+# Not copied: they are masked on the flow, or belong to a login that may have ended. The relay sends
+# its own key.
 CREDENTIALS = ("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key")
 
 # Not a key in the metadata: a file of flows could bring one.
@@ -17,7 +18,7 @@ _resent_flows: WeakSet[HTTPFlow] = WeakSet()
 
 
 def copy_for_resend(flow: HTTPFlow) -> HTTPFlow:
-    """A new flow with the flow's request, which the relay accepts as its user's own."""
+    """A new flow with the same request, which the relay accepts as from the same client."""
     request = flow.request.copy()
     for name in CREDENTIALS:
         request.headers.pop(name, None)
@@ -33,7 +34,7 @@ def copy_for_resend(flow: HTTPFlow) -> HTTPFlow:
 
 
 def is_resent(flow: HTTPFlow) -> bool:
-    """Whether `copy_for_resend` made this flow, and it has not ended."""
+    """Whether `copy_for_resend` made this flow and the flow has not ended."""
     return flow in _resent_flows
 
 
@@ -41,4 +42,4 @@ def forget_resent(flow: HTTPFlow) -> None:
     """Note that the flow has ended."""
     if flow in _resent_flows:
         _resent_flows.discard(flow)
-        flow._backup = None  # of the replay, without a reply: a revert would remove the reply
+        flow._backup = None  # made before the reply came: to revert to it would remove the reply

@@ -1,6 +1,7 @@
 """How an exchange is relayed: retries, heartbeats and clean endings, on mitmproxy's private API.
 
-Nothing here may import `relay_stream`: where mitmproxy does not fit, `Transport` says so first.
+Do not import `relay_stream` here: where mitmproxy does not fit, that import fails, and `Transport`
+must report the difference first.
 """
 
 from addons.transport.addon import Transport

@@ -1,6 +1,6 @@
 """The addon that makes mitmproxy use the relay's classes in place of its own.
 
-The classes are in `relay_stream`; the names of mitmproxy's that they need, in `contract`.
+The classes are in `relay_stream`; `contract` lists the names of mitmproxy's that they need.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ class Transport:
     """Puts the relay's classes where mitmproxy looks up its own, and puts those back at the end.
 
     It is the first addon of the relay: its error in `load` keeps the others from being loaded, and
-    ends mitmproxy if it is just starting.
+    ends mitmproxy if that is still starting.
     """
 
     def __init__(self) -> None:
-        # The names in mitmproxy's module, while our classes are among them.
+        # The namespace of mitmproxy's module that has our classes; empty until `load`.
         self.layer_namespace: dict[str, Any] = {}
         self.originals: dict[str, Any] = {}
         self.dispatcher: Any = None
@@ -31,12 +31,12 @@ class Transport:
                 f"codex-relay cannot run on {difference}. It is tested with mitmproxy"
                 f" {locked_versions()}; ./scripts/run installs the newest of these."
             )
-        # Not at the top: without a name of the contract, this import fails.
+        # Not at the top: the import fails if mitmproxy lacks a name of the contract.
         from addons.transport.relay_stream import ORIGINALS, REPLACEMENTS, layer_namespace
 
         self.layer_namespace, self.originals = layer_namespace, ORIGINALS
         self.layer_namespace.update(REPLACEMENTS)
-        if first_difference(OPTIONAL_API) is None:  # else a turn costs more, and all else works
+        if first_difference(OPTIONAL_API) is None:  # without it, a turn only takes more CPU time
             from addons.transport.hook_dispatch import HookDispatcher
 
             self.dispatcher = HookDispatcher(loader.master.addons)

@@ -21,7 +21,7 @@ from mitmproxy.proxy.layers.http import _events as wire
 from addons.flow_data import ATTEMPTS
 from addons.transport.plan import RelayPlan, plan_of
 
-READY_POLL = 0.05  # s between two looks whether the plan is ready for the next attempt
+READY_POLL = 0.05  # s between two checks whether the plan is ready for the next attempt
 
 type Steps = CommandGenerator[None]
 
@@ -60,16 +60,16 @@ class RetryingStream(HttpStream):
             yield from self.end_pause()
 
     def state_between_attempts(self, _: events.Event) -> Steps:
-        yield from ()  # whatever still comes belongs to the attempt that was given up
+        yield from ()  # late events of the attempt that was given up
 
     def make_server_connection(self) -> CommandGenerator[bool]:
-        """As the base class does it, but to the host of the plan's request."""
+        """Connect to the host of the plan's request, not to that of the flow's request."""
         if not (plan := self.relay_plan):
             return (yield from super().make_server_connection())
         request, server = plan.upstream_request, self.flow.server_conn
         address = request.host, request.port
         for known_server in (*self.http_layer.connections, self.http_layer.context.server):
-            # mitmproxy would repeat the error of a failed connection for ever.
+            # mitmproxy remembers a failed connection and would report its error each time.
             if isinstance(known_server, Server) and known_server.address == address:
                 known_server.error = None
         connection, error = yield GetHttpConnection(
@@ -87,7 +87,7 @@ class RetryingStream(HttpStream):
         if not isinstance(command := self.awaited_command, GetHttpConnection):
             return
         for server, waiting in list(self.http_layer.waiting_for_establishment.items()):
-            # Without a start time it is still in mitmproxy's queue and would never report back.
+            # Without a start time it is still in mitmproxy's queue, and closing it has no effect.
             if server.timestamp_start and [id(each) for each in waiting] == [id(command)]:
                 yield commands.CloseConnection(server)
         yield from super().handle_event(GetHttpConnectionCompleted(command, (None, reason)))
@@ -116,7 +116,8 @@ class RetryingStream(HttpStream):
     def begin_retry(self, error: str | None, at_once: bool = False) -> CommandGenerator[bool]:
         """Ask the plan for another attempt and begin the pause before it; False if there is none.
 
-        `error` is a failed connection's; without one, the flow's response is the failure.
+        `error` is that of a failed connection; without one, the flow's response is the failure.
+        `at_once`: without asking the plan, and without a pause.
         """
         plan = self.relay_plan if self.flow.live else None  # a killed flow is not tried again
         is_early = self.server_state in self.retryable_states
@@ -136,7 +137,7 @@ class RetryingStream(HttpStream):
         yield commands.Log(f"relay: {reason}; again in {delay:.1f} s")
         self.flow.response = None
         self.response_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
-        # Not `state_done`: a client that leaves now has nothing to cancel upstream.
+        # Not `state_done`: if the client leaves now, there is nothing to cancel upstream.
         self.client_state = self.server_state = self.state_between_attempts
         self.pause = commands.RequestWakeup(delay)
         self.pause_limit = time.monotonic() + delay + plan.silence_limit
@@ -153,18 +154,17 @@ class RetryingStream(HttpStream):
         ):
             return
         if self.relay_plan and self.flow.live and isinstance(event, wire.ResponseProtocolError):
-            self.prepare_ending(
-                self.relay_plan, event
-            )  # before the hook, so that addons see it, too
+            # Before the hook, so that addons see the reply, too.
+            self.prepare_ending(self.relay_plan, event)
         yield from super().handle_protocol_error(event)
         if self.server_state == self.state_between_attempts:
             self.server_state = self.state_errored
 
     def prepare_ending(self, plan: RelayPlan, event: wire.ResponseProtocolError) -> None:
-        """Decide what the client gets for an error of the upstream's; a subclass does."""
+        """Prepare the client's reply to an error of the upstream's. `RelayStream` implements it."""
 
     def is_stale_connection(self, event: wire.ResponseProtocolError) -> bool:
-        """Whether a reused connection was closed just as it was used: no fault of the upstream."""
+        """Whether the upstream closed a reused connection before it got the request: no failure."""
         server = self.flow.server_conn
         is_reused = (server.timestamp_start or time.time()) < self.flow.request.timestamp_start
         is_first = not self.attempt and self.server_state == self.state_wait_for_response_headers

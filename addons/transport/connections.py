@@ -1,4 +1,4 @@
-"""The connections to the upstream, on which one stream may make several attempts.
+"""Connections to the upstream on which one stream may make several attempts.
 
 Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
@@ -13,7 +13,7 @@ from addons.transport.attempts import Steps
 
 
 class RelayHttp1Client(Http1Client):
-    """Hands on the data of one read in one piece, and reports a dead connection only once."""
+    """Passes on the data of each read in one piece, and reports a dead connection only once."""
 
     def read_body(self, event: events.Event) -> Steps:
         parts: list[bytes] = []
@@ -26,7 +26,7 @@ class RelayHttp1Client(Http1Client):
         yield from self.receive_joined(parts)
 
     def receive_joined(self, parts: list[bytes]) -> Steps:
-        """Empties `parts`."""
+        """Pass on the parts in one piece, and empty the list."""
         if parts and self.stream_id is not None:
             yield ReceiveHttp(wire.ResponseData(self.stream_id, b"".join(parts)))
             parts.clear()
@@ -37,13 +37,13 @@ class RelayHttp1Client(Http1Client):
             if isinstance(step, ReceiveHttp) and (
                 isinstance(step.event, wire.ResponseProtocolError)
             ):
-                self.state = self.done  # its later close must not hit the next attempt
+                self.state = self.done  # the close that follows must not fail the next attempt
         if isinstance(event, wire.RequestProtocolError):
             self.state = self.done
 
 
 class RelayHttp2Client(Http2Client):
-    """Lets one stream of the client have several upstream, one after the other."""
+    """Gives one stream of the client a new stream to the upstream for each attempt."""
 
     def _handle_event(self, event: events.Event) -> Steps:
         if isinstance(event, wire.RequestHeaders):

@@ -1,7 +1,8 @@
-"""What `transport` uses of mitmproxy's private API, in one table, and how the installed mitmproxy
+"""The table of mitmproxy's private API that `transport` uses, and how the installed mitmproxy
 differs from it.
 
-A difference that no name shows, such as another order of events, is for the tests of `transport`.
+The table has names and signatures only. Other changes, such as another order of events, are found
+by the tests of `transport`.
 """
 
 import dis
@@ -29,13 +30,13 @@ class ClassUse:
     attributes: str = ""  # of the class and of its instances, read or assigned
     called: Mapping[str, str] = field(default_factory=dict)  # method → its first parameters
     overridden: Mapping[str, str] = field(default_factory=dict)  # method → all its parameters
-    # Method of mitmproxy's → names that its code looks up: so it reaches our class or our method.
+    # mitmproxy's method → names that its code must look up, so that it reaches ours.
     looked_up: Mapping[str, str] = field(default_factory=dict)
 
 
 type ApiTable = Mapping[str, Mapping[str, ClassUse]]
 
-PRIVATE_API: ApiTable = {  # module → name in it → what `transport` uses of that
+PRIVATE_API: ApiTable = {  # module → name in it → its use
     "mitmproxy.proxy.commands": {
         "Command": ClassUse(),
         "CloseConnection": ClassUse(constructor="connection"),
@@ -166,7 +167,7 @@ OPTIONAL_API: ApiTable = {  # of `hook_dispatch`, which is left out where they d
 
 
 def first_difference(table: ApiTable = PRIVATE_API) -> str | None:
-    """How the installed mitmproxy differs from the table; None if `transport` fits it."""
+    """How the installed mitmproxy differs from the table, in words; None if it does not."""
     return next((f"mitmproxy {version.VERSION}: {text}" for text in api_differences(table)), None)
 
 
@@ -177,6 +178,7 @@ def locked_versions() -> str:
 
 
 def api_differences(table: ApiTable) -> Iterator[str]:
+    """Each difference between the table and the installed mitmproxy, in words."""
     for path, uses in table.items():
         try:
             module = importlib.import_module(path)

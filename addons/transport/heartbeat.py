@@ -1,4 +1,4 @@
-"""Time in a stream: heartbeats for its client, and a limit to the silence of its upstream.
+"""The timer of a stream: it sends heartbeats to the client, and limits the upstream's silence.
 
 Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
@@ -17,12 +17,14 @@ from addons.transport.attempts import Steps
 from addons.transport.plan import RelayPlan
 from addons.transport.stream_start import ProbingStream
 
-SHORTEST, LONGEST = 0.01, 5.0  # s between two ticks; a finished stream is kept for one more
-PLAN_POLL = 0.5  # s until a stream looks again whether its `request` hook has attached a plan
+SHORTEST, LONGEST = 0.01, 5.0  # s until the next tick; the last one outlives its stream
+PLAN_POLL = 0.5  # s between two checks whether the `request` hook has attached a plan
 
 
 class HeartbeatStream(ProbingStream):
-    tick: commands.RequestWakeup | None = None  # the next one; an older one is void
+    """Sends heartbeats to the client, and ends an attempt whose upstream is silent for too long."""
+
+    tick: commands.RequestWakeup | None = None  # the next one; older ones are ignored
     tick_at = 0.0  # monotonic time of the next one
     last_client_byte_at = 0.0  # monotonic time of the last byte to the client
     last_event_at = 0.0  # monotonic time of the last event of either side
@@ -44,8 +46,9 @@ class HeartbeatStream(ProbingStream):
         return self.tick
 
     def schedule_next_tick(self, plan: RelayPlan) -> Steps:
-        """For when a heartbeat is due or the upstream's silence is too long. A tick that comes
-        before that schedules the next one itself: most exchanges need no second timer."""
+        """Make sure that a tick comes by the time that a heartbeat is due or the upstream's silence
+        is too long. An earlier tick schedules the next one itself, so most exchanges need no second
+        timer."""
         heartbeat_at = self.last_client_byte_at + (plan.heartbeat_interval or LONGEST)
         silence_ends_at = self.last_event_at + plan.silence_limit
         due_at = min(heartbeat_at, silence_ends_at)
@@ -61,7 +64,7 @@ class HeartbeatStream(ProbingStream):
             return
         if not self.flow.live:
             if self.flow.error and self.flow.error.msg == Error.KILLED_MESSAGE:
-                # mitmproxy itself looks for a killed flow at the next hook only.
+                # mitmproxy itself notices a killed flow only at the next hook.
                 yield from self.end_attempt(self.flow.error.msg)
             return
         if plan.heartbeat_interval and now >= self.last_client_byte_at + plan.heartbeat_interval:
@@ -82,7 +85,7 @@ class HeartbeatStream(ProbingStream):
             yield SendHttp(wire.ResponseData(self.stream_id, data), self.context.client)
 
     def end_attempt(self, reason: str) -> Steps:
-        """Treat the current attempt as one that the upstream ended for this reason."""
+        """End the current attempt, as if the upstream had ended it for this reason."""
         if self.awaited_command:
             yield from self.abandon_connection(reason)
         elif self.server_state != self.state_between_attempts:

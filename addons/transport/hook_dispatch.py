@@ -15,13 +15,13 @@ from mitmproxy.hooks import Hook
 class HookDispatcher:
     """Runs two methods of an addon manager on those of its addons that handle the event.
 
-    It looks for handlers again when addons have come, gone or moved. mitmproxy itself would also
-    see a handler that an addon gains later, and an addon that comes while an event is handled.
+    It looks for handlers again when addons were added, removed or reordered. Unlike mitmproxy, it
+    misses a handler that an addon gains later, and an addon that is added during an event.
     """
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
-        self._addons: list[object] = []  # those that the views below are about
+        self._addons: list[object] = []  # the addons from which the views below were built
         self._views: dict[str, Any] = {}  # by the name of the event
 
     def install(self) -> None:
@@ -42,7 +42,7 @@ class HookDispatcher:
         AddonManager.trigger(self.handler_view(event.name), event)
 
     def handler_view(self, event_name: str) -> Any:
-        """The manager, as far as these methods need it, with the addons that handle the event."""
+        """A stand-in for the manager, with the addons that handle the event only."""
         manager = self._manager
         addons = [*manager.chain, *manager.lookup.values()]
         if len(addons) != len(self._addons) or not all(map(is_, addons, self._addons)):
@@ -58,8 +58,8 @@ class HookDispatcher:
 
 
 def has_handler(addon: object, event_name: str) -> bool:
-    """Whether the addon, or one that it manages, handles the event. True also where that cannot be
-    told, as mitmproxy reports the reason at each event."""
+    """Whether the addon, or one that it manages, handles the event. Also True if looking it up
+    fails, as mitmproxy then reports that error at each event."""
     try:
         addons = traverse([addon])  # type: ignore[no-untyped-call]  # mitmproxy's
         return any(getattr(each, event_name, None) for each in addons)

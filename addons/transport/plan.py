@@ -1,4 +1,4 @@
-"""How the flow of an exchange is relayed: its `RelayPlan`, which `transport` follows."""
+"""The `RelayPlan` of a flow, by which `transport` relays it."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -11,39 +11,41 @@ PLAN_ATTRIBUTE = "relay_plan"  # of the flow itself: its metadata holds plain da
 
 
 class RelayPlan(Protocol):
-    """One flow's way to its upstream and back. `transport` calls it, in the thread of the proxy.
+    """How a flow is relayed to its upstream. `transport` calls it in the thread of the proxy.
 
     The request is read whole before it is sent; a streamed reply reaches the client in chunks.
     """
 
     exchange: Exchange
-    upstream_request: Request  # sent in place of the flow's own, which stays as the client sent it
+    upstream_request: Request  # sent in place of the flow's own, which is not changed
     silence_limit: float  # s without a byte from the upstream until the attempt counts as dead
     heartbeat_interval: float  # s without a byte to the client until a heartbeat is sent; 0: never
 
     def credentials(self) -> Mapping[str, str]:
-        """The headers with the key, read when an attempt leaves. They are kept off the flow."""
+        """The headers with the key, read as each attempt is sent; never put on the flow."""
 
     def start_probe(self, encoding: str) -> Callable[[bytes], StreamStart]:
-        """A reader for the first bytes of a reply with this content-encoding.
+        """A function that reads the start of a reply with this content-encoding.
 
-        It is fed, b"" at the end, until its answer is no longer "pending".
+        `transport` calls it with each piece, and with b"" at the end, until it returns anything but
+        "pending".
         """
 
     def retry_delay(self, error: str | None, attempt: int) -> float | None:
         """Seconds until the next attempt at the same upstream; None: no further attempt.
 
-        `error` is a failed connection's; without one, the flow's response is the failure.
+        `error` is that of a failed connection; without one, the flow's response is the failure.
         """
 
     def is_ready(self) -> bool:
-        """Whether the next attempt can leave. It waits for at most `silence_limit`."""
+        """Whether the next attempt can be sent. `transport` waits for that for at most
+        `silence_limit` after the pause."""
 
     def try_fallback(self, error: str | None) -> bool:
-        """Attach the plan for the next candidate to the flow; False if there is no candidate."""
+        """Attach the plan for the next candidate to the flow; False if there is none."""
 
     def stream_headers(self) -> Headers:
-        """Those of the streamed reply, for a heartbeat that precedes the upstream's head."""
+        """The headers of the streamed reply, for a heartbeat that precedes the upstream's head."""
 
     def relay_headers(self) -> Mapping[str, str]:
         """The relay's headers for a reply that the transport writes in place of the upstream's."""
@@ -62,7 +64,8 @@ def attach_plan(flow: HTTPFlow, plan: RelayPlan) -> None:
 
 
 def detach_plan(flow: HTTPFlow) -> None:
-    """Remove the plan of a finished flow. It refers to the flow, so both are freed at once."""
+    """Remove the plan of a finished flow. The plan refers to the flow, and without this cycle both
+    are freed at once."""
     vars(flow).pop(PLAN_ATTRIBUTE, None)
 
 

@@ -1,8 +1,9 @@
 """Retries, heartbeats and clean endings for a flow with a `RelayPlan`; other flows are left alone.
 
-The modules of this package, and no others, use mitmproxy's private API, as `contract` lists it: a
-layer is fed events and yields commands. `attempts` and `connections` have the upstream's side,
-`stream_start` and `heartbeat` what happens in between, and this module has the client's side.
+Only the modules of this package use mitmproxy's private API, which `contract` lists. A layer of
+mitmproxy's receives events and yields commands. The classes build on one another: `attempts` and
+`connections` have the upstream's side, `stream_start` probes the start of a reply, `heartbeat` adds
+the timer, and this module has the client's side.
 """
 
 import time
@@ -27,12 +28,13 @@ REQUEST_EVENTS = (wire.RequestHeaders, wire.RequestData, wire.RequestTrailers)
 
 
 class RelayStream(HeartbeatStream):
-    """Whatever the upstream does, the client hears from the relay and gets a proper ending."""
+    """Gives the client heartbeats and a proper ending, whatever the upstream does."""
 
-    error_ending: Sequence[wire.HttpEvent] = ()  # what the client gets for the upstream's error
+    error_ending: Sequence[wire.HttpEvent] = ()  # sent to the client for the upstream's error
 
     def state_wait_for_request_headers(self, event: wire.RequestHeaders) -> Steps:
-        if event.replay_flow is None:  # else the base class makes one and runs the hook on it
+        # The base class would make the flow itself, and run its hooks before it could be marked.
+        if event.replay_flow is None:
             event.replay_flow = http.HTTPFlow(self.context.client, self.context.server)
             request, tunnel = event.request, self.context.server.address
             # HTTP/2 has no origin-form; a request through the proxy has another scheme, or CONNECT.
@@ -43,10 +45,10 @@ class RelayStream(HeartbeatStream):
 
     def state_consume_request_body(self, event: events.Event) -> Steps:
         if isinstance(event, wire.RequestData) and self.flow.response:
-            return  # refused by its head: a client without access may not fill the memory
+            return  # the head was refused: a client without access must not fill the memory
         yield from super().state_consume_request_body(event)
 
-    # Every event enters and every command leaves here, whatever the stream is waiting for.
+    # Every event enters here, and every command leaves here, whatever the stream is waiting for.
 
     def handle_event(self, event: events.Event) -> Steps:
         if isinstance(event, events.Wakeup) and event.command is self.tick:
@@ -66,7 +68,7 @@ class RelayStream(HeartbeatStream):
                 del self.flow  # the last tick keeps the stream for a while, but not the flow
 
     def adapt_commands(self, steps: Iterable[commands.Command]) -> Steps:
-        """The commands, with the events that they send as the client or the upstream gets them."""
+        """The commands, with their events changed to those that the client or the upstream gets."""
         for step in steps:
             if (
                 isinstance(step, SendHttp)
@@ -92,7 +94,7 @@ class RelayStream(HeartbeatStream):
                 yield step
 
     def error_events(self, event: wire.ResponseProtocolError) -> list[wire.HttpEvent]:
-        """A request without a Host is for the relay; mitmproxy would answer it in HTML."""
+        """The error, but in JSON for a request without a Host, which mitmproxy answers in HTML."""
         if event.code is not wire.ErrorCode.DESTINATION_UNKNOWN:
             return [event]
         body = error_body(400, "The request has no Host header.", param="host")
@@ -104,7 +106,7 @@ class RelayStream(HeartbeatStream):
         ]
 
     def restore_hidden(self, event: wire.HttpEvent) -> wire.HttpEvent:
-        """The event with what the flow does not show, as it is to leave."""
+        """The event with the values that are hidden on the flow, as it is sent."""
         hidden = hidden_values(self.flow)
         match event:
             case wire.RequestHeaders(stream_id=stream, request=request, end_stream=end):
@@ -120,7 +122,8 @@ class RelayStream(HeartbeatStream):
         return event
 
     def upstream_events(self, plan: RelayPlan, event: wire.HttpEvent) -> Iterator[wire.HttpEvent]:
-        """The plan's request in place of the client's, with the key, which is never on the flow."""
+        """The plan's request in place of the client's, with the key, which is never put on the
+        flow."""
         match event:
             case wire.RequestHeaders(stream_id=stream):
                 headers = plan.upstream_request.headers.copy()
@@ -131,26 +134,27 @@ class RelayStream(HeartbeatStream):
                 yield wire.RequestData(stream, plan.upstream_request.raw_content or b"")
 
     def client_events(self, plan: RelayPlan, event: wire.HttpEvent) -> Iterator[wire.HttpEvent]:
-        """One head at most, and an ending in the client's own terms for an error."""
+        """The client's events: one head at most, and for an error an ending in its dialect."""
         match event:
             case wire.ResponseHeaders(response=response):
                 if not self.head_sent:
                     self.head_sent = response.status_code >= 200
                     yield event
             case wire.ResponseData(data=b""):
-                pass  # in a chunked response it would be the end
+                pass  # it would end a chunked response
             case wire.ResponseData(data=data):
                 plan.on_client_bytes(data)
                 yield event
             case wire.ResponseProtocolError(code=code) if code is not wire.ErrorCode.KILL:
-                if not self.error_ending:  # not a protocol error, but one of mitmproxy's checks
+                if not self.error_ending:  # `handle_protocol_error` did not get this error
                     self.prepare_ending(plan, event)
                 yield from self.error_ending
             case _:
                 yield event
 
     def prepare_ending(self, plan: RelayPlan, event: wire.ResponseProtocolError) -> None:
-        """The client gets an error of its dialect, not mitmproxy's HTML page or a broken stream."""
+        """Prepare an error in the client's dialect, in place of mitmproxy's HTML page or of a
+        broken stream."""
         ending: list[wire.HttpEvent] = []
         if self.head_sent:
             data = plan.exchange.interrupt(event.message)
@@ -166,7 +170,7 @@ class RelayStream(HeartbeatStream):
         self.error_ending = [*ending, wire.ResponseEndOfMessage(self.stream_id)]
 
 
-layer_namespace = vars(layers)  # where mitmproxy looks up the classes
+layer_namespace = vars(layers)  # mitmproxy looks up the classes here
 ORIGINALS = {"HttpStream": HttpStream, "Http1Client": Http1Client, "Http2Client": Http2Client}
 REPLACEMENTS = {
     "HttpStream": RelayStream,

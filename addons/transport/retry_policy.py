@@ -1,6 +1,6 @@
 """Whether and when a failed attempt is repeated: a pure function of the failure.
 
-What each failure allows is in translate's table, `FAILURE_RULES`.
+translate's table `FAILURE_RULES` says which failures may be retried.
 """
 
 import math
@@ -15,7 +15,7 @@ from translate import FailureRule, failure_rule
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # s; a provider's own Retry-After may be longer
 
 # The flow, the error of a failed connection, the number of attempts so far → seconds until the
-# next attempt, or None for no further attempt. Without an error, the flow's response failed.
+# next attempt, or None for no further attempt. Without an error, the response is the failure.
 type RetryPolicy = Callable[[HTTPFlow, str | None, int], float | None]
 
 
@@ -25,7 +25,8 @@ def build_retry_policy(
     *,
     now: Callable[[], float] = time.time,
 ) -> RetryPolicy:
-    """At most `max_attempts`, of which the last begins within `budget` s of the whole request."""
+    """A policy of at most `max_attempts`, each of which begins within `budget` seconds after the
+    client's request."""
 
     def retry_delay(flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
         reply = None if error else flow.response
@@ -42,7 +43,7 @@ def build_retry_policy(
 
 
 def backoff_wait(attempt: int) -> float:
-    """Seconds before the next attempt, where the provider names none."""
+    """Seconds before the next attempt if the provider asks for no other wait."""
     return min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT)
 
 
@@ -51,14 +52,15 @@ def reply_rule(reply: Response) -> FailureRule:
 
 
 def is_repeatable(reply: Response) -> bool:
-    """Whether the same request may well succeed later; the provider's hint counts most."""
+    """Whether the same request may succeed later. The provider's hint overrules the status, except
+    where the rule is "never"."""
     rule = reply_rule(reply)
     hint = {"true": True, "false": False}.get(reply.headers.get("x-should-retry", "").lower())
     return rule.retry == "yes" if hint is None or rule.retry == "never" else hint
 
 
 def parse_retry_after(reply: Response, now: float) -> float | None:
-    """Seconds that the provider asks to wait, or None. A date in the past asks for none."""
+    """Seconds that the provider asks to wait, 0.0 for a past date; None if it asks for no wait."""
     headers = reply.headers
     readings: tuple[tuple[str, Callable[[str], float]], ...] = (
         ("retry-after-ms", lambda value: float(value) / 1000),
@@ -68,7 +70,7 @@ def parse_retry_after(reply: Response, now: float) -> float | None:
     for name, read in readings:
         try:
             seconds = read(headers[name])
-        except (KeyError, ValueError, OverflowError):  # the last: dates far away
+        except (KeyError, ValueError, OverflowError):  # the last: a date too far in the future
             continue
         if math.isfinite(seconds):
             return max(seconds, 0.0)

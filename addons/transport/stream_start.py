@@ -1,5 +1,5 @@
-"""Holds back the start of a streamed reply until it has content. A failure before that can then be
-answered by another attempt, as if it were an HTTP status.
+"""Holds back the start of a streamed reply until it has content, so that a failure before that can
+still lead to another attempt, as an HTTP status can.
 
 Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
@@ -21,15 +21,17 @@ EARLY_END = "the reply ended before it said anything"
 
 
 class ProbingStream(RetryingStream):
-    held_back: list[bytes]  # what has come of a reply that has no content yet
-    probe: Callable[[bytes], StreamStart]  # reads it
+    """Treats a failure at the start of a streamed reply as a failed attempt."""
+
+    held_back: list[bytes]  # the pieces of a reply that has no content yet
+    probe: Callable[[bytes], StreamStart]  # reads these pieces
 
     @property
     def retryable_states(self) -> tuple[Callable[..., Steps], ...]:
         return *super().retryable_states, self.state_probe_response_body
 
     def state_wait_for_response_headers(self, event: wire.ResponseHeaders) -> Steps:
-        if plan := self.relay_plan:  # before the hook replaces the head by the client's
+        if plan := self.relay_plan:  # before the hook puts the client's head in place
             self.probe = plan.start_probe(event.response.headers.get("content-encoding", ""))
         yield from super().state_wait_for_response_headers(event)
 
@@ -58,7 +60,7 @@ class ProbingStream(RetryingStream):
     def release_held_back(self, event: events.Event) -> Steps:
         """Start the client's stream, with all that was held back in one piece."""
         for step in super().start_response_stream():
-            # mitmproxy's "Streaming response from …": the record is the one line of an exchange.
+            # Omit mitmproxy's "Streaming response from …": an exchange logs one line, its record.
             if not isinstance(step, commands.Log):
                 yield step
         if self.held_back:
@@ -67,12 +69,12 @@ class ProbingStream(RetryingStream):
         if not isinstance(event, wire.ResponseData):
             yield from super().state_stream_response_body(event)
 
-    def answer_refusal(self, refused: StreamRefusal, event: events.Event) -> Steps:
-        """Treat the reply as one with the status of its error, as if it had never streamed."""
+    def answer_refusal(self, refusal: StreamRefusal, event: events.Event) -> Steps:
+        """Treat the reply as one that did not stream and had the status of its error."""
         if isinstance(event, wire.ResponseData):
             cancel = self.stream_id, "refused in its stream", wire.ErrorCode.CANCEL
             yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
-        self.flow.response = refusal_response(refused)
+        self.flow.response = refusal_response(refusal)
         self.server_state = self.state_consume_response_body
         yield from self.send_response()
 
@@ -85,7 +87,7 @@ class ProbingStream(RetryingStream):
             plan.on_upstream_bytes(event.data)
 
     def state_done(self, _: events.Event) -> Steps:
-        yield from ()  # the rest of a read that began with a refusal
+        yield from ()  # the rest of a read that contained a refusal
 
     def send_response(self, already_streamed: bool = False) -> Steps:
         plan = self.relay_plan
@@ -100,7 +102,8 @@ class ProbingStream(RetryingStream):
         yield from super().send_response(already_streamed)
 
     def retry_whole_reply(self, plan: RelayPlan, response: http.Response) -> CommandGenerator[bool]:
-        """Whether a reply that did not stream is a failure that leads to another attempt."""
+        """Begin another attempt if a reply that did not stream is a failure; False if there is
+        none."""
         error: str | None = None
         if response.status_code == 200:
             opening = probe_whole_body(plan, response.get_content(strict=False) or b"")
@@ -115,7 +118,7 @@ class ProbingStream(RetryingStream):
         return (yield from self.retry_or_keep_reply(error))
 
     def retry_or_keep_reply(self, error: str | None) -> CommandGenerator[bool]:
-        """As `begin_retry`, but the flow keeps its response if there is no other attempt."""
+        """`begin_retry`, but the flow keeps its response if there is no other attempt."""
         response = self.flow.response
         if (yield from self.begin_retry(error)):
             return True
@@ -131,12 +134,12 @@ class ProbingStream(RetryingStream):
 
 
 def probe_whole_body(plan: RelayPlan, body: bytes) -> StreamStart:
-    """How a decoded body that did not stream begins."""
+    """The result of the plan's probe for a decoded body that did not stream."""
     probe = plan.start_probe("")
     opening = probe(body) if body else "pending"
     return probe(b"") if opening == "pending" else opening
 
 
-def refusal_response(refused: StreamRefusal) -> http.Response:
+def refusal_response(refusal: StreamRefusal) -> http.Response:
     headers = {"content-type": "application/json"}
-    return http.Response.make(refused.status, refused.body, headers)
+    return http.Response.make(refusal.status, refusal.body, headers)

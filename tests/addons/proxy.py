@@ -101,7 +101,8 @@ async def proxy(*addons: Any, **opts: Any) -> AsyncIterator[tuple[DumpMaster, in
     server = master.addons.get("proxyserver")
     try:
         async with asyncio.timeout(PATIENCE):
-            while not server.listen_addrs():
+            # A shutdown before the `running` hook would leave out the `done` hook.
+            while not (server.is_running and server.listen_addrs()):
                 if running.done():
                     running.result()
                 await asyncio.sleep(0.001)

@@ -63,7 +63,7 @@ async def ask_once(port: int, **fields: Any) -> Answer:
 
 
 def completed_text(answer: Answer) -> str:
-    """The text of a completed reply, whose every event was checked."""
+    """The text of a completed reply, after a check of all of its events."""
     assert answer.status == 200, answer.body
     if answer.headers["content-type"] == "application/json":
         response = json.loads(answer.body)
@@ -134,7 +134,7 @@ def test_the_base_url_leads_to_chat_completions(base: str, path: str) -> None:
     bounded(run)()
 
 
-WAYS = [
+RELAY_ADDRESSES = [
     ("localhost", "/v1/responses"),
     ("localhost", "/responses"),
     ("localhost", "/backend-api/codex/responses?x=y"),
@@ -144,7 +144,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("host", "target"), WAYS)
+@pytest.mark.parametrize(("host", "target"), RELAY_ADDRESSES)
 def test_every_address_of_the_relay_leads_to_the_same_request(host: str, target: str) -> None:
     async def run() -> None:
         tunnel = host if host != "localhost" and target.startswith("/") else ""
@@ -420,7 +420,7 @@ async def test_client_does_not_see_failures_before_the_reply() -> None:
 
 
 def delayed_stream(*parts: bytes, pause: float = 0.35) -> Handler:
-    """Silence, then the parts, with as long a silence after each but the last."""
+    """Sends the parts, with a pause before each."""
 
     async def handler(call: Call) -> None:
         await asyncio.sleep(pause)
@@ -541,8 +541,8 @@ async def test_an_empty_reply_after_a_heartbeat_ends_as_failed() -> None:
 
 @bounded
 async def test_unreachable_upstream_is_a_502() -> None:
-    nobody = "http://127.0.0.1:9/v1"
-    async with relay(says(), relay_upstream=nobody, relay_retries="0") as (_, port):
+    unreachable = "http://127.0.0.1:9/v1"
+    async with relay(says(), relay_upstream=unreachable, relay_retries="0") as (_, port):
         answer = await ask_once(port)
     assert answer.status == 502
     assert "The upstream" in error_of(answer)["message"]
@@ -567,7 +567,7 @@ async def test_an_upstream_of_http_1_0() -> None:
 
 @bounded
 async def test_a_client_of_http_1_0() -> None:
-    """It knows no chunks."""
+    """HTTP/1.0 has no chunks."""
     async with relay(says()) as (_, port), Client.connect(port) as client:
         body = json.dumps(HELLO).encode()
         head = "POST /v1/responses HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
@@ -649,8 +649,8 @@ def test_empty_piece_is_not_the_end_of_the_reply(coding: str) -> None:
     step: Callable[[bytes], bytes | list[bytes]] = reply_translator(exchange, coding)
     head = zlib.compress(reply(), wbits=31)[:5] if coding == "gzip" else b"data: "
     assert step(head) == []
-    assert step(b"") != b""  # the end makes events
-    assert step(b"") == []  # once
+    assert step(b"") != b""  # the end makes events …
+    assert step(b"") == []  # … once
 
 
 @bounded
@@ -685,7 +685,7 @@ async def test_a_flow_that_is_read_again_is_left_alone() -> None:
 
 
 @bounded
-async def test_model_with_a_lone_surrogate_is_shown_all_the_same() -> None:
+async def test_model_with_a_lone_surrogate_is_shown_in_the_comment() -> None:
     seen: list[str] = []
 
     class Watch:

@@ -79,13 +79,13 @@ async def test_dropped_header_names_what_was_dropped() -> None:
 
 
 @bounded
-async def test_bad_request_is_refused_with_the_clients_own_path() -> None:
+async def test_bad_request_is_refused_with_the_path_in_the_clients_request() -> None:
     async with relay(HELLO) as (port, above):
         several = await ask(port, n=2)
-        nobody = await ask(port, messages=[{"role": "nobody", "content": ""}])
-    assert (several.status, nobody.status, above.seen) == (400, 400, [])
+        odd_role = await ask(port, messages=[{"role": "nobody", "content": ""}])
+    assert (several.status, odd_role.status, above.seen) == (400, 400, [])
     assert json.loads(several.body)["error"]["param"] == "n"
-    assert json.loads(nobody.body)["error"]["param"] == "messages[0].role"
+    assert json.loads(odd_role.body)["error"]["param"] == "messages[0].role"
 
 
 @bounded

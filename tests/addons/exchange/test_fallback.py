@@ -1,10 +1,12 @@
-"""A provider that refuses a field gets the request again without it, and later ones, too."""
+"""A provider that refuses a field gets this and later requests without it; a candidate that fails
+is followed by the next one."""
 
 import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ def forget_lessons() -> None:
 
 
 def refusing(*names: str) -> Any:
-    """A provider that refuses these fields, and names the first that it got."""
+    """A provider that refuses these fields; its error names the first one in the request."""
 
     def handler(call: Call) -> None:
         body = json.loads(call.body)
@@ -58,7 +60,7 @@ def fields(above: Upstream) -> list[set[str]]:
 
 
 class Comments:
-    """Collects what the list of flows says of each exchange."""
+    """Collects the comment of each flow that ends."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -100,7 +102,7 @@ async def test_request_is_sent_again_only_once() -> None:
         assert answer.status == 400
         assert "seed" in json.loads(answer.body)["error"]["message"]
         assert fields(above) == [{"temperature", "seed"}, {"seed"}]
-        assert (await ask(port)).status == 200  # what both refusals taught holds now
+        assert (await ask(port)).status == 200  # the lessons of both refusals apply now
         assert fields(above)[2:] == [set()]
 
 
@@ -132,6 +134,33 @@ async def test_request_is_not_sent_again_once_the_client_has_a_head() -> None:
         assert answer.status == 200
         assert b"response.failed" in answer.body and b"temperature" in answer.body
         assert len(above.seen) == 1
+
+
+@pytest.mark.parametrize(("models", "status"), [("one two three", 200), ("one two", 503)])
+@bounded
+async def test_candidate_whose_provider_cannot_take_the_request_is_skipped(
+    tmp_path: Path, models: str, status: int
+) -> None:
+    def overloaded(call: Call) -> None:
+        call.reply(503, b'{"error": {"message": "busy"}}')
+
+    names = ", ".join(f'"{name}/m"' for name in models.split())
+    async with upstream(overloaded) as one, upstream(refusing()) as three:
+        file = tmp_path / "relay.toml"
+        file.write_text(
+            f"[model_map]\nboth = [{names}]\n"
+            f'[providers.one]\nbase_urls = ["http://127.0.0.1:{one.port}/v1"]\n'
+            '[providers.two]\nbase_urls = ["http://127.0.0.1:9/v1"]\ntools_limit = 1\n'
+            f'[providers.three]\nbase_urls = ["http://127.0.0.1:{three.port}/v1"]\n'
+        )
+        chain = exchange_addons(DemoProvider())
+        options = {"relay_provider": "one", "relay_config": str(file), "relay_retries": "0"}
+        async with proxy(*chain, **options) as (_, port):
+            tools = [{"type": "function", "name": name} for name in ("f", "g")]
+            answer = await ask(port, model="both", tools=tools)
+    assert answer.status == status
+    requests = [call.request_line.split()[0] for call in (*one.seen, *three.seen)]
+    assert requests.count("POST") == len(models.split()) - 1
 
 
 def test_loss_is_logged_once_and_not_remembered_for_ever(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,15 +28,15 @@ LIMITS = ImageLimits(
 
 
 def sample_image(width: int = 8, height: int = 6, mode: str = "RGB") -> Image.Image:
-    """White, with the left upper corner in another colour, so that rotation shows."""
-    fitted = Image.new("RGB", (width, height), "white")
-    ImageDraw.Draw(fitted).rectangle((0, 0, width // 2, height // 2), "red")
-    return fitted.convert(mode)
+    """White, with the upper left corner in another colour, so that rotation shows."""
+    source = Image.new("RGB", (width, height), "white")
+    ImageDraw.Draw(source).rectangle((0, 0, width // 2, height // 2), "red")
+    return source.convert(mode)
 
 
-def image_bytes(fitted: Image.Image, form: str = "PNG", **how: Any) -> bytes:
+def image_bytes(source: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    fitted.save(file, form, **how)
+    source.save(file, form, **options)
     return file.getvalue()
 
 
@@ -96,8 +96,9 @@ def test_heavy_drawing_becomes_a_photograph_and_shrinks_until_it_fits() -> None:
     assert len(fitted.url.partition(",")[2]) <= 60_000
 
 
-def test_shrinking_ends_though_nothing_can_fit() -> None:
-    fitted = fit_image(image_url(image_bytes(noise(500, 500))), LIMITS._replace(max_bytes=10))
+@pytest.mark.parametrize("height", [500, 1])
+def test_shrinking_ends_though_nothing_can_fit(height: int) -> None:
+    fitted = fit_image(image_url(image_bytes(noise(500, height))), LIMITS._replace(max_bytes=10))
     assert images.SMALLEST_SIDE // 2 < max(decode_fitted(fitted).size) <= images.SMALLEST_SIDE
 
 
@@ -176,15 +177,16 @@ def test_wrong_type_is_put_right(head: str) -> None:
     assert bool(fitted.change) == (head != "image/PNG")
 
 
-def test_sloppy_base64_is_written_anew() -> None:
-    data = image_bytes(sample_image())
+@pytest.mark.parametrize("extra_bytes", range(6))
+def test_sloppy_base64_is_written_anew(extra_bytes: int) -> None:
+    data = image_bytes(sample_image()) + bytes(extra_bytes)
     text = base64.encodebytes(data).decode().rstrip("=\n")  # lines, and no padding
     fitted = fit_image(f"DATA:image/png;base64,{text}", LIMITS)
     assert (fitted.url, fitted.change) == (image_url(data), "")
 
 
 @pytest.mark.parametrize(
-    ("bad", "why"),
+    ("bad", "reason"),
     [
         (image_url(b"<html>no picture</html>"), "is no picture"),
         (image_url(b"<svg/>", "image/svg+xml"), "is no picture"),
@@ -202,13 +204,13 @@ def test_sloppy_base64_is_written_anew() -> None:
         ),
     ],
 )
-def test_what_is_no_picture_becomes_words(bad: str, why: str) -> None:
+def test_content_that_is_no_image_becomes_text(bad: str, reason: str) -> None:
     fitted = fit_image(bad, LIMITS)
     assert not fitted.url and fitted.placeholder_text.startswith("[image: ")
-    assert f"not shown: {why}" in fitted.placeholder_text and why in fitted.change
+    assert f"not shown: {reason}" in fitted.placeholder_text and reason in fitted.change
 
 
-def test_what_only_this_provider_can_read_goes_as_it_is() -> None:
+def test_format_that_only_this_provider_can_read_is_sent_unchanged() -> None:
     data = b"\0\0\0\x18ftypheic" + bytes(99)
     limits = LIMITS._replace(media_types=LIMITS.media_types | {"image/heic"})
     assert fit_image(image_url(data, "image/heic"), limits) == FittedImage()
@@ -226,11 +228,11 @@ def message(*parts: Json) -> Json:
     return {"type": "message", "role": "user", "content": list(parts)}
 
 
-def image(where: str) -> Json:
-    return {"type": "input_image", "image_url": where, "detail": "high"}
+def image(url: str) -> Json:
+    return {"type": "input_image", "image_url": url, "detail": "high"}
 
 
-def test_only_pictures_are_touched_and_the_request_is_not_changed_in_place() -> None:
+def test_only_images_are_replaced_and_the_request_is_not_changed_in_place() -> None:
     large, fine = (
         image_url(image_bytes(sample_image(3000, 10))),
         image_url(image_bytes(sample_image())),
@@ -239,9 +241,9 @@ def test_only_pictures_are_touched_and_the_request_is_not_changed_in_place() -> 
     odd += [message(5, {"type": "input_image"}, {"type": "input_image", "file_id": "f"})]  # type: ignore[arg-type]  # what clients may send
     body = {"input": [*odd, message(image("https://a.example/b.png"), image(fine), image(large))]}
     original = json.dumps(body)
-    fitted, lost = images.replace_images(body, GENERIC)
+    fitted, changes = images.replace_images(body, GENERIC)
     assert json.dumps(body) == original
-    assert lost == ["input[4].content[2] (image: image/png 3000x10 to image/png 2048x7)"]
+    assert changes == ["input[4].content[2] (image: image/png 3000x10 to image/png 2048x7)"]
     assert fitted["input"][:4] == odd
     [remote, same, scaled] = fitted["input"][4]["content"]
     assert (remote, same) == tuple(body["input"][4]["content"][:2])
@@ -259,35 +261,38 @@ def test_url_in_chats_own_spelling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "places"),
+    ("fields", "image_fields"),
     [
         ({}, ["content", "output"]),
         ({"output_images": False}, ["content"]),
         ({"images": False}, []),
     ],
 )
-def test_nothing_is_worked_on_that_would_not_go_up(fields: Json, places: list[str]) -> None:
+def test_only_images_that_the_provider_gets_are_processed(
+    fields: Json, image_fields: list[str]
+) -> None:
     bad = image(image_url(b"x"))
     body = {"input": [message(bad), {"type": "function_call_output", "output": [bad]}]}
-    assert [image.field for image in request_images(body, provider(**fields))] == places
+    sent_images = request_images(body, provider(**fields))
+    assert [each.field for each in sent_images] == image_fields
 
 
 @pytest.mark.parametrize("body", [{}, {"input": "Hello."}, {"input": None}, {"input": [message()]}])
 @bounded
 async def test_request_without_pictures_is_the_same_object(body: Json) -> None:
-    fitted, lost = await fit_request_images(body, GENERIC)
-    assert fitted is body and lost == []
+    fitted, changes = await fit_request_images(body, GENERIC)
+    assert fitted is body and changes == []
 
 
-def test_picture_is_worked_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only counting is added; the images are fitted for real."""
+def test_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images are really fitted; the calls are only recorded."""
     fitted_urls: list[str] = []
 
-    def counted(where: str, limits: ImageLimits) -> FittedImage:
-        fitted_urls.append(where)
-        return fit_image(where, limits)
+    def fit_and_record(url: str, limits: ImageLimits) -> FittedImage:
+        fitted_urls.append(url)
+        return fit_image(url, limits)
 
-    monkeypatch.setattr(images, "fit_image", counted)
+    monkeypatch.setattr(images, "fit_image", fit_and_record)
     monkeypatch.setattr(images, "_cache", {})
     large, bad = image_url(image_bytes(sample_image(3000, 10))), image_url(b"x")
     body = {"input": [message(image(large), image(bad), image(large))]}
@@ -303,13 +308,13 @@ def test_cache_is_bounded(name: str, value: int, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(images, name, value)
     monkeypatch.setattr(images, "_cache", cache := {})
     urls = [image_url(image_bytes(sample_image(8 + number)), "image/jpeg") for number in range(9)]
-    for where in urls:
-        images.fit_image_once(where, LIMITS)
+    for url in urls:
+        images.fit_image_once(url, LIMITS)
     assert len(cache) < 9
     assert images.fit_image_once(urls[-1], LIMITS) == fit_image(urls[-1], LIMITS)
 
 
-# through the relay
+# Through the relay
 
 
 @bounded

@@ -30,7 +30,7 @@ CLOSE_LIMIT = 0.5  # s within which the upstream must see that the client left
 
 
 class SpokenExchange:
-    """An exchange whose events are easy to find in what the client received."""
+    """An exchange whose events are easy to find in the client's bytes."""
 
     def heartbeat(self) -> bytes:
         return b"<beat>"
@@ -47,7 +47,7 @@ class SpokenExchange:
 
 
 class WholeExchange(SpokenExchange):
-    """The same for a client that did not ask for a stream."""
+    """A `SpokenExchange` for a client that did not ask for a stream."""
 
     def heartbeat(self) -> bytes:
         return b""
@@ -55,7 +55,7 @@ class WholeExchange(SpokenExchange):
 
 @dataclass
 class CallbackPlan(RelayPlan):
-    """A plan whose decisions are functions, so that each test can give its own."""
+    """A plan whose decisions are functions, which each test can replace."""
 
     flow: HTTPFlow
     exchange: Any
@@ -190,7 +190,7 @@ def without_heartbeats(body: bytes) -> bytes:
 
 
 async def request_by(port: int, kind: str) -> Answer:
-    """The same request by a client that reaches the relay in this way."""
+    """The answer to a request by a client of this kind, one of `CLIENT_KINDS`."""
     if kind == "h2":
         async with Client2.connect(port) as http2_client:
             return await http2_client.rest(http2_client.send("/v1/responses"))

@@ -1,4 +1,4 @@
-"""Connections to the upstream: their pieces, their reuse, HTTP/2."""
+"""Connections to the upstream: the pieces that they pass on, their reuse, HTTP/2."""
 
 import asyncio
 import contextlib
@@ -65,8 +65,8 @@ SPEAKING_STREAM = b'data: {"delta":"hello"}\n\n'
 
 @contextlib.asynccontextmanager
 async def http2_upstream(*answers: tuple[int, bytes]) -> AsyncIterator[tuple[int, list[int]]]:
-    """The port of an HTTP/2 server with these answers, the last one repeats, and the ids of the
-    streams that had a request."""
+    """The port of an HTTP/2 server that gives these answers, the last one repeatedly, and the ids
+    of the streams that had a request."""
     stream_ids: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +111,7 @@ async def test_http2_upstream_is_tried_again() -> None:
 async def test_refusal_in_a_stream_on_http2_upstream(
     first: bytes, max_attempts: int, status: int
 ) -> None:
-    """The end of the stream comes in the same read."""
+    """The refusal and the end of the stream come in the same read."""
     async with http2_upstream((200, first), (200, SPEAKING_STREAM)) as (server_port, stream_ids):
         callbacks = {"probe": reply_probe}
         addon = RelayAddon(

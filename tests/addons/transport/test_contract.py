@@ -1,5 +1,5 @@
-"""The table of mitmproxy's private names: it fits the installed mitmproxy, it is complete, and it
-names each difference."""
+"""The table of mitmproxy's private names fits the installed mitmproxy, is complete, and each
+difference is reported by name."""
 
 import ast
 import dataclasses
@@ -56,7 +56,7 @@ async def test_mitmproxy_fits_while_our_classes_replace_its_own() -> None:
     assert layers.HttpStream is not RelayStream
 
 
-# Every row of the table is checked: another name in it is reported as a difference.
+# Every row of the table is checked: a wrong name in it is reported as a difference.
 
 
 def table_rows() -> Iterator[tuple[str, ...]]:
@@ -79,7 +79,7 @@ def table_rows() -> Iterator[tuple[str, ...]]:
 
 
 def table_without(row: tuple[str, ...]) -> ApiTable:
-    """The table with another name in this row, which mitmproxy does not have."""
+    """The table with a name in this row that mitmproxy does not have."""
     path, *rest = row
     uses = ALL_API[path]
     match rest:
@@ -111,7 +111,7 @@ def test_every_row_is_checked(row: tuple[str, ...]) -> None:
 
 
 def new_function(signature: str, body: str = "yield") -> Any:
-    """A function of mitmproxy's, as another version may have it."""
+    """A function with this signature, as another version of mitmproxy may have it."""
     names: dict[str, Any] = {}
     exec(f"def function({signature}): {body}", names)  # noqa: S102
     return names["function"]
@@ -244,18 +244,18 @@ def test_mere_additions_fit(
 # The table is complete
 
 
-DOCUMENTED_NAMES = ("Loader",)  # in modules that are private otherwise
+DOCUMENTED_NAMES = ("Loader",)  # in modules that are otherwise private
 
 
 def is_private(module: str) -> bool:
-    """`server_hooks` has what documented hooks are called with."""
+    """`server_hooks` is not private: it has the arguments of documented hooks."""
     if module == "mitmproxy.proxy.server_hooks":
         return False
     return module.startswith(("mitmproxy.proxy", "mitmproxy.addonmanager"))
 
 
 def private_imports(tree: ast.AST) -> Iterator[tuple[str, str, str]]:
-    """Module, name in it and local name of all private imports; the name is "" for a module."""
+    """Module, name in it and local name of each private import; the name is "" for a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -297,7 +297,8 @@ def test_only_modules_of_transport_use_private_names() -> None:
 
 
 def private_names(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Module and name of all that is imported, and of all that is read from imported modules."""
+    """Module and name of each private import, and of each attribute that is read from a private
+    module."""
     modules = {}
     for module, name, local_name in private_imports(tree):
         if name:
@@ -318,7 +319,7 @@ def test_every_imported_name_is_in_the_table(path: Path) -> None:
 
 
 def transport_names() -> Iterator[str]:
-    """What the modules of transport define, in their classes and beside them."""
+    """The names that the modules of transport define, in classes and outside of them."""
     for node in (node for tree in PRIVATE_USERS.values() for node in ast.walk(tree)):
         match node:
             case ast.FunctionDef(name=name):

@@ -106,7 +106,8 @@ async def test_short_exchange_has_one_timer() -> None:
 
 @bounded
 async def test_no_heartbeat_while_bytes_flow() -> None:
-    """None within the interval after a byte; a machine that stalls for longer may send one."""
+    """There is none within the interval after a byte; if the machine stalls for longer, one may be
+    sent."""
     silences: list[float] = []
     last = math.inf  # heartbeats before the first byte do not count
 
@@ -206,7 +207,7 @@ async def test_silence_while_connecting_is_bounded(kind: str) -> None:
         body = b"<lost upstream silent for 0.2 s (relay_timeout)>"
         assert (answer.status, answer.body) == (502, body)
         assert time.monotonic() - start < 0.9
-        await asyncio.sleep(1.0)  # the connection succeeds, but no stream waits for it
+        await asyncio.sleep(1.0)  # by now it is connected, but no stream waits for it
         assert not server.seen
 
 

@@ -18,7 +18,8 @@ from tests.addons.proxy import bounded, proxy
 
 @dataclass
 class Recorder:
-    """Records its calls in a list that several share. Two of one name are equal."""
+    """Records its calls in a list, which several recorders may share. Those with the same name are
+    equal."""
 
     name: str
     calls: list[str] = field(default_factory=list, compare=False)
@@ -121,7 +122,7 @@ async def test_addon_that_equals_a_removed_one_is_called() -> None:
 
 @bounded
 async def test_addon_that_an_addon_registers_is_called() -> None:
-    """As mitmproxy does it when a script is loaded again."""
+    """mitmproxy registers an addon so when a script is loaded again."""
     calls: list[str] = []
     parent = Recorder("parent", calls)
     manager = dispatching_manager(parent)

@@ -12,7 +12,7 @@ def test_attached_plan_is_found_until_it_is_detached() -> None:
     assert plan_of(flow) is plan
     detach_plan(flow)
     assert plan_of(flow) is None
-    detach_plan(flow)  # once more is harmless
+    detach_plan(flow)  # a second call is harmless
 
 
 def test_later_plan_replaces_an_earlier_one() -> None:

@@ -1,4 +1,4 @@
-"""The client's side: who asked, how a reply ends, what is left of mitmproxy."""
+"""The client's side: requests to the own port, the ends of replies, and flows without a plan."""
 
 import asyncio
 import gc
@@ -42,7 +42,7 @@ CLIENT_KINDS = ["direct", "proxied", "tunnel", "tls", "h2"]
 
 @pytest.mark.parametrize("kind", CLIENT_KINDS)
 @bounded
-async def test_request_to_own_port_is_told_from_a_proxied_one(kind: str) -> None:
+async def test_request_to_own_port_is_marked_and_a_proxied_one_is_not(kind: str) -> None:
     async with relay(reply_hello) as (_, addon, port):
         assert (await request_by(port, kind)).body == b"hello world"
         assert addon.flows[0].metadata["own"] is (kind in ("direct", "tls", "h2"))
@@ -209,7 +209,7 @@ class StreamingAddon:
 
 
 @bounded
-async def test_flow_without_a_plan_is_relayed_as_by_mitmproxy() -> None:
+async def test_flow_without_a_plan_is_relayed_as_without_the_addon() -> None:
     results: dict[bool, list[object]] = {}
     async with upstream(reply_hello) as stopped:
         pass

@@ -140,8 +140,8 @@ def test_compressed_body_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "says", "wait"),
+    ("status", "hint", "wait"),
     [(500, "false", None), (409, "true", 0.5), (500, "true", 0.5), (500, "maybe", 0.5)],
 )
-def test_providers_hint_overrules_the_status(status: int, says: str, wait: float | None) -> None:
-    assert decide(failed(status, x_should_retry=says)) == wait
+def test_providers_hint_overrules_the_status(status: int, hint: str, wait: float | None) -> None:
+    assert decide(failed(status, x_should_retry=hint)) == wait

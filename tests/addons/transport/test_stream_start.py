@@ -1,4 +1,4 @@
-"""Failures inside a 200 stream before its first word, and streams that end before it."""
+"""Failures inside a stream of status 200 before its first word, and streams that end before it."""
 
 import asyncio
 import json
@@ -44,7 +44,9 @@ def failing(**error: Any) -> bytes:
     return events_wire({"type": "response.failed", "response": response})
 
 
-def tells(*parts: bytes, pause: float = 0.0, end: Callable[[Call], Any] = Call.end) -> Handler:
+def stream_parts(
+    *parts: bytes, pause: float = 0.0, end: Callable[[Call], Any] = Call.end
+) -> Handler:
     async def handler(call: Call) -> None:
         call.stream(parts[0])
         for part in parts[1:]:
@@ -56,15 +58,23 @@ def tells(*parts: bytes, pause: float = 0.0, end: Callable[[Call], Any] = Call.e
     return handler
 
 
-HI = tells(events_wire(CREATED, GOES_ON, completed(DONE)))
-BUSY = tells(OPENING + failing(**OVERLOADED))
+HI = stream_parts(events_wire(CREATED, GOES_ON, completed(DONE)))
+BUSY = stream_parts(OPENING + failing(**OVERLOADED))
 FAILURES: list[tuple[dict[str, str], Handler, Handler]] = [
     (NATIVE, BUSY, HI),
-    (NATIVE, tells(OPENING, failing(code="slow_down"), pause=0.05), HI),
-    (NATIVE, tells(OPENING + events_wire({"type": "error", "error": OVERLOADED})), HI),
-    (NATIVE, tells(*[bytes([byte]) for byte in events_wire(CREATED) + failing(code="502")]), HI),
-    ({}, tells(b": OPENROUTER PROCESSING\n\n", chat({"error": {"code": 503}}), pause=0.05), says()),
-    ({}, tells(chat(chunk(role="assistant", content=""), {"error": {"code": 429}})), says()),
+    (NATIVE, stream_parts(OPENING, failing(code="slow_down"), pause=0.05), HI),
+    (NATIVE, stream_parts(OPENING + events_wire({"type": "error", "error": OVERLOADED})), HI),
+    (
+        NATIVE,
+        stream_parts(*[bytes([byte]) for byte in events_wire(CREATED) + failing(code="502")]),
+        HI,
+    ),
+    (
+        {},
+        stream_parts(b": OPENROUTER PROCESSING\n\n", chat({"error": {"code": 503}}), pause=0.05),
+        says(),
+    ),
+    ({}, stream_parts(chat(chunk(role="assistant", content=""), {"error": {"code": 429}})), says()),
     ({}, lambda call: call.reply(200, b'{"error": {"code": 503, "message": "No."}}'), says()),
 ]
 
@@ -147,7 +157,7 @@ async def test_failure_without_another_attempt_is_a_status(stream: bool) -> None
 
 @bounded
 async def test_failure_behind_a_heartbeat_is_tried_again_too() -> None:
-    first = tells(OPENING, failing(**OVERLOADED), pause=0.25)
+    first = stream_parts(OPENING, failing(**OVERLOADED), pause=0.25)
     async with relay(first, HI, relay_heartbeat="0.1", **NATIVE) as (above, port):
         answer = await ask_once(port)
     assert completed_text(answer) == "Hi."
@@ -158,7 +168,7 @@ async def test_failure_behind_a_heartbeat_is_tried_again_too() -> None:
 
 @bounded
 async def test_failure_behind_a_heartbeat_becomes_an_event() -> None:
-    first = tells(OPENING, failing(**OVERLOADED), pause=0.25)
+    first = stream_parts(OPENING, failing(**OVERLOADED), pause=0.25)
     chosen = {"relay_heartbeat": "0.1", "relay_retries": "0", **NATIVE}
     async with relay(first, **chosen) as (above, port), Client.connect(port) as client:
         assert stream_error(await ask(client))["code"] == "server_is_overloaded"
@@ -166,7 +176,7 @@ async def test_failure_behind_a_heartbeat_becomes_an_event() -> None:
     assert len(above.seen) == 2
 
 
-SPENT = tells(OPENING + failing(type="usage_limit_reached", message="Spent.", resets_at=9))
+SPENT = stream_parts(OPENING + failing(type="usage_limit_reached", message="Spent.", resets_at=9))
 
 
 @bounded
@@ -178,10 +188,10 @@ async def test_usage_limit_is_not_tried_again_at_the_same_provider() -> None:
     assert len(above.seen) == 1
 
 
-def instead(*events: Any) -> Handler:
-    """A provider of Chat that fails in its stream."""
-    lists, fails = serve_models("big"), tells(b": wait\n\n" + chat(*events))
-    return lambda call: (lists if call.request_line.startswith("GET") else fails)(call)
+def provider_that_streams(*events: Any) -> Handler:
+    """A provider that lists a model, and streams these events of Chat."""
+    list_models, fail = serve_models("big"), stream_parts(b": wait\n\n" + chat(*events))
+    return lambda call: (list_models if call.request_line.startswith("GET") else fail)(call)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -192,7 +202,7 @@ def test_next_candidate_answers_after_a_refusal_in_the_stream(
     tmp_path: Path, error: dict[str, str], retries: str, stream: bool
 ) -> None:
     async def run() -> None:
-        first = instead({"error": error})
+        first = provider_that_streams({"error": error})
         async with two_provider_relay(
             tmp_path, BOTH_MODELS, first=first, relay_retries=retries
         ) as providers_relay:
@@ -215,28 +225,28 @@ async def cut_hard(call: Call) -> None:
     await call.reset()
 
 
-def no_length(call: Call) -> None:
+def cut_without_length(call: Call) -> None:
     call.writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + OPENING)
     call.cut()
 
 
-CUTS = [cut_off, cut_hard, no_length, tells(OPENING), lambda call: call.reply(200)]
+CUTS = [cut_off, cut_hard, cut_without_length, stream_parts(OPENING), lambda call: call.reply(200)]
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("how", CUTS, ids=["FIN", "RST", "EOF", "end", "nothing"])
+@pytest.mark.parametrize("cut", CUTS, ids=["FIN", "RST", "EOF", "end", "nothing"])
 @bounded
 async def test_stream_that_ends_before_its_first_word_is_tried_again(
-    how: Handler, stream: bool
+    cut: Handler, stream: bool
 ) -> None:
-    async with relay(how, HI, **NATIVE) as (above, port):
+    async with relay(cut, HI, **NATIVE) as (above, port):
         assert completed_text(await ask_once(port, stream=stream)) == "Hi."
     assert len(above.seen) == 2
 
 
 @bounded
 async def test_silence_behind_the_opening_is_tried_again() -> None:
-    first = tells(OPENING, end=Call.closed_after)
+    first = stream_parts(OPENING, end=Call.closed_after)
     async with relay(first, HI, relay_timeout="0.3", **NATIVE) as (above, port):
         assert completed_text(await ask_once(port)) == "Hi."
     assert above.connections == 2
@@ -259,10 +269,10 @@ async def test_client_that_leaves_before_the_first_word_closes_the_upstream_conn
     assert len(above.seen) == 1
 
 
-@pytest.mark.parametrize("how", CUTS[:2], ids=["FIN", "RST"])
+@pytest.mark.parametrize("cut", CUTS[:2], ids=["FIN", "RST"])
 @bounded
-async def test_cut_that_is_not_tried_again_is_a_502(how: Handler) -> None:
-    start = relay(HI, how, HI, relay_retries="0", **NATIVE)
+async def test_cut_that_is_not_tried_again_is_a_502(cut: Handler) -> None:
+    start = relay(HI, cut, HI, relay_retries="0", **NATIVE)
     async with start as (above, port), Client.connect(port) as client:
         assert completed_text(await ask(client)) == "Hi."
         answer = await ask(client)  # on a kept connection, which was not stale
@@ -273,8 +283,8 @@ async def test_cut_that_is_not_tried_again_is_a_502(how: Handler) -> None:
 
 @bounded
 async def test_after_the_first_word_nothing_is_tried_again() -> None:
-    async with relay(tells(OPENING + events_wire(DELTA), failing(**OVERLOADED), pause=0.05), HI,
-                     **NATIVE) as (above, port):  # fmt: skip
+    first = stream_parts(OPENING + events_wire(DELTA), failing(**OVERLOADED), pause=0.05)
+    async with relay(first, HI, **NATIVE) as (above, port):
         answer = await ask_once(port)
     last = events_of(answer.body)[-1]
     assert last["response"]["error"]["code"] == "server_is_overloaded"
@@ -284,7 +294,9 @@ async def test_after_the_first_word_nothing_is_tried_again() -> None:
 
 @bounded
 async def test_error_that_a_retry_cannot_help_reaches_the_client() -> None:
-    async with relay(tells(events_wire(CREATED) + failing(code="invalid_prompt")), **NATIVE) as (
+    async with relay(
+        stream_parts(events_wire(CREATED) + failing(code="invalid_prompt")), **NATIVE
+    ) as (
         above,
         port,
     ):
@@ -378,8 +390,8 @@ async def test_flows_show_the_attempt_that_succeeded(tmp_path: Path, stream: boo
 @bounded
 async def test_flows_after_a_cut_show_the_second_attempt(tmp_path: Path) -> None:
     client, [upstream_flow] = await watched(tmp_path, cut_off, HI)
-    [why] = client.metadata[ATTEMPTS]
-    assert "peer closed connection" in why
+    [attempt] = client.metadata[ATTEMPTS]
+    assert "peer closed connection" in attempt
     assert upstream_flow.response and upstream_flow.response.content == events_wire(
         CREATED, GOES_ON, completed(DONE)
     )
