@@ -5,12 +5,13 @@ For requests: the translation of each parameter, tool and entry. For replies: th
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy.http import HTTPFlow, Request
 
+from addons.config import available_providers
 from addons.ingress import is_codex_request
 from addons.observe import PAIR_SIDE, PIECE_TIMES
 from addons.views.base import RelayView, ShownMessage, decoded_body
@@ -140,12 +141,9 @@ NOT_PARAMETERS = frozenset(
 NESTED_PARAMETERS = frozenset({"reasoning", "text", "stream_options", "thinking"})
 # The client's name of a parameter → the names that upstreams use.
 PARAMETER_ALIASES = {
-    "max_output_tokens": ("max_tokens", "max_completion_tokens"),
     "reasoning.effort": ("reasoning_effort", "reasoning", "thinking.type", "enable_thinking"),
     "text.format": ("response_format",),
     "text.verbosity": ("verbosity",),
-    "max_tokens": ("max_output_tokens", "max_completion_tokens"),
-    "max_completion_tokens": ("max_output_tokens", "max_tokens"),
     "reasoning_effort": ("reasoning.effort", "reasoning", "thinking.type", "enable_thinking"),
     "response_format": ("text.format",),
     "verbosity": ("text.verbosity",),
@@ -153,12 +151,20 @@ PARAMETER_ALIASES = {
 }
 
 
+def parameter_aliases(name: str) -> Sequence[str]:
+    """The names that upstreams use for a client's parameter."""
+    token_limits = {provider.max_tokens for provider in available_providers().values()}
+    if name == "max_output_tokens" or name in token_limits:
+        return ["max_output_tokens", *sorted(token_limits)]
+    return PARAMETER_ALIASES.get(name, ())
+
+
 def parameter_table(old: Json, new: Json, dropped: list[str]) -> Iterator[str]:
     """The lines of a table: the client's parameters, their values, and the upstream's for each."""
     old_values, new_values = dict(_flat_parameters(old)), dict(_flat_parameters(new))
     rows = []
     for name, value in old_values.items():
-        aliases = (name, *PARAMETER_ALIASES.get(name, ()))
+        aliases = (name, *parameter_aliases(name))
         if new_name := next((alias for alias in aliases if alias in new_values), None):
             rows.append((name, value, f"→ {new_name} {new_values.pop(new_name)}"))
         else:

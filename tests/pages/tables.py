@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = re.compile(r"(?s)(<!-- (\w+), made by scripts/readme -->\n).*?(<!-- end -->)")
 OPTION_HEAD = ("option", "default", "meaning", "example")
 PROVIDER_HEAD = (
-    *("provider", "name", "base URL", "key variable", "port", "speaks", "earlier thinking"),
+    *("provider", "name", "base URL", "key variable", "relay port", "speaks", "earlier thinking"),
     "quirks",
 )
 EARLIER_THINKING = {  # Provider.reasoning_back → what the table says of it

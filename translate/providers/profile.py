@@ -195,8 +195,8 @@ class Provider(FrozenTable):
         frozenset(),
         description="Common parameters that it does not accept; they are dropped and reported.",
     )
-    max_tokens: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="The field for `max_output_tokens`."
+    max_tokens: str = Field(
+        "max_tokens", min_length=1, description="The field for `max_output_tokens`."
     )
     efforts: dict[str, str | dict[str, JsonValue]] = Field(
         {},

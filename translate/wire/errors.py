@@ -60,6 +60,7 @@ class FailureRule:
     code: str  # error code for the client
     sdk_status: int | None = None  # HTTP status for clients other than Codex, where it differs
     # Whether the same upstream is asked again; its `x-should-retry` overrules all but "never".
+    # With "never" the client is not told to wait and try again, either.
     retry: Literal["yes", "no", "never"] = "no"
     min_wait: float = 0.0  # s before the next attempt, where the upstream names no time
     fallback: bool = False  # whether the next candidate is asked
@@ -165,6 +166,21 @@ ERROR_CODES: Mapping[str, int] = {
     "usage_not_included": 403,
 }
 
+# The codes of OpenAI's own API, which name a cause wherever they stand. Other codes in a stream say
+# too little: the client gets `server_error`.
+OPENAI_CODES = frozenset(
+    {
+        "context_length_exceeded",
+        "cyber_policy",
+        "insufficient_quota",
+        "invalid_prompt",
+        "rate_limit_exceeded",
+        "server_is_overloaded",
+        "usage_limit_reached",
+        "usage_not_included",
+    }
+)
+
 # Codex understands these only in a stream's event; of a 400 it just shows the body (0.163).
 STREAM_ONLY_CODES = frozenset({"context_length_exceeded"})
 
@@ -204,13 +220,10 @@ def failure_rule(status: int, body: bytes = b"") -> FailureRule:
 
 
 def _code_rule(code: str) -> FailureRule:
-    """The rule for an error code in a stream.
-
-    The code counts only if the rule's code for the client is the same word; otherwise the rule is
-    that of an error without a known cause.
-    """
-    rule = FAILURE_RULES.get(code) or FAILURE_RULES[ERROR_CODES.get(code, 200)]
-    return rule if rule.code == code else FAILURE_RULES[200]
+    """The rule for an error code in a stream."""
+    if code not in OPENAI_CODES:
+        return FAILURE_RULES[200]
+    return FAILURE_RULES.get(code) or FAILURE_RULES[ERROR_CODES[code]]
 
 
 def status_of_code(code: str) -> int:

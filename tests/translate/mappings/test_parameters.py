@@ -38,6 +38,11 @@ def to_chat(to: Provider, *tools: Json, **fields: Any) -> tuple[Json, list[str]]
     return parameters_to_chat(request_with(**fields), to, tool_map(to, *tools))
 
 
+def test_token_limit_goes_into_the_field_that_the_provider_names() -> None:
+    odd_provider = provider(max_tokens="max_output")
+    assert to_chat(odd_provider, max_output_tokens=5) == ({"max_output": 5}, [])
+
+
 def to_responses(to: Provider, *tools: Json, **fields: Any) -> tuple[Json, list[str]]:
     return parameters_to_responses(request_with(**fields), to, tool_map(to, *tools))
 
