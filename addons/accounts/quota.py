@@ -148,7 +148,7 @@ def limit_from_refusal(status: int, body: bytes, now: float) -> Limit | None:
         return None
     failure = read_failure("", status, body)
     if failure.code not in ACCOUNT_LIMITS:
-        return Limit("rate_limit_exceeded", now + BURST_SECONDS)
+        return Limit(failure.code, now + BURST_SECONDS)
     fields = failure.extra_fields
     until = reset_time(fields.get("resets_at"), fields.get("resets_in_seconds"), now)
     return Limit(failure.code, until if until and until > now else now + UNKNOWN_RESET_SECONDS)

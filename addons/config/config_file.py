@@ -15,14 +15,17 @@ from typing import Any, NamedTuple, Self
 import platformdirs
 from pydantic import ValidationError
 
-from addons.config.option_types import setting_text
+from addons.config.option_types import amount_units, plain_number, setting_text
 from addons.config.settings import (
     DEPRECATED,
     FIELD_OF_OPTION,
     FIELD_OF_VARIABLE,
     FILE_FIELDS,
+    OPTION_PREFIX,
+    REPLACEMENTS,
     SECRET_FIELDS,
     SETTING_FIELDS,
+    VARIABLE_PREFIX,
     Settings,
 )
 from addons.flow_data import MASK
@@ -146,11 +149,10 @@ class SettingValue(NamedTuple):
 
     value: Any
     full_name: str  # names the source, too: `relay_port`, `CODEX_RELAY_PORT`, `relay.toml:3: port`
+    rank: int  # of the source; the highest overrides the others
 
-    def full_name_with(self, name: str, new_name: str) -> str:
-        """The full name with the setting's `name` replaced."""
-        prefix, spelling = self.full_name[: -len(name)], self.full_name[-len(name) :]
-        return prefix + (new_name.upper() if spelling.isupper() else new_name)
+
+FILE_RANK, VARIABLE_RANK, OPTION_RANK = range(3)
 
 
 def read_settings(
@@ -163,16 +165,18 @@ def read_settings(
     `options` and `environment` have full names. Raises WrongSettings.
     """
     file = file or ConfigFile.empty()
-    values = replace_deprecated(collect_values(options, environment, file))
+    values = collect_values(options, environment, file)
+    faults = dict(deprecated_faults(values))
+    valid = {name: entry for name, entry in values.items() if name not in faults}
     try:
-        return Settings.model_validate(
-            {name: entry.value for name, entry in values.items()}, context=file.providers
-        )
+        settings = Settings.model_validate(replace_deprecated(valid), context=file.providers)
     except ValidationError as error:
-        faults = {str(fault["loc"][0]): fault["msg"] for fault in reversed(error.errors())}
+        faults |= {str(fault["loc"][0]): fault["msg"] for fault in reversed(error.errors())}
+    if faults:
         raise WrongSettings(
             *(wrong_value_fault(name, values[name], why) for name, why in faults.items())
-        ) from None
+        )
+    return settings
 
 
 def collect_values(
@@ -181,36 +185,90 @@ def collect_values(
     """The values that are set, by the setting's name. An empty text means the default, also if a
     source of lower rank has a value."""
     values = {
-        name: SettingValue(value, f"{file.position_of(name)}: {name}")
+        name: SettingValue(value, f"{file.position_of(name)}: {name}", FILE_RANK)
         for name, value in file.values.items()
     }
-    for names, source in ((FIELD_OF_VARIABLE, environment), (FIELD_OF_OPTION, options)):
+    for names, source, rank in (
+        (FIELD_OF_VARIABLE, environment, VARIABLE_RANK),
+        (FIELD_OF_OPTION, options, OPTION_RANK),
+    ):
         for full_name, name in names.items():
             if (text := source.get(full_name)) is not None:
-                values[name] = SettingValue(text.strip(), full_name)
+                values[name] = SettingValue(text.strip(), full_name, rank)
     return {name: entry for name, entry in values.items() if entry.value != ""}
 
 
-def replace_deprecated(values: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
-    """The values with those of deprecated settings, and their unit, in the settings that replace
-    them."""
-    replaced = {name: entry for name, entry in values.items() if name not in DEPRECATED}
-    for name in sorted(values.keys() & DEPRECATED.keys()):
-        field, unit = DEPRECATED[name]
-        text, full_name = f"{values[name].value}{unit}", values[name].full_name_with(name, field)
-        if field in replaced:
-            text = f"{setting_text(replaced[field].value)},{text}"
-        replaced[field] = SettingValue(text, full_name)
+# Deprecated settings
+
+
+def deprecated_names(values: Mapping[str, SettingValue], field: str) -> list[str]:
+    """The deprecated settings among the values that this setting replaces."""
+    return [name for name in DEPRECATED if DEPRECATED[name].setting == field and name in values]
+
+
+def effective_names(values: Mapping[str, SettingValue], field: str) -> list[str]:
+    """The deprecated settings that count: those for amounts that their replacement leaves out,
+    whichever source it comes from."""
+    units = amount_units(values[field].value) if field in values else set[str]()
+    names = deprecated_names(values, field)
+    return [name for name in names if DEPRECATED[name].unit.lower() not in units]
+
+
+def deprecated_faults(values: Mapping[str, SettingValue]) -> Iterator[tuple[str, str]]:
+    """The name of each deprecated setting that counts and has a wrong value, and the reason."""
+    for field in REPLACEMENTS:
+        for name in effective_names(values, field):
+            try:
+                amount = plain_number(values[name].value) + DEPRECATED[name].unit
+                Settings.model_validate({field: amount})
+            except ValidationError as error:
+                yield name, error.errors()[0]["msg"]
+            except ValueError as error:
+                yield name, str(error)
+
+
+def replace_deprecated(values: Mapping[str, SettingValue]) -> dict[str, Any]:
+    """The values, with the amounts of deprecated settings in the settings that replace them.
+
+    The deprecated settings must have valid values."""
+    replaced = {name: entry.value for name, entry in values.items() if name not in DEPRECATED}
+    for field in REPLACEMENTS:
+        amounts = [
+            plain_number(values[name].value) + DEPRECATED[name].unit
+            for name in effective_names(values, field)
+        ]
+        if amounts:
+            current = [setting_text(replaced[field])] if field in replaced else []
+            replaced[field] = ",".join([*current, *amounts])
     return replaced
 
 
 def deprecation_notices(values: Mapping[str, SettingValue]) -> Iterator[str]:
-    """One line for each deprecated setting in use, with what to write instead."""
-    for name in sorted(values.keys() & DEPRECATED.keys()):
-        (value, full_name), (field, unit) = values[name], DEPRECATED[name]
-        _, in_file, new_name = values[name].full_name_with(name, field).rpartition(" ")
-        text = f'{new_name} = "{value}{unit}"' if in_file else f"{new_name}={value}{unit}"
-        yield f"{full_name} is deprecated: write {text}"
+    """One line for each setting that replaces deprecated ones in use, with what to write instead.
+
+    The deprecated settings must have valid values."""
+    replaced = replace_deprecated(values)
+    for field in REPLACEMENTS:
+        if not (names := deprecated_names(values, field)):
+            continue
+        full_names = " and ".join(values[name].full_name for name in names)
+        verb, pronoun = ("is", "it") if len(names) == 1 else ("are", "them")
+        if effective := effective_names(values, field):
+            # in a source of lower rank, the text would be overridden
+            rank = max(values[name].rank for name in (field, *effective) if name in values)
+            advice = f"write {assignment(field, replaced[field], rank)}"
+        else:
+            advice = f"remove {pronoun}, as {values[field].full_name} overrides {pronoun}"
+        yield f"{full_names} {verb} deprecated: {advice}"
+
+
+def assignment(field: str, text: str, rank: int) -> str:
+    """What to write in the source of this rank to set the setting to this text."""
+    if rank == FILE_RANK:
+        return f'{field} = "{text}"'
+    if rank == VARIABLE_RANK:
+        return f"{VARIABLE_PREFIX}{field.upper()}={text}"
+    return f"{OPTION_PREFIX}{field}={text}"
 
 
 def wrong_value_fault(name: str, entry: SettingValue, why: str) -> str:
@@ -219,5 +277,8 @@ def wrong_value_fault(name: str, entry: SettingValue, why: str) -> str:
     text = MASK if name in SECRET_FIELDS else value
     why = re.sub(r"^(Value error, |Input )", "", why)
     short_name = entry.full_name.rpartition(" ")[2]
-    examples = SETTING_FIELDS[name].examples or [""]
-    return f"{entry.full_name} is {text}: {why}; for example {short_name}={examples[0]}"
+    if name in DEPRECATED:
+        example = DEPRECATED[name].example
+    else:
+        [example, *_] = SETTING_FIELDS[name].examples or [""]
+    return f"{entry.full_name} is {text}: {why}; for example {short_name}={example}"

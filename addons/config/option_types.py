@@ -1,8 +1,10 @@
 """The types of settings: how each is read from text or TOML, and which values are valid."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -212,6 +214,26 @@ def parse_limits(units: Mapping[str, str]) -> Callable[[object], object]:
         return limits
 
     return read_limits
+
+
+def amount_units(value: object) -> set[str]:
+    """The units of the amounts in a value, in lower case; entries that are no amounts are left
+    out."""
+    entries = setting_text(value).split(",")
+    return {match[2].lower() for entry in entries if (match := AMOUNT.fullmatch(entry.strip()))}
+
+
+def plain_number(value: object) -> str:
+    """A number in any form that `float` reads, as digits: `1e2` → `100`.
+
+    Raises ValueError for infinite and negative numbers, and what is no number."""
+    try:
+        number = float(setting_text(value))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError("neither 0 nor a positive number")
+    return str(int(number)) if number.is_integer() else f"{Decimal(str(number)):f}"
 
 
 @dataclass(frozen=True)

@@ -237,14 +237,16 @@ class Replacement(NamedTuple):
 
     setting: str
     unit: str
+    example: str  # a valid value of the deprecated setting
 
 
 DEPRECATED = {
-    "keep_megabytes": Replacement("keep", "MB"),
-    "retry_budget": Replacement("retries", "s"),
-    "store_days": Replacement("store_limit", "d"),
-    "store_megabytes": Replacement("store_limit", "MB"),
+    "keep_megabytes": Replacement("keep", "MB", "200"),
+    "retry_budget": Replacement("retries", "s", "120"),
+    "store_days": Replacement("store_limit", "d", "7"),
+    "store_megabytes": Replacement("store_limit", "MB", "1024"),
 }
+REPLACEMENTS = sorted({replacement.setting for replacement in DEPRECATED.values()})
 
 SETTING_FIELDS = Settings.model_fields
 SETTING_NAMES = (*SETTING_FIELDS, *DEPRECATED)

@@ -146,12 +146,12 @@ class ActiveExchange(RelayPlan):
         flow, record = self.flow_pair.client_flow, self.current_record()
         save_record(flow, record)
         logging.info(record_log_line(record))
-        keep_ended_flows(*self.flow_pair.end_pair(reply))
-        record_turn(self.exchange, record)
         count_exchange(record)
         if flow.response:  # mitmproxy keeps the response, which must not keep the exchange
             flow.response.stream = bool(flow.response.stream)
         warn_of_losses(self.exchange)
+        record_turn(self.exchange, record)
+        keep_ended_flows(*self.flow_pair.end_pair(reply))
 
     def _hand_over(self, reply: Response | None) -> None:
         """Record that this candidate failed, and that the flow goes on with the next one."""

@@ -173,9 +173,12 @@ def is_codex_request(headers: Mapping[str, str]) -> bool:
     """Whether a Codex program sent the request: codex_exec, codex_cli_rs, codex-tui,
     codex-mcp-client, codex_vscode, "Codex Desktop" …
 
-    Some calls name it in the user agent alone (`/wham/accounts/check` of Codex 0.169)."""
+    Some calls name it in the user agent alone (`/wham/accounts/check` of Codex 0.169). A program
+    that embeds Codex gives its own name, and Codex's headers."""
     names = headers.get("originator", ""), headers.get("user-agent", "")
-    return any(name.lower().startswith("codex") for name in names)
+    return any(name.lower().startswith("codex") for name in names) or any(
+        name.lower().startswith("x-codex-") for name in headers
+    )
 
 
 def route_of(flow: HTTPFlow) -> Route:

@@ -24,13 +24,19 @@ _thread = ThreadPoolExecutor(1, "relay-corpus")
 
 
 def record_turn(exchange: Exchange, record: ExchangeRecord) -> None:
-    """Append the turn to the corpus if it completed and `relay_record` is set."""
+    """Append the turn to the corpus if it completed and `relay_record` is set.
+
+    Never raises, but logs failures: the thread has ended if the script was reloaded meanwhile.
+    """
     settings = current_settings()
     if settings.record and record["status"] == "completed":
         folder = Path(settings.record).expanduser()
         keys = [settings.api_key, *(key.secret for key in settings.client_key)]
         secrets = [key.get_secret_value() for key in keys]
-        _thread.submit(append_turn, folder, exchange, record, secrets)
+        try:
+            _thread.submit(append_turn, folder, exchange, record, secrets)
+        except RuntimeError as error:
+            logging.warning(f"relay_record: {folder}: {error}")
 
 
 def append_turn(

@@ -31,10 +31,10 @@ EMPTY_ACCOUNT_WORDS = re.compile(
 
 def has_code(code: str, body: bytes) -> bool:
     """Whether the error has this code or this type."""
-    match _parse(body):
-        case {"error": dict(error)}:
-            return code in (error.get("type"), error.get("code"))
-    return False
+    return any(
+        code in (error.get("type"), error.get("code"), error.get("error"))
+        for error in _error_objects(body)
+    )
 
 
 def is_empty_account(body: bytes) -> bool:
@@ -49,13 +49,10 @@ def is_overflow(body: bytes) -> bool:
 
 
 def is_message_only(body: bytes) -> bool:
-    """Whether an error has a message, but no code or type that says which limit was hit."""
-    match _parse(body):
-        case {"error": {"message": str(), **rest}}:
-            return not any(rest.values())
-        case {"detail": str()}:
-            return True
-    return False
+    """Whether an error is a JSON object without a code, type or status that names its cause."""
+    errors = _error_objects(body)
+    names = ("type", "code", "status")
+    return bool(errors) and all(error.get(name) is None for error in errors for name in names)
 
 
 def reset_facts(body: bytes) -> dict[str, Any]:
@@ -94,6 +91,15 @@ def error_text(body: bytes) -> str:
         without_tags = re.sub(rb"(?s)<(script|style).*?</\1>|<[^>]*>", b" ", body)
         text = " ".join(without_tags.decode("utf-8", "replace").split())
     return text[:2000] or "no message"
+
+
+def _error_objects(body: bytes) -> list[dict[str, Any]]:
+    """The error's JSON object, and those inside it that providers put its code in."""
+    outer = _parse(body)
+    if not isinstance(outer, dict):
+        return []
+    inner = (outer.get("error"), outer.get("detail"))
+    return [outer, *(error for error in inner if isinstance(error, dict))]
 
 
 def _parse(body: bytes) -> Any:

@@ -229,13 +229,15 @@ def _code_rule(code: str) -> FailureRule:
 def status_of_code(code: str) -> int:
     """The HTTP status for the code of an error at the start of a stream.
 
-    A number is the status itself; a word stands for one. 0 for unknown words, and for words whose
-    status is not retried.
+    A number is the status itself; a word stands for one. 0 for unknown words, and for words after
+    which nobody else is asked.
     """
     if re.fullmatch(r"[45][0-9]{2}", code):
         return int(code)
-    status = ERROR_CODES.get(code.lower(), 0)
-    return status if status and FAILURE_RULES[status].retry == "yes" else 0
+    word = code.lower()
+    status = ERROR_CODES.get(word, 0)
+    rule = FAILURE_RULES.get(word) or FAILURE_RULES.get(status)
+    return status if rule and (rule.retry == "yes" or rule.fallback) else 0
 
 
 # What the client gets ------------------------------------------------------------------------

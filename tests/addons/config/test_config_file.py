@@ -19,6 +19,7 @@ from addons.config.config_file import (
     find_line,
     read_settings,
 )
+from addons.config.option_types import RetryLimits, StoreLimits, ViewLimits
 from addons.config.settings import FIELD_OF_OPTION, Settings
 from tests.addons.proxy import bounded, proxy
 
@@ -185,14 +186,121 @@ def test_deprecated_setting_extends_the_one_that_replaces_it(tmp_path: Path) -> 
     assert (settings.store_limit.days, settings.store_limit.megabytes) == (2, 256)
     values = collect_values(options, {"CODEX_RELAY_RETRY_BUDGET": "5"}, file)
     assert list(deprecation_notices(values)) == [
-        "relay_keep_megabytes is deprecated: write relay_keep=60MB",
+        "relay_keep_megabytes is deprecated: write relay_keep=100,60MB",
         "CODEX_RELAY_RETRY_BUDGET is deprecated: write CODEX_RELAY_RETRIES=5s",
         f'{file.path}:3: store_days is deprecated: write store_limit = "2d"',
     ]
 
 
-def test_wrong_deprecated_value_is_reported_under_the_new_name() -> None:
-    with pytest.raises(WrongSettings, match="^relay_store_limit is 'xd': 'xd' is neither a number"):
-        read_settings({"relay_store_days": "x"}, {})
-    with pytest.raises(WrongSettings, match="^relay_keep is '80MB,60MB': says the megabytes twice"):
-        read_settings({"relay_keep": "80MB", "relay_keep_megabytes": "60"}, {})
+BOTH_NAMES = [
+    # option, variable, file; a setting and its value; the notice, with `*` for the file
+    (
+        {"relay_retries": "5,120s"},
+        {"CODEX_RELAY_RETRY_BUDGET": "60"},
+        "",
+        ("retries", RetryLimits(5, 120)),
+        "CODEX_RELAY_RETRY_BUDGET is deprecated: remove it, as relay_retries overrides it",
+    ),
+    (
+        {},
+        {"CODEX_RELAY_RETRIES": "5,120 S"},
+        "retry_budget = 60",
+        ("retries", RetryLimits(5, 120)),
+        "*:1: retry_budget is deprecated: remove it, as CODEX_RELAY_RETRIES overrides it",
+    ),
+    (
+        {"relay_store_limit": "30d"},
+        {"CODEX_RELAY_STORE_DAYS": "nonsense, which is not read"},
+        "",
+        ("store_limit", StoreLimits(30, 256)),
+        "CODEX_RELAY_STORE_DAYS is deprecated: remove it, as relay_store_limit overrides it",
+    ),
+    (
+        {"relay_keep_megabytes": "60"},
+        {},
+        "keep = [100, '80MB']",
+        ("keep", ViewLimits(100, 80)),
+        "relay_keep_megabytes is deprecated: remove it, as *:1: keep overrides it",
+    ),
+    (
+        {"relay_keep": "100", "relay_keep_megabytes": "20"},
+        {},
+        "",
+        ("keep", ViewLimits(100, 20)),
+        "relay_keep_megabytes is deprecated: write relay_keep=100,20MB",
+    ),
+    (
+        {"relay_retries": "5"},
+        {},
+        "retry_budget = 90",
+        ("retries", RetryLimits(5, 90)),
+        "*:1: retry_budget is deprecated: write relay_retries=5,90s",
+    ),
+    (
+        {},
+        {},
+        "store_days = 7\nstore_megabytes = 100",
+        ("store_limit", StoreLimits(7, 100)),
+        '*:1: store_days and *:2: store_megabytes are deprecated: write store_limit = "7d,100MB"',
+    ),
+    (
+        {},
+        {"CODEX_RELAY_STORE_DAYS": "9", "CODEX_RELAY_STORE_LIMIT": "7d"},
+        "store_megabytes = 1e3",
+        ("store_limit", StoreLimits(7, 1000)),
+        "CODEX_RELAY_STORE_DAYS and *:1: store_megabytes are deprecated: "
+        "write CODEX_RELAY_STORE_LIMIT=7d,1000MB",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "environment", "text", "setting", "notice"), BOTH_NAMES)
+def test_deprecated_setting_fills_only_amounts_that_the_new_one_leaves_out(
+    options: dict[str, str],
+    environment: dict[str, str],
+    text: str,
+    setting: tuple[str, object],
+    notice: str,
+    tmp_path: Path,
+) -> None:
+    file = write_file(tmp_path, text)
+    name, value = setting
+    assert getattr(read_settings(options, environment, file), name) == value
+    values = collect_values(options, environment, file)
+    assert list(deprecation_notices(values)) == [notice.replace("*", str(file.path))]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1e2", 100), ("2.5e-5", 0.000025), ("1_000", 1000), (".5", 0.5)]
+)
+def test_deprecated_setting_takes_a_number_in_any_form(text: str, seconds: float) -> None:
+    assert read_settings({"relay_retry_budget": text}, {}).retries == RetryLimits(3, seconds)
+
+
+WRONG_DEPRECATED = [
+    ("retry_budget", "60s", "neither 0 nor a positive number; for example relay_retry_budget=120"),
+    ("retry_budget", "-1", "neither 0 nor a positive number"),
+    ("retry_budget", "inf", "neither 0 nor a positive number"),
+    ("retry_budget", "1e9", "should be less than or equal to 86400"),
+    ("store_days", "0", "should be greater than 0; for example relay_store_days=7"),
+    ("store_megabytes", "x", "neither 0 nor a positive number"),
+    ("keep_megabytes", "1.5", "should be a valid integer"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "why"), WRONG_DEPRECATED)
+def test_wrong_deprecated_value_is_reported_as_it_is_written(
+    name: str, text: str, why: str
+) -> None:
+    with pytest.raises(WrongSettings) as caught:
+        read_settings({f"relay_{name}": text}, {})
+    [fault] = caught.value.args
+    assert fault.startswith(f"relay_{name} is {text!r}: {why}")
+
+
+def test_wrong_values_of_both_names_are_reported_separately() -> None:
+    with pytest.raises(WrongSettings) as caught:
+        read_settings({"relay_retries": "500"}, {"CODEX_RELAY_RETRY_BUDGET": "soon"})
+    old, new = caught.value.args
+    assert old.startswith("CODEX_RELAY_RETRY_BUDGET is 'soon': ")
+    assert new.startswith("relay_retries is '500': should be less than or equal to 100")

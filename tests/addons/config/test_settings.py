@@ -39,4 +39,6 @@ def test_special_settings_exist() -> None:
 
 def test_deprecated_settings_are_replaced_by_others() -> None:
     assert not DEPRECATED.keys() & SETTING_FIELDS.keys()
+    for name, replacement in DEPRECATED.items():
+        assert read_settings({f"relay_{name}": replacement.example}, {})
     assert {entry.setting for entry in DEPRECATED.values()} <= SETTING_FIELDS.keys()

@@ -3,6 +3,8 @@ import json
 import time
 import zlib
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from mitmproxy.http import HTTPFlow, Response
@@ -15,9 +17,11 @@ from addons.exchange.active import (
     remove_exchange,
     reply_decompressor,
     reply_probe,
+    reply_translator,
     whole_reply,
 )
 from addons.exchange.prepare import prepare_fallback_plan
+from addons.observe import corpus, metrics
 from addons.observe.exchange_record import RECORD
 from addons.transport.plan import plan_of
 from tests.addons.proxy import proxy
@@ -132,6 +136,36 @@ def test_lesson_of_a_refusal_starts_another_exchange_on_the_flow() -> None:
         assert second.current_record()["notes"] == ["learned: without stream_options"]
 
     with_exchange(check)
+
+
+def test_end_is_complete_without_the_thread_of_the_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    thread = ThreadPoolExecutor(1)
+    thread.shutdown()  # as after a reload of the script
+    monkeypatch.setattr(corpus, "_thread", thread)
+
+    def check(active: ActiveExchange) -> None:
+        flow = flow_of(active)
+        active.start()
+        flow.response = Response.make(200)
+        flow.response.stream = reply_translator(active.exchange, "")
+        flow.response.stream(REPLY)
+        flow.response.stream(b"")
+        count = exchange_count()
+        active.end(None)
+        assert flow.metadata[RECORD]["status"] == "completed"
+        assert exchange_count() == count + 1
+        assert flow.response.stream is True
+        assert "relay_record: " in caplog.text
+
+    with_exchange(check, relay_record=str(tmp_path))
+
+
+def exchange_count() -> float:
+    """How many exchanges the metrics have counted."""
+    samples = [sample for metric in metrics._exchanges.collect() for sample in metric.samples]
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
 def test_whole_reply_is_translated_or_an_error() -> None:

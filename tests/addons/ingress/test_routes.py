@@ -3,7 +3,14 @@
 import pytest
 from mitmproxy.http import Headers
 
-from addons.ingress.routes import OPENAI_HOSTS, OWN_SITE, ROUTES_BY_HOST, Route, decide_route
+from addons.ingress.routes import (
+    OPENAI_HOSTS,
+    OWN_SITE,
+    ROUTES_BY_HOST,
+    Route,
+    decide_route,
+    is_codex_request,
+)
 
 CODEX_HEADERS = {
     "originator": "codex_exec",
@@ -183,3 +190,8 @@ def test_requests_to_other_hosts_pass(host: str) -> None:
 
 def test_openai_hosts_are_those_of_the_table() -> None:
     assert {"api.openai.com", "chatgpt.com"} == OPENAI_HOSTS == set(ROUTES_BY_HOST) - {OWN_SITE}
+
+
+def test_program_that_embeds_codex_counts_as_codex() -> None:
+    assert is_codex_request({"originator": "JetBrains", "X-Codex-Window-Id": "a:0"})
+    assert not is_codex_request({"originator": "JetBrains", "x-request-id": "codex"})

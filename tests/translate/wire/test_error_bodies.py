@@ -89,11 +89,14 @@ def test_only_a_word_is_an_error_code(body: Any, code: str) -> None:
         ({"error": {"type": "c"}}, True),
         ({"error": {"type": "t", "code": "c"}}, True),
         ({"error": {"message": "c"}}, False),
-        ({"type": "c"}, False),
+        ({"type": "c"}, True),
+        ({"detail": {"code": "c"}}, True),
+        ({"error": "c"}, True),
+        ({"detail": "c"}, False),
         (["c"], False),
     ],
 )
-def test_code_may_be_in_the_type(body: Any, expected: bool) -> None:
+def test_code_is_found_where_providers_put_it(body: Any, expected: bool) -> None:
     assert has_code("c", json.dumps(body).encode()) is expected
 
 
@@ -103,11 +106,14 @@ def test_code_may_be_in_the_type(body: Any, expected: bool) -> None:
         ({"error": {"message": "Slow down.", "type": None}}, True),
         ({"detail": "Slow down."}, True),
         ({"error": {"message": "Slow down.", "code": "c"}}, False),
-        ({"error": "Slow down."}, False),
+        ({"error": "Slow down."}, True),
+        ({"error": {"message": "Slow down.", "param": "p"}}, True),
+        ({"type": "error", "error": {"message": "Slow down."}}, False),
+        ({}, True),
         ("Slow down.", False),
     ],
 )
-def test_message_without_further_fields_is_recognised(body: Any, expected: bool) -> None:
+def test_error_without_a_named_cause_is_recognised(body: Any, expected: bool) -> None:
     assert is_message_only(json.dumps(body).encode()) is expected
 
 
