@@ -15,8 +15,8 @@ class SecretPattern(NamedTuple):
     counter_examples: tuple[str, ...]  # ordinary texts that begin alike and stay as they are
 
 
-# Programs have identifiers that begin like keys, as `hf_hub_download`. A short rest is thus a secret
-# only with digits. A long one is a secret even if it may be an identifier: a leak would be worse.
+# Programs have identifiers that begin like keys, as `hf_hub_download`: a short rest is a secret
+# only with digits. A long rest is a secret even if it may be an identifier: a leak would be worse.
 SECRET_PATTERNS = (
     SecretPattern(
         "private_key",
@@ -50,7 +50,7 @@ SECRET_PATTERNS = (
     ),
     SecretPattern(  # OpenAI, Stripe, Groq, Hugging Face, GitLab, xAI
         "prefixed_key",
-        r"\b(?:sk|rk|gsk|hf|glpat|xai)[-_](?:[\w-]{16}|live_[A-Za-z0-9]{8}|(?:proj-|live_)?"
+        r"\b(?:sk|rk|gsk|hf|glpat|xai)[-_](?:[\w-]{16}|live_[A-Za-z0-9]{8}|(?:(?:proj|live|test)[-_])?"
         r"(?=[A-Za-z]{0,15}+[0-9][A-Za-z]{0,15}+[0-9])[A-Za-z0-9]{8})[\w-]*+",
         "sk-proj-abcdefghijklmnop1234",
         (
