@@ -4,11 +4,10 @@ The name of the function that a model calls is looked up, never parsed.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2s
-from typing import Any
 
 from translate.providers.profile import PLAIN_PROVIDER, Provider, SchemaSubset, SearchTool
 from translate.tools.freeform_input import is_patch_tool, mend_patch
@@ -241,12 +240,6 @@ class ToolMap:
         """Whether a call of this name means a declared tool."""
         declared = {tool["function"]["name"] for tool in self.functions}
         return self._name_by_entry.get(self.find_entry(name)) in declared
-
-    def call_to_responses(self, call: Mapping[str, Any]) -> Item:
-        """A complete Chat tool call as the Responses call item, without id and status."""
-        function = call["function"]
-        entry = self.find_entry(function["name"])
-        return call_skeleton(entry, call["id"]) | self.call_fields(entry, function["arguments"])
 
     def choice_to_chat(self, choice: str | Json) -> tuple[str | Json, str]:
         """Chat's tool_choice in a form that the provider accepts, and what was dropped or "".

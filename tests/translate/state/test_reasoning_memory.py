@@ -40,7 +40,6 @@ from translate.state.reasoning_memory import reply_message
 Items = list[Json]
 Notes = dict[str, bytes]
 OWNER = "ann"
-THINKING = ("reasoning_content", REASONING_DETAILS)
 PLAIN_FIELDS = ("role", "content", "tool_calls", "function_call", "tool_call_id", "name")
 
 
