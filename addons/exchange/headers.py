@@ -1,4 +1,4 @@
-"""The headers of an exchange: every header that the relay puts on a reply is written here.
+"""The headers of an exchange: what the relay puts on a reply comes together here.
 
 It also forwards Codex's own headers to a service of Codex's, and the service's headers to Codex.
 The latter are marked with their account, as Codex sends them back, and they are for that account
