@@ -180,17 +180,20 @@ def prompted_calls(prompt: str, functions: dict[str, Json]) -> Iterator[tuple[st
 
 def minimal_arguments(schema: Json) -> Json:
     """The required properties of a tool's parameters, each with an empty value."""
-    properties = schema.get("properties") or {}
-    required = schema.get("required") or []
-    return {name: empty_value(properties.get(name) or {}) for name in required}
+    properties, required = schema.get("properties"), schema.get("required")
+    schemas = properties if isinstance(properties, dict) else {}
+    names = required if isinstance(required, list) else []
+    return {name: empty_value(schemas.get(name)) for name in names if isinstance(name, str)}
 
 
-def empty_value(schema: Json) -> Any:
+def empty_value(schema: object) -> Any:
     """The first value of an enum, else the empty value of the first type."""
-    if schema.get("enum"):
-        return schema["enum"][0]
-    types = schema.get("type")
-    return EMPTY_VALUES.get(types[0] if isinstance(types, list) else str(types), "")
+    match schema:
+        case {"enum": [first, *_]}:
+            return first
+        case {"type": str(first_type) | [str(first_type), *_]}:
+            return EMPTY_VALUES.get(first_type, "")
+    return ""
 
 
 def message_text(message: Json) -> str:

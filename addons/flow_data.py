@@ -1,6 +1,6 @@
 """What the relay stores on a flow: keys in its metadata, and values that the flow does not show."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -36,15 +36,6 @@ def hidden_values(flow: HTTPFlow) -> HiddenValues:
 def sent_header_values(flow: HTTPFlow, name: str) -> list[str]:
     """All values of a request header, as the client sent them."""
     return hidden_values(flow).request_headers.get(name) or flow.request.headers.get_all(name)
-
-
-def mask_secrets(content: bytes, secrets: Iterable[str]) -> bytes:
-    """The content with MASK for each secret, with or without `Bearer`.
-
-    Some upstreams repeat the key that they were sent."""
-    for secret in secrets:
-        content = content.replace(secret.removeprefix("Bearer ").encode(), MASK.encode())
-    return content
 
 
 def restore_hidden_headers(headers: Headers, hidden: Mapping[str, list[str]]) -> Headers:

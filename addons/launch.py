@@ -23,6 +23,7 @@ from typing import Any
 
 from addons.config import SETTING_NAMES, VARIABLE_PREFIX, setting_text
 from addons.identity import MARK_VARIABLE
+from addons.private_files import open_private
 
 SCRIPT = Path(__file__).with_name("relay.py")
 LOG_TAIL = 4000  # characters of the log in an error's message
@@ -106,7 +107,7 @@ def launch_process(
     command: Sequence[str], port: int, log: Path, environment: Mapping[str, str]
 ) -> RelayProcess:
     mark = secrets.token_hex(8)
-    with log.open("ab") as output:
+    with open(log, "ab", opener=open_private) as output:
         relay = RelayProcess(
             [*command, "--listen-port", str(port)],
             env={**environment, MARK_VARIABLE: mark},

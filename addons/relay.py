@@ -1,6 +1,7 @@
 """The script that mitmproxy loads: `mitmdump -s addons/relay.py`. When this file changes, mitmproxy
 loads it again, and it loads all modules of the relay again."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -35,3 +36,9 @@ addons = [
     *(Translator(), RecordLog(), Dashboard(AccountActions()), Corpus()),
     *(DemoProvider(), UsageCounter(), Check(), Views()),
 ]
+
+# What is loaded by now stays. Left out of the garbage collection, it does not stop all streams for
+# 20 to 100 ms each time.
+gc.unfreeze()
+gc.collect()
+gc.freeze()

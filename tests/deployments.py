@@ -84,7 +84,7 @@ def read_responses_request(request: ReceivedRequest) -> UpstreamRequest:
     parts = [
         part for item in messages if isinstance(item["content"], list) for part in item["content"]
     ]
-    outputs = [item["output"] for item in request.items if item["type"].endswith("_output")]
+    outputs = [item["output"] for item in request.items if "output" in item]
     developer = [text_of(item) for item in request.items if item.get("role") == "developer"]
     return UpstreamRequest(
         "\n".join([request.body["instructions"], *developer]),

@@ -57,6 +57,9 @@ HEADERS = {
 }
 
 
+REASONING_LISTS = {"reasoning_details", "thinking_blocks"}  # fields of a message, with lists
+
+
 @dataclass
 class Rules:
     """The rules of one provider beyond the common ones."""
@@ -65,7 +68,7 @@ class Rules:
     headers: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=lambda: {"system", "user", "assistant", "tool"})
     reasoning_fields: set[str] = field(
-        default_factory=lambda: {"reasoning_content", "reasoning", "reasoning_details"}
+        default_factory=lambda: {"reasoning_content", "reasoning", *REASONING_LISTS}
     )
     needs_reasoning: bool = False  # DeepSeek: reasoning_content beside each call of this turn
     system_first: bool = False  # llama.cpp, MiniMax: one system message, and it is the first
@@ -291,7 +294,7 @@ def _reasoning_faults(
     at: str, message: dict[str, Any], rules: Rules, in_turn: bool
 ) -> Iterator[str]:
     for name in sorted(rules.reasoning_fields & message.keys()):
-        kind = list if name == "reasoning_details" else str
+        kind = list if name in REASONING_LISTS else str
         if not isinstance(message[name], kind) or not message[name]:
             yield f"{at}.{name}: not a {kind.__name__}, or empty: {message[name]!r:.200}"
     needed = rules.needs_reasoning and in_turn and message.get("tool_calls")

@@ -6,12 +6,14 @@ from translate.exchange import (
     ExchangeContext,
     WholeReply,
     decode_request,
+    estimate_input_tokens,
     start_compact_exchange,
     start_exchange,
 )
 from translate.mappings.reasoning import (
     ENCRYPTED_DETAIL,
     REASONING_DETAILS,
+    REASONING_LISTS,
     REASONING_STRINGS,
     SEALED_ITEM,
     THINKING_PARTS,
@@ -35,11 +37,18 @@ from translate.providers.model_names import ModelVariant, parse_variant
 from translate.providers.profile import Dialect, Provider
 from translate.providers.quirks import QUIRKS
 from translate.providers.tables import InvalidTable, load_providers
+from translate.reply.body_end import has_reply_end
 from translate.reply.stream_start import StreamProbe, StreamRefusal, StreamStart
 from translate.state.compaction import COMPACTION_TRIGGER, COMPACTION_TYPES, asks_for_compaction
+from translate.state.item_reference import (
+    items_by_key,
+    referenced_keys,
+    replace_references,
+)
 from translate.state.reasoning_memory import (
+    ConversationKeys,
     insert_reasoning,
-    missing_reasoning_keys,
+    read_conversation_keys,
     reasoning_to_remember,
 )
 from translate.state.stored_response import StoredResponse, history_items, list_input_items
@@ -53,11 +62,15 @@ from translate.wire.errors import (
     USAGE_LIMIT_REACHED,
     BadRequest,
     FailureRule,
+    RequestTooLarge,
     error_body,
     failure_rule,
     previous_response_missing,
     read_failure,
 )
+from translate.wire.json_steps import LARGE_JSON, rough_size
+from translate.wire.limits import Limits
+from translate.wire.printable import printable
 from translate.wire.sse import STREAM_DONE, SseEvent, SseReader, is_event_stream, split_events
 
 __all__ = [
@@ -66,6 +79,7 @@ __all__ = [
     "COMPACTION_TRIGGER",
     "COMPACTION_TYPES",
     "CatalogModel",
+    "ConversationKeys",
     "DEFAULT_CATALOG_TEMPLATE",
     "Dialect",
     "ENCRYPTED_DETAIL",
@@ -76,13 +90,17 @@ __all__ = [
     "FailureRule",
     "InvalidTable",
     "KIND_BY_CALL_TYPE",
+    "LARGE_JSON",
+    "Limits",
     "MAX_RETRY_AFTER",
     "ModelVariant",
     "OUTPUT_TYPES",
     "Provider",
     "QUIRKS",
     "REASONING_DETAILS",
+    "REASONING_LISTS",
     "REASONING_STRINGS",
+    "RequestTooLarge",
     "SEALED_ITEM",
     "STREAM_DONE",
     "SseEvent",
@@ -99,18 +117,20 @@ __all__ = [
     "describe_lesson",
     "dump_json",
     "error_body",
+    "estimate_input_tokens",
     "failure_rule",
     "find_catalog_template",
     "find_model_list",
+    "has_reply_end",
     "history_items",
     "insert_reasoning",
     "is_event_stream",
+    "items_by_key",
     "json_text",
     "learn_from_refusal",
     "list_input_items",
     "load_json",
     "load_providers",
-    "missing_reasoning_keys",
     "models_on_offer",
     "models_to_codex",
     "models_to_openai",
@@ -119,12 +139,17 @@ __all__ = [
     "parse_model_list",
     "parse_variant",
     "previous_response_missing",
+    "printable",
+    "read_conversation_keys",
     "read_failure",
     "read_session_key",
     "readable_text",
     "reasoning_fields",
     "reasoning_text",
     "reasoning_to_remember",
+    "referenced_keys",
+    "replace_references",
+    "rough_size",
     "seal_envelope",
     "split_events",
     "start_compact_exchange",

@@ -18,7 +18,7 @@ from translate.request.responses_to_chat import request_to_chat
 from translate.state.session import request_session_key
 from translate.tools.tool_map import ToolMap
 from translate.wire import sse
-from translate.wire.errors import STREAM_ONLY_CODES
+from translate.wire.errors import CODEX_STREAM_CODES, STREAM_ONLY_CODES
 from translate.wire.requests import ResponsesRequest, validate_responses_request
 
 Json = dict[str, Any]
@@ -31,7 +31,8 @@ class ClientDialect(NamedTuple):
     encode_event: Callable[[Json], bytes]  # an event or chunk of the reply machine
     stream_end: bytes  # follows the last event, unless the reply failed
     whole_body: Callable[[list[Json]], Json]  # all events → the body for a client without a stream
-    stream_only_codes: frozenset[str]  # errors that the client understands only as events
+    # Errors that the client gets only as events; first those of Codex, then those of other clients.
+    stream_only_codes: tuple[frozenset[str], frozenset[str]]
     has_output: Callable[[Json], bool]  # whether an event brings a piece of text, reasoning or call
 
 
@@ -56,7 +57,7 @@ CLIENT_DIALECTS: dict[Dialect, ClientDialect] = {
         encode_event=sse.encode_event,
         stream_end=b"",
         whole_body=lambda events: events[-1]["response"],
-        stream_only_codes=STREAM_ONLY_CODES,
+        stream_only_codes=(CODEX_STREAM_CODES, STREAM_ONLY_CODES),
         has_output=_event_has_output,
     ),
     "chat": ClientDialect(
@@ -64,7 +65,7 @@ CLIENT_DIALECTS: dict[Dialect, ClientDialect] = {
         encode_event=sse.encode_chunk,
         stream_end=b"data: %s\n\n" % sse.STREAM_DONE,
         whole_body=fold_chunks,
-        stream_only_codes=frozenset(),
+        stream_only_codes=(frozenset(), frozenset()),
         has_output=_chunk_has_output,
     ),
 }

@@ -12,8 +12,9 @@ from translate.dialects import (
     chat_request_to_chat,
 )
 from translate.mappings import parameters, reasoning
+from translate.mappings.outcome import SentRequest
 from translate.mappings.parameters import omit_fields
-from translate.mappings.stop_sequences import is_cut_here
+from translate.mappings.stop_sequences import check_stops, is_cut_here
 from translate.providers.model_names import ModelVariant, variant_fields
 from translate.providers.profile import Dialect, Provider
 from translate.reply.chat_to_responses import ChatToResponses
@@ -22,17 +23,34 @@ from translate.reply.responses_to_chat import ResponsesToChat
 from translate.reply.responses_to_responses import ResponsesToResponses
 from translate.request.chat_to_responses import ParsedRequest
 from translate.request.conversation import NO_OUTPUT
+from translate.request.request_size import check_request_size
 from translate.request.responses_to_chat import request_to_chat
 from translate.request.responses_to_responses import request_to_responses
 from translate.state import compaction, session
+from translate.state.item_reference import check_references
 from translate.state.stored_response import STORED_STATUSES, StoredResponse
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec, sse
-from translate.wire.errors import BadRequest, Failure, previous_response_missing, read_failure
-from translate.wire.requests import ResponsesRequest, empty_response
+from translate.wire.errors import (
+    BadReply,
+    BadRequest,
+    Failure,
+    RequestTooLarge,
+    previous_response_missing,
+    read_failure,
+)
+from translate.wire.json_steps import LARGE_JSON, dump_json_in_steps, load_json_in_steps
+from translate.wire.limits import DEFAULT_LIMITS, Limits
+from translate.wire.requests import (
+    ResponsesRequest,
+    empty_response,
+    validate_responses_request,
+)
 
 Json = dict[str, Any]
 RATE_LIMITS_EVENT = "codex.rate_limits"  # only upstreams with ChatGPT accounts send it
+# Events of ChatGPT's backend that only Codex knows; openai-node's `responses.stream()` throws.
+CODEX_EVENTS = ("codex.", "responsesapi.", "response.metadata")
 
 
 @dataclass(frozen=True)
@@ -45,10 +63,13 @@ class WholeReply:
     stream_events: bytes
 
 
-def decode_request(body: bytes) -> Json:
-    """A request body. Raises BadRequest unless it is a JSON object."""
+def decode_request(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Json:
+    """A request body. Raises BadRequest unless it is a JSON object, RequestTooLarge for nesting."""
     try:
-        request = codec.load_json(body)
+        request = load_json_in_steps(body)
+        codec.check_nesting(request, limits.nesting)
+    except codec.NestedTooDeeply as error:
+        raise RequestTooLarge(f"The request body is too large: its {error}") from None
     except ValueError as error:
         raise BadRequest(f"The request body is not JSON: {error}") from None
     if not isinstance(request, dict):
@@ -66,6 +87,7 @@ class ExchangeContext:
     created_at: int  # Unix seconds
     dropped: Sequence[str] = ()  # what the relay dropped from the request before its translation
     history: Sequence[Json] | None = None  # the items behind `previous_response_id`
+    request_size: int = 0  # about how many bytes of JSON; a large request is written in steps
     # Both are called once, before the client gets the end of the response: the first with one that
     # the relay is to store, the second with any.
     store_response: Callable[[StoredResponse], None] | None = None
@@ -73,6 +95,7 @@ class ExchangeContext:
     clock: Callable[[], int] | None = None  # Unix seconds, for `completed_at`
     variant: ModelVariant | None = None  # settings that the client's name for the model implies
     default_instructions: str = ""  # in place of the provider's, for a request without any
+    limits: Limits = Limits()  # of the request and the reply
     from_codex: bool = True  # else the client gets the upstream's own 401, 403, 404 and 422
 
 
@@ -110,6 +133,22 @@ def start_exchange(body: Json, *, client: Dialect, context: ExchangeContext) -> 
     return _create_exchange(Exchange, body, client, context)
 
 
+def estimate_input_tokens(body: Json, history: Sequence[Json] | None) -> int:
+    """The estimated input tokens of a request for a response, in which any field may be missing.
+
+    `history`: the items behind its `previous_response_id`. Raises BadRequest.
+    """
+    fields = {"model": body.get("model") or "", "input": body.get("input") or []}
+    request = validate_responses_request({**body, **fields})
+    _check_supported(request, history)
+    counted_fields = {
+        "input": [*(history or ()), *request.input_items],
+        "instructions": request.instructions,
+        "tools": request.tools or [],
+    }
+    return SentRequest(codec.dump_json(counted_fields)).prompt_tokens
+
+
 def start_compact_exchange(body: Json, *, client: Dialect, context: ExchangeContext) -> "Exchange":
     """As `start_exchange`, for `POST …/responses/compact`: a long input in, a shorter one out."""
     body = {**body, "input": body.get("input") or []}
@@ -121,6 +160,7 @@ def _create_exchange(
 ) -> "Exchange":
     provider = context.provider.for_model(context.model)
     dialect = CLIENT_DIALECTS[client]
+    check_request_size(body, len(context.history or ()), context.limits)
     try:
         if context.default_instructions and provider.instructions:
             provider = provider.model_copy(update={"instructions": context.default_instructions})
@@ -144,7 +184,7 @@ class Exchange:
         client: ClientDialect,
     ) -> None:
         request = parsed.request
-        _check_supported(request, context)
+        _check_supported(request, context.history)
         self.provider = context.provider
         self.model = context.model
         self.requested_model = request.model
@@ -153,7 +193,7 @@ class Exchange:
         self.rate_limits: Json | None = None  # the latest event on the limits of an account
         self._client = client
         self._clock = context.clock
-        self._from_codex = context.from_codex
+        self.from_codex: bool = context.from_codex
         self._on_response_end = context.on_response_end
         stores = self.stores_response and request.store is not False
         self._store_response = context.store_response if stores else None
@@ -166,9 +206,11 @@ class Exchange:
             self._request, context.response_id, context.created_at, store=bool(self._store_response)
         )
         self._machine = new_machine(
-            response, tools=tools, provider=self.provider, model=self.model, request_body=self.body
+            response, tools=tools, provider=self.provider, model=self.model, request_body=self._sent
         )
-        self._reader = sse.SseReader()
+        self._reader = sse.SseReader(context.limits)
+        self._reply_limit = context.limits.reply_bytes
+        self._reply_size = 0  # bytes so far
 
     def _translate_request(
         self,
@@ -191,7 +233,11 @@ class Exchange:
             omit_fields(body, self.provider)
             self._dropped += dropped
             new_machine = partial(compaction.ToCompaction, new_inner_machine=new_machine)
-        self.body = codec.dump_json(body)
+        is_large = context.request_size > LARGE_JSON
+        self.body = dump_json_in_steps(body) if is_large else codec.dump_json(body)
+        self._sent = (
+            SentRequest.count_large(self.body, body) if is_large else SentRequest(self.body)
+        )
         self.headers = parameters.parameter_headers(request, self.provider)
         self.headers |= session.session_headers(self.session_key, self.provider)
         return new_machine
@@ -207,9 +253,17 @@ class Exchange:
         fields |= variant_fields(self._request, variant)
         options: Json = {}
         if is_cut_here(parsed.stop_sequences, self.provider):
+            check_stops(parsed.stop_sequences)
             fields |= {"stop": None}
             options = {"stops": parsed.stop_sequences}
         return self._request.model_copy(update=fields), options
+
+    @property
+    def unstreamed_body(self) -> bytes:
+        """The body of the same request for a reply in one piece, which `feed` takes as well."""
+        body = codec.load_json(self.body)
+        body.pop("stream_options", None)
+        return codec.dump_json({**body, "stream": False})
 
     @property
     def dropped(self) -> list[str]:
@@ -221,6 +275,11 @@ class Exchange:
         """The response so far; its `status` says whether it has ended."""
         return self._machine.response
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the client has the end of its reply: the rest of the upstream's is ignored."""
+        return self._machine.outcome is not None
+
     def feed(self, data: bytes) -> bytes:
         """Upstream bytes in, client bytes out; b"" in means that the upstream ended. Total."""
         return self._encode_events(self._read_events(data))
@@ -229,10 +288,14 @@ class Exchange:
         """The reply for a client that does not stream, from the upstream's whole body."""
         events = self._read_events(data) + self._read_events(b"")
         if failure := self._machine.failure:
-            failure = failure.for_client(self._from_codex)
+            failure = failure.for_client(self.from_codex)
             return WholeReply(failure.status, failure.headers, failure.body, b"")
-        headers = {"content-type": "application/json"}
-        return WholeReply(200, headers, codec.dump_json(self._whole_body(events)), b"")
+        try:
+            body = codec.dump_json(self._whole_body(events))
+        except Exception as error:
+            failure = self._unreadable(error)
+            return WholeReply(failure.status, failure.headers, failure.body, b"")
+        return WholeReply(200, {"content-type": "application/json"}, body, b"")
 
     def _whole_body(self, events: list[Event]) -> Json:
         return self._client.whole_body(events)
@@ -240,14 +303,17 @@ class Exchange:
     def chat_conversation(self) -> Json | None:
         """Request and reply as one Chat conversation.
 
-        None for a summary, and for a reply with neither text nor a call.
+        None for a summary, for what Chat cannot say, and for a reply with neither text nor a call.
         """
         if compaction.asks_for_compaction(self._request.input_items):
             return None
         items = [*self._request.input_items, *self.response["output"]]
         request = self._request.model_copy(update={"input": items})
         provider = self.provider.model_copy(update=CORPUS_PROFILES[self.provider.dialect])
-        body, _ = request_to_chat(request, provider, self.model, ToolMap(provider))
+        try:
+            body, _ = request_to_chat(request, provider, self.model, ToolMap(provider))
+        except BadRequest:  # a Responses upstream takes more than Chat can say
+            return None
         messages = body["messages"]
         while messages[-1].get("content") == NO_OUTPUT:  # of calls that the client has yet to run
             messages.pop()
@@ -260,13 +326,19 @@ class Exchange:
 
     def heartbeat(self) -> bytes:
         """An event that keeps a streaming client from giving up; b"" for any other client."""
-        return self._encode_events(self._machine.heartbeat_events()) if self.streaming else b""
+        if not self.streaming:
+            return b""
+        return self._encode_events(self._run_machine(self._machine.heartbeat_events))
 
-    def error_reply(self, status: int, body: bytes, retry_after: str | None) -> WholeReply:
-        """The upstream's error reply in the client's dialect."""
+    def error_reply(
+        self, status: int, body: bytes, retry_after: str | None, location: str | None = None
+    ) -> WholeReply:
+        """The upstream's error reply in the client's dialect; `location`: where it redirects to."""
         title, accounts = self.provider.title, self.provider.accounts
-        failure = read_failure(title, status, body, retry_after, accounts=accounts)
-        return self._failed_reply(failure.for_client(self._from_codex))
+        failure = read_failure(
+            title, status, body, retry_after, location=location, accounts=accounts
+        )
+        return self._failed_reply(failure.for_client(self.from_codex))
 
     def unreachable_reply(self, reason: str) -> WholeReply:
         """The reply if the upstream could not be reached at all."""
@@ -274,7 +346,8 @@ class Exchange:
 
     def interrupt(self, reason: str) -> bytes:
         """The events that end a stream whose upstream died; b"" if it had ended."""
-        events = self._machine.lose_connection(self._connection_failure(reason))
+        failure = self._connection_failure(reason)
+        events = self._run_machine(lambda: self._machine.lose_connection(failure))
         self._report_end()
         return self._encode_events(events)
 
@@ -283,7 +356,9 @@ class Exchange:
 
     def _failed_reply(self, failure: Failure) -> WholeReply:
         event = self._encode_events(self._machine.fail(failure))
-        if self.streaming and failure.code in self._client.stream_only_codes:
+        codex_codes, other_codes = self._client.stream_only_codes
+        codes = codex_codes if self.from_codex else other_codes
+        if self.streaming and failure.code in codes:
             return WholeReply(200, {"content-type": "text/event-stream"}, event, event)
         return WholeReply(failure.status, failure.headers, failure.body, event)
 
@@ -295,16 +370,36 @@ class Exchange:
         return b"".join([*map(self._client.encode_event, events), end])
 
     def _read_events(self, data: bytes) -> list[Event]:
+        """The events for these bytes; what follows the end of the reply is discarded unread."""
         events: list[Event] = []
         try:
-            for event_data in self._reader.feed(data) if data else self._reader.flush():
+            for event_data in self._read_data(data):
                 events += self._feed_machine(event_data)
             events += [] if data else self._machine.close()
         except Exception as error:  # the reply must end, whatever the upstream sent
-            message = f"{self.provider.title} sent what cannot be understood: {error}"
-            events += self._machine.fail(Failure(502, "server_error", message))
+            events += self._machine.fail(self._unreadable(error))
         self._report_end()
         return events
+
+    def _read_data(self, data: bytes) -> list[bytes]:
+        """The data of each event that these bytes complete. Raises BadReply."""
+        if self.is_finished:
+            return []
+        self._reply_size += len(data)
+        if self._reply_size > self._reply_limit:
+            raise BadReply(f"a reply of more than {self._reply_limit:,} bytes (relay_max_reply)")
+        return self._reader.feed(data) if data else self._reader.flush()
+
+    def _run_machine(self, step: Callable[[], list[Event]]) -> list[Event]:
+        """The events of a step; whatever fails in it ends the reply as failed."""
+        try:
+            return step()
+        except Exception as error:
+            return self._machine.fail(self._unreadable(error))
+
+    def _unreadable(self, error: Exception) -> Failure:
+        message = f"{self.provider.title} sent what cannot be understood: {error}"
+        return Failure(502, "server_error", message)
 
     def _feed_machine(self, event_data: bytes) -> list[Event]:
         if event_data.strip() == sse.STREAM_DONE:
@@ -316,7 +411,8 @@ class Exchange:
             if isinstance(chunk, dict):
                 if chunk.get("type") == RATE_LIMITS_EVENT:
                     self.rate_limits = chunk
-                events += self._machine.feed(chunk)
+                if self.from_codex or not str(chunk.get("type")).startswith(CODEX_EVENTS):
+                    events += self._machine.feed(chunk)
         return events
 
     def _report_end(self) -> None:
@@ -379,13 +475,22 @@ def _with_history(
     return request.model_copy(update={"input": items} | ({"store": None} if stores else {}))
 
 
-def _check_supported(request: ResponsesRequest, context: ExchangeContext) -> None:
+# Without these the reply would be another one, so they are not dropped.
+REFUSED_PARAMETERS = {
+    "background": "the relay runs no responses in the background",
+    "conversation": "the relay stores no conversations; continue with previous_response_id",
+    "prompt": "the relay has no stored prompts; send their text as instructions and input",
+}
+
+
+def _check_supported(request: ResponsesRequest, history: Sequence[Json] | None) -> None:
     """Raises BadRequest."""
-    if request.previous_response_id and context.history is None:
+    if request.previous_response_id and history is None:
         raise previous_response_missing(request.previous_response_id)
-    if request.background:
-        message = "background: the relay runs no responses in the background"
-        raise BadRequest(message, param="background")
+    for name, reason in REFUSED_PARAMETERS.items():
+        if getattr(request, name):
+            raise BadRequest(f"{name}: {reason}", param=name)
+    check_references(request.input_items)
 
 
 def _convert_request(

@@ -9,7 +9,7 @@ from addons.accounts.addon import (
     current_login,
 )
 from addons.accounts.claims import chatgpt_account_id, is_openai_token
-from addons.accounts.codex_auth_file import import_login
+from addons.accounts.codex_auth_file import NotALogin, import_login
 from addons.accounts.lease import Lease
 from addons.accounts.locked_file import LoginStoreUnavailable
 from addons.accounts.login import login_fault
@@ -26,6 +26,7 @@ __all__ = [
     "LoginEnded",
     "LoginServiceUnreachable",
     "LoginStoreUnavailable",
+    "NotALogin",
     "PortInUse",
     "account_pool",
     "account_summaries",

@@ -4,6 +4,7 @@ A refresh token is good for one use. So the relay reads the file before each use
 tokens back into it: neither program logs the other out. The rest of the file stays as it is.
 """
 
+import contextlib
 import json
 import time
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ class CodexAuthFile:
     source = "codex"
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = path
         self.lock_path = lock_path_for(self.path)
         self._ended_login: tuple[str, str] | None = None  # its refresh token, and the reason
 
@@ -76,14 +77,29 @@ class CodexAuthFile:
         self._ended_login = old.refresh_token, reason
 
 
-def import_login(path: Path) -> tuple[Tokens, str]:
+class NotALogin(Exception):
+    """A file that a client named has no login of Codex's in it. The text is the same for all such
+    files, and for those that do not exist or cannot be read, so that it says nothing of them."""
+
+    def __init__(self) -> None:
+        super().__init__("path: there is no login of Codex's that the relay can read")
+
+
+def import_login(path_text: str) -> tuple[Tokens, str]:
     """The tokens of Codex's login, to be copied into the vault, and a notice for the user. Raises
-    LoginStoreUnavailable."""
-    try:
-        path = path.expanduser()
-    except RuntimeError:
-        raise LoginStoreUnavailable(f"{path}: there is no such user") from None
-    return tokens_from_document(path, read_document(path)), (
+    NotALogin, after the same time for all files."""
+    for _ in range(READ_ATTEMPTS):
+        with contextlib.suppress(LoginStoreUnavailable, RuntimeError):  # RuntimeError: `~user`
+            path = Path(path_text).expanduser()
+            data = read_private_file(path, may_hold_login) or b""
+            tokens = tokens_from_document(path, parse_document(data) or {})
+            return tokens, copy_notice(path)
+        time.sleep(READ_PAUSE)
+    raise NotALogin
+
+
+def copy_notice(path: Path) -> str:
+    return (
         f"The login of {path} was copied. Codex and the relay now share one refresh token, which is"
         " good for one use: whichever renews first stays logged in, and the other has to log in"
         f" again. relay_chatgpt_auth={path} uses the file in place, where both stay logged in."
@@ -99,15 +115,20 @@ def read_document(path: Path) -> dict[str, Any]:
                 f"{path} does not exist: `codex login` writes it, unless Codex keeps its login in"
                 ' the keyring (the relay can read it with cli_auth_credentials_store = "file")'
             )
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError):
-            time.sleep(READ_PAUSE)
-            continue
-        if isinstance(document, dict):
+        document = parse_document(data)
+        if document is not None:
             return document
-        break
+        time.sleep(READ_PAUSE)
     raise LoginStoreUnavailable(f"{path} is not an auth.json of Codex: log in with `codex login`")
+
+
+def parse_document(data: bytes) -> dict[str, Any] | None:
+    """The content of a file as JSON; None if it is no object, or not whole."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def may_hold_login(data: bytes) -> bool:

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
+from addons.private_files import FILE_MODE, create_private_folder
+
 LOCK_TIMEOUT = 15.0  # s that another process may hold a lock around a read and a write
 MAX_FILE_SIZE = 64_000_000  # bytes, far more than any number of logins needs
 POSIX = os.name == "posix"  # on Windows modes mean nothing, and the user's folders are private
@@ -26,7 +28,7 @@ def write_private_file(path: Path, data: bytes) -> None:
     """Replace the file in one step: after a crash it has either the old or the new content. Raises
     OSError."""
     path = path.resolve()  # so that a symlink stays one
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_private_folder(path.parent)
     # Its mode is 0600, whatever the umask.
     handle, temporary_path = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -145,8 +147,8 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     LoginStoreUnavailable."""
     lock_path = lock_path_for(path)
     try:
-        lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(lock_path, timeout=LOCK_TIMEOUT, mode=0o600).acquire()
+        create_private_folder(lock_path.parent)
+        lock = FileLock(lock_path, timeout=LOCK_TIMEOUT, mode=FILE_MODE).acquire()
     except Timeout:
         message = f"another process has held {lock_path} for {LOCK_TIMEOUT:g} s"
         raise LoginStoreUnavailable(message) from None

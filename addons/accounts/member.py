@@ -64,6 +64,10 @@ class AccountCookies:
         self._has_unsaved = False
         return self.persistent_cookies()
 
+    def mark_unsaved(self) -> None:
+        """What `take_unsaved` returned could not be saved: it returns the cookies once more."""
+        self._has_unsaved = True
+
     def _request(self) -> Request:
         return Request(self._url)  # noqa: S310 - it is never sent
 

@@ -36,6 +36,7 @@ class AccountRegistry:
         self._url, self._now, self._refresh = url, now, refresh
         self._reload_task: asyncio.Task[None] | None = None
         self._change_count = 0
+        self._cookie_problem = ""  # why cookies could not be saved
 
     async def reload(self) -> None:
         """Read the logins again, which Codex and other processes may have changed. Never raises."""
@@ -98,7 +99,14 @@ class AccountRegistry:
         try:
             await self._update_vault(store_in)
         except LoginStoreUnavailable as error:
-            logging.warning(f"Cookies of the ChatGPT accounts are not kept: {error}")
+            for member in members:
+                if member.name in changes:
+                    member.cookies.mark_unsaved()
+            if str(error) != self._cookie_problem:  # it is tried again and again
+                logging.warning(f"Cookies of the ChatGPT accounts are not kept yet: {error}")
+            self._cookie_problem = str(error)
+        else:
+            self._cookie_problem = ""
 
     async def finish(self) -> None:
         """Wait for renewals that are under way, and save changed cookies."""

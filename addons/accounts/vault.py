@@ -111,7 +111,7 @@ class Vault:
         """`path`: the file to use instead of the keyring or a file in the user's data folder.
         `timeout`: seconds that the keyring may take for one call."""
         self._folder = user_data_path("codex-relay", appauthor=False) / FOLDER_NAME
-        self._path, self._timeout = path and path.expanduser(), timeout
+        self._path, self._timeout = path, timeout
         self._cache: tuple[bytes | None, VaultContents] = None, VaultContents()
 
     @property

@@ -10,6 +10,12 @@ from addons.config.addon import (
     key_from_environment,
     update_options,
 )
+from addons.config.limit_settings import (
+    ExchangeLimits,
+    LimitSettings,
+    RequestLimits,
+    translation_limits,
+)
 from addons.config.option_types import (
     REDIS_SCHEMES,
     STORE_OFF,
@@ -22,8 +28,11 @@ from addons.config.settings import OPTION_PREFIX, SETTING_NAMES, VARIABLE_PREFIX
 __all__ = [
     "AccountStrategy",
     "Config",
+    "ExchangeLimits",
+    "LimitSettings",
     "OPTION_PREFIX",
     "REDIS_SCHEMES",
+    "RequestLimits",
     "SETTING_NAMES",
     "STORE_OFF",
     "Settings",
@@ -36,5 +45,6 @@ __all__ = [
     "current_settings",
     "key_from_environment",
     "setting_text",
+    "translation_limits",
     "update_options",
 ]

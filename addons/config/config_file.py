@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import platformdirs
 from pydantic import ValidationError
 
-from addons.config.option_types import amount_units, plain_number, setting_text
+from addons.config.option_types import amount_units, plain_number, setting_text, validate_path
 from addons.config.settings import (
     DEPRECATED,
     FIELD_OF_OPTION,
@@ -74,7 +74,10 @@ class ConfigFile:
         """The file at this path; for "", the default file, which need not exist.
 
         Raises WrongSettings."""
-        path = Path(path_text).expanduser() if path_text else default_path()
+        try:
+            path = Path(validate_path(path_text)) if path_text else default_path()
+        except ValueError as error:
+            raise WrongSettings(f"relay_config is {path_text!r}: {error}") from None
         if not path_text and not path.is_file():
             return cls.empty()
         try:

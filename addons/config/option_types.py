@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,7 +16,9 @@ from translate import QUIRKS, Provider
 STORE_OFF = "off"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SQLITE_SCHEME = "sqlite://"
-NAMED_KEY = re.compile(r"([A-Za-z0-9_.-]{1,40}):(.+)")
+CLIENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+CLIENT_NAME_RULE = "1 to 40 letters, digits, dots, dashes and underscores"
+NAMED_KEY = re.compile(rf"({CLIENT_NAME.pattern}):(.+)")
 AMOUNT = re.compile(r"([\d.]+)\s*([A-Za-z]*)")
 
 
@@ -75,8 +78,31 @@ def validate_host_name(text: str) -> str:
     return text.lower()
 
 
-def validate_store_location(text: str) -> str:
-    """Accept `off`, a Redis URL, or the path of a file, which may have the form sqlite:///…"""
+def validate_path(text: str) -> str:
+    """A path of a file or folder, with `~` and `~user` replaced by their folders."""
+    if "\0" in text:
+        raise ValueError("has a null byte in it, and names no file")
+    try:
+        return str(Path(text).expanduser()) if text else ""
+    except RuntimeError:
+        user = re.split(r"[/\\]", text, maxsplit=1)[0]
+        raise ValueError(f"there is no user {user.removeprefix('~')!r} with a folder") from None
+
+
+def validate_record_folder(text: str, info: ValidationInfo) -> str:
+    """The folder; "" while the relay writes nothing."""
+    return "" if info.data.get("private") else validate_path(text)
+
+
+def validate_store_location(text: str, info: ValidationInfo) -> str:
+    """Accept `off`, a Redis URL, or the path of a file, which may have the form sqlite:///…
+
+    While the relay writes nothing, every valid location means `off`."""
+    location = parse_store_location(text)
+    return STORE_OFF if info.data.get("private") else location
+
+
+def parse_store_location(text: str) -> str:
     if text.lower() == STORE_OFF:
         return STORE_OFF
     if text.startswith(REDIS_SCHEMES):
@@ -90,7 +116,7 @@ def validate_store_location(text: str) -> str:
     path = re.sub(r"^/(?=[A-Za-z]:)", "", path)  # sqlite:///C:/…
     if "://" in path or path.endswith(("/", "\\")):
         raise ValueError("neither a file, nor redis://…, nor off")
-    return path
+    return validate_path(path)
 
 
 # Lists and tables
@@ -181,6 +207,8 @@ def validate_client_keys(keys: tuple[ClientKey, ...]) -> tuple[ClientKey, ...]:
         raise ValueError("has no key in it")
     for key in keys:
         validate_header_value(key.secret)
+        if key.name and not CLIENT_NAME.fullmatch(key.name):
+            raise ValueError(f"{key.name!r} is not the name of a client: {CLIENT_NAME_RULE}")
     return keys
 
 
@@ -290,7 +318,12 @@ RoleMap = Annotated[tuple[tuple[Role, ModelNames], ...], BeforeValidator(parse_p
 PortNumber = Annotated[int, Field(ge=1, le=65_535)]
 ProviderPorts = Annotated[tuple[tuple[str, PortNumber], ...], BeforeValidator(parse_ports)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
-StoreLocation = Annotated[str, AfterValidator(validate_store_location)]
+FilePath = Annotated[str, AfterValidator(validate_path)]
+# The default is validated as well, as it depends on `private`.
+RecordFolder = Annotated[str, AfterValidator(validate_record_folder), Field(validate_default=True)]
+StoreLocation = Annotated[
+    str, AfterValidator(validate_store_location), Field(validate_default=True)
+]
 ViewLimit = Annotated[
     ViewLimits, BeforeValidator(parse_limits({"": "exchanges", "MB": "megabytes"}))
 ]

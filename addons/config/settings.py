@@ -3,12 +3,14 @@ variables, the keys of relay.toml, messages and the README's table come from it.
 
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
+from addons.config.limit_settings import LimitSettings
 from addons.config.option_types import (
     AccountStrategy,
     BaseUrl,
     ClientKeys,
+    FilePath,
     HeaderSecret,
     HostNames,
     ModelMap,
@@ -16,6 +18,7 @@ from addons.config.option_types import (
     ProviderName,
     ProviderPorts,
     QuirkNames,
+    RecordFolder,
     RetryLimit,
     RetryLimits,
     RoleMap,
@@ -31,7 +34,7 @@ from addons.config.option_types import (
 VARIABLE_PREFIX, OPTION_PREFIX = "CODEX_RELAY_", "relay_"
 
 
-class Settings(BaseModel):
+class Settings(LimitSettings):
     """All settings. Values are given as text; an empty text means the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -53,7 +56,7 @@ class Settings(BaseModel):
         "the URL does not show which provider it is.",
         examples=["deepseek"],
     )
-    config: str = Field(
+    config: FilePath = Field(
         "",
         description="Path of relay.toml, the file that may hold all of these options and your own "
         "providers.",
@@ -101,7 +104,8 @@ class Settings(BaseModel):
     client_key: ClientKeys = Field(
         (),
         description="Opens the port to other machines: each request must carry one of these keys "
-        "as its Bearer token. With `name:key`, the records of exchanges show the name.",
+        "as its Bearer token. With `name:key`, exchanges and what is stored belong to that name; "
+        "the key named `admin`, or the only one without a name, sees all.",
         examples=["a-long-random-text,laptop:another-one"],
     )
     hosts: HostNames = Field(
@@ -134,7 +138,13 @@ class Settings(BaseModel):
         "megabytes (MB) these may take. The oldest are removed first.",
         examples=["100,200MB"],
     )
-    record: str = Field(
+    private: bool = Field(
+        False,
+        description="Write nothing to disk of what passes through: no stored responses, no usage "
+        "totals, no recorded turns, and no contents in the log. Logins are kept all the same.",
+        examples=["on"],
+    )
+    record: RecordFolder = Field(
         "",
         description="Folder in which completed turns are saved as Chat messages, one line for "
         "each turn and one file for each day.",
@@ -192,13 +202,13 @@ class Settings(BaseModel):
         description="Base URL of the service where ChatGPT accounts log in.",
         examples=["https://auth.openai.com"],
     )
-    chatgpt_auth: str = Field(
+    chatgpt_auth: FilePath = Field(
         "",
         description="Path of Codex's `auth.json`: the relay uses the login in it, and saves the "
         "renewed login there.",
         examples=["~/.codex/auth.json"],
     )
-    vault: str = Field(
+    vault: FilePath = Field(
         "",
         description="File for the logins made with the relay. By default they are in the system's "
         "keyring or, where there is none, in a file in the user's data folder.",

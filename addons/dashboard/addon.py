@@ -4,6 +4,7 @@ Its pages come from a server inside this process, to which the relay forwards re
 
 import secrets
 from typing import Any
+from urllib.parse import quote
 
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
@@ -12,10 +13,17 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from addons.dashboard.handlers import HANDLERS, INNER_HEADER, SCHEME_HEADER, MissingPageHandler
+from addons.dashboard.handlers import (
+    EVERYBODY,
+    HANDLERS,
+    INNER_HEADER,
+    SCHEME_HEADER,
+    VIEWER_HEADER,
+    MissingPageHandler,
+)
 from addons.dashboard.state import DashboardAccounts, DashboardState
-from addons.flow_data import MASK, hidden_values
-from addons.ingress import ROUTE_KEY, Route, refuse_flow, route_of
+from addons.flow_data import MASK, client_name, hidden_values
+from addons.ingress import ROUTE_KEY, Route, is_admin, refuse_flow, route_of
 from addons.observe import view_addon
 
 MAX_BODY_SIZE = 65_536  # bytes
@@ -60,6 +68,7 @@ class Dashboard:
         request.scheme, request.host, request.port = "http", "127.0.0.1", self.inner_port
         request.headers["host"] = host or f"127.0.0.1:{flow.client_conn.sockname[1]}"
         request.headers[SCHEME_HEADER] = scheme
+        request.headers[VIEWER_HEADER] = EVERYBODY if is_admin(flow) else quote(client_name(flow))
         request.headers[INNER_HEADER] = MASK  # the transport puts the secret in its place
         hidden_values(flow).request_headers[INNER_HEADER] = [self.inner_secret]
 

@@ -5,6 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+# Whose exchanges a page shows: those of the client keys with this name. None: everybody's.
+type Viewer = str | None
+
 MAX_SUBSCRIPTIONS = 32  # pages at a time
 MAX_WAITING_EVENTS = 256  # for each page
 KEEPALIVE_INTERVAL = 15.0  # s without an event, after which a page gets one
@@ -19,17 +22,21 @@ class TooManySubscriptions(Exception):
 
 class EventHub:
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[str | None]] = set()
+        self._queues: dict[asyncio.Queue[str | None], Viewer] = {}
 
     def __len__(self) -> int:
         return len(self._queues)
 
-    def publish_event(self, event: str, value: Any) -> None:
-        """Send the event to every page; drop the pages that have too many waiting."""
-        if not self._queues:
-            return
-        text = sse_text(event, value)
-        for queue in list(self._queues):
+    @property
+    def viewers(self) -> set[Viewer]:
+        """Those who have a page open."""
+        return set(self._queues.values())
+
+    def publish_event(self, event: str, value: Any, viewer: Viewer) -> None:
+        """Send the event to this viewer's pages; drop those that have too many waiting."""
+        queues = [queue for queue, each in self._queues.items() if each == viewer]
+        text = sse_text(event, value) if queues else ""
+        for queue in queues:
             if queue.full():
                 self.drop_queue(queue)
             else:
@@ -41,17 +48,17 @@ class EventHub:
 
     def drop_queue(self, queue: asyncio.Queue[str | None]) -> None:
         """End this subscription; None is the end of its events."""
-        self._queues.discard(queue)
+        self._queues.pop(queue, None)
         while queue.full():
             queue.get_nowait()
         queue.put_nowait(None)
 
-    def open_subscription(self) -> "Subscription":
-        """A subscription to every event from now on. Raises TooManySubscriptions."""
+    def open_subscription(self, viewer: Viewer) -> "Subscription":
+        """A subscription to this viewer's events from now on. Raises TooManySubscriptions."""
         if len(self._queues) >= MAX_SUBSCRIPTIONS:
             raise TooManySubscriptions
         queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING_EVENTS)
-        self._queues.add(queue)
+        self._queues[queue] = viewer
         return Subscription(self, queue)
 
 

@@ -9,12 +9,12 @@ import time
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
-from addons.dashboard.event_hub import Subscription, TooManySubscriptions, sse_text
+from addons.dashboard.event_hub import Subscription, TooManySubscriptions, Viewer, sse_text
 from addons.dashboard.state import DashboardState
 from addons.ingress import (
     COOKIE_NAME,
@@ -27,7 +27,9 @@ from addons.ingress import (
     session_cookies,
 )
 
-INNER_HEADER, SCHEME_HEADER = "x-relay-inner", "x-relay-scheme"  # the relay adds them
+# The relay adds them.
+INNER_HEADER, SCHEME_HEADER, VIEWER_HEADER = "x-relay-inner", "x-relay-scheme", "x-relay-viewer"
+EVERYBODY = "*"  # the viewer is the admin; other viewers are the quoted names of their keys
 HOST_PATTERN = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 STATIC_FOLDER = Path(__file__).with_name("static")
 CONTENT_TYPES = {
@@ -72,10 +74,16 @@ class DashboardHandler(RequestHandler):
 
     def check_post(self) -> None:
         origin = self.request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != self.request.host:
+        if origin is not None and origin_host(origin) != self.request.host:
             raise HTTPError(403, reason="A page of another origin sent this request")
         if not is_post_token(self.session_cookie, self.request.headers.get("x-relay-token", "")):
             raise HTTPError(403, reason="X-Relay-Token is missing or old: load the page again")
+
+    @property
+    def viewer(self) -> Viewer:
+        """Whose exchanges the page shows. mitmweb's own login is the admin's."""
+        name = self.request.headers.get(VIEWER_HEADER, "")
+        return None if self.inner_secret is None or name == EVERYBODY else unquote(name)
 
     @property
     def session_cookie(self) -> str:
@@ -152,7 +160,7 @@ class SessionEndHandler(SessionStartHandler):
 
 class SnapshotHandler(DashboardHandler):
     async def get(self) -> None:
-        self.finish(await self.dashboard_state.page_snapshot(self.relay_url))
+        self.finish(await self.dashboard_state.page_snapshot(self.relay_url, self.viewer))
 
 
 class EventsHandler(DashboardHandler):
@@ -160,13 +168,13 @@ class EventsHandler(DashboardHandler):
 
     async def get(self) -> None:
         try:  # before the snapshot, so that no event is missed in between
-            self.subscription = self.dashboard_state.hub.open_subscription()
+            self.subscription = self.dashboard_state.hub.open_subscription(self.viewer)
         except TooManySubscriptions:
             raise HTTPError(503, reason="Too many pages are open") from None
         self.set_header("content-type", "text/event-stream")
         # A page that has gone, or reads too slowly, is dropped; it reconnects by itself.
         with contextlib.suppress(StreamClosedError, TimeoutError):
-            snapshot = await self.dashboard_state.page_snapshot(self.relay_url)
+            snapshot = await self.dashboard_state.page_snapshot(self.relay_url, self.viewer)
             await self.send_text("retry: 2000\n" + sse_text("all", snapshot))
             async for text in self.subscription.event_texts():
                 await self.send_text(text)
@@ -187,6 +195,8 @@ class EventsHandler(DashboardHandler):
 class AccountHandler(DashboardHandler):
     async def post(self, action: str) -> None:
         accounts = self.dashboard_state.accounts
+        if self.viewer is not None:
+            raise HTTPError(403, reason="Only the admin's key may change accounts")
         if accounts is None:
             raise HTTPError(404, reason="This relay has no accounts")
         value = self.get_body_argument("value", "")[:200]
@@ -231,6 +241,14 @@ HANDLERS: list[tuple[str, type[DashboardHandler]]] = [
     (r"/relay/events", EventsHandler),
     (r"/relay/accounts/(login|cancel|select|logout)", AccountHandler),
 ]
+
+
+def origin_host(origin: str) -> str | None:
+    """Host and port of an `Origin` header; None for anything that is no URL, as `null`."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 @cache

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from addons.observe import FELL_BACK, ExchangeCost, ExchangeRecord
+from translate import printable
 
 MAX_EXCHANGES = 200
 MAX_OUTCOMES = 50  # of a provider
@@ -62,7 +63,7 @@ def exchange_row(id: str, record: ExchangeRecord, client_gone: bool) -> Json:
 
 
 def shorten_text(text: Any) -> str | None:
-    return None if text is None else str(text)[:MAX_TEXT_LENGTH]
+    return None if text is None else printable(str(text), MAX_TEXT_LENGTH)
 
 
 class RecentExchanges:
@@ -101,7 +102,7 @@ class RecentExchanges:
         outcomes = self._outcomes.pop(provider, None) or deque(maxlen=MAX_OUTCOMES)
         self._outcomes[provider] = outcomes  # at the end, as the one used last
         succeeded = record["status"] in ("completed", "incomplete")
-        text = str(record["error"] or record["status"])[:MAX_TEXT_LENGTH]
+        text = printable(str(record["error"] or record["status"]), MAX_TEXT_LENGTH)
         outcomes.append(ProviderOutcome(succeeded, text, record["first_token"]))
         while len(self._outcomes) > MAX_PROVIDERS:
             del self._outcomes[next(iter(self._outcomes))]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.config import additional_providers, available_providers, current_settings
 from addons.dashboard.client_snippets import client_snippets
-from addons.dashboard.event_hub import EventHub
+from addons.dashboard.event_hub import EventHub, Viewer
 from addons.dashboard.recent import RecentExchanges
 from addons.identity import VERSION
 from addons.observe import (
@@ -63,9 +64,9 @@ class DashboardAccounts(Protocol):
 
 class DashboardState:
     def __init__(self, accounts: DashboardAccounts | None) -> None:
-        self.accounts = accounts
-        self.recent, self.hub = RecentExchanges(), EventHub()
-        self._published: Json = {}
+        self.accounts, self.hub = accounts, EventHub()
+        self._recent_exchanges: defaultdict[Viewer, RecentExchanges] = defaultdict(RecentExchanges)
+        self._published: dict[tuple[Viewer, str], Json] = {}
         self._poller: asyncio.Task[None] | None = None
 
     def start_publishing(self) -> None:
@@ -82,51 +83,60 @@ class DashboardState:
         self.hub.close()
 
     def on_record(self, flow: HTTPFlow, record: ExchangeRecord) -> None:
-        self.hub.publish_event(
-            "exchange", self.recent.add_record(flow.id, record, is_client_gone(flow))
-        )
+        client: Viewer = str(record["client"])
+        for viewer in (None, client) if current_settings().client_key else (None,):
+            recent = self._recent_exchanges[viewer]
+            row = recent.add_record(flow.id, record, is_client_gone(flow))
+            self.hub.publish_event("exchange", row, viewer)
 
-    def on_usage(self, costs: CostByFlow, rows: list[UsageRow]) -> None:
+    def on_usage(self, costs: CostByFlow, rows: list[UsageRow], client: Viewer) -> None:
         for flow_id, cost in costs.items():
-            if cost and (row := self.recent.add_cost(flow_id, cost)):
-                self.hub.publish_event("exchange", row)
+            if cost and (row := self._recent_exchanges[client].add_cost(flow_id, cost)):
+                self.hub.publish_event("exchange", row, client)
         for usage_row in rows:
-            self.hub.publish_event("totals", flatten_row(usage_row))
+            self.hub.publish_event("totals", flatten_row(usage_row), client)
 
-    async def page_snapshot(self, relay_url: str) -> Json:
-        """All that the page shows. `relay_url`: the relay as this browser reaches it, no path."""
+    async def page_snapshot(self, relay_url: str, viewer: Viewer = None) -> Json:
+        """All that the page shows to this viewer. `relay_url`: the relay as this browser reaches
+        it, no path."""
         settings = current_settings()
         try:
-            totals = await usage_table()
+            totals = await usage_table(viewer)
         except OSError as error:
             totals = {"error": str(error)}
         ca_file = str(Path(ctx.options.confdir) / "mitmproxy-ca-cert.pem")
-        model = self._example_model() or await first_listed_model()
+        rows = self._recent_exchanges[viewer].newest_rows()
+        model = self._example_model(rows) or await first_listed_model()
         has_client_key = bool(settings.client_key)
         return {
             "version": VERSION,
             "keyed": has_client_key,
             "mitmweb": mitmweb_address(),
-            "exchanges": self.recent.newest_rows(),
+            "exchanges": rows,
             "totals": totals,
             "setup": client_snippets(relay_url, model, ca_file, has_client_key),
-            **self.polled_state(),
+            **self.polled_state(viewer),
         }
 
-    def _example_model(self) -> str:
+    def _example_model(self, rows: list[Json]) -> str:
         """A model for the snippets: from the settings, the first provider's table, or the latest
         success; "" if there is none."""
         names = [current_settings().model, *(row["model"] for row in self.provider_rows()[:1])]
-        rows = self.recent.newest_rows()
         names += [row["model"] for row in rows if row["outcome"] == "completed"]
         return next(filter(None, names), "")
 
-    def polled_state(self) -> Json:
-        """The part whose changes `_poll_forever` has to look for."""
-        accounts = self.accounts.accounts_snapshot() if self.accounts else None
-        return {"accounts": accounts, "providers": self.provider_rows(), "now": int(time.time())}
+    def polled_state(self, viewer: Viewer = None) -> Json:
+        """The part whose changes `_poll_forever` has to look for. Accounts are the admin's."""
+        accounts = self.accounts if viewer is None else None
+        return {
+            "accounts": accounts.accounts_snapshot() if accounts else None,
+            "providers": self.provider_rows(viewer),
+            "now": int(time.time()),
+        }
 
-    def provider_rows(self) -> list[Json]:
+    def provider_rows(self, viewer: Viewer = None) -> list[Json]:
+        """The providers, and how they served this viewer."""
+        recent = self._recent_exchanges[viewer]
         return [
             {
                 "name": target.provider.name,
@@ -135,26 +145,26 @@ class DashboardState:
                 "dialect": target.provider.dialect,
                 "key": key_state(target),
                 "model": target.provider.model,
-                **self.recent.provider_health(target.provider.name),
+                **recent.provider_health(target.provider.name),
             }
-            for target in shown_targets(self.recent.provider_names())
+            for target in shown_targets(recent.provider_names())
         ]
 
     async def _poll_forever(self) -> None:
         while True:
             await asyncio.sleep(POLL_INTERVAL)
-            if len(self.hub):
-                try:
-                    self._publish_changes()
-                except Exception:
-                    logging.exception("codex-relay failed to update the dashboard")
+            try:
+                for viewer in self.hub.viewers:
+                    self._publish_changes(viewer)
+            except Exception:
+                logging.exception("codex-relay failed to update the dashboard")
 
-    def _publish_changes(self) -> None:
-        state = self.polled_state()
+    def _publish_changes(self, viewer: Viewer) -> None:
+        state = self.polled_state(viewer)
         for name in ("accounts", "providers"):
-            if self._published.get(name) != state[name]:
-                self._published[name] = state[name]
-                self.hub.publish_event(name, state[name])
+            if self._published.get((viewer, name)) != state[name]:
+                self._published[viewer, name] = state[name]
+                self.hub.publish_event(name, state[name], viewer)
 
 
 def shown_targets(recent_names: Iterable[str]) -> list[Target]:

@@ -1,22 +1,19 @@
-"""Answers requests: one table from route to handler, and one from error to reply."""
+"""Answers requests: the table from route to handler."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from mitmproxy.http import HTTPFlow
 
-from addons.accounts import (
-    AccountNotFound,
-    LoginEnded,
-    LoginServiceUnreachable,
-    LoginStoreUnavailable,
-    PortInUse,
+from addons.endpoints import (
+    auth,
+    codex_calls,
+    input_tokens,
+    models,
+    own_port,
+    stored_responses,
 )
-from addons.endpoints import auth, codex_calls, models, own_port, stored_responses
-from addons.ingress import Route, refuse_flow, route_of
-from addons.routing import forget_model_lists
-from addons.storage import StorageUnavailable
-from translate import BadRequest
+from addons.ingress import Route, route_of
+from addons.routing import forget_model_lists, refuse_for_error
 
 type Handler = Callable[[HTTPFlow], Awaitable[None]]
 
@@ -33,6 +30,7 @@ HANDLERS: Mapping[Route, Handler] = {
     Route.DELETE: stored_responses.answer_delete,
     Route.ITEMS: stored_responses.answer_input_items,
     Route.CANCEL: stored_responses.answer_cancel,
+    Route.INPUT_TOKENS: input_tokens.answer_input_tokens,
     Route.ACCOUNT: codex_calls.answer_account_check,
     Route.UPGRADE: codex_calls.answer_upgrade,
     Route.ISOLATED: codex_calls.answer_isolated,
@@ -62,24 +60,3 @@ async def run_handler(handler: Handler, flow: HTTPFlow) -> None:
         await handler(flow)
     except Exception as error:  # without a reply the flow would go to the host the client named
         refuse_for_error(flow, error)
-
-
-def refuse_for_error(flow: HTTPFlow, error: Exception) -> None:
-    """Reply with the error that the client gets for this exception."""
-    match error:
-        case BadRequest():
-            refuse_flow(flow, 400, error.message, error.code, error.param)
-        case AccountNotFound():
-            refuse_flow(flow, 404, str(error), "no_account")
-        case PortInUse():
-            message = f"{error} GET /auth/login?device=true logs in without that port."
-            refuse_flow(flow, 409, message, "port_taken")
-        case LoginEnded() | LoginServiceUnreachable():
-            refuse_flow(flow, 502, f"The login failed: {error}", "login_failed")
-        case LoginStoreUnavailable():
-            refuse_flow(flow, 503, str(error), "vault_unavailable")
-        case StorageUnavailable():
-            refuse_flow(flow, 503, str(error), "store_unavailable")
-        case _:
-            logging.error("codex-relay failed to answer a request", exc_info=error)
-            refuse_flow(flow, 500, "codex-relay failed at this request; its log has the reason.")

@@ -4,7 +4,6 @@ the relay identifies itself."""
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +19,16 @@ from addons.accounts import (
 from addons.config import current_settings
 from addons.flow_data import MASK, hidden_values
 from addons.identity import VERSION
-from addons.ingress import SECRET_HEADERS, answer_flow, answer_json, is_remote_client, refuse_flow
+from addons.ingress import (
+    NOT_ADMIN,
+    SECRET_HEADERS,
+    answer_flow,
+    answer_json,
+    decoded_body,
+    is_admin,
+    is_remote_client,
+    refuse_flow,
+)
 from addons.routing import (
     Target,
     account_target,
@@ -37,11 +45,15 @@ ALLOWED_FETCH_SITES = ("", "none", "same-origin")
 def private(
     handler: Callable[[HTTPFlow], Awaitable[None]],
 ) -> Callable[[HTTPFlow], Awaitable[None]]:
-    """The handler, closed to pages of other origins, and with a reply that the flow hides."""
+    """The handler, closed to pages of other origins and to client keys that are not the admin's,
+    and with a reply that the flow hides."""
 
     async def answer_privately(flow: HTTPFlow) -> None:
         if is_cross_origin(flow):
             refuse_flow(flow, 403, "Pages of other sites may not use this path.", "foreign_origin")
+            return
+        if not is_admin(flow):
+            refuse_flow(flow, 403, NOT_ADMIN, "not_admin")
             return
         await handler(flow)
         hide_reply(flow)
@@ -86,13 +98,13 @@ async def answer_login(flow: HTTPFlow) -> None:
 
 @private
 async def answer_logout(flow: HTTPFlow) -> None:
-    await account_pool().log_out(body_text(flow, "id"))
+    await account_pool().log_out(await body_text(flow, "id"))
     answer_json(flow, accounts_snapshot())
 
 
 @private
 async def answer_select(flow: HTTPFlow) -> None:
-    await account_pool().select_account(body_text(flow, "id"))
+    await account_pool().select_account(await body_text(flow, "id"))
     answer_json(flow, accounts_snapshot())
 
 
@@ -102,7 +114,7 @@ async def answer_import(flow: HTTPFlow) -> None:
     if is_remote_client(flow.client_conn):
         refuse_flow(flow, 403, "Only clients on this machine may import one of its files.")
         return
-    tokens, note = await asyncio.to_thread(import_login, Path(body_text(flow, "path")))
+    tokens, note = await asyncio.to_thread(import_login, await body_text(flow, "path"))
     await account_pool().add_login(tokens)
     logging.warning(note)
     answer_json(flow, accounts_snapshot() | {"note": note})
@@ -134,9 +146,9 @@ async def displayed_credentials(target: Target) -> dict[str, str]:
     return {name: f"Bearer {MASK}" if name == "authorization" else MASK for name in names}
 
 
-def body_text(flow: HTTPFlow, field: str) -> str:
+async def body_text(flow: HTTPFlow, field: str) -> str:
     """A text field of the request's JSON body. Raises BadRequest."""
-    body: dict[str, Any] = decode_request(flow.request.get_content(strict=False) or b"")
+    body: dict[str, Any] = decode_request(await decoded_body(flow))
     value = body.get(field)
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{field}: must be a text", param=field)

@@ -2,16 +2,20 @@
 
 import os
 import time
+from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
 from addons.identity import MARK_VARIABLE, VERSION
 from addons.ingress import (
+    NOT_ADMIN,
     OWN_SITE,
     ROUTES_BY_HOST,
     WEBSOCKET_METHOD,
     answer_flow,
     answer_json,
+    has_client_key,
+    is_admin,
     path_methods,
     preflight_headers,
     refuse_flow,
@@ -41,20 +45,21 @@ async def answer_index(flow: HTTPFlow) -> None:
 
 
 async def answer_health(flow: HTTPFlow) -> None:
-    """`mark` lets the process that has started this relay recognise it."""
-    target = displayed_target(flow)
-    health = {
-        "status": "ok",
-        "version": VERSION,
-        "provider": target.provider.name,
-        "upstream": target.url,
-    }
+    """`mark` lets the process that has started this relay recognise it. Where client keys are set,
+    requests without one do not learn where the relay sends theirs."""
+    health: dict[str, Any] = {"status": "ok", "version": VERSION}
+    if has_client_key(flow):
+        target = displayed_target(flow)
+        health |= {"provider": target.provider.name, "upstream": target.url}
     if MARK_VARIABLE in os.environ:
         health["mark"] = os.environ[MARK_VARIABLE]
     answer_json(flow, {**health, "uptime": round(time.monotonic() - START_TIME, 1)})
 
 
 async def answer_metrics(flow: HTTPFlow) -> None:
+    if not is_admin(flow):  # they count everybody's exchanges
+        refuse_flow(flow, 403, NOT_ADMIN, "not_admin")
+        return
     answer_flow(flow, 200, metrics_page(), content_type=METRICS_CONTENT_TYPE)
 
 

@@ -1,6 +1,7 @@
 """Stored responses by their id: retrieve, delete, cancel, list their input, as in OpenAI's API."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
@@ -8,22 +9,39 @@ from mitmproxy.http import HTTPFlow
 from addons.config import current_settings
 from addons.endpoints.codex_calls import answer_isolated
 from addons.flow_data import client_name, is_own_port
-from addons.ingress import Route, answer_json, leave_to_openai, path_id, refuse_flow, route_of
+from addons.ingress import (
+    Route,
+    answer_json,
+    is_admin,
+    leave_to_openai,
+    path_id,
+    refuse_flow,
+    route_of,
+)
 from addons.storage import ResponseWriter, response_writer
 from translate import BadRequest, StoredResponse, list_input_items
 
 
+@dataclass(frozen=True)
+class LocatedResponse:
+    """A stored response, where it is, and whose it is."""
+
+    response_writer: ResponseWriter
+    stored: StoredResponse
+    owner: str  # the name of a client key
+
+
 def with_stored_response(
-    handler: Callable[[HTTPFlow, ResponseWriter, StoredResponse], Awaitable[None]],
+    handler: Callable[[HTTPFlow, LocatedResponse], Awaitable[None]],
 ) -> Callable[[HTTPFlow], Awaitable[None]]:
     """The handler, called with the response that the path names; an unknown id gets a 404, or
     goes to OpenAI."""
 
     async def answer_stored(flow: HTTPFlow) -> None:
         response_id, writer = path_id(flow), response_writer()
-        stored = await writer.find_response(response_id, client_name(flow)) if writer else None
-        if writer and stored:
-            await handler(flow, writer, stored)
+        located = await locate_response(writer, response_id, visible_owners(flow))
+        if located:
+            await handler(flow, located)
         elif is_own_port(flow) or current_settings().client_key:  # a key that OpenAI must not get
             reason = "" if writer else " relay_store is off."
             refuse_flow(flow, 404, f"Response with id {response_id!r} not found.{reason}")
@@ -35,29 +53,45 @@ def with_stored_response(
     return answer_stored
 
 
+def visible_owners(flow: HTTPFlow) -> list[str]:
+    """The owners whose responses this client sees: itself, and for the admin everybody."""
+    name = client_name(flow)
+    if not is_admin(flow):
+        return [name]
+    return list(dict.fromkeys([name, "", *(key.name for key in current_settings().client_key)]))
+
+
+async def locate_response(
+    writer: ResponseWriter | None, response_id: str, owners: list[str]
+) -> LocatedResponse | None:
+    """The response of the first of these owners that has one with this id."""
+    for owner in owners if writer else ():
+        if writer and (stored := await writer.find_response(response_id, owner)):
+            return LocatedResponse(writer, stored, owner)
+    return None
+
+
 @with_stored_response
-async def answer_retrieve(flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse) -> None:
+async def answer_retrieve(flow: HTTPFlow, located: LocatedResponse) -> None:
     if flow.request.query.get("stream", "").lower() == "true":
         message = "stream: a stored response has ended, and is not streamed again"
         raise BadRequest(message, param="stream")
-    answer_json(flow, stored.response)
+    answer_json(flow, located.stored.response)
 
 
 @with_stored_response
-async def answer_delete(flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse) -> None:
-    await writer.remove_response(stored.id, client_name(flow))
-    answer_json(flow, {"id": stored.id, "object": "response", "deleted": True})
+async def answer_delete(flow: HTTPFlow, located: LocatedResponse) -> None:
+    await located.response_writer.remove_response(located.stored.id, located.owner)
+    answer_json(flow, {"id": located.stored.id, "object": "response", "deleted": True})
 
 
 @with_stored_response
-async def answer_input_items(
-    flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse
-) -> None:
-    answer_json(flow, page_of_items(list_input_items(stored), flow.request.query))
+async def answer_input_items(flow: HTTPFlow, located: LocatedResponse) -> None:
+    answer_json(flow, page_of_items(list_input_items(located.stored), flow.request.query))
 
 
 @with_stored_response
-async def answer_cancel(flow: HTTPFlow, writer: ResponseWriter, stored: StoredResponse) -> None:
+async def answer_cancel(flow: HTTPFlow, located: LocatedResponse) -> None:
     raise BadRequest("Only a response with background=true can be cancelled; the relay has none.")
 
 

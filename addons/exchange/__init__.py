@@ -3,7 +3,7 @@
 from addons.exchange.active import whole_reply
 from addons.exchange.addon import Translator
 from addons.exchange.fallback import FallbackPlan
-from addons.exchange.prepare import build_candidate, is_codex
+from addons.exchange.prepare import build_candidate
 from addons.exchange.resend import copy_for_resend, forget_resent, is_resent
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "build_candidate",
     "copy_for_resend",
     "forget_resent",
-    "is_codex",
     "is_resent",
     "whole_reply",
 ]

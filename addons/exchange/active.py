@@ -2,7 +2,6 @@
 
 import logging
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -13,10 +12,13 @@ from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from addons.accounts import Lease
 from addons.config import current_settings
 from addons.exchange import headers
+from addons.exchange.closing import run_steps
 from addons.exchange.fallback import FallbackPlan, warn_of_losses
-from addons.flow_data import mask_secrets, with_headers
+from addons.exchange.retry_unstreamed import RetryUnstreamed
+from addons.flow_data import with_headers
 from addons.observe import (
     FELL_BACK,
+    RECORD,
     ExchangeRecord,
     FlowPair,
     build_record,
@@ -44,17 +46,19 @@ EXCHANGE_ATTRIBUTE = "relay_exchange"
 class ActiveExchange(RelayPlan):
     """One exchange with one candidate: from its request to its end, or to the next candidate."""
 
-    def __init__(self, flow: HTTPFlow, fallback_plan: FallbackPlan) -> None:
-        """Raises BadRequest."""
+    def __init__(self, flow: HTTPFlow, fallback_plan: FallbackPlan, exchange: Exchange) -> None:
+        """`exchange`: the one that the plan has built."""
         settings = current_settings()
-        self.exchange = fallback_plan.build_exchange()
+        self.exchange = exchange
         self.fallback_plan = fallback_plan
         self.upstream_request = upstream_request(flow, self.target, self.exchange)
         self.flow_pair = FlowPair(flow, self.upstream_request)
+        self.reply_limit = settings.max_reply
         self.silence_limit = settings.timeout
         self.heartbeat_interval = settings.heartbeat
-        self._policy = self._retry_policy()
-        self._refresh = RetryWithRefresh(self.lease, self._policy) if self.lease else None
+        policy = self._retry_policy()
+        self._refresh = RetryWithRefresh(self.lease, policy) if self.lease else None
+        self._unstreamed = RetryUnstreamed(exchange, self.upstream_request, policy)
 
     @property
     def target(self) -> Target:
@@ -69,7 +73,9 @@ class ActiveExchange(RelayPlan):
         """Record the exchange as begun, and let `transport` relay the flow."""
         flow = self.flow_pair.client_flow
         vars(flow)[EXCHANGE_ATTRIBUTE] = self
-        save_record(flow, self.current_record())
+        record = self.current_record()
+        save_record(flow, record)
+        notify_listeners(flow, record)
         if self.lease:
             self.lease.start_request()
         attach_plan(flow, self)
@@ -90,24 +96,34 @@ class ActiveExchange(RelayPlan):
     def credentials(self) -> Mapping[str, str]:
         return credential_headers(self.target)
 
-    def start_probe(self, encoding: str) -> Callable[[bytes], StreamStart]:
-        return reply_probe(encoding)
+    def start_probe(self) -> Callable[[bytes], StreamStart]:
+        return reply_probe()
 
     def retry_delay(self, error: str | None, attempt: int) -> float | None:
-        retry = self._refresh.retry_delay if self._refresh else self._policy
-        return retry(self.flow_pair.client_flow, error, attempt)
+        retry = self._refresh or self._unstreamed
+        delay = retry.retry_delay(self.flow_pair.client_flow, error, attempt)
+        self.upstream_request = self._unstreamed.next_request
+        return delay
 
     def is_ready(self) -> bool:
         return self._refresh is None or self._refresh.is_ready()
 
     def try_fallback(self, error: str | None) -> bool:
         flow = self.flow_pair.client_flow
-        reply = None if error or flow.response is None else self.masked_reply(flow.response)
+        reply = None if error else flow.response
         next_plan = self.fallback_plan.plan_after(self.exchange, reply)
         if next_plan:
             self._hand_over(reply)
-            ActiveExchange(flow, next_plan).start()
+            ActiveExchange(flow, next_plan, next_plan.build_exchange()).start()
         return next_plan is not None
+
+    def is_writing(self) -> bool:
+        saver = self.fallback_plan.response_saver
+        return saver is not None and saver.is_busy()
+
+    async def finish_write(self) -> None:
+        if saver := self.fallback_plan.response_saver:
+            await saver.wait_until_written()
 
     def stream_headers(self) -> Headers:
         return headers.stream_headers(self.exchange, self.flow_pair)
@@ -124,52 +140,70 @@ class ActiveExchange(RelayPlan):
     # The methods that the addon calls
 
     def on_upstream_head(self, head: Response) -> None:
-        """Called for the head of each reply, of every attempt."""
-        self.flow_pair.on_upstream_head(head)
-        if self.lease:
-            self.lease.record_reply_head(head)
-
-    def masked_reply(self, reply: Response) -> Response:
-        """A copy of a reply that did not stream, with the key masked if it is an error."""
-        reply = reply.copy()
-        if reply.status_code != 200:
-            content = reply.get_content(strict=False) or b""
-            masked = mask_secrets(content, self.credentials().values())
-            if masked != content:
-                reply.content = masked
-        return reply
+        """Called for the head of each reply, of every attempt. Never raises."""
+        steps: dict[str, Callable[[], object]] = {
+            "the upstream's flow": lambda: self.flow_pair.on_upstream_head(head),
+        }
+        if lease := self.lease:
+            steps["the account's limits"] = lambda: lease.record_reply_head(head)
+        run_steps("head", steps)
 
     def end(self, reply: Response | None) -> None:
-        """Record the end of the flow; `reply` is the upstream's if it did not stream."""
-        self._end_lease(reply)
-        self.fallback_plan.release_leases()
-        flow, record = self.flow_pair.client_flow, self.current_record()
-        save_record(flow, record)
-        logging.info(record_log_line(record))
-        count_exchange(record)
-        if flow.response:  # mitmproxy keeps the response, which must not keep the exchange
-            flow.response.stream = bool(flow.response.stream)
-        warn_of_losses(self.exchange)
-        record_turn(self.exchange, record)
-        keep_ended_flows(*self.flow_pair.end_pair(reply))
+        """Record the end of the flow; `reply` is the upstream's if it did not stream. Never
+        raises."""
+        flow, record = self.flow_pair.client_flow, self._last_record()
+        pair_flows = self.flow_pair.flows
+        run_steps(
+            "end",
+            {
+                "the account's limits": lambda: self._report_limits(reply),
+                "its leases": self.fallback_plan.release_leases,
+                "its record": lambda: save_record(flow, record),
+                "its listeners": lambda: notify_listeners(flow, record),
+                "its line in the log": lambda: logging.info(record_log_line(record)),
+                "its metrics": lambda: count_exchange(record),
+                "its stream": lambda: forget_translator(flow),
+                "its losses": lambda: warn_of_losses(self.exchange),
+                "its corpus": lambda: record_turn(
+                    self.exchange, record, self.credentials().values()
+                ),
+                "its flows": lambda: self.flow_pair.end_pair(reply),
+                "the number of flows": lambda: keep_ended_flows(*pair_flows),
+            },
+        )
 
     def _hand_over(self, reply: Response | None) -> None:
         """Record that this candidate failed, and that the flow goes on with the next one."""
         reason = f"status {reply.status_code}" if reply else "no answer"
-        record = {**self.current_record(), "status": FELL_BACK, "error": reason}
-        notify_listeners(self.flow_pair.client_flow, record)
-        self._end_lease(reply)
-        keep_ended_flows(*self.flow_pair.end_upstream(reply))
+        record = {**self._last_record(), "status": FELL_BACK, "error": reason}
+        upstream_flows = self.flow_pair.flows[1:]
+        steps: dict[str, Callable[[], object]] = {
+            "its listeners": lambda: notify_listeners(self.flow_pair.client_flow, record),
+            "the account's limits": lambda: self._report_limits(reply),
+            "its flows": lambda: self.flow_pair.end_upstream(reply),
+            "the number of flows": lambda: keep_ended_flows(*upstream_flows),
+        }
+        if self.lease:
+            steps["its lease"] = self.lease.release
+        run_steps("fallback", steps)
 
-    def _end_lease(self, reply: Response | None) -> None:
-        """Report the account's limits to its lease, and release the lease."""
+    def _last_record(self) -> ExchangeRecord:
+        """The record of the exchange as it ends; the first one, as failed, if that fails."""
+        try:
+            return self.current_record()
+        except Exception as error:
+            logging.exception("codex-relay failed at the end of an exchange: reading its record")
+            first_record = self.flow_pair.client_flow.metadata[RECORD]
+            return {**first_record, "status": "failed", "error": f"no record: {error}"}
+
+    def _report_limits(self, reply: Response | None) -> None:
+        """Report the account's limits to its lease."""
         if self.lease:
             if reply and reply.status_code != 200:
                 content = reply.get_content(strict=False) or b""
                 self.lease.record_refusal(reply.status_code, content)
             if self.exchange.rate_limits:
                 self.lease.record_rate_limits(self.exchange.rate_limits)
-            self.lease.release()
 
     def _retry_policy(self) -> RetryPolicy:
         settings = current_settings()
@@ -190,6 +224,12 @@ def remove_exchange(flow: HTTPFlow) -> ActiveExchange | None:
     """Detach the flow's exchange and return it, as the flow ends."""
     active: ActiveExchange | None = vars(flow).pop(EXCHANGE_ATTRIBUTE, None)
     return active
+
+
+def forget_translator(flow: HTTPFlow) -> None:
+    """Detach the exchange from the response, which mitmproxy keeps."""
+    if flow.response:
+        flow.response.stream = bool(flow.response.stream)
 
 
 def upstream_request(flow: HTTPFlow, target: Target, exchange: Exchange) -> Request:
@@ -225,50 +265,19 @@ def whole_reply(exchange: Exchange, reply: Response) -> WholeReply:
     body = reply.get_content(strict=False) or b""
     if reply.status_code == 200:
         return exchange.whole_reply(body)
-    return exchange.error_reply(reply.status_code, body, reply.headers.get("retry-after"))
+    retry_after, location = (reply.headers.get(name) for name in ("retry-after", "location"))
+    return exchange.error_reply(reply.status_code, body, retry_after, location)
 
 
-def reply_translator(exchange: Exchange, encoding: str) -> Callable[[bytes], bytes | list[bytes]]:
-    """A function for mitmproxy's `response.stream`: it decodes this content-encoding and feeds the
-    exchange.
+def reply_translator(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
+    """A function for mitmproxy's `response.stream`, which feeds the exchange.
 
     It returns [] where it has no bytes for the client, as b"" would end the reply.
     """
-    decompress = reply_decompressor(encoding)
-
-    def translate(data: bytes) -> bytes | list[bytes]:
-        try:
-            decoded = decompress(data)
-        except zlib.error as error:
-            return exchange.interrupt(f"its {encoding} is broken: {error}") or []
-        events = exchange.feed(decoded) if decoded else b""
-        return (events if data else events + exchange.feed(b"")) or []
-
-    return translate
+    return lambda data: exchange.feed(data) or []
 
 
-def reply_probe(encoding: str) -> Callable[[bytes], StreamStart]:
+def reply_probe() -> Callable[[bytes], StreamStart]:
     """A function that reads the same bytes before the exchange does, and returns whether the reply
     has begun."""
-    decompress, stream_probe = reply_decompressor(encoding), StreamProbe()
-
-    def probe(data: bytes) -> StreamStart:
-        try:
-            decoded = decompress(data)
-        except zlib.error:  # `reply_translator` reports it
-            return "begun"
-        opening = stream_probe.feed(decoded) if decoded else "pending"
-        return stream_probe.feed(b"") if opening == "pending" and not data else opening
-
-    return probe
-
-
-def reply_decompressor(encoding: str) -> Callable[[bytes], bytes]:
-    """A function that decodes a reply piece by piece, with b"" at its end. It raises zlib.error.
-
-    The relay asks for no compression; some upstreams compress anyway.
-    """
-    if encoding.lower() not in ("gzip", "deflate"):
-        return lambda data: data
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    return lambda data: decoder.decompress(data) if data else decoder.flush()
+    return StreamProbe().feed

@@ -2,9 +2,8 @@
 
 import logging
 
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 
-from addons.accounts import AccountUnavailable
 from addons.exchange.active import (
     ActiveExchange,
     active_exchange,
@@ -12,12 +11,13 @@ from addons.exchange.active import (
     reply_translator,
     whole_reply,
 )
+from addons.exchange.concurrency import admit_exchange, release_exchange
+from addons.exchange.large_work import LargeWorkTimeout, run_sized
 from addons.exchange.prepare import prepare_fallback_plan
 from addons.exchange.resend import is_resent
 from addons.ingress import RELAYED_ROUTES, answer_flow, mask_response, refuse_flow, route_of
-from addons.routing import answer_unavailable
-from addons.storage import StorageUnavailable
-from translate import BadRequest
+from addons.routing import refuse_for_error
+from addons.secret_mask import SecretMask
 
 
 class Translator:
@@ -27,19 +27,16 @@ class Translator:
         # A flow that is read from a file or replayed has been translated already.
         if flow.response or not flow.live or (flow.is_replay and not is_resent(flow)):
             return
-        if route_of(flow) not in RELAYED_ROUTES:
+        if route_of(flow) not in RELAYED_ROUTES or not admit_exchange(flow):
             return
         try:
-            ActiveExchange(flow, await prepare_fallback_plan(flow)).start()
-        except BadRequest as error:
-            refuse_flow(flow, 400, error.message, error.code, error.param)
-        except StorageUnavailable as error:
-            refuse_flow(flow, 503, str(error), "store_unavailable")
-        except AccountUnavailable as error:
-            answer_unavailable(flow, error)
-        except Exception:  # without a reply, the flow would go on to the host that it names
-            logging.exception("codex-relay failed at a request")
-            refuse_flow(flow, 500, "codex-relay failed at this request; its log says how.")
+            plan = await prepare_fallback_plan(flow)
+            plan, exchange = await run_sized(plan.context.request_size, plan.first_fit)
+            ActiveExchange(flow, plan, exchange).start()
+        except LargeWorkTimeout as error:
+            refuse_flow(flow, 503, str(error), "server_is_overloaded")
+        except Exception as error:  # without a reply, the flow would go on to the host it names
+            refuse_for_error(flow, error)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         active, response = active_exchange(flow), flow.response
@@ -48,29 +45,40 @@ class Translator:
         active.on_upstream_head(response)
         mask_response(flow)  # after the account has read its cookies
         if active.exchange.streaming and response.status_code == 200:
-            encoding = response.headers.get("content-encoding", "")
             response.http_version = "HTTP/1.1"
             response.headers = active.stream_headers()
-            response.stream = reply_translator(active.exchange, encoding)
+            response.stream = reply_translator(active.exchange)
 
     def response(self, flow: HTTPFlow) -> None:
+        release_exchange(flow)
         active = remove_exchange(flow)
         if active is None or flow.response is None:
             return
-        exchange = active.exchange
-        if flow.response.stream:
-            last_events = exchange.feed(b"")
-            active.end(None)
-            if last_events:  # mitmproxy does not stream a reply whose head declares it empty
+        upstream_reply = None if flow.response.stream else flow.response.copy()
+        try:
+            if upstream_reply:
+                answer_with_translation(flow, active, upstream_reply)
+            # mitmproxy does not stream a reply whose head declares it empty
+            elif last_events := active.exchange.feed(b""):
                 flow.response.raw_content = last_events
-        else:
-            upstream_reply = active.masked_reply(flow.response)
-            reply = whole_reply(exchange, upstream_reply)
-            headers = {**reply.headers, **active.relay_headers()}
-            answer_flow(flow, reply.status, reply.body, **headers)
-            active.end(upstream_reply)
+        except Exception:  # the client would get the upstream's own reply
+            logging.exception("codex-relay failed at a reply")
+            refuse_flow(flow, 500, "codex-relay failed at this reply; its log says how.")
+        active.end(upstream_reply)
 
     def error(self, flow: HTTPFlow) -> None:
+        release_exchange(flow)
         if active := remove_exchange(flow):
-            active.exchange.interrupt(flow.error.msg if flow.error else "it ended")
-            active.end(None)
+            try:
+                active.exchange.interrupt(flow.error.msg if flow.error else "it ended")
+            finally:
+                active.end(None)
+
+
+def answer_with_translation(flow: HTTPFlow, active: ActiveExchange, reply: Response) -> None:
+    """Answer the client with the translation of a reply that did not stream."""
+    translation = whole_reply(active.exchange, reply)
+    headers = {**translation.headers, **active.relay_headers()}
+    # The body may join what came in pieces.
+    body = SecretMask(active.credentials().values()).mask_content(translation.body)
+    answer_flow(flow, translation.status, body, **headers)

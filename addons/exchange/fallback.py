@@ -10,17 +10,21 @@ from typing import Any
 
 from mitmproxy.http import Response
 
+from addons.config import current_settings
 from addons.ingress import Route
 from addons.routing import ModelTarget
+from addons.storage import ResponseSaver
 from translate import (
     BadRequest,
     Exchange,
     ExchangeContext,
     Provider,
+    RequestTooLarge,
     decode_request,
     describe_lesson,
     failure_rule,
     learn_from_refusal,
+    printable,
     start_compact_exchange,
     start_exchange,
 )
@@ -67,6 +71,7 @@ class FallbackPlan:
     # Whether a refusal of the first candidate has taught a lesson. The request is sent again after
     # one lesson only; a second one applies to later requests.
     has_learned: bool = False
+    response_saver: ResponseSaver | None = None  # the context's, if its response is to be stored
     notes: tuple[str, ...] = ()  # on earlier attempts, for the flow's comment
 
     @property
@@ -108,16 +113,31 @@ class FallbackPlan:
 
     def skip_unfit_candidates(self) -> "FallbackPlan | None":
         """The plan from the first candidate whose provider can take the request; None: none can."""
-        for position, candidate in enumerate(self.candidates):
-            plan = replace(self, candidates=self.candidates[position:])
-            try:
-                plan.build_exchange()
-            except BadRequest:  # for example more tools than this provider takes
-                if lease := candidate.model_target.target.lease:
-                    lease.release()
-            else:
-                return plan
-        return None
+        try:
+            plan, _ = self.first_fit()
+        except BadRequest:
+            self.release_leases()
+            return None
+        replace(self, candidates=self.candidates[: -len(plan.candidates)]).release_leases()
+        return plan
+
+    def first_fit(self) -> "tuple[FallbackPlan, Exchange]":
+        """The plan from the first candidate whose provider can take the request, and its exchange.
+
+        Raises the first candidate's BadRequest if none can.
+        """
+        try:
+            return self, self.build_exchange()
+        except RequestTooLarge:
+            raise
+        except BadRequest as error:  # for example more tools than this provider takes
+            if not self.candidates[1:]:
+                raise
+            first_error = error
+        try:
+            return replace(self, candidates=self.candidates[1:]).first_fit()
+        except BadRequest:
+            raise first_error from None
 
     def release_leases(self) -> None:
         """Free the slots that the candidates hold at accounts."""
@@ -156,7 +176,8 @@ def learn_from_reply(exchange: Exchange, reply: Response, target: ModelTarget) -
         del _learned_profiles[next(iter(_learned_profiles))]
     lesson = describe_lesson(exchange.provider, learned)
     title = exchange.provider.title
-    logging.warning(f"{title} refused a request for {target.model}: now {lesson}")
+    line = f"{title} refused a request for {printable(target.model, 200)}: now {lesson}"
+    logging.warning(printable(line, current_settings().max_log_line))
     return lesson
 
 
@@ -172,7 +193,8 @@ def warn_of_losses(exchange: Exchange) -> None:
             loss = exchange.provider.identity, exchange.model, match[0]
             if loss not in _logged_losses:
                 title = exchange.provider.title
-                logging.warning(f"{title} ({exchange.model}) did not get {dropped}")
+                line = f"{title} ({printable(exchange.model, 200)}) did not get {dropped}"
+                logging.warning(printable(line, current_settings().max_log_line))
             if len(_logged_losses) >= MEMORY_LIMIT:
                 _logged_losses.clear()
             _logged_losses.add(loss)

@@ -42,7 +42,7 @@ def relay_headers(exchange: Exchange, flow_pair: FlowPair) -> dict[str, str]:
     }
     if dropped := exchange.dropped:
         headers["x-relay-dropped"] = ", ".join(dropped)
-    if flow.response:
+    if flow.response and exchange.from_codex:
         headers |= forwarded_reply_headers(flow.response.headers, exchange.provider)
     headers |= cors_headers(flow)
     return {name: header_text(value) for name, value in headers.items()}
@@ -50,7 +50,7 @@ def relay_headers(exchange: Exchange, flow_pair: FlowPair) -> dict[str, str]:
 
 def header_text(value: str) -> str:
     """The value in printable ASCII, as header values are Latin-1 without control characters."""
-    return "".join(char if " " <= char <= "~" else "?" for char in value)[:MAX_LENGTH]
+    return "".join(char if " " <= char <= "~" else "?" for char in value[:MAX_LENGTH])
 
 
 def forwarded_request_headers(headers: Headers, provider: Provider) -> dict[str, str]:

@@ -5,7 +5,6 @@ Anything that is not an image becomes text, as one bad part makes a whole sessio
 (openai/codex#5346).
 """
 
-import asyncio
 import base64
 import binascii
 import io
@@ -14,11 +13,13 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from addons.exchange.large_work import run_in_thread, run_sized
 from translate import Provider
 
 type Json = dict[str, Any]
@@ -99,12 +100,20 @@ _cache: dict[tuple[bytes, ImageLimits], FittedImage] = {}  # only that thread us
 # The images of a request
 
 
-async def fit_request_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:
-    """The request with its images fitted to the provider, and the changes, each with its path."""
-    if next(request_images(body, provider), None) is None:
+async def fit_request_images(
+    body: Json, provider: Provider, size: int = 0
+) -> tuple[Json, list[str]]:
+    """The request with its images fitted to the provider, and the changes, each with its path.
+
+    `size`: bytes of its JSON. Raises LargeWorkTimeout.
+    """
+    if not await run_sized(size, partial(has_images, body, provider)):
         return body, []
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_thread, replace_images, body, provider)
+    return await run_in_thread(_thread, partial(replace_images, body, provider))
+
+
+def has_images(body: Json, provider: Provider) -> bool:
+    return next(request_images(body, provider), None) is not None
 
 
 def replace_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:

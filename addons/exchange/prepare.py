@@ -10,11 +10,12 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
-from addons.config import current_settings
+from addons.config import current_settings, translation_limits
 from addons.exchange.fallback import Candidate, FallbackPlan, current_profile
 from addons.exchange.images import fit_request_images
+from addons.exchange.large_work import run_sized
 from addons.flow_data import client_name
-from addons.ingress import Route, is_codex_request, route_of
+from addons.ingress import Route, decoded_body, is_codex, route_of
 from addons.routing import (
     ModelTarget,
     provider_for_model,
@@ -27,16 +28,18 @@ from addons.storage import (
     count_restored,
     load_history,
     remember_reasoning,
+    resolve_references,
     response_saver,
     restore_reasoning,
 )
 from translate import (
-    BadRequest,
     Dialect,
     ExchangeContext,
     asks_for_compaction,
     decode_request,
+    read_conversation_keys,
     read_session_key,
+    rough_size,
 )
 
 type Json = dict[str, Any]
@@ -45,66 +48,62 @@ type Json = dict[str, Any]
 async def prepare_fallback_plan(flow: HTTPFlow) -> FallbackPlan:
     """All candidates for the flow's request. Raises BadRequest, AccountUnavailable and
     StorageUnavailable."""
-    body = decode_body(flow)
     route, owner = route_of(flow), client_name(flow)
+    limits = translation_limits(current_settings())
+    content = await decoded_body(flow)
+    body = await run_sized(len(content), partial(decode_request, content, limits))
+    body = await resolve_references(body, owner)
     previous_id = None if route is Route.CHAT else body.get("previous_response_id")
     history = await load_history(previous_id, owner)
-    targets = await find_targets(flow, route, body, history or ())
+    size = len(content) + rough_size(history or ())
+    targets = await find_targets(flow, route, body, history or (), size)
+    saver = response_saver(owner)
     context = ExchangeContext(
         provider=targets[0].target.provider,
         model=targets[0].model,
         response_id=f"resp_{uuid.uuid4().hex}",
         created_at=int(time.time()),
-        store_response=response_saver(owner),
+        store_response=saver,
         default_instructions=current_settings().instructions,
         clock=lambda: int(time.time()),
         from_codex=is_codex(flow),
+        limits=limits,
+        request_size=size,
     )
     if route is Route.CHAT:
-        context = replace(context, on_response_end=partial(remember_reasoning, body, owner))
-        restored_body = await restore_reasoning(body, owner)
+        keys = await run_sized(size, partial(read_conversation_keys, body, owner))
+        context = replace(context, on_response_end=partial(remember_reasoning, keys))
+        restored_body = await restore_reasoning(body, keys)
         count = count_restored(body, restored_body)
         flow.metadata[RESTORED_COUNT] = count
         body = restored_body
-    candidates = [await build_candidate(target, body, history) for target in targets]
-    return FallbackPlan(route, context, tuple(candidates))
-
-
-def decode_body(flow: HTTPFlow) -> Json:
-    """Raises BadRequest for a broken content-encoding and for anything but a JSON object."""
-    try:
-        return decode_request(flow.request.get_content() or b"")
-    except ValueError as error:
-        raise BadRequest(str(error)) from None
-
-
-def is_codex(flow: HTTPFlow) -> bool:
-    """Whether the client is Codex, which speaks Responses only."""
-    return route_of(flow) is not Route.CHAT and is_codex_request(flow.request.headers)
+    candidates = [await build_candidate(target, body, history, size) for target in targets]
+    return FallbackPlan(route, context, tuple(candidates), response_saver=saver)
 
 
 async def find_targets(
-    flow: HTTPFlow, route: Route, body: Json, history: Sequence[Json]
+    flow: HTTPFlow, route: Route, body: Json, history: Sequence[Json], size: int
 ) -> list[ModelTarget]:
-    """The targets of the request, in the order in which they are tried. Raises BadRequest and
-    AccountUnavailable."""
+    """The targets of the request, in the order in which they are tried. `size`: bytes of its JSON.
+    Raises BadRequest and AccountUnavailable."""
     role = "compaction" if route is Route.COMPACT else request_role(flow.request, body)
     targets = await select_model_targets(flow, str(body.get("model")), role)
     if route is Route.COMPACT or asks_for_compaction(body.get("input")):
         targets = await asyncio.gather(*map(with_context_window, targets))
     client: Dialect = "chat" if route is Route.CHAT else "responses"
     session_body = {"input": [], **body}  # a request for a summary may have no input
-    return await with_accounts(targets, lambda: read_session_key(session_body, client, history))
+    read_key = partial(read_session_key, session_body, client, history)
+    return await with_accounts(targets, lambda: run_sized(size, read_key))
 
 
 async def build_candidate(
-    target: ModelTarget, body: Json, history: Sequence[Json] | None
+    target: ModelTarget, body: Json, history: Sequence[Json] | None, size: int = 0
 ) -> Candidate:
-    """The request for this target, with images that fit its provider."""
+    """The request for this target, with images that fit its provider. `size`: bytes of its JSON."""
     provider = current_profile(target)
-    body, image_changes = await fit_request_images(body, provider)
+    body, image_changes = await fit_request_images(body, provider, size)
     if history:
-        history = (await fit_request_images({"input": history}, provider))[0]["input"]
+        history = (await fit_request_images({"input": history}, provider, size))[0]["input"]
     return Candidate(target, body, image_changes, history)
 
 

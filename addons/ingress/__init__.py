@@ -2,10 +2,17 @@
 
 from addons.ingress.access import is_remote_client
 from addons.ingress.addon import Ingress
-from addons.ingress.client_keys import bearer_token, client_key_name
+from addons.ingress.client_keys import (
+    NOT_ADMIN,
+    bearer_token,
+    client_key_name,
+    has_client_key,
+    is_admin,
+)
 from addons.ingress.cors import cors_headers, preflight_headers
 from addons.ingress.local_reply import JSON_HEADERS, answer_flow, answer_json, refuse_flow
 from addons.ingress.redaction import SECRET_HEADERS, mask_headers, mask_json, mask_response
+from addons.ingress.request_limits import decoded_body
 from addons.ingress.routes import (
     OPENAI_HOSTS,
     OWN_SITE,
@@ -14,6 +21,7 @@ from addons.ingress.routes import (
     ROUTES_BY_HOST,
     WEBSOCKET_METHOD,
     Route,
+    is_codex,
     is_codex_request,
     leave_to_openai,
     path_id,
@@ -36,6 +44,7 @@ __all__ = [
     "COOKIE_SECONDS",
     "Ingress",
     "JSON_HEADERS",
+    "NOT_ADMIN",
     "OPENAI_HOSTS",
     "OWN_SITE",
     "PAGE_HEADERS",
@@ -51,6 +60,10 @@ __all__ = [
     "bearer_token",
     "client_key_name",
     "cors_headers",
+    "decoded_body",
+    "has_client_key",
+    "is_admin",
+    "is_codex",
     "is_codex_request",
     "is_post_token",
     "is_remote_client",

@@ -9,13 +9,14 @@ from addons.ingress.client_keys import bearer_token, client_key_name
 from addons.ingress.hosts import is_loopback_address, is_trusted_host, url_host
 from addons.ingress.local_reply import refuse_flow
 from addons.ingress.routes import OPENAI_HOSTS, RELAYED_ROUTES, STORED_ROUTES, Route, route_of
-from addons.ingress.session_cookie import may_open_dashboard
+from addons.ingress.session_cookie import is_public_page, session_key_name
 
+OPENAI_PORTS = frozenset({80, 443})  # of the API
 # On the relay's own port every route but these needs the client key. Browsers send no key with a
 # preflight.
 KEYLESS_ROUTES = frozenset({Route.HEALTH, Route.PREFLIGHT})
 # On OpenAI's hosts only these need it, as requests for OpenAI itself carry OpenAI's keys.
-KEYED_OPENAI_ROUTES = STORED_ROUTES | {*RELAYED_ROUTES, Route.MODELS}
+KEYED_OPENAI_ROUTES = STORED_ROUTES | {*RELAYED_ROUTES, Route.INPUT_TOKENS, Route.MODELS}
 
 
 def check_access(flow: HTTPFlow) -> None:
@@ -58,8 +59,10 @@ def check_client_key(flow: HTTPFlow) -> None:
     if not current_settings().client_key or not needs_key:
         return
     name = client_key_name(bearer_token(flow))
+    if name is None and route is Route.DASHBOARD:
+        name = session_key_name(flow)
     flow.metadata[CLIENT_NAME] = name or ""
-    if name is None and not (route is Route.DASHBOARD and may_open_dashboard(flow)):
+    if name is None and not (route is Route.DASHBOARD and is_public_page(flow)):
         status = 401 if own_port else 400  # after a 401 of OpenAI's, Codex refreshes its login
         message = "relay_client_key is set: send one of its keys as `Authorization: Bearer KEY`."
         refuse_flow(flow, status, message, "invalid_api_key")
@@ -77,11 +80,11 @@ def is_relay_address(client: Client, host: str, port: int) -> bool:
 
 
 def is_forbidden_target(flow: HTTPFlow) -> bool:
-    """Whether a client on another machine asks for hosts other than the relay and OpenAI's."""
+    """Whether a client on another machine asks for what is neither the relay nor OpenAI's API."""
     host, port = flow.request.host.lower(), flow.request.port
     return (
         is_remote_client(flow.client_conn)
         and not is_own_port(flow)
-        and host not in OPENAI_HOSTS
+        and (host not in OPENAI_HOSTS or port not in OPENAI_PORTS)
         and not is_relay_address(flow.client_conn, host, port)
     )

@@ -12,9 +12,11 @@ from addons.ingress.access import (
     is_relay_address,
     is_remote_client,
 )
+from addons.ingress.connection_limits import ConnectionLimits
 from addons.ingress.listeners import Listeners
 from addons.ingress.local_reply import refuse_flow
 from addons.ingress.redaction import mask_request, mask_response
+from addons.ingress.request_limits import apply_limits, bound_request
 from addons.ingress.routes import OPENAI_HOSTS, route_of
 from addons.transport import plan_of
 
@@ -24,16 +26,24 @@ class Ingress:
 
     def __init__(self) -> None:
         self.listeners = Listeners()
+        self.connection_limits = ConnectionLimits()
 
     def configure(self, updated: set[str]) -> None:
         self.listeners.configure(updated)
+        apply_limits()
 
     def running(self) -> None:
         self.listeners.running()
+        self.connection_limits.begin_sweeps()
+
+    def done(self) -> None:
+        self.connection_limits.end_sweeps()
 
     def client_connected(self, client: Client) -> None:
         if is_remote_client(client) and not current_settings().client_key:
             client.error = "codex-relay serves this machine only, unless relay_client_key is set"
+        else:
+            self.connection_limits.admit(client)
 
     def http_connect(self, flow: HTTPFlow) -> None:
         if not flow.response and is_forbidden_target(flow):
@@ -56,7 +66,11 @@ class Ingress:
         # Replays are the user's own commands; flows without a connection are read from a file.
         if flow.live and not flow.response and flow.is_replay != "request":
             check_access(flow)
-        if not flow.response:
+            if not flow.response:
+                bound_request(flow)
+        if flow.response:
+            flow.request.headers.pop("expect", None)  # mitmproxy would ask for the body
+        else:
             route_of(flow)
         mask_request(flow)
 

@@ -7,7 +7,7 @@ from mitmproxy.http import HTTPFlow, Response
 
 from addons.flow_data import hidden_values
 from addons.ingress.cors import cors_headers
-from translate import error_body
+from translate import error_body, printable
 
 JSON_HEADERS = {"content-type": "application/json"}
 
@@ -40,6 +40,6 @@ def refuse_flow(
     param: str | None = None,
     **headers: str,
 ) -> None:
-    """Reply with an error in OpenAI's form."""
-    body = error_body(status, message, code=code, param=param)
+    """Reply with an error in OpenAI's form. The message may repeat a client's words."""
+    body = error_body(status, printable(message), code=code, param=param)
     answer_flow(flow, status, body, **JSON_HEADERS, **headers)

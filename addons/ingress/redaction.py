@@ -13,9 +13,8 @@ from addons.config import current_settings
 from addons.flow_data import MASK, hidden_values, is_own_port
 from addons.ingress.routes import OPENAI_HOSTS
 from addons.ingress.secret_patterns import SECRET
+from addons.secret_mask import secret_texts
 
-# Characters. Shorter keys are not searched for in texts: a local server's may be a plain word.
-MIN_SECRET_LENGTH = 8
 SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key"}
     | {"cookie", "set-cookie", "chatgpt-account-id", "openai-organization", "openai-project"}
@@ -58,9 +57,8 @@ def mask_header_value(value: str) -> str:
 
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with masks for these secrets, and for whatever looks like a secret."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_SECRET_LENGTH:
-            text = text.replace(secret, MASK)
+    for secret in secret_texts(secrets):
+        text = text.replace(secret, MASK)
     return SECRET.sub(MASK, text)
 
 

@@ -21,6 +21,7 @@ class Route(StrEnum):
     DELETE = "delete"  # a stored response
     ITEMS = "items"  # the input of a stored response
     CANCEL = "cancel"  # a stored response
+    INPUT_TOKENS = "input_tokens"  # the size of a request that is not sent
     UPGRADE = "upgrade"  # to WebSocket: declined, so that the client uses RELAY
     MODELS = "models"  # the list of models
     MODEL = "model"  # one model
@@ -52,6 +53,7 @@ CHAT_METHODS = {"POST": Route.CHAT, **PREFLIGHT_METHODS}
 STORED_RESPONSE_METHODS = {"GET": Route.RETRIEVE, "DELETE": Route.DELETE}
 INPUT_ITEMS_METHODS = {"GET": Route.ITEMS}
 CANCEL_METHODS = {"POST": Route.CANCEL}
+INPUT_TOKENS_METHODS = {"POST": Route.INPUT_TOKENS}
 MODELS_METHODS = {"GET": Route.MODELS, **PREFLIGHT_METHODS}
 MODEL_METHODS = {"GET": Route.MODEL, **PREFLIGHT_METHODS}
 ACCOUNT_METHODS = {"GET": Route.ACCOUNT}
@@ -61,6 +63,7 @@ ROUTES_BY_HOST: dict[str | None, dict[str, dict[str, Route]]] = {
     "api.openai.com": {
         "/v1/responses": RESPONSES_METHODS,
         "/v1/responses/compact": COMPACT_METHODS,
+        "/v1/responses/input_tokens": INPUT_TOKENS_METHODS,
         "/v1/responses/{id}": STORED_RESPONSE_METHODS,
         "/v1/responses/{id}/input_items": INPUT_ITEMS_METHODS,
         "/v1/responses/{id}/cancel": CANCEL_METHODS,
@@ -71,6 +74,7 @@ ROUTES_BY_HOST: dict[str | None, dict[str, dict[str, Route]]] = {
     "chatgpt.com": {
         "/backend-api/codex/responses": RESPONSES_METHODS,
         "/backend-api/codex/responses/compact": COMPACT_METHODS,
+        "/backend-api/codex/responses/input_tokens": INPUT_TOKENS_METHODS,
         "/backend-api/codex/models": MODELS_METHODS,
         "/backend-api/wham/accounts/check": ACCOUNT_METHODS,
     },
@@ -91,6 +95,9 @@ ROUTES_BY_HOST: dict[str | None, dict[str, dict[str, Route]]] = {
         "/responses/compact": COMPACT_METHODS,
         "/v1/responses/compact": COMPACT_METHODS,
         "/backend-api/codex/responses/compact": COMPACT_METHODS,
+        "/responses/input_tokens": INPUT_TOKENS_METHODS,
+        "/v1/responses/input_tokens": INPUT_TOKENS_METHODS,
+        "/backend-api/codex/responses/input_tokens": INPUT_TOKENS_METHODS,
         "/responses/{id}": STORED_RESPONSE_METHODS,
         "/v1/responses/{id}": STORED_RESPONSE_METHODS,
         "/responses/{id}/input_items": INPUT_ITEMS_METHODS,
@@ -111,13 +118,18 @@ OPENAI_HOSTS = frozenset(host for host in ROUTES_BY_HOST if host)
 # What `{id}` stands for; the name of a model may contain slashes.
 PATH_ID = re.compile(r"(?<=/responses/)[^/?]+|(?<=/models/)[^?]+")
 # Clients that join a base URL and a path may leave two slashes between them.
-DOUBLE_SLASHES = re.compile("//+(?=v1/|chat/|models|responses)")
+DOUBLE_SLASHES = re.compile("(?<!/)//+(?=v1/|chat/|models|responses)")
 BELOW_DASHBOARD = re.compile(r"(?<=^/relay)/.*")
 RELAYED_ROUTES = frozenset({Route.RELAY, Route.COMPACT, Route.CHAT})
 STORED_ROUTES = frozenset({Route.RETRIEVE, Route.DELETE, Route.ITEMS, Route.CANCEL})
 
 # On OpenAI's hosts the relay serves these to every program, all other routes to Codex alone.
-ROUTES_OF_ALL_CLIENTS = STORED_ROUTES | {Route.RELAY, Route.COMPACT, Route.UPGRADE}
+ROUTES_OF_ALL_CLIENTS = STORED_ROUTES | {
+    Route.RELAY,
+    Route.COMPACT,
+    Route.INPUT_TOKENS,
+    Route.UPGRADE,
+}
 # With `relay_openai_chat` it serves these to every program as well.
 OPENAI_CHAT_ROUTES = frozenset({Route.CHAT, Route.MODELS, Route.MODEL})
 
@@ -195,6 +207,12 @@ def route_of(flow: HTTPFlow) -> Route:
             openai_chat=settings.openai_chat,
         ).value
     return Route(flow.metadata[ROUTE_KEY])
+
+
+def is_codex(flow: HTTPFlow) -> bool:
+    """Whether the client is Codex, which speaks Responses only: it gets statuses, events and
+    headers that are for no other client."""
+    return route_of(flow) is not Route.CHAT and is_codex_request(flow.request.headers)
 
 
 def leave_to_openai(flow: HTTPFlow) -> None:

@@ -36,13 +36,17 @@ PAGE_HEADERS = {
 }
 
 
-def may_open_dashboard(flow: HTTPFlow) -> bool:
-    """Whether the dashboard serves this request, although it has no client key."""
+def is_public_page(flow: HTTPFlow) -> bool:
+    """Whether the dashboard serves this request without a key and without a session."""
     request, path = flow.request, flow.request.path.partition("?")[0]
-    if request.method in ("GET", "HEAD") and PUBLIC_PATH.fullmatch(path):
-        return True
+    return request.method in ("GET", "HEAD") and PUBLIC_PATH.fullmatch(path) is not None
+
+
+def session_key_name(flow: HTTPFlow) -> str | None:
+    """The name of the client key for which the browser got its cookie; None without a session."""
     cookies = session_cookies(sent_header_values(flow, "cookie"))
-    return any(is_valid_cookie(cookie, time.time()) for cookie in cookies)
+    names = (cookie_key_name(cookie, time.time()) for cookie in cookies)
+    return next((name for name in names if name is not None), None)
 
 
 def session_cookies(headers: Iterable[str]) -> list[str]:
@@ -57,16 +61,21 @@ def issue_cookie(key: str, now: float) -> str:
     return f"{until}.{text_signature(key, until)}"
 
 
-def is_valid_cookie(cookie: str, now: float) -> bool:
+def cookie_key_name(cookie: str, now: float) -> str | None:
+    """The name of the key of a valid cookie, None for any other cookie. `now`: Unix seconds."""
     until, _, signature = cookie.partition(".")
     if not re.fullmatch(r"[0-9]{1,12}", until) or int(until) < now:
-        return False
+        return None
     signature_bytes = signature.encode("utf-8", "surrogateescape")
-    keys = [key.secret.get_secret_value() for key in current_settings().client_key]
     # A list: a generator would stop at the match, and its time would tell which key it is.
-    return any(
-        [hmac.compare_digest(signature_bytes, text_signature(key, until).encode()) for key in keys]
-    )
+    names = [
+        key.name
+        for key in current_settings().client_key
+        if hmac.compare_digest(
+            signature_bytes, text_signature(key.secret.get_secret_value(), until).encode()
+        )
+    ]
+    return names[0] if names else None
 
 
 def text_signature(key: str, text: str) -> str:

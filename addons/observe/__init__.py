@@ -13,6 +13,7 @@ from addons.observe.exchange_record import (
     record_listeners,
     record_log_line,
     save_record,
+    saved_record,
     server_timing,
 )
 from addons.observe.flow_pair import (
@@ -67,6 +68,7 @@ __all__ = [
     "record_log_line",
     "record_turn",
     "save_record",
+    "saved_record",
     "server_timing",
     "usage_listeners",
     "usage_table",

@@ -7,6 +7,7 @@ Off unless `relay_record` names a folder. Keys and tokens are masked even if `re
 import json
 import logging
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from addons.config import current_settings
 from addons.ingress import mask_json
 from addons.observe.exchange_record import ExchangeRecord
+from addons.private_files import append_private_text
 from translate import Exchange
 
 METADATA_FIELDS = ("provider", "model", "input_tokens", "output_tokens", "seconds")
@@ -23,16 +25,19 @@ METADATA_FIELDS = ("provider", "model", "input_tokens", "output_tokens", "second
 _thread = ThreadPoolExecutor(1, "relay-corpus")
 
 
-def record_turn(exchange: Exchange, record: ExchangeRecord) -> None:
-    """Append the turn to the corpus if it completed and `relay_record` is set.
+def record_turn(
+    exchange: Exchange, record: ExchangeRecord, credentials: Iterable[str] = ()
+) -> None:
+    """Append the turn to the corpus if it completed and `relay_record` is set. `credentials`: the
+    values of the headers by which the upstream was asked; they are masked.
 
-    Never raises, but logs failures: the thread has ended if the script was reloaded meanwhile.
+    Logs failures: the thread has ended if the script was reloaded meanwhile.
     """
     settings = current_settings()
     if settings.record and record["status"] == "completed":
-        folder = Path(settings.record).expanduser()
+        folder = Path(settings.record)
         keys = [settings.api_key, *(key.secret for key in settings.client_key)]
-        secrets = [key.get_secret_value() for key in keys]
+        secrets = [*credentials, *(key.get_secret_value() for key in keys)]
         try:
             _thread.submit(append_turn, folder, exchange, record, secrets)
         except RuntimeError as error:
@@ -49,11 +54,8 @@ def append_turn(
         if conversation is None:
             return
         entry = corpus_entry(mask_json(conversation, secrets), record, now)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / time.strftime("%Y-%m-%d.jsonl", now)
-        path.touch(0o600)
-        with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{json.dumps(entry, ensure_ascii=False)}\n")
+        append_private_text(path, f"{json.dumps(entry, ensure_ascii=False)}\n")
     except Exception as error:
         logging.warning(f"relay_record: {folder}: {error}")
 

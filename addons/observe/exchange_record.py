@@ -2,15 +2,16 @@
 metadata, and shown as the flow's comment, as its marker and as one line of the log."""
 
 import logging
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from mitmproxy.http import HTTPFlow
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from addons.flow_data import ATTEMPTS, CLIENT_NAME, RESENT_FROM
+from addons.config import current_settings
+from addons.flow_data import ATTEMPTS, CLIENT_NAME, MASK, RESENT_FROM
 from addons.observe.flow_pair import CLIENT_SIDE, PAIR_SIDE, FlowPair
-from translate import Exchange
+from translate import Exchange, printable
 
 RECORD = "relay.facts"  # the key of the record in the flow's metadata, also of saved flows
 
@@ -23,6 +24,7 @@ STATUS_MARKERS = {
 }
 RETRY_MARKER = ":arrows_counterclockwise:"  # completed after a retry or a fallback
 DISCONNECT_ERRORS = "Client disconnected", "stream reset by client"  # mitmproxy's words
+MAX_COMMENT_LENGTH = 4000  # characters of a flow's comment
 FELL_BACK = "left"  # the status of a record when the exchange goes on with another candidate
 
 type ExchangeRecord = dict[str, Any]
@@ -39,8 +41,8 @@ def build_record(
 
     `notes` go behind those of earlier attempts; `learned`: what the relay learned of the provider.
     """
-    response, metadata, now = exchange.response, pair.client_flow.metadata, time.time()
-    return {
+    response, metadata, now = exchange.response, pair.client_flow.metadata, pair.current_time()
+    record: ExchangeRecord = {
         "at": round(pair.sent_at, 3),
         "asked": exchange.requested_model,
         "client": metadata.get(CLIENT_NAME, ""),
@@ -59,6 +61,17 @@ def build_record(
         **usage_fields(response.get("usage") or {}),
         **time_fields(pair, (response.get("usage") or {}).get("output_tokens"), now),
     }
+    return {name: storable_value(value) for name, value in record.items()}
+
+
+def storable_value(value: Any) -> Any:
+    """The value with `?` for each lone surrogate, which no file, database or page could take."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list():
+            return [storable_value(item) for item in value]
+    return value
 
 
 def usage_fields(usage: dict[str, Any]) -> ExchangeRecord:
@@ -86,10 +99,10 @@ def time_fields(pair: FlowPair, output_tokens: int | None, now: float) -> Exchan
 
 
 def save_record(flow: HTTPFlow, record: ExchangeRecord) -> None:
-    """Put the record on the flow, also as comment and marker, and call the listeners."""
+    """Put the record on the flow, also as comment and marker."""
     flow.metadata[RECORD] = record
-    flow.comment, flow.marked = record_comment(record), record_marker(record)
-    notify_listeners(flow, record)
+    flow.marked = record_marker(record)
+    flow.comment = record_comment(record)
 
 
 def notify_listeners(flow: HTTPFlow, record: ExchangeRecord) -> None:
@@ -106,13 +119,58 @@ def is_client_gone(flow: HTTPFlow) -> bool:
     return bool(flow.error) and str(flow.error).startswith(DISCONNECT_ERRORS)
 
 
+# The record of a saved flow
+
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+
+class SavedRecord(BaseModel):
+    """What the code reads of the record of a saved flow, which others may have written."""
+
+    model_config = ConfigDict(strict=True)
+
+    requested_model: str = Field(alias="asked")
+    provider: str
+    model: str
+    status: str
+    url: str = ""
+    host: str = ""
+    context_window: Count = 0
+    learned: str | None = None  # None: of an older relay
+    variant: dict[str, Any] | None = None
+    resent: str | None = None
+    error: str | None = None
+    reason: str | None = None
+    dropped: list[str] = []
+    notes: list[str] = []
+    calls: Count = 0
+    estimated: bool = False
+    input_tokens: Count | None = None
+    cached_tokens: Count | None = None
+    output_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+    first_byte: Seconds | None = None
+    first_token: Seconds | None = None
+    tokens_per_second: Seconds | None = None
+    seconds: Seconds
+
+
+def saved_record(flow: HTTPFlow) -> ExchangeRecord | None:
+    """The record in the flow's metadata; None if there is none, or it is no record of ours."""
+    try:
+        return SavedRecord.model_validate(flow.metadata.get(RECORD)).model_dump(by_alias=True)
+    except ValidationError:
+        return None
+
+
 # The record as text
 
 
 def record_comment(record: ExchangeRecord) -> str:
     """`deepseek-chat · 12.3k in (9.8k cached) · 412 out · TTFT 0.8 s · 2 calls · dropped …`"""
     calls = record["calls"]
-    parts = [record["model"]]
+    parts = [printable(record["model"], 200)]
     parts += [f"resent from {record['resent']}"] if record["resent"] else []
     parts += usage_words(record)
     if record["first_token"] is not None:
@@ -121,12 +179,11 @@ def record_comment(record: ExchangeRecord) -> str:
         parts.append(f"{record['tokens_per_second']:.0f} tokens/s")
     parts += [f"{calls} call{'s' * (calls > 1)}"] if calls else []
     reasons = filter(None, (record["error"], record["reason"]))
-    parts += [f"{record['status']}: {reason}"[:200] for reason in reasons]
+    parts += [printable(f"{record['status']}: {reason}", 200) for reason in reasons]
     parts += record["notes"]
     parts += [f"dropped {', '.join(record['dropped'])}"] if record["dropped"] else []
     parts += ["usage estimated"] if record["estimated"] else []
-    text = " · ".join(map(str, parts))
-    return text.encode("utf-8", "replace").decode()  # a lone surrogate could not be saved
+    return printable(" · ".join(map(str, parts)), MAX_COMMENT_LENGTH)
 
 
 def usage_words(record: ExchangeRecord) -> list[str]:
@@ -137,7 +194,7 @@ def usage_words(record: ExchangeRecord) -> list[str]:
     sign = "~" if record["estimated"] else ""
     return [
         f"{sign}{format_count(record['input_tokens'])} in{cached}",
-        f"{sign}{format_count(record['output_tokens'])} out",
+        f"{sign}{format_count(record['output_tokens'] or 0)} out",
     ]
 
 
@@ -148,8 +205,18 @@ def record_marker(record: ExchangeRecord) -> str:
 
 
 def record_log_line(record: ExchangeRecord) -> str:
-    """The exchange in one line of a log."""
-    return f"{record['asked']} → {record_comment(record)} · {format_seconds(record['seconds'])}"
+    """The exchange in one line of a log, of at most `relay_max_log_line` characters."""
+    if current_settings().private:
+        record = without_contents(record)
+    model, seconds = printable(record["asked"], 80), format_seconds(record["seconds"])
+    limit = current_settings().max_log_line - len(model) - len(seconds) - 6
+    return f"{model} → {printable(record_comment(record), limit)} · {seconds}"
+
+
+def without_contents(record: ExchangeRecord) -> ExchangeRecord:
+    """The record without texts that may repeat what people and models say, as errors do."""
+    hidden_error = MASK if record["error"] else None
+    return {**record, "error": hidden_error, "dropped": [], "notes": []}
 
 
 def format_seconds(seconds: float) -> str:
@@ -178,5 +245,5 @@ class RecordLog:
 
     def response(self, flow: HTTPFlow) -> None:
         is_client_side = flow.metadata.get(PAIR_SIDE) == CLIENT_SIDE
-        if not flow.live and is_client_side and RECORD in flow.metadata:
-            logging.info(record_log_line(flow.metadata[RECORD]))
+        if not flow.live and is_client_side and (record := saved_record(flow)):
+            logging.info(record_log_line(record))

@@ -15,6 +15,7 @@ from mitmproxy.http import HTTPFlow, Request, Response
 
 from addons.config import current_settings
 from addons.ingress import mask_headers
+from translate import printable
 
 # Keys of a flow's metadata
 PAIR_SIDE = "relay.leg"  # CLIENT_SIDE or UPSTREAM_SIDE
@@ -72,7 +73,7 @@ class FlowPair:
     """
 
     def __init__(self, flow: HTTPFlow, request: Request) -> None:
-        self.sent_at = time.time()
+        self.sent_at, self._monotonic_start = time.time(), time.monotonic()
         self.client_flow = flow
         self.first_byte_at = 0.0  # when the head of the upstream's reply arrived; 0 before that
         self.first_token_at = 0.0  # when the client got the first text, reasoning or call
@@ -88,9 +89,14 @@ class FlowPair:
             if view is not None:
                 view.add([upstream])
 
+    def current_time(self) -> float:
+        """Unix seconds, by a clock that is set when the request is sent up: it never jumps, so that
+        no duration is negative."""
+        return self.sent_at + time.monotonic() - self._monotonic_start
+
     def on_upstream_head(self, head: Response) -> None:
         """The head of the upstream's reply has arrived. A further attempt replaces the reply."""
-        self.first_byte_at = self.first_byte_at or time.time()
+        self.first_byte_at = self.first_byte_at or self.current_time()
         if self._bodies:
             _, upstream = self._bodies
             upstream.clear_pieces()
@@ -103,41 +109,45 @@ class FlowPair:
     def on_upstream_bytes(self, data: bytes) -> None:
         """A piece of the upstream's reply has arrived."""
         if self._bodies:
-            now = time.time()
+            now = self.current_time()
             self._bodies[1].append_piece(data, now)
             self._update_view(now)
 
     def on_client_bytes(self, data: bytes, output_started: bool) -> None:
         """A piece of the reply is sent to the client; `output_started`: as the exchange says."""
         if output_started and not self.first_token_at:
-            self.first_token_at = time.time()
+            self.first_token_at = self.current_time()
         if self._bodies:
-            now = time.time()
+            now = self.current_time()
             self._bodies[0].append_piece(data, now)
             self._update_view(now)
+
+    @property
+    def flows(self) -> list[HTTPFlow]:
+        """The client's and the upstream's flow, until the pair has ended; [] if nothing shows
+        them."""
+        return [body.flow for body in self._bodies or ()]
 
     def _update_view(self, now: float) -> None:
         if abs(now - self._viewed_at) > VIEW_INTERVAL and (view := view_addon()) is not None:
             self._viewed_at = now
             view.update([body.update_flow() for body in self._bodies or ()])
 
-    def end_pair(self, reply: Response | None) -> list[HTTPFlow]:
-        """The exchange has ended; `reply`: the upstream's, if it did not stream.
+    def end_pair(self, reply: Response | None) -> None:
+        """The exchange has ended; `reply`: the upstream's, if it did not stream."""
+        if self._bodies:
+            self._bodies[0].update_flow()
+        self.end_upstream(reply)
 
-        Returns both flows; none if nothing shows them."""
-        client = [self._bodies[0].update_flow()] if self._bodies else []
-        return [*client, *self.end_upstream(reply)]
-
-    def end_upstream(self, reply: Response | None) -> list[HTTPFlow]:
+    def end_upstream(self, reply: Response | None) -> None:
         """The upstream's flow has ended; the client's may go on with another upstream.
 
-        `reply`: the upstream's, if it did not stream. Returns the upstream's flow in a list, which
-        is empty if nothing shows it.
+        `reply`: the upstream's, if it did not stream.
         """
         if self._bodies is None:
             if reply:
                 self.on_upstream_head(reply)
-            return []
+            return
         if reply and not self._bodies[1].size:  # else the flow has the reply already
             self.on_upstream_head(reply)
         upstream = self._bodies[1].update_flow()
@@ -151,7 +161,6 @@ class FlowPair:
             asyncio.get_running_loop().call_soon(save_flow, upstream)
         elif (view := view_addon()) is not None:
             view.update([upstream])
-        return [upstream]
 
 
 def upstream_flow(flow: HTTPFlow, request: Request) -> HTTPFlow:
@@ -162,7 +171,7 @@ def upstream_flow(flow: HTTPFlow, request: Request) -> HTTPFlow:
     if current_settings().redact:  # a provider's table may contain headers with a key
         mask_headers(upstream.request, {})
     upstream.request.timestamp_start = upstream.request.timestamp_end = time.time()
-    upstream.comment = f"upstream leg of {flow.request.pretty_url}"
+    upstream.comment = f"upstream leg of {printable(flow.request.pretty_url)}"
     return upstream
 
 
@@ -175,7 +184,9 @@ def register_pair(client: HTTPFlow, upstream: HTTPFlow) -> None:
 
 def index_flow(flow: HTTPFlow) -> None:
     """Make a flow that belongs to a pair known to `partner_flow`."""
-    if PAIR_SIDE in flow.metadata:
+    known_flow = _flows_by_id.get(flow.id)
+    is_taken = known_flow is not None and known_flow.live and not flow.live  # a file's id
+    if PAIR_SIDE in flow.metadata and not is_taken:
         _flows_by_id[flow.id] = flow
 
 

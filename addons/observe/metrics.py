@@ -13,10 +13,12 @@ from prometheus_client import (
     generate_latest,
 )
 
-from addons.observe.exchange_record import ExchangeRecord
+from addons.observe.exchange_record import STATUS_MARKERS, ExchangeRecord
+from translate import printable
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 MAX_LABELLED_MODELS = 200  # clients may send any number of names; further ones count as "other"
+MAX_LABEL_LENGTH = 200  # characters
 FIRST_TOKEN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # s
 EXCHANGE_BUCKETS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)  # s
 TOKEN_KINDS = ("input", "cached", "output", "reasoning")
@@ -47,7 +49,8 @@ def count_exchange(record: ExchangeRecord) -> None:
     """Count an exchange that has ended."""
     provider = str(record["provider"])
     model = model_label(provider, str(record["model"]))
-    _exchanges.labels(provider, model, record["client"], record["status"]).inc()
+    status = record["status"] if record["status"] in STATUS_MARKERS else "other"
+    _exchanges.labels(provider, model, record["client"], status).inc()
     for kind in TOKEN_KINDS:
         _tokens.labels(provider, model, kind).inc(record[f"{kind}_tokens"] or 0)
     _exchange_seconds.labels(provider).observe(record["seconds"])
@@ -56,6 +59,7 @@ def count_exchange(record: ExchangeRecord) -> None:
 
 
 def model_label(provider: str, model: str) -> str:
+    model = printable(model, MAX_LABEL_LENGTH)
     if len(_labelled_models) < MAX_LABELLED_MODELS:
         _labelled_models.add((provider, model))
     return model if (provider, model) in _labelled_models else "other"

@@ -6,7 +6,8 @@ The storage thread looks up prices and writes, as both take long.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,8 @@ from addons.storage import (
     MAX_DAYS,
     BackendQueue,
     Counts,
+    MemoryUsage,
+    StorageSuspended,
     StorageUnavailable,
     UsageBackend,
     UsageKey,
@@ -54,11 +57,17 @@ class EndedExchange:
     record: ExchangeRecord
     failed: bool
 
+    @property
+    def client_name(self) -> str:
+        return str(self.record.get("client", ""))
+
 
 type CostByFlow = dict[str, ExchangeCost | None]  # flow id → cost, None if unknown
-type UsageListener = Callable[[CostByFlow, list[UsageRow]], None]
+type ClientName = str | None  # of a client key; None stands for all clients together
+type UsageListener = Callable[[CostByFlow, list[UsageRow], ClientName], None]
 
-# They are called in the event loop, with the costs of ended exchanges and the rows that have grown.
+# They are called in the event loop, with the costs of ended exchanges and the rows that have grown:
+# first those of all clients together, then those of each client's own exchanges.
 usage_listeners: list[UsageListener] = []
 
 
@@ -72,6 +81,8 @@ class UsageTotals:
         self._queue: BackendQueue[UsageBackend] = BackendQueue(
             "Usage totals", settings.store, partial(open_usage_backend, settings)
         )
+        # Each client's own totals, since the start. Only the storage thread uses them.
+        self._client_totals: defaultdict[str, MemoryUsage] = defaultdict(MemoryUsage)
         self._gathered: list[EndedExchange] = []
         self._timer: asyncio.TimerHandle | None = None  # runs while exchanges are gathered
         self._backlog = 0  # exchanges that are not counted yet
@@ -88,13 +99,16 @@ class UsageTotals:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(GATHER_INTERVAL, self._send_gathered)
 
-    async def load_rows(self) -> list[UsageRow]:
+    async def load_rows(self, client: ClientName) -> list[UsageRow]:
         """All rows, with the gathered exchanges. Raises OSError with a message for the user."""
         self._send_gathered()
+
+        def load(backend: UsageBackend) -> list[UsageRow]:
+            totals = backend if client is None else self._client_totals[client]
+            return totals.load_rows(utc_day(MAX_DAYS))
+
         try:
-            return await self._queue.ask(
-                lambda backend: backend.load_rows(utc_day(MAX_DAYS)), ANSWER_TIMEOUT
-            )
+            return await self._queue.ask(load, ANSWER_TIMEOUT)
         except StorageUnavailable as error:
             raise OSError(f"the totals cannot be read: {error}") from error
 
@@ -112,34 +126,66 @@ class UsageTotals:
         exchanges, self._gathered = self._gathered, []
         costs: CostByFlow = {}
 
-        def finish(future: "Future[list[UsageRow]]") -> None:
-            if error := future.exception():
+        def finish(future: "Future[RowsByClient]") -> None:
+            error = future.exception()
+            if error and not isinstance(error, StorageSuspended):
                 count = len(exchanges)
                 logging.warning(f"relay: {count} finished exchanges not counted: {error}")
-            rows = [] if error else future.result()
+            rows: RowsByClient = {None: []} if error else future.result()
             all_costs = costs or exchange_costs(
                 exchanges
             )  # listeners get them even after a failure
-            loop.call_soon_threadsafe(self._notify_listeners, all_costs, rows)
+            clients = {ended.flow_id: ended.client_name for ended in exchanges}
+            loop.call_soon_threadsafe(self._notify_listeners, all_costs, clients, rows)
 
         work = self._queue.submit(lambda backend: self._count(backend, exchanges, costs))
         work.add_done_callback(finish)
 
-    def _notify_listeners(self, costs: CostByFlow, rows: list[UsageRow]) -> None:
+    def _notify_listeners(
+        self, costs: CostByFlow, clients: Mapping[str, str], rows: "RowsByClient"
+    ) -> None:
         self._backlog -= len(costs)
-        for listener in list(usage_listeners):
-            listener(costs, rows)
+        for client, client_rows in rows.items():
+            client_costs = {
+                flow_id: cost
+                for flow_id, cost in costs.items()
+                if client is None or clients[flow_id] == client
+            }
+            for listener in list(usage_listeners):
+                listener(client_costs, client_rows, client)
 
     def _count(
         self, backend: UsageBackend, exchanges: list[EndedExchange], costs: CostByFlow
-    ) -> list[UsageRow]:
+    ) -> "RowsByClient":
         """Add the exchanges to their rows, which are returned, and their costs to `costs`."""
         costs |= exchange_costs(exchanges)
+        client_names = {ended.client_name for ended in exchanges}
+        totals = {client: self._client_totals[client] for client in client_names}
         if (day := utc_day()) != self._cleaned_on:
-            backend.remove_before(utc_day(MAX_DAYS))
+            for each in (backend, *self._client_totals.values()):
+                each.remove_before(utc_day(MAX_DAYS))
             self._cleaned_on = day
-        sums = sum_counts(exchanges, costs, day)
-        return [backend.add_counts(key, counts) for key, counts in sums.items()]
+        rows: RowsByClient = {
+            client: add_exchanges(
+                totals[client],
+                [ended for ended in exchanges if ended.client_name == client],
+                costs,
+                day,
+            )
+            for client in client_names
+        }
+        return {None: add_exchanges(backend, exchanges, costs, day), **rows}
+
+
+type RowsByClient = dict[ClientName, list[UsageRow]]  # of all clients together first
+
+
+def add_exchanges(
+    totals: UsageBackend, exchanges: list[EndedExchange], costs: CostByFlow, day: str
+) -> list[UsageRow]:
+    """Add the exchanges to their rows, which are returned."""
+    sums = sum_counts(exchanges, costs, day)
+    return [totals.add_counts(key, counts) for key, counts in sums.items()]
 
 
 def sum_counts(
@@ -203,11 +249,12 @@ def utc_day(days_ago: int = 0) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(time.time() - days_ago * 86_400))
 
 
-async def usage_table() -> dict[str, Any]:
-    """All totals as JSON: the names of the columns, a list for each row, and `lasting`: whether the
-    totals outlive this process. Raises OSError with a message for the user."""
-    rows = await _totals.load_rows() if _totals else []
-    lasting = current_settings().store != STORE_OFF
+async def usage_table(client: ClientName = None) -> dict[str, Any]:
+    """All totals, or those of one client's exchanges since the start, as JSON: the names of the
+    columns, a list for each row, and `lasting`: whether the totals outlive this process. Raises
+    OSError with a message for the user."""
+    rows = await _totals.load_rows(client) if _totals else []
+    lasting = client is None and current_settings().store != STORE_OFF
     head = {"lasting": lasting, "columns": TABLE_COLUMNS}
     return {**head, "rows": [flatten_row(row) for row in rows]}
 

@@ -14,8 +14,14 @@ from mitmproxy.addons.errorcheck import ErrorCheckHandler
 from mitmproxy.http import HTTPFlow
 
 from addons.config import current_settings, update_options
-from addons.observe import CLIENT_SIDE, PAIR_SIDE, PARTNER_ID, RECORD
-from addons.replay.retranslate import CannotRetranslate, RecordedExchange, find_differences
+from addons.observe import CLIENT_SIDE, PAIR_SIDE, PARTNER_ID, saved_record
+from addons.replay.retranslate import (
+    CannotRetranslate,
+    RecordedExchange,
+    find_differences,
+    printable_lines,
+)
+from translate import printable
 
 POLL_INTERVAL = 0.05  # s between two checks whether mitmproxy has read the file
 
@@ -48,9 +54,9 @@ class Check:
     async def error(self, flow: HTTPFlow) -> None:
         if not current_settings().check or flow.live or PAIR_SIDE not in flow.metadata:
             return
-        partner = self._waiting_flows.get(str(flow.metadata[PARTNER_ID]))
+        partner = self._waiting_flows.get(partner_id(flow))
         # Of several attempts, the client's flow is paired with the last one's upstream flow.
-        if partner is None or partner.metadata[PARTNER_ID] != flow.id:
+        if partner is None or partner_id(partner) != flow.id:
             self._waiting_flows[flow.id] = flow
             return
         del self._waiting_flows[partner.id]
@@ -67,24 +73,28 @@ class Check:
         except CannotRetranslate as reason:
             self.count_unchecked(recorded.client_flow, str(reason))
             return
+        except Exception as error:  # a capture may be anything
+            self.count_unchecked(recorded.client_flow, f"its data cannot be read: {error!r}")
+            return
         if differences:
             self._changed_count += 1
             # A warning: an error while mitmproxy starts, and reads the file, would end it.
-            logging.warning("\n".join([f"{name}: changed", *differences]))
+            logging.warning("\n".join([f"{name}: changed", *printable_lines(differences)]))
         else:
             self._same_count += 1
             logging.info(f"{name}: no difference")
 
     def count_unchecked(self, flow: HTTPFlow, reason: str) -> None:
         self._unchecked_count += 1
-        logging.warning(f"{describe_exchange(flow)}: cannot be re-checked: {reason}")
+        line = f"{describe_exchange(flow)}: cannot be re-checked: {reason}"
+        logging.warning(printable(line, current_settings().max_log_line))
 
     async def report_when_read(self) -> None:
         """Log the summary at the end of the file; end mitmdump with the exit code."""
         has_read_errors = await has_errors_while_reading()
         for flow in self._waiting_flows.values():
             # An earlier attempt's upstream flow has a client flow that was in a pair.
-            if flow.metadata[PARTNER_ID] not in self._client_ids:
+            if partner_id(flow) not in self._client_ids:
                 self.count_unchecked(flow, "its other flow is not in the file")
         self._waiting_flows.clear()
         is_empty = not (self._same_count or self._changed_count or self._unchecked_count)
@@ -127,6 +137,12 @@ def end_mitmdump(has_failed: bool) -> None:
         ctx.master.shutdown()  # type: ignore[no-untyped-call]  # mitmproxy's
 
 
+def partner_id(flow: HTTPFlow) -> str:
+    """The id of the other flow of the pair, "" without one."""
+    return str(flow.metadata.get(PARTNER_ID, ""))
+
+
 def describe_exchange(flow: HTTPFlow) -> str:
-    record = flow.metadata.get(RECORD) or {}
-    return f"{flow.id} ({record.get('asked')} → {record.get('provider')} {record.get('model')})"
+    record = saved_record(flow)
+    names = f"{record['asked']} → {record['provider']} {record['model']}" if record else "no record"
+    return printable(f"{flow.id} ({names})", 500)

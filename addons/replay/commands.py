@@ -20,8 +20,14 @@ from addons.exchange import copy_for_resend, forget_resent, is_resent
 from addons.flow_data import REPLAY_DECLINED
 from addons.ingress import RELAYED_ROUTES, refuse_flow, route_of
 from addons.observe import PAIR_SIDE, UPSTREAM_SIDE, partner_flow, view_addon
+from addons.private_files import write_private_bytes
 from addons.replay.export_case import case_files
-from addons.replay.retranslate import CannotRetranslate, RecordedExchange, find_differences
+from addons.replay.retranslate import (
+    CannotRetranslate,
+    RecordedExchange,
+    find_differences,
+    printable_lines,
+)
 
 DECLINED_MESSAGE = (
     "This flow is the relay's, and mitmproxy's replay would send it past the relay. Revert it to "
@@ -64,14 +70,21 @@ class Replay:
     @command.command("relay.export")  # type: ignore[untyped-decorator]  # mitmproxy's
     def export_case(self, flows: Sequence[Flow], path: mitmproxy.types.Path) -> None:
         """Write the exchange as a case folder, without names and secrets, for tests/cases."""
-        folder = Path(path).expanduser()
-        files = case_files(find_recorded_exchange(flows))
+        recorded = find_recorded_exchange(flows)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            files = case_files(recorded)
+        except CommandError:
+            raise
+        except Exception as error:  # a capture may be anything
+            raise CommandError(f"This exchange cannot be read: {error!r}") from None
+        try:
+            folder = Path(path).expanduser()
             for name, content in files.items():
-                (folder / name).write_bytes(content)
+                write_private_bytes(folder / name, content)
         except OSError as error:
             raise CommandError(f"{folder}: {error.strerror}") from None
+        except RuntimeError:  # `~user`
+            raise CommandError(f"{path}: there is no such user") from None
         logging.info(f"relay.export: {folder} has {', '.join(files)}; read them before use")
 
 
@@ -105,6 +118,8 @@ def find_recorded_exchange(flows: Sequence[Flow]) -> RecordedExchange:
 async def describe_differences(recorded: RecordedExchange) -> list[str]:
     """The differences, or a line that says why there are none."""
     try:
-        return await find_differences(recorded) or [NO_DIFFERENCE]
+        return printable_lines(await find_differences(recorded)) or [NO_DIFFERENCE]
     except CannotRetranslate as reason:
-        return [f"cannot be re-checked: {reason}"]
+        return printable_lines([f"cannot be re-checked: {reason}"])
+    except Exception as error:  # a capture may be anything
+        return printable_lines([f"cannot be re-checked: its data cannot be read: {error!r}"])

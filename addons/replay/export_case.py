@@ -5,14 +5,15 @@ Placeholders replace secrets, persons and pictures; equal texts get equal placeh
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 from mitmproxy.exceptions import CommandError
 
 from addons.ingress import ROUTE_KEY, SECRET, Route
-from addons.observe import RECORD
+from addons.observe import saved_record
 from addons.replay.retranslate import RecordedExchange, indented_json
 from translate import (
     Envelope,
@@ -22,6 +23,8 @@ from translate import (
     is_event_stream,
     load_json,
     open_envelope,
+    printable,
+    referenced_keys,
     seal_envelope,
     split_events,
 )
@@ -37,7 +40,9 @@ BOOKKEEPING_FIELDS = frozenset({"client_metadata", "internal_chat_message_metada
 
 def case_files(recorded: RecordedExchange) -> dict[str, bytes]:
     """The files of the case by name. Raises CommandError."""
-    request, record = case_request(recorded), recorded.client_flow.metadata[RECORD]
+    request, record = case_request(recorded), saved_record(recorded.client_flow)
+    if record is None:
+        raise CommandError("Its record is missing, or is no record of the relay's.")
     reply = recorded.upstream_flow.response
     content = reply.get_content(strict=False) if reply else None
     if reply is None or content is None:
@@ -54,7 +59,7 @@ def case_files(recorded: RecordedExchange) -> dict[str, bytes]:
     else:
         is_json = content.lstrip().startswith(b"{")
         files["reply.json" if is_json else "reply.sse"] = reply_body
-    model = anonymizer.hide_in_text(record["model"])
+    model = printable(anonymizer.hide_in_text(record["model"]), 200)
     outcome = f"{record['status']}, {record['calls']} calls"
     note = f"Seen with {record['provider']}, model `{model}`: {outcome}.\n"
     return {**files, "note.md": note.encode()}
@@ -68,7 +73,7 @@ def case_request(recorded: RecordedExchange) -> Json:
         raise CommandError(f"Its request cannot be read: {error}") from None
     if recorded.client_flow.metadata.get(ROUTE_KEY) == Route.COMPACT:
         raise CommandError("A case is of POST /responses, and this was of /responses/compact.")
-    if request.get("previous_response_id"):
+    if request.get("previous_response_id") or referenced_keys(request, ""):
         raise CommandError("It continues a stored response, and a case has no earlier one.")
     cleaned_request: Json = _without_bookkeeping(request)
     return cleaned_request
@@ -98,7 +103,7 @@ PRIVATE_PATTERNS = {
     "picture": r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+",
     "account": r"\b(?:org|user|acct|proj)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{8,}",
     "uuid": r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b",
-    "email": r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b",
+    "email": r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+\b",
 }
 
 
@@ -121,6 +126,7 @@ PLACEHOLDERS = {
 }
 HOME_FOLDER = re.compile(r"[\\/](?:home|Users)[\\/]+([\w.-]+)")
 SHARED_FOLDERS = frozenset({"Shared", "Public", "user"})
+MAX_NAMES = 200  # of users in one case
 PERSON_FIELDS = frozenset({"user", "safety_identifier"})  # they name the user of the client
 
 
@@ -128,6 +134,7 @@ class Anonymizer:
     """Replaces private texts by placeholders.
 
     The names of users are those of the home folders in the request and the reply.
+    Raises CommandError if these are too many.
     """
 
     def __init__(self, request: str, reply: bytes) -> None:
@@ -136,6 +143,10 @@ class Anonymizer:
         texts += [json.dumps(value, ensure_ascii=False) for value in values.values()]
         texts += ["".join(_pieces(holders)) for holders in growing_texts(values)]
         names = {name for text in texts for name in HOME_FOLDER.findall(text)} - SHARED_FOLDERS
+        if len(names) > MAX_NAMES:  # the time of a search grows with them
+            raise CommandError(
+                f"It names {len(names)} home folders; a case has at most {MAX_NAMES}."
+            )
         patterns = dict(PRIVATE_PATTERNS)
         if names:
             longest_first = sorted(names, key=lambda name: (-len(name), name))
@@ -237,18 +248,21 @@ class Anonymizer:
                 holder[field] = text
 
     def _replace_in_pieces(self, pattern: re.Pattern[str], pieces: list[str]) -> list[str]:
-        new_pieces = [""] * len(pieces)
-        spans = list(pairwise(accumulate(map(len, pieces), initial=0)))
-        text, start = "".join(pieces), 0
+        new_pieces: list[list[str]] = [[] for _ in pieces]
+        piece_ends = list(accumulate(map(len, pieces)))
+        text, start, index = "".join(pieces), 0, 0
         for match in [*pattern.finditer(text), None]:
             end = match.start() if match else len(text)
-            for index, (piece_start, piece_end) in enumerate(spans):
-                if start < end:
-                    new_pieces[index] += text[max(piece_start, start) : min(piece_end, end)]
-                if match and piece_start <= end < piece_end:
-                    new_pieces[index] += self._replace_match(match)
-            start = match.end() if match else end
-        return new_pieces
+            while start < end:
+                cut = min(end, piece_ends[index])
+                new_pieces[index].append(text[start:cut])
+                start, index = cut, index + (cut == piece_ends[index])
+            if match:
+                index = bisect_right(piece_ends, end, lo=index)
+                new_pieces[index].append(self._replace_match(match))
+                start = match.end()
+                index = bisect_right(piece_ends, start, lo=index)
+        return ["".join(parts) for parts in new_pieces]
 
 
 def person_fields(value: Json) -> list[str]:
@@ -299,7 +313,7 @@ def growing_texts(values: dict[int, Json]) -> list[TextHolders]:
     """The texts that come in pieces, and the objects that hold the pieces of each."""
     texts: dict[FieldPath, TextHolders] = {}
     for value in values.values():
-        first_path = (value.get("type"), value.get("item_id"))
+        first_path = (str(value.get("type")), str(value.get("item_id")))
         for path, holder, field in _text_fields(value, first_path):
             texts.setdefault(path, []).append((holder, field))
     return list(texts.values())
@@ -309,7 +323,7 @@ def _text_fields(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, Json,
     if isinstance(value, list):
         for position, item in enumerate(value):
             index = item.get("index", position) if isinstance(item, dict) else position
-            yield from _text_fields(item, (*path, index))
+            yield from _text_fields(item, (*path, str(index)))
     elif isinstance(value, dict):
         for name, item in value.items():
             if name in GROWING_FIELDS and isinstance(item, str):

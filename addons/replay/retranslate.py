@@ -1,6 +1,7 @@
 """Translates a recorded exchange again, with today's code and settings, and compares it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import Any
@@ -8,16 +9,17 @@ from typing import Any
 from mitmproxy.http import HTTPFlow, Response
 
 from addons.config import available_providers, current_settings
-from addons.exchange import FallbackPlan, build_candidate, is_codex, whole_reply
+from addons.exchange import FallbackPlan, build_candidate, whole_reply
 from addons.flow_data import REPLAY_DECLINED, client_name
-from addons.ingress import ROUTE_KEY, Route
-from addons.observe import RECORD
+from addons.ingress import ROUTE_KEY, Route, is_codex
+from addons.observe import saved_record
 from addons.routing import DIALECT_PATHS, ModelTarget, Target, configured_provider
 from addons.storage import (
     RESTORED_COUNT,
     StorageUnavailable,
     count_restored,
     load_history,
+    resolve_references,
     restore_reasoning,
 )
 from addons.views import assemble_reply, parse_stream
@@ -31,6 +33,8 @@ from translate import (
     decode_request,
     is_event_stream,
     load_json,
+    printable,
+    read_conversation_keys,
 )
 
 type Json = dict[str, Any]
@@ -148,8 +152,8 @@ async def rebuild_exchange(recorded: RecordedExchange, identity: ReplyIdentity) 
     Raises BadRequest, CannotRetranslate.
     """
     client = recorded.client_flow
-    record = client.metadata.get(RECORD)
-    if not record or "learned" not in record:
+    record = saved_record(client)
+    if record is None or record["learned"] is None:
         raise CannotRetranslate("its record is missing, or of an older relay")
     if any(REPLAY_DECLINED in flow.metadata for flow in (client, recorded.upstream_flow)):
         raise CannotRetranslate("its reply is gone, as mitmproxy's replay replaced it: revert it")
@@ -168,7 +172,7 @@ async def rebuild_exchange(recorded: RecordedExchange, identity: ReplyIdentity) 
         clock=lambda: identity.completed_at,
         from_codex=is_codex(client),
     )
-    body = await _with_restored_reasoning(client, body)
+    body = await _with_restored_reasoning(client, await _with_stored_items(client, body))
     candidate = await build_candidate(target, body, await _stored_history(client, body))
     plan = FallbackPlan(Route(client.metadata[ROUTE_KEY]), context, (candidate,))
     exchange = plan.build_exchange()
@@ -202,10 +206,19 @@ async def _with_restored_reasoning(client: HTTPFlow, body: Json) -> Json:
     recorded_count = client.metadata.get(RESTORED_COUNT)
     if not recorded_count:
         return body
-    restored_body = await restore_reasoning(body, client_name(client))
+    keys = read_conversation_keys(body, client_name(client))
+    restored_body = await restore_reasoning(body, keys)
     if count_restored(body, restored_body) != recorded_count:
         raise CannotRetranslate("the relay had restored reasoning that it no longer remembers")
     return restored_body
+
+
+async def _with_stored_items(client: HTTPFlow, body: Json) -> Json:
+    """The body with the items that it refers to. Raises CannotRetranslate."""
+    try:
+        return await resolve_references(body, client_name(client))
+    except (BadRequest, StorageUnavailable) as error:
+        raise CannotRetranslate(f"it refers to stored items: {error}") from None
 
 
 async def _stored_history(client: HTTPFlow, body: Json) -> list[Json] | None:
@@ -287,6 +300,12 @@ def unified_json_diff(title: str, old: list[Any], new: list[Any]) -> list[str]:
     diff = list(unified_diff(old_lines, new_lines, *titles, lineterm=""))
     omitted = len(diff) - MAX_DIFF_LINES
     return [*diff[:MAX_DIFF_LINES], *([f"… {omitted} more lines"] if omitted > 0 else [])]
+
+
+def printable_lines(lines: Iterable[str]) -> list[str]:
+    """The lines as a terminal may show them."""
+    limit = current_settings().max_log_line
+    return [printable(line, limit) for line in lines]
 
 
 def _json_lines(values: list[Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """Which provider and model serve a request, at which URL, and with which key or account."""
 
-from addons.routing.account_targets import RetryWithRefresh, answer_unavailable, with_accounts
+from addons.routing.account_targets import RetryWithRefresh, with_accounts
 from addons.routing.codex_cli import CodexVersion
+from addons.routing.error_replies import refuse_for_error
 from addons.routing.model_lists import catalog_template, forget_model_lists
 from addons.routing.model_selection import ModelTarget, request_role, select_model_targets
 from addons.routing.target import (
@@ -29,7 +30,6 @@ __all__ = [
     "RetryWithRefresh",
     "Target",
     "account_target",
-    "answer_unavailable",
     "catalog_template",
     "configured_provider",
     "credential_headers",
@@ -42,6 +42,7 @@ __all__ = [
     "provider_at_port",
     "provider_for_model",
     "provider_key",
+    "refuse_for_error",
     "request_role",
     "select_model_targets",
     "target_by_name",

@@ -2,22 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
 
 from addons.accounts import AccountUnavailable, Lease, account_pool
-from addons.flow_data import is_own_port
-from addons.ingress import JSON_HEADERS, answer_flow, is_codex_request
+from addons.ingress import JSON_HEADERS, answer_flow, is_codex
 from addons.routing.model_selection import ModelTarget
 from addons.transport import RetryPolicy
 from translate import FAILURE_RULES, MAX_RETRY_AFTER, USAGE_LIMIT_REACHED, error_body, failure_rule
 
 
 async def with_accounts(
-    model_targets: Iterable[ModelTarget], session: Callable[[], str]
+    model_targets: Iterable[ModelTarget], session: Callable[[], Awaitable[str]]
 ) -> list[ModelTarget]:
     """The same targets in their order, with leases for those that accounts serve. `session` returns
     the conversation's id, and is called for such targets only. Raises AccountUnavailable if no
@@ -29,7 +28,7 @@ async def with_accounts(
             usable.append(model_target)
             continue
         try:
-            leases = await account_pool().acquire_leases(session())
+            leases = await account_pool().acquire_leases(await session())
         except AccountUnavailable as fault:
             faults.append(fault)
             continue
@@ -50,8 +49,8 @@ def with_lease(model_target: ModelTarget, lease: Lease) -> ModelTarget:
 def answer_unavailable(flow: HTTPFlow, error: AccountUnavailable) -> None:
     """Answer the client with the error. Codex gets a 400 in place of a 401, after which it would
     renew its own login in vain."""
-    from_codex = is_codex_request(flow.request.headers) or not is_own_port(flow)
-    status = FAILURE_RULES[401].status if error.status == 401 and from_codex else error.status
+    from_codex = error.status == 401 and is_codex(flow)
+    status = FAILURE_RULES[401].status if from_codex else error.status
     seconds = math.ceil((error.resets_at or 0) - time.time())
     headers = {"retry_after": str(seconds)} if 0 < seconds <= MAX_RETRY_AFTER else {}
     fields: dict[str, Any] = {}

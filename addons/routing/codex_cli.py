@@ -13,7 +13,7 @@ from addons.ingress import is_codex_request
 
 DEFAULT_VERSION = "0.169.0"  # without a Codex: the newest one whose requests the relay knows
 CODEX_TIMEOUT = 5.0  # s; Codex waits about as long for its catalog
-VERSION = re.compile(r"\d+\.\d+\.\d+")
+VERSION = re.compile(r"(?<!\d)\d+\.\d+\.\d+")
 CODEX_USER_AGENT = re.compile(r"codex[\w -]*/(\d+\.\d+\.\d+)", re.I)
 
 _versions = {"client": "", "installed": ""}

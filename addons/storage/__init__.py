@@ -7,9 +7,11 @@ from addons.storage.reasoning_memory import (
     restore_reasoning,
 )
 from addons.storage.response_store import (
+    ResponseSaver,
     ResponseStore,
     ResponseWriter,
     load_history,
+    resolve_references,
     response_saver,
     response_writer,
 )
@@ -17,21 +19,25 @@ from addons.storage.usage_backends import (
     COUNT_FIELDS,
     MAX_DAYS,
     Counts,
+    MemoryUsage,
     UsageBackend,
     UsageKey,
     UsageRow,
     open_usage_backend,
 )
-from addons.storage.worker import BackendQueue, StorageUnavailable
+from addons.storage.worker import BackendQueue, StorageSuspended, StorageUnavailable
 
 __all__ = [
     "BackendQueue",
     "COUNT_FIELDS",
     "Counts",
     "MAX_DAYS",
+    "MemoryUsage",
     "RESTORED_COUNT",
+    "ResponseSaver",
     "ResponseStore",
     "ResponseWriter",
+    "StorageSuspended",
     "StorageUnavailable",
     "UsageBackend",
     "UsageKey",
@@ -40,6 +46,7 @@ __all__ = [
     "load_history",
     "open_usage_backend",
     "remember_reasoning",
+    "resolve_references",
     "response_saver",
     "response_writer",
     "restore_reasoning",

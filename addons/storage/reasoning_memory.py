@@ -13,11 +13,11 @@ from weakref import WeakKeyDictionary
 from addons.config import current_settings
 from addons.storage.backend import MemoryNotes, NoteBackend, Notes, StorageLimits, storage_limits
 from addons.storage.response_store import ResponseWriter, response_writer
-from addons.storage.worker import StorageUnavailable
-from translate import insert_reasoning, missing_reasoning_keys, reasoning_to_remember
+from addons.storage.worker import StorageSuspended, StorageUnavailable
+from translate import ConversationKeys, insert_reasoning, reasoning_to_remember
 
 RESTORED_COUNT = "relay.restored"  # key of a flow's metadata: how many messages were restored
-RECALL_TIMEOUT = 2.0  # s that a turn waits for its earlier reasoning
+RECALL_TIMEOUT = 1.0  # s that a turn waits for its earlier reasoning
 FAILURE_PAUSE = 60.0  # s for which the relay does not use the storage after a failure
 MAX_IN_MEMORY = 32_000_000  # bytes, unless relay_store_limit allows fewer
 
@@ -26,14 +26,14 @@ type Json = dict[str, Any]
 _paused_until: WeakKeyDictionary[ResponseWriter, float] = WeakKeyDictionary()  # time.monotonic()
 
 
-async def restore_reasoning(body: Json, owner: str) -> Json:
+async def restore_reasoning(body: Json, keys: ConversationKeys) -> Json:
     """A Chat client's body with the reasoning that the client left out. Never raises.
 
-    `owner`: the name of the client's key; reasoning is found under the same owner only.
+    `keys`: those of the body; reasoning is found under the same owner only.
     """
-    keys_by_message = missing_reasoning_keys(body, owner)
-    keys = [key for keys in keys_by_message.values() for key in keys]
-    return insert_reasoning(body, keys_by_message, await _recall_notes(keys)) if keys else body
+    wanted = [key for message_keys in keys.missing.values() for key in message_keys]
+    notes = await _recall_notes(wanted) if wanted else {}
+    return insert_reasoning(body, keys.missing, notes) if notes else body
 
 
 def count_restored(body: Json, restored_body: Json) -> int:
@@ -41,15 +41,15 @@ def count_restored(body: Json, restored_body: Json) -> int:
     if restored_body is body:
         return 0
     pairs = zip(body["messages"], restored_body["messages"], strict=False)
-    return sum(before != after for before, after in pairs)
+    return sum(before is not after for before, after in pairs)
 
 
-def remember_reasoning(body: Json, owner: str, response: Json) -> None:
-    """Remember the reasoning of this response to the client's body. Never raises.
+def remember_reasoning(keys: ConversationKeys, response: Json) -> None:
+    """Remember the reasoning of this response to the request with these keys. Never raises.
 
     Call it before the client gets the end of the reply, as its next request may follow at once.
     """
-    notes = reasoning_to_remember(body, response["output"], owner)
+    notes = reasoning_to_remember(keys, response["output"])
     writer = response_writer()
     if notes and writer is None:
         _memory_notes(_memory_limits()).save_notes(notes, time.time())
@@ -70,6 +70,8 @@ async def _recall_notes(keys: list[str]) -> Notes:
         notes = await writer.ask(
             lambda backend: backend.load_notes(keys, time.time()), RECALL_TIMEOUT
         )
+    except StorageSuspended:
+        return {}
     except StorageUnavailable as error:
         _pause_after_failure(writer, str(error))
         return {}

@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
 from addons.storage.backend import Notes, ResponseMissing, StorageLimits
+from addons.storage.breaker import REDIS_SOCKET_TIMEOUT
 
 RESPONSE, CONVERSATION = "codex-relay:response:", "codex-relay:conversation:"
 USED, SIZE = "codex-relay:used", "codex-relay:size"
@@ -49,14 +50,22 @@ end
 """
 
 
+def connect_redis(url: str) -> Any:
+    """A client for this Redis, which connects when it is first used."""
+    # One retry, for a connection that Redis has closed in the meantime.
+    retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=REDIS_SOCKET_TIMEOUT,
+        socket_timeout=REDIS_SOCKET_TIMEOUT,
+        retry=retry,
+    )
+
+
 class RedisBackend:
     def __init__(self, url: str, limits: StorageLimits) -> None:
         self._limits = limits
-        # One retry, for a connection that Redis has closed in the meantime.
-        retry = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
-        self._redis: Any = Redis.from_url(
-            url, socket_connect_timeout=2, socket_timeout=2, retry=retry
-        )
+        self._redis = connect_redis(url)
         self._save_notes = self._redis.register_script(SAVE_NOTES)
 
     def save_response(self, id: str, previous: str | None, data: bytes, now: float) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +17,25 @@ from platformdirs import user_data_path
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings, StoreLimits, current_settings
 from addons.storage.backend import Backend, ResponseMissing, storage_limits
 from addons.storage.sqlite_backend import SqliteBackend
-from addons.storage.worker import BackendQueue
-from translate import StoredResponse, history_items, previous_response_missing
+from addons.storage.worker import BackendQueue, StorageSuspended, failed_future
+from translate import (
+    StoredResponse,
+    history_items,
+    items_by_key,
+    load_json,
+    previous_response_missing,
+    referenced_keys,
+    replace_references,
+)
+
+type Json = dict[str, Any]
 
 ANSWER_TIMEOUT = 15.0  # s that a request waits for the storage, and the relay's end for writes
 # A client may know a response a moment before it is written. If it then asks another relay on the
 # same storage, that relay looks for ids of RELAY_ID's form again and again.
 RELAY_ID = re.compile(r"resp_[0-9a-f]{32}")
 ARRIVAL_TIMEOUT, ARRIVAL_POLL = 1.0, 0.05  # s in all, and between two looks
+WRITE_TIMEOUT = 1.0  # s that the end of a reply waits until its response is written
 MAX_BACKLOG = 500  # responses that may wait to be written
 VALID_ID = re.compile(r"[A-Za-z0-9_-]+")  # without "/", which ends the owner in a key
 
@@ -40,7 +51,7 @@ def open_backend(settings: Settings) -> Backend:
 
 def response_file(settings: Settings) -> Path:
     folder = user_data_path("codex-relay", appauthor=False)
-    return Path(settings.store).expanduser() if settings.store else folder / "responses.db"
+    return Path(settings.store) if settings.store else folder / "responses.db"
 
 
 @dataclass(frozen=True)
@@ -53,9 +64,12 @@ class OwnedResponses:
     backend: Backend
     owner: str
 
-    def save_response(self, id: str, previous: str | None, data: bytes, now: float) -> None:
-        key, previous_key = self._key(id), previous and self._key(previous)
-        self.backend.save_response(key, previous_key, data, now)
+    def save_response(self, response: StoredResponse, now: float) -> None:
+        previous_id = response.previous_id
+        key, previous_key = self._key(response.id), previous_id and self._key(previous_id)
+        self.backend.save_response(key, previous_key, response.dump(), now)
+        # By themselves, too, for requests that refer to them.
+        self.backend.save_notes(items_by_key(response.response["output"], self.owner), now)
 
     def load_chain(self, id: str, now: float) -> list[bytes]:
         if not VALID_ID.fullmatch(id):
@@ -68,9 +82,18 @@ class OwnedResponses:
     def find_response(self, id: str, now: float) -> bytes | None:
         return self.backend.find_response(self._key(id), now) if VALID_ID.fullmatch(id) else None
 
+    def read_items(self, ids_by_key: Mapping[str, str], now: float) -> dict[str, Json]:
+        """The stored items by their ids. `ids_by_key`: of this owner's `referenced_keys`."""
+        notes = self.backend.load_notes(ids_by_key.keys(), now)
+        return {ids_by_key[key]: load_json(data) for key, data in notes.items() if data}
+
     def remove_response(self, id: str, now: float) -> bool:
-        is_valid = VALID_ID.fullmatch(id) is not None
-        return is_valid and self.backend.remove_response(self._key(id), now)
+        data = self.find_response(id, now)
+        if data is None or not self.backend.remove_response(self._key(id), now):
+            return False
+        keys = items_by_key(StoredResponse.load(data).response["output"], self.owner)
+        self.backend.save_notes(dict.fromkeys(keys, b""), now)
+        return True
 
     def _key(self, id: str) -> str:
         return f"{self.owner}/{id}" if self.owner else id
@@ -89,29 +112,35 @@ class ResponseWriter:
     def is_open(self) -> bool:
         return self._queue.is_open
 
-    def save_response(self, response: StoredResponse, owner: str = "") -> None:
-        """Never raises: the turn succeeds even if its response cannot be stored."""
-        self.write(
-            lambda backend: OwnedResponses(backend, owner).save_response(
-                response.id, response.previous_id, response.dump(), time.time()
-            ),
+    def save_response(self, response: StoredResponse, owner: str = "") -> "Future[None]":
+        """Never raises: the turn succeeds even if its response cannot be stored. The future ends
+        when the response is stored, or is lost."""
+        return self.write(
+            lambda backend: OwnedResponses(backend, owner).save_response(response, time.time()),
             lambda why: logging.warning(f"relay: {response.id} is not stored: {why}"),
         )
 
-    def write(self, work: Callable[[Backend], None], on_failure: Callable[[str], None]) -> None:
-        """Queue this work. If it fails, `on_failure` is called with the reason, in any thread."""
+    def write(
+        self, work: Callable[[Backend], None], on_failure: Callable[[str], None]
+    ) -> "Future[None]":
+        """Queue this work. If it fails, `on_failure` is called with the reason, in any thread,
+        unless the log says so already (StorageSuspended).
+
+        The future ends with the work. Do not read its result, which may be an exception."""
         if len(self._pending) >= MAX_BACKLOG:
             on_failure(f"{MAX_BACKLOG} others wait to be written")
-            return
+            return failed_future(self._queue.unavailable("too much waits to be written"))
 
         def finish(future: "Future[None]") -> None:
             self._pending.discard(future)
-            if not future.cancelled() and (error := future.exception()):
+            error = future.exception()
+            if error and not isinstance(error, StorageSuspended):
                 on_failure(str(error))
 
         future = self._queue.submit(work)
         self._pending.add(future)
         future.add_done_callback(finish)
+        return future
 
     async def load_chain(self, id: str, owner: str = "") -> list[StoredResponse]:
         """A response and all before it, oldest first.
@@ -138,6 +167,12 @@ class ResponseWriter:
 
         return await self.ask(load)
 
+    async def load_items(self, ids_by_key: Mapping[str, str], owner: str) -> dict[str, Json]:
+        """As `OwnedResponses.read_items`. Raises StorageUnavailable."""
+        return await self.ask(
+            lambda backend: OwnedResponses(backend, owner).read_items(ids_by_key, time.time())
+        )
+
     async def remove_response(self, id: str, owner: str) -> bool:
         return await self.ask(
             lambda backend: OwnedResponses(backend, owner).remove_response(id, time.time())
@@ -151,7 +186,8 @@ class ResponseWriter:
         """Open the backend now, and log a warning if that fails."""
 
         def finish(future: "Future[bytes | None]") -> None:
-            if not future.cancelled() and (error := future.exception()):
+            error = future.exception()
+            if error and not isinstance(error, StorageSuspended):
                 logging.warning(f"relay: {error}")
 
         work = self._queue.submit(lambda backend: backend.find_response("", time.time()))
@@ -172,9 +208,34 @@ def response_writer() -> ResponseWriter | None:
     return _writer
 
 
-def response_saver(owner: str) -> Callable[[StoredResponse], None] | None:
-    """A function that stores an ended response of this owner; None while `relay_store` is off."""
-    return partial(_writer.save_response, owner=owner) if _writer else None
+class ResponseSaver:
+    """A function that stores the response of one exchange for one owner; its end can be awaited."""
+
+    def __init__(self, writer: ResponseWriter, owner: str) -> None:
+        self._writer, self._owner = writer, owner
+        self._write: Future[None] | None = None
+
+    def __call__(self, response: StoredResponse) -> None:
+        """Queue the write. Never raises."""
+        self._write = self._writer.save_response(response, self._owner)
+
+    def is_busy(self) -> bool:
+        """Whether the response waits to be written, or is just being written."""
+        return self._write is not None and not self._write.done()
+
+    async def wait_until_written(self) -> None:
+        """Wait until the response is written, or cannot be, for at most WRITE_TIMEOUT. Never raises
+        for a failure of the storage."""
+        if self._write:
+            written = asyncio.wrap_future(self._write)
+            await asyncio.wait([written], timeout=WRITE_TIMEOUT)
+            # Not cancelled, even after the time: a later write is better than none.
+            written.add_done_callback(asyncio.Future.exception)
+
+
+def response_saver(owner: str) -> ResponseSaver | None:
+    """What stores an ended response of this owner; None while `relay_store` is off."""
+    return ResponseSaver(_writer, owner) if _writer else None
 
 
 async def load_history(id: object, owner: str) -> list[dict[str, Any]] | None:
@@ -189,6 +250,25 @@ async def load_history(id: object, owner: str) -> list[dict[str, Any]] | None:
         return history_items(await _writer.load_chain(id, owner))
     except ResponseMissing as missing:
         raise previous_response_missing(str(missing)) from None
+
+
+NOTHING_STORED = (
+    "relay_store is off: turn it on, or have the client send whole items (in the AI SDK the"
+    " provider option `store: false`)."
+)
+
+
+async def resolve_references(body: Json, owner: str) -> Json:
+    """A client's body with the stored items in place of its item references.
+
+    Raises BadRequest for an unknown item, StorageUnavailable.
+    """
+    ids_by_key = referenced_keys(body, owner)
+    if not ids_by_key:
+        return body
+    if _writer is None:
+        return replace_references(body, {}, cure=NOTHING_STORED)
+    return replace_references(body, await _writer.load_items(ids_by_key, owner))
 
 
 class ResponseStore:

@@ -1,13 +1,15 @@
 """Stored responses and notes in a SQLite file."""
 
+import contextlib
 import json
-import logging
 import sqlite3
-import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from addons.storage.backend import Notes, ResponseMissing, StorageLimits
+from addons.storage.sqlite_file import open_sqlite_file
 
 # One schema for each version, with what it adds; the version of a file is its `user_version`.
 # conversation.id: the id of its first response; used: time of the last use, Unix s; size: bytes
@@ -25,9 +27,6 @@ NOTE_SCHEMA = (
 )
 SCHEMAS = (RESPONSE_SCHEMA, NOTE_SCHEMA)
 PRAGMAS = (
-    "PRAGMA auto_vacuum = FULL",  # the file shrinks when responses are deleted
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",  # no bytes of deleted conversations stay in the file
 )
@@ -61,18 +60,7 @@ RENEWAL_INTERVAL = 1 / 1_000
 class SqliteBackend:
     def __init__(self, path: Path, limits: StorageLimits) -> None:
         self._limits = limits
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(0o600)  # other users must not read conversations
-        try:
-            self._db = connect_database(path)
-        except sqlite3.OperationalError:  # locked, disk full …: the file itself is not damaged
-            raise
-        except sqlite3.DatabaseError as error:
-            aside = move_aside(path)
-            logging.warning(
-                f"{path} is damaged ({error}): it is now {aside.name}; a new one begins"
-            )
-            self._db = connect_database(path)
+        self._db = open_sqlite_file(path, partial(upgrade_schema, path=path), PRAGMAS)
 
     def save_response(self, id: str, previous: str | None, data: bytes, now: float) -> None:
         with self._db as db:
@@ -92,14 +80,14 @@ class SqliteBackend:
 
     def load_chain(self, id: str, now: float) -> list[bytes]:
         with self._db as db:
-            db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN")  # so that all rows are of one moment
             if self.find_response(id, now) is None:
                 raise ResponseMissing(id)
             rows = db.execute(SELECT_CHAIN, (id,)).fetchall()
             if missing := rows[0][0]:  # the oldest stored response names one before it
                 raise ResponseMissing(missing)
-            renew = "UPDATE conversation SET used = ? WHERE id = ?"
-            db.execute(renew, (now, self._conversation_of(id)))
+            conversation = self._conversation_of(id)
+        self._renew("UPDATE conversation SET used = ? WHERE id = ?", [(now, conversation)])
         return [data for _, data in rows]
 
     def find_response(self, id: str, now: float) -> bytes | None:
@@ -134,60 +122,42 @@ class SqliteBackend:
             (now, key) for key, used_at, _ in rows if used_at < now - max_age * RENEWAL_INTERVAL
         ]
         if stale:
-            with self._db as db:
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany("UPDATE note SET used = ? WHERE key = ?", stale)
+            self._renew("UPDATE note SET used = ? WHERE key = ?", stale)
         return {key: bytes(data) for key, _, data in rows}
 
     def close(self) -> None:
         self._db.close()
+
+    def _renew(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Set times of the last use. What was read counts even if they cannot be written: the disk
+        may be full, or another relay be writing."""
+        with contextlib.suppress(sqlite3.OperationalError), self._db as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(statement, rows)
 
     def _conversation_of(self, id: str | None) -> str | None:
         row = self._db.execute("SELECT conversation FROM response WHERE id = ?", (id,)).fetchone()
         return row and str(row[0])
 
 
-def connect_database(path: Path) -> sqlite3.Connection:
-    """Open the file and upgrade its schema.
-
-    Raises sqlite3.DatabaseError for a damaged file, OSError as `upgrade_schema`.
-    """
-    db = sqlite3.connect(path, timeout=5, isolation_level=None)  # s, while another relay writes
-    try:
-        for pragma in PRAGMAS:
-            db.execute(pragma)
-        [[state]] = db.execute("PRAGMA quick_check(1)")
-        if state != "ok":
-            raise sqlite3.DatabaseError(state)
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            upgrade_schema(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
 def upgrade_schema(db: sqlite3.Connection, path: Path) -> None:
-    """Raises OSError for a file of another program or of a later version."""
+    """Create the tables, or upgrade those of an earlier version; writes nothing else.
+
+    Raises OSError for a file of another program or of a later version."""
+    if database_version(db, path) == len(SCHEMAS):
+        return
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        for schema in SCHEMAS[database_version(db, path) :]:
+            for statement in schema:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
+
+
+def database_version(db: sqlite3.Connection, path: Path) -> int:
+    """The version of the tables, 0 for an empty file. Raises as `upgrade_schema`."""
     [[version]] = db.execute("PRAGMA user_version")
     [[tables]] = db.execute("SELECT count(*) FROM sqlite_master")
     if tables and not 0 < version <= len(SCHEMAS):
         raise OSError(f"{path} is a database of another program or version")
-    for schema in SCHEMAS[version:]:
-        for statement in schema:
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
-
-
-def move_aside(path: Path) -> Path:
-    """Rename the file and its journals, and create an empty file. Returns the file's new path.
-
-    The user may still read parts of the damaged file."""
-    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(aside.with_name(aside.name + suffix))
-    path.touch(0o600)
-    return aside
+    return int(version)

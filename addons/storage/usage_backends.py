@@ -3,11 +3,12 @@ They block; only the storage thread calls them."""
 
 import sqlite3
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from platformdirs import user_data_path
 
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings
+from addons.storage.sqlite_file import open_sqlite_file
 from addons.storage.worker import Closable
 
 COUNT_FIELDS = (
@@ -86,12 +87,7 @@ SELECT_ROWS = f"SELECT day, provider, model, {COLUMNS} FROM usage WHERE day >= ?
 
 class SqliteUsage:
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(0o600)
-        self._db = sqlite3.connect(path, timeout=5, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute(CREATE_TABLE)
+        self._db = open_sqlite_file(path, create_usage_table)
 
     def add_counts(self, key: UsageKey, counts: Counts) -> UsageRow:
         with self._db as db:
@@ -114,6 +110,10 @@ class SqliteUsage:
         self._db.close()
 
 
+def create_usage_table(db: sqlite3.Connection) -> None:
+    db.execute(CREATE_TABLE)
+
+
 DAY_PREFIX = "codex-relay:usage:"  # and the day: the key of a hash, provider, model, field → number
 SEPARATOR = "\x1f"  # between provider, model and field
 
@@ -122,9 +122,10 @@ class RedisUsage:
     """Totals in Redis, where old days expire."""
 
     def __init__(self, url: str) -> None:
-        from redis import Redis  # imported here, as most relays do not use Redis
+        # Imported here, as most relays do not use Redis.
+        from addons.storage.redis_backend import connect_redis
 
-        self._redis: Any = Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
+        self._redis = connect_redis(url)
 
     def add_counts(self, key: UsageKey, counts: Counts) -> UsageRow:
         day = DAY_PREFIX + key.day
@@ -169,6 +170,6 @@ def open_usage_backend(settings: Settings) -> UsageBackend:
 
 def usage_file(settings: Settings) -> Path:
     """The path of the usage totals, in the folder of the stored responses."""
-    responses = Path(settings.store).expanduser() if settings.store else None
+    responses = Path(settings.store) if settings.store else None
     folder = user_data_path("codex-relay", appauthor=False)
     return responses.with_name(f"{responses.stem}-usage.db") if responses else folder / "usage.db"

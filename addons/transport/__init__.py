@@ -5,14 +5,41 @@ must report the difference first.
 """
 
 from addons.transport.addon import Transport
+from addons.transport.client_limits import (
+    BodyLimit,
+    ClientLimits,
+    close_client,
+    idle_clients,
+    limit_body,
+    mark_progress,
+    set_client_limits,
+)
+from addons.transport.content_decoding import (
+    BoundedDecoder,
+    BrokenEncoding,
+    DecodedTooLarge,
+    decompress_bounded,
+)
 from addons.transport.plan import RelayPlan, attach_plan, plan_of
-from addons.transport.retry_policy import RetryPolicy, build_retry_policy
+from addons.transport.retry_policy import EMPTY_STREAM, RetryPolicy, build_retry_policy
 
 __all__ = [
+    "BodyLimit",
+    "BoundedDecoder",
+    "BrokenEncoding",
+    "ClientLimits",
+    "DecodedTooLarge",
+    "EMPTY_STREAM",
     "RelayPlan",
     "RetryPolicy",
     "Transport",
     "attach_plan",
     "build_retry_policy",
+    "close_client",
+    "decompress_bounded",
+    "idle_clients",
+    "limit_body",
+    "mark_progress",
     "plan_of",
+    "set_client_limits",
 ]

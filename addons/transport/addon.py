@@ -3,11 +3,17 @@
 The classes are in `relay_stream`; `contract` lists the names of mitmproxy's that they need.
 """
 
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
+from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Client
 from mitmproxy.exceptions import AddonManagerError
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from addons.transport.connection_cleanup import close_leftover
 from addons.transport.contract import OPTIONAL_API, first_difference, locked_versions
 
 
@@ -42,7 +48,34 @@ class Transport:
             self.dispatcher = HookDispatcher(loader.master.addons)
             self.dispatcher.install()
 
-    def done(self) -> None:
+    async def relay_write(self, flow: HTTPFlow) -> None:
+        """An event of the relay's own, for which the stream waits."""
+        # Not at the top, as above.
+        from addons.transport.write_barrier import finish_write
+
+        await finish_write(flow)
+
+    async def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        await close_leftover(connection_handlers(), data.client, data.server)
+
+    async def client_disconnected(self, client: Client) -> None:
+        await close_leftover(connection_handlers(), client, client)
+
+    def done(self) -> Awaitable[None] | None:
+        """Returns the work that mitmproxy awaits when it exits; None at a reload of the script,
+        which leaves the streams alone."""
         self.layer_namespace.update(self.originals)
         if self.dispatcher:
             self.dispatcher.remove()
+        if not self.layer_namespace or not ctx.master.should_exit.is_set():
+            return None
+        from addons.transport.shutdown import end_open_streams
+
+        return end_open_streams(connection_handlers())
+
+
+def connection_handlers() -> Mapping[Any, Any]:
+    """mitmproxy's handlers of connections, by the id of the client."""
+    proxyserver: Any = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
+    handlers: Mapping[Any, Any] = proxyserver.connections
+    return handlers

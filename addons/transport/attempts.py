@@ -20,8 +20,14 @@ from mitmproxy.proxy.layers.http import _events as wire
 
 from addons.flow_data import ATTEMPTS
 from addons.transport.plan import RelayPlan, plan_of
+from translate import has_reply_end, printable
 
 READY_POLL = 0.05  # s between two checks whether the plan is ready for the next attempt
+# The same upstream would fail again.
+LASTING_FAILURES = (
+    wire.ErrorCode.RESPONSE_TOO_LARGE,
+    wire.ErrorCode.RESPONSE_VALIDATION_FAILED,
+)
 
 type Steps = CommandGenerator[None]
 
@@ -33,6 +39,7 @@ class RetryingStream(HttpStream):
     attempt = 0
     pause: commands.RequestWakeup | None = None  # ends the pause between two attempts
     pause_limit = 0.0  # monotonic time at which the pause ends, even if the plan is not ready
+    stop_reason = ""  # why the relay itself ends the stream, without another attempt
 
     @property
     def relay_plan(self) -> RelayPlan | None:
@@ -58,6 +65,24 @@ class RetryingStream(HttpStream):
             yield from super()._handle_event(event)
         elif event.command is self.pause and self.server_state == self.state_between_attempts:
             yield from self.end_pause()
+
+    def cancel_upstream(self, reason: str) -> Steps:
+        """Close the connection of the current attempt; in HTTP/2, reset its stream."""
+        cancel = self.stream_id, reason, wire.ErrorCode.CANCEL
+        yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
+
+    def fail_attempt(self, reason: str, code: wire.ErrorCode) -> Steps:
+        """End the current attempt, whose reply the relay cannot use. It is not repeated at the same
+        upstream if the code is in `LASTING_FAILURES`."""
+        self.clear_body()
+        yield from self.cancel_upstream(reason)
+        yield from self.handle_protocol_error(
+            wire.ResponseProtocolError(self.stream_id, reason, code)
+        )
+
+    def clear_body(self) -> None:
+        """Forget the body of the reply as far as it has come."""
+        self.response_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
 
     def state_between_attempts(self, _: events.Event) -> Steps:
         yield from ()  # late events of the attempt that was given up
@@ -113,13 +138,18 @@ class RetryingStream(HttpStream):
         ):
             yield SendHttp(event, self.context.server)
 
-    def begin_retry(self, error: str | None, at_once: bool = False) -> CommandGenerator[bool]:
+    def begin_retry(
+        self, error: str | None, at_once: bool = False, is_lasting: bool = False
+    ) -> CommandGenerator[bool]:
         """Ask the plan for another attempt and begin the pause before it; False if there is none.
 
         `error` is that of a failed connection; without one, the flow's response is the failure.
-        `at_once`: without asking the plan, and without a pause.
+        `at_once`: without asking the plan, and without a pause. `is_lasting`: at another upstream
+        only.
         """
         plan = self.relay_plan if self.flow.live else None  # a killed flow is not tried again
+        if self.stop_reason:
+            return False
         is_early = self.server_state in self.retryable_states
         if not plan or self.client_state != self.state_done or not is_early:
             return False
@@ -127,16 +157,16 @@ class RetryingStream(HttpStream):
             self.flow.response = None
         self.attempt += 1
         reason = error or f"status {self.flow.response and self.flow.response.status_code}"
-        delay = 0.0 if at_once else plan.retry_delay(error, self.attempt)
+        delay = self.retry_pause(plan, error, at_once, is_lasting)
         if delay is None:
             if self.head_sent or not plan.try_fallback(error):
                 return False
             self.attempt, delay = 0, 0.0
         else:
             self.flow.metadata.setdefault(ATTEMPTS, []).append(f"after {reason}, {delay:.1f} s")
-        yield commands.Log(f"relay: {reason}; again in {delay:.1f} s")
+        yield commands.Log(f"relay: {printable(reason, 500)}; again in {delay:.1f} s")
         self.flow.response = None
-        self.response_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
+        self.clear_body()
         # Not `state_done`: if the client leaves now, there is nothing to cancel upstream.
         self.client_state = self.server_state = self.state_between_attempts
         self.pause = commands.RequestWakeup(delay)
@@ -144,13 +174,26 @@ class RetryingStream(HttpStream):
         yield self.pause
         return True
 
+    def retry_pause(
+        self, plan: RelayPlan, error: str | None, at_once: bool, is_lasting: bool
+    ) -> float | None:
+        """Seconds until the next attempt at the same upstream; None for no further attempt."""
+        if is_lasting:
+            return None
+        return 0.0 if at_once else plan.retry_delay(error, self.attempt)
+
     def handle_protocol_error(
         self, event: wire.RequestProtocolError | wire.ResponseProtocolError
     ) -> Steps:
         if isinstance(event, wire.ResponseProtocolError) and (
             self.server_state == self.state_between_attempts  # of an attempt that was given up
             or self.server_state == self.client_state == self.state_done
-            or (yield from self.begin_retry(event.message, self.is_stale_connection(event)))
+            or (yield from self.end_whole_reply())
+            or (
+                yield from self.begin_retry(
+                    event.message, self.is_stale_connection(event), event.code in LASTING_FAILURES
+                )
+            )
         ):
             return
         if self.relay_plan and self.flow.live and isinstance(event, wire.ResponseProtocolError):
@@ -159,6 +202,22 @@ class RetryingStream(HttpStream):
         yield from super().handle_protocol_error(event)
         if self.server_state == self.state_between_attempts:
             self.server_state = self.state_errored
+
+    def end_whole_reply(self) -> CommandGenerator[bool]:
+        """End a reply that does not stream and whose connection fails if all of it has come; False
+        if it has not."""
+        is_whole = self.is_whole_reply()
+        if is_whole:
+            yield from self.state_consume_response_body(wire.ResponseEndOfMessage(self.stream_id))
+        return is_whole
+
+    def is_whole_reply(self) -> bool:
+        """Whether nothing is missing in the body of a reply that does not stream but its end."""
+        if self.server_state != self.state_consume_response_body or not self.response_body_buf:
+            return False
+        response = self.flow.response if self.relay_plan and self.flow.live else None
+        is_success = response is not None and response.status_code == 200
+        return is_success and has_reply_end(bytes(self.response_body_buf))
 
     def prepare_ending(self, plan: RelayPlan, event: wire.ResponseProtocolError) -> None:
         """Prepare the client's reply to an error of the upstream's. `RelayStream` implements it."""

@@ -1,51 +1,172 @@
 """Connections to the upstream on which one stream may make several attempts.
 
-Built on mitmproxy's private API, like `relay_stream`, which explains it.
+Built on mitmproxy's private API, like `relay_stream`, which explains it. What an upstream can make
+a connection hold is bounded: the head of a reply, the lines between its chunks, and its trailers.
 """
 
-from mitmproxy.proxy import events
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _events as wire
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
 from addons.transport.attempts import Steps
+from addons.transport.client_limits import client_limits
+
+TORN = "the upstream closed the connection in the middle of its reply"
+NO_HTTP = "the upstream's reply breaks the rules of HTTP"
+LARGE_HEAD = "the head of the upstream's reply is too large (relay_max_head)"
+
+# What mitmproxy's messages begin with → the words in their place. Many of mitmproxy's repeat bytes
+# of the upstream, and with them its secrets. The first match counts.
+ERROR_WORDS = {
+    "Cannot parse HTTP response": NO_HTTP,
+    "unexpected server response": TORN,
+    "HTTP/1 protocol error: peer closed connection": TORN,
+    "HTTP/1 protocol error": NO_HTTP,
+    "peer closed connection": TORN,
+    "HTTP/2 connection closed": TORN,
+    "HTTP/2 protocol error: Oversized header block": LARGE_HEAD,
+    "HTTP/2 protocol error": NO_HTTP,
+    "Invalid HTTP/2 response headers": NO_HTTP,
+    "Received HTTP/2 data frame": NO_HTTP,
+    "Received unexpected HTTP/2": NO_HTTP,
+    "stream reset by client": "the upstream reset the stream",
+}
+
+
+class LastResponseData(wire.ResponseData):
+    """The piece of a reply after which the reply ends in the same read."""
 
 
 class RelayHttp1Client(Http1Client):
-    """Passes on the data of each read in one piece, and reports a dead connection only once."""
+    """Passes on the data of each read in one piece, and reports a dead connection only once.
+
+    It skips interim replies and ignores trailers: mitmproxy takes the first for the final reply and
+    raises an error for the second.
+    """
+
+    def read_headers(self, event: events.ConnectionEvent) -> Steps:
+        is_interim = True
+        while is_interim and self.state != self.done:
+            is_interim = False
+            size = len(self.buf)
+            for step in super().read_headers(event):
+                if isinstance(step, commands.Log):  # it would repeat the upstream's bytes
+                    step = commands.Log("The upstream sent data without a request.")
+                if (head := received_head(step)) is not None:
+                    is_interim = is_interim_head(head)
+                    if size - len(self.buf) > client_limits().head_bytes:
+                        yield from self.fail_reply(LARGE_HEAD)
+                    elif not is_interim:
+                        yield step
+                    if is_interim or self.state == self.done:
+                        self.response = None
+                        break  # mitmproxy's generator must not go on to the body
+                else:
+                    yield step
 
     def read_body(self, event: events.Event) -> Steps:
         parts: list[bytes] = []
-        for step in super().read_body(event):
-            if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.ResponseData):
-                parts.append(step.event.data)
-                continue
-            yield from self.receive_joined(parts)
-            yield step
-        yield from self.receive_joined(parts)
+        try:
+            for step in super().read_body(event):
+                if isinstance(step, ReceiveHttp):
+                    if isinstance(step.event, wire.ResponseData):
+                        parts.append(step.event.data)
+                        continue
+                    is_end = isinstance(step.event, wire.ResponseEndOfMessage)
+                    yield from self.receive_piece(parts, is_end)
+                yield step
+        except NotImplementedError:  # mitmproxy's for trailers, which have been read
+            yield from self.receive_piece(parts, True)
+            yield ReceiveHttp(wire.ResponseEndOfMessage(self.stream_id or 0))
+            yield from self.mark_done(response=True)
+        yield from self.receive_piece(parts, False)
 
-    def receive_joined(self, parts: list[bytes]) -> Steps:
+    def receive_piece(self, parts: list[bytes], is_end: bool) -> Steps:
         """Pass on the parts in one piece, and empty the list."""
         if parts and self.stream_id is not None:
-            yield ReceiveHttp(wire.ResponseData(self.stream_id, b"".join(parts)))
+            piece = LastResponseData if is_end else wire.ResponseData
+            data = piece(self.stream_id, b"".join(parts))
             parts.clear()
+            yield ReceiveHttp(data)
+
+    def fail_reply(self, reason: str) -> Steps:
+        """Close the connection, and report that its reply has failed."""
+        yield commands.CloseConnection(self.conn)
+        if self.stream_id is not None:
+            code = wire.ErrorCode.RESPONSE_TOO_LARGE
+            yield ReceiveHttp(wire.ResponseProtocolError(self.stream_id, reason, code))
+        self.end_connection()
 
     def _handle_event(self, event: events.Event) -> Steps:
+        if self.state == self.done and isinstance(event, events.DataReceived):
+            return  # the connection is being closed
         for step in super()._handle_event(event):
+            failure = received_failure(step)
+            if failure:
+                failure.message = plain_words(failure.message)
             yield step
-            if isinstance(step, ReceiveHttp) and (
-                isinstance(step.event, wire.ResponseProtocolError)
-            ):
-                self.state = self.done  # the close that follows must not fail the next attempt
+            if failure:
+                self.end_connection()  # the close that follows must not fail the next attempt
         if isinstance(event, wire.RequestProtocolError):
-            self.state = self.done
+            self.end_connection()
+        # Of a head, of the line before a chunk, or of trailers; the rest of a body is passed on.
+        if self.buf and len(self.buf) > client_limits().head_bytes:
+            yield from self.fail_reply(LARGE_HEAD)
+
+    def end_connection(self) -> None:
+        self.state = self.done
+        self.buf.maybe_extract_at_most(len(self.buf))
 
 
 class RelayHttp2Client(Http2Client):
     """Gives one stream of the client a new stream to the upstream for each attempt."""
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        limit = client_limits().head_bytes
+        self.h2_conn.local_settings.max_header_list_size = limit  # announced to the upstream
+        self.h2_conn.local_settings.acknowledge()
+        self.h2_conn.decoder.max_header_list_size = limit  # kept here
+
     def _handle_event(self, event: events.Event) -> Steps:
         if isinstance(event, wire.RequestHeaders):
             self.our_stream_id.pop(event.stream_id, None)
-        yield from super()._handle_event(event)
+        for step in super()._handle_event(event):
+            if failure := received_failure(step):
+                failure.message = plain_words(failure.message)
+            elif isinstance(step, commands.Log):
+                address, _, message = step.message.partition(": ")
+                if (words := plain_words(message)) != message:
+                    step.message = f"{address}: {words}"
+            yield step
+
+
+def received_head(step: Any) -> http.Response | None:
+    """The head of a reply, if the step passes one on."""
+    if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.ResponseHeaders):
+        return step.event.response
+    return None
+
+
+def is_interim_head(head: http.Response) -> bool:
+    """Whether another head follows: 100 (Continue), 103 (Early Hints) …"""
+    return head.status_code // 100 == 1 and head.status_code != 101
+
+
+def received_failure(step: Any) -> wire.ResponseProtocolError | None:
+    """The failure of a reply, if the step passes one on."""
+    if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.ResponseProtocolError):
+        return step.event
+    return None
+
+
+def plain_words(message: str) -> str:
+    """The message in words for people, without any bytes of the upstream."""
+    matches = (words for start, words in ERROR_WORDS.items() if message.startswith(start))
+    return next(matches, message)

@@ -37,18 +37,33 @@ class ClassUse:
 type ApiTable = Mapping[str, Mapping[str, ClassUse]]
 
 PRIVATE_API: ApiTable = {  # module → name in it → its use
+    "mitmproxy.addons.proxyserver": {
+        "Proxyserver": ClassUse(attributes="connections"),
+    },
+    "mitmproxy.proxy.server": {
+        "ConnectionHandler": ClassUse(attributes="client server_event transports wakeup_timer"),
+        "ConnectionIO": ClassUse(attributes="writer"),
+    },
+    "mitmproxy.hooks": {
+        "all_hooks": ClassUse(),
+    },
     "mitmproxy.proxy.commands": {
         "Command": ClassUse(),
         "CloseConnection": ClassUse(constructor="connection"),
         "Log": ClassUse(constructor="message"),
         "RequestWakeup": ClassUse(constructor="delay"),
+        "SendData": ClassUse(constructor="connection data"),
+        "StartHook": ClassUse(),
     },
     "mitmproxy.proxy.events": {
+        "ConnectionClosed": ClassUse(),
+        "ConnectionEvent": ClassUse(),
+        "DataReceived": ClassUse(attributes="data"),
         "Event": ClassUse(),
         "Wakeup": ClassUse(attributes="command"),
     },
     "mitmproxy.proxy.context": {
-        "Context": ClassUse(attributes="client server layers"),
+        "Context": ClassUse(attributes="client server layers options"),
     },
     "mitmproxy.proxy.layer": {
         "CommandGenerator": ClassUse(),
@@ -66,14 +81,15 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
         "HttpLayer": ClassUse(
             attributes="connections context waiting_for_establishment",
             looked_up={
-                "_handle_event": "Http1Client Http2Client",
+                "_handle_event": "Http1Client Http1Server Http2Client Http2Server",
                 "event_to_child": "RequestWakeup handle_event",
                 "get_connection": "waiting_for_establishment",
                 "make_stream": "HttpStream",
             },
         ),
         "HttpStream": ClassUse(
-            attributes="_paused client_state context flow response_body_buf server_state state_done"
+            attributes="_paused client_state context flow request_body_buf response_body_buf"
+            " server_state state_done"
             " state_errored stream_id state_consume_response_body state_wait_for_response_headers",
             called={"check_killed": "emit_error_hook"},
             overridden={
@@ -84,6 +100,7 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
                 "send_response": "already_streamed",
                 "start_response_stream": "",
                 "state_consume_request_body": "event",
+                "state_consume_response_body": "event",
                 "state_done": "_",
                 "state_stream_response_body": "event",
                 "state_wait_for_request_headers": "event",
@@ -110,7 +127,9 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
     },
     "mitmproxy.proxy.layers.http._events": {
         "ErrorCode": ClassUse(
-            attributes="CANCEL CONNECT_FAILED DESTINATION_UNKNOWN GENERIC_SERVER_ERROR KILL"
+            attributes="CANCEL CLIENT_DISCONNECTED CONNECT_FAILED DESTINATION_UNKNOWN"
+            " GENERIC_CLIENT_ERROR GENERIC_SERVER_ERROR KILL REQUEST_TOO_LARGE"
+            " REQUEST_VALIDATION_FAILED RESPONSE_TOO_LARGE RESPONSE_VALIDATION_FAILED"
         ),
         "HttpEvent": ClassUse(),
         "RequestData": ClassUse(constructor="stream_id data", attributes="stream_id data"),
@@ -129,21 +148,52 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
             constructor="stream_id response end_stream", attributes="stream_id response end_stream"
         ),
         "ResponseProtocolError": ClassUse(
-            constructor="stream_id message code", attributes="message code"
+            constructor="stream_id message code", attributes="stream_id message code"
         ),
+        "ResponseTrailers": ClassUse(attributes="trailers"),
     },
     "mitmproxy.proxy.layers.http._hooks": {
         "HttpRequestHook": ClassUse(),
     },
     "mitmproxy.proxy.layers.http._http1": {
+        "Http1Server": ClassUse(
+            attributes="buf conn done passthrough request_done response state stream_id",
+            overridden={
+                "_handle_event": "event",
+                "mark_done": "request response",
+                "read_body": "event",
+                "read_headers": "event",
+            },
+            looked_up={
+                "_handle_event": "state",
+                "read_body": "mark_done",
+                "read_headers": "read_body",
+                "send": "mark_done",
+            },
+        ),
         "Http1Client": ClassUse(
-            attributes="done state stream_id",
-            overridden={"_handle_event": "event", "read_body": "event"},
-            looked_up={"_handle_event": "state", "read_headers": "read_body"},
+            attributes="buf conn done response state stream_id",
+            called={"mark_done": "request response"},
+            overridden={"_handle_event": "event", "read_body": "event", "read_headers": "event"},
+            looked_up={
+                "_handle_event": "state",
+                "read_body": "mark_done",
+                "read_headers": "buf read_body response",
+                "send": "mark_done",
+            },
         ),
     },
     "mitmproxy.proxy.layers.http._http2": {
-        "Http2Client": ClassUse(attributes="our_stream_id", overridden={"_handle_event": "event"}),
+        "Http2Server": ClassUse(
+            attributes="conn h2_conn is_closed streams",
+            constructor="context",
+            overridden={"_handle_event": "event"},
+        ),
+        "Http2Client": ClassUse(
+            attributes="h2_conn our_stream_id",
+            constructor="context",
+            overridden={"_handle_event": "event"},
+        ),
     },
 }
 

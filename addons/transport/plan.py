@@ -18,21 +18,23 @@ class RelayPlan(Protocol):
 
     exchange: Exchange
     upstream_request: Request  # sent in place of the flow's own, which is not changed
+    reply_limit: int  # bytes of the body of a reply, decoded
     silence_limit: float  # s without a byte from the upstream until the attempt counts as dead
     heartbeat_interval: float  # s without a byte to the client until a heartbeat is sent; 0: never
 
     def credentials(self) -> Mapping[str, str]:
         """The headers with the key, read as each attempt is sent; never put on the flow."""
 
-    def start_probe(self, encoding: str) -> Callable[[bytes], StreamStart]:
-        """A function that reads the start of a reply with this content-encoding.
+    def start_probe(self) -> Callable[[bytes], StreamStart]:
+        """A function that reads the start of a reply.
 
         `transport` calls it with each piece, and with b"" at the end, until it returns anything but
         "pending".
         """
 
     def retry_delay(self, error: str | None, attempt: int) -> float | None:
-        """Seconds until the next attempt at the same upstream; None: no further attempt.
+        """Seconds until the next attempt at the same upstream; None: no further attempt. It may set
+        another `upstream_request` for that attempt.
 
         `error` is that of a failed connection; without one, the flow's response is the failure.
         """
@@ -43,6 +45,12 @@ class RelayPlan(Protocol):
 
     def try_fallback(self, error: str | None) -> bool:
         """Attach the plan for the next candidate to the flow; False if there is none."""
+
+    def is_writing(self) -> bool:
+        """Whether the response is being stored. The client gets the end of its reply after that."""
+
+    async def finish_write(self) -> None:
+        """Wait until the response is stored, or cannot be; for a bounded time."""
 
     def stream_headers(self) -> Headers:
         """The headers of the streamed reply, for a heartbeat that precedes the upstream's head."""

@@ -6,24 +6,37 @@ mitmproxy's receives events and yields commands. The classes build on one anothe
 the timer, and this module has the client's side.
 """
 
+import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as layers
 from mitmproxy.proxy.layers.http import GetHttpConnectionCompleted, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http import _events as wire
-from mitmproxy.proxy.layers.http._http1 import Http1Client
-from mitmproxy.proxy.layers.http._http2 import Http2Client
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 from addons.flow_data import OWN_PORT, hidden_values, restore_hidden_headers, with_headers
 from addons.transport.attempts import Steps
+from addons.transport.client_connections import RelayHttp1Server, RelayHttp2Server
+from addons.transport.client_limits import body_limit, client_limits
 from addons.transport.connections import RelayHttp1Client, RelayHttp2Client
 from addons.transport.heartbeat import HeartbeatStream
 from addons.transport.plan import RelayPlan, detach_plan
+from addons.transport.write_barrier import hold_until_written
 from translate import error_body
 
+NO_HOST = "The request has no Host header."
+# mitmproxy's code → status of the reply, and the parameter that is at fault
+CLIENT_MISTAKES: Mapping[wire.ErrorCode, tuple[int, str | None]] = {
+    wire.ErrorCode.DESTINATION_UNKNOWN: (400, "host"),
+    wire.ErrorCode.REQUEST_TOO_LARGE: (413, None),
+    wire.ErrorCode.REQUEST_VALIDATION_FAILED: (400, None),
+}
+BROKEN = "codex-relay failed at this reply; its log has the reason"
 REQUEST_EVENTS = (wire.RequestHeaders, wire.RequestData, wire.RequestTrailers)
 
 
@@ -41,12 +54,37 @@ class RelayStream(HeartbeatStream):
             direct = request.scheme == "https" if request.is_http2 else not request.host
             if direct and not tunnel and request.method != "CONNECT":
                 event.replay_flow.metadata[OWN_PORT] = True
+        expects_continue = "expect" in event.request.headers
         yield from super().state_wait_for_request_headers(event)
+        if self.client_state != self.state_consume_request_body or event.end_stream:
+            return
+        if self.flow.response and (expects_continue or is_large_body(event.request)):
+            yield from self.answer_early()
 
     def state_consume_request_body(self, event: events.Event) -> Steps:
-        if isinstance(event, wire.RequestData) and self.flow.response:
-            return  # the head was refused: a client without access must not fill the memory
+        if isinstance(event, wire.RequestData):
+            if self.flow.response:
+                return  # the head was refused: a client without access must not fill the memory
+            limit = body_limit(self.flow)
+            if limit and len(self.request_body_buf) + len(event.data) > limit.max_bytes:
+                limit.refuse()
+                yield from self.answer_early()
+                return
         yield from super().state_consume_request_body(event)
+
+    def answer_early(self) -> Steps:
+        """Send the response that an addon has set, and drop the rest of the request's body."""
+        self.request_body_buf.clear()  # type: ignore[no-untyped-call]  # mitmproxy's
+        if self.flow.response and not self.flow.request.is_http2:
+            self.flow.response.headers["connection"] = "close"
+        yield from self.state_consume_request_body(wire.RequestEndOfMessage(self.stream_id))
+
+    def _handle_event(self, event: events.Event) -> Steps:
+        for masked_event in self.upstream_mask.mask_event(event):
+            steps = super()._handle_event(masked_event)
+            if self.relay_plan:
+                steps = hold_until_written(self.flow, steps, self.context.client)
+            yield from steps
 
     # Every event enters here, and every command leaves here, whatever the stream is waiting for.
 
@@ -58,14 +96,33 @@ class RelayStream(HeartbeatStream):
             or event.command is self.awaited_command
         ):
             self.last_event_at = time.monotonic()
-            yield from self.adapt_commands(super().handle_event(event))
+            try:
+                yield from self.adapt_commands(super().handle_event(event))
+            except Exception as error:  # also of an addon's function, and for lack of memory
+                if not self.relay_plan or self.stop_reason:
+                    raise
+                traceback.clear_frames(error.__traceback__)  # they may hold what took the memory
+                self.stop_reason = BROKEN
+                logging.exception("codex-relay failed at a reply")
+            if self.stop_reason == BROKEN and self.server_state != self.state_errored:
+                yield from self.adapt_commands(self.end_broken_stream())
             if isinstance(event, wire.RequestProtocolError) and self.relay_plan:
                 yield from self.adapt_commands(self.abandon_connection("client left"))
         end_states = self.state_done, self.state_errored
-        if self.relay_plan and self.client_state in end_states and self.server_state in end_states:
+        states = self.client_state, self.server_state
+        # A stream that waits, as for its response to be written, has the reply still to send.
+        if self.relay_plan and not self._paused and all(each in end_states for each in states):
             detach_plan(self.flow)
             if self.client_state == self.server_state == self.state_done:
                 del self.flow  # the last tick keeps the stream for a while, but not the flow
+
+    def end_broken_stream(self) -> Steps:
+        """End the reply as failed after an error of the relay's own."""
+        self.clear_body()
+        if self.context.server in self.http_layer.connections:
+            yield from self.cancel_upstream(BROKEN)
+        failure = self.stream_id, BROKEN, wire.ErrorCode.GENERIC_SERVER_ERROR
+        yield from self.handle_protocol_error(wire.ResponseProtocolError(*failure))
 
     def adapt_commands(self, steps: Iterable[commands.Command]) -> Steps:
         """The commands, with their events changed to those that the client or the upstream gets."""
@@ -94,13 +151,14 @@ class RelayStream(HeartbeatStream):
                 yield step
 
     def error_events(self, event: wire.ResponseProtocolError) -> list[wire.HttpEvent]:
-        """The error, but in JSON for a request without a Host, which mitmproxy answers in HTML."""
-        if event.code is not wire.ErrorCode.DESTINATION_UNKNOWN:
+        """The error, but in JSON for mistakes of the client's, which mitmproxy answers in HTML."""
+        if event.code not in CLIENT_MISTAKES:
             return [event]
-        body = error_body(400, "The request has no Host header.", param="host")
-        head = http.Response.make(400, body, {"content-type": "application/json"})
+        status, param = CLIENT_MISTAKES[event.code]
+        body = error_body(status, NO_HOST if param == "host" else event.message, param=param)
+        headers = {"content-type": "application/json", "connection": "close"}
         return [
-            wire.ResponseHeaders(self.stream_id, head),
+            wire.ResponseHeaders(self.stream_id, http.Response.make(status, body, headers)),
             wire.ResponseData(self.stream_id, body),
             wire.ResponseEndOfMessage(self.stream_id),
         ]
@@ -126,8 +184,9 @@ class RelayStream(HeartbeatStream):
         flow."""
         match event:
             case wire.RequestHeaders(stream_id=stream):
-                headers = plan.upstream_request.headers.copy()
-                headers.update(plan.credentials())
+                headers, credentials = plan.upstream_request.headers.copy(), plan.credentials()
+                headers.update(credentials)
+                self.upstream_mask.add_credentials(credentials.values())
                 request = with_headers(plan.upstream_request, headers)
                 yield wire.RequestHeaders(stream, request, False)
             case wire.RequestData(stream_id=stream):
@@ -143,7 +202,8 @@ class RelayStream(HeartbeatStream):
             case wire.ResponseData(data=b""):
                 pass  # it would end a chunked response
             case wire.ResponseData(data=data):
-                plan.on_client_bytes(data)
+                event.data = self.upstream_mask.mask_events(data)
+                plan.on_client_bytes(event.data)
                 yield event
             case wire.ResponseProtocolError(code=code) if code is not wire.ErrorCode.KILL:
                 if not self.error_ending:  # `handle_protocol_error` did not get this error
@@ -170,10 +230,24 @@ class RelayStream(HeartbeatStream):
         self.error_ending = [*ending, wire.ResponseEndOfMessage(self.stream_id)]
 
 
+def is_large_body(request: http.Request) -> bool:
+    """Whether the body of a request, which is dropped, is too large to be waited for."""
+    length = request.headers.get("content-length", "")
+    return not length.isdecimal() or int(length) > client_limits().surplus_bytes
+
+
 layer_namespace = vars(layers)  # mitmproxy looks up the classes here
-ORIGINALS = {"HttpStream": HttpStream, "Http1Client": Http1Client, "Http2Client": Http2Client}
+ORIGINALS = {
+    "HttpStream": HttpStream,
+    "Http1Client": Http1Client,
+    "Http1Server": Http1Server,
+    "Http2Client": Http2Client,
+    "Http2Server": Http2Server,
+}
 REPLACEMENTS = {
     "HttpStream": RelayStream,
     "Http1Client": RelayHttp1Client,
+    "Http1Server": RelayHttp1Server,
     "Http2Client": RelayHttp2Client,
+    "Http2Server": RelayHttp2Server,
 }

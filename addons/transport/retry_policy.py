@@ -12,6 +12,9 @@ from mitmproxy.http import HTTPFlow, Response
 
 from translate import FailureRule, failure_rule
 
+# Errors of replies with status 200.
+EARLY_END = "the reply ended before it said anything"
+EMPTY_STREAM = "the reply is an empty stream"  # without one event
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # s; a provider's own Retry-After may be longer
 
 # The flow, the error of a failed connection, the number of attempts so far → seconds until the

@@ -12,15 +12,15 @@ from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http import _events as wire
 
-from addons.flow_data import mask_secrets
-from addons.transport.attempts import RetryingStream, Steps
+from addons.transport.attempts import Steps
+from addons.transport.connections import LastResponseData
 from addons.transport.plan import RelayPlan
+from addons.transport.reply_body import BoundedStream
+from addons.transport.retry_policy import EARLY_END, EMPTY_STREAM
 from translate import StreamRefusal, StreamStart
 
-EARLY_END = "the reply ended before it said anything"
 
-
-class ProbingStream(RetryingStream):
+class ProbingStream(BoundedStream):
     """Treats a failure at the start of a streamed reply as a failed attempt."""
 
     held_back: list[bytes]  # the pieces of a reply that has no content yet
@@ -31,8 +31,8 @@ class ProbingStream(RetryingStream):
         return *super().retryable_states, self.state_probe_response_body
 
     def state_wait_for_response_headers(self, event: wire.ResponseHeaders) -> Steps:
-        if plan := self.relay_plan:  # before the hook puts the client's head in place
-            self.probe = plan.start_probe(event.response.headers.get("content-encoding", ""))
+        if plan := self.relay_plan:
+            self.probe = plan.start_probe()
         yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> Steps:
@@ -44,16 +44,19 @@ class ProbingStream(RetryingStream):
     def state_probe_response_body(self, event: events.Event) -> Steps:
         opening: StreamStart = "pending"
         if isinstance(event, wire.ResponseData):
-            self.held_back.append(event.data)
-            self.report_upstream_bytes(event)
-            opening = self.probe(event.data)
+            plan = self.relay_plan
+            if plan and (fault := self.read_stream_piece(event, plan)):
+                yield from self.fail_attempt(*fault)
+            elif event.data:
+                self.held_back.append(event.data)
+                opening = self.probe(event.data)
         elif isinstance(event, wire.ResponseEndOfMessage):
             opening = self.probe(b"")
         if isinstance(opening, StreamRefusal):
             yield from self.answer_refusal(opening, event)
         elif opening == "begun" or (
             isinstance(event, wire.ResponseEndOfMessage)
-            and not (yield from self.retry_or_keep_reply(EARLY_END))
+            and not (yield from self.retry_or_keep_reply(early_end(b"".join(self.held_back))))
         ):
             yield from self.release_held_back(event)
 
@@ -65,26 +68,47 @@ class ProbingStream(RetryingStream):
                 yield step
         if self.held_back:
             data = wire.ResponseData(self.stream_id, b"".join(self.held_back))
+            self.held_back = []
             yield from super().state_stream_response_body(data)
         if not isinstance(event, wire.ResponseData):
             yield from super().state_stream_response_body(event)
+        else:
+            yield from self.check_end(event)
 
     def answer_refusal(self, refusal: StreamRefusal, event: events.Event) -> Steps:
         """Treat the reply as one that did not stream and had the status of its error."""
         if isinstance(event, wire.ResponseData):
-            cancel = self.stream_id, "refused in its stream", wire.ErrorCode.CANCEL
-            yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
+            yield from self.cancel_upstream("refused in its stream")
         self.flow.response = refusal_response(refusal)
         self.server_state = self.state_consume_response_body
         yield from self.send_response()
 
     def state_stream_response_body(self, event: events.Event) -> Steps:
-        self.report_upstream_bytes(event)
-        yield from super().state_stream_response_body(event)
+        plan = self.relay_plan
+        if plan and isinstance(event, wire.ResponseData):
+            if fault := self.read_stream_piece(event, plan):
+                yield from self.fail_attempt(*fault)
+            elif event.data:  # b"" would be the end of the reply
+                yield from super().state_stream_response_body(event)
+                if plan.exchange.is_finished:
+                    yield from self.check_end(event)
+        elif not plan or not isinstance(event, wire.ResponseTrailers):
+            yield from super().state_stream_response_body(event)
 
-    def report_upstream_bytes(self, event: events.Event) -> None:
-        if isinstance(event, wire.ResponseData) and (plan := self.relay_plan):
-            plan.on_upstream_bytes(event.data)
+    def check_end(self, event: wire.ResponseData) -> Steps:
+        """Called after a piece of a streamed reply that may have been the last one."""
+        plan = self.relay_plan
+        if plan and plan.exchange.is_finished and not isinstance(event, LastResponseData):
+            yield from self.await_end(plan)
+
+    def await_end(self, plan: RelayPlan) -> Steps:
+        """Called when nothing of the reply is missing but its end. `HeartbeatStream` implements
+        it."""
+        yield from ()
+
+    def clear_body(self) -> None:
+        super().clear_body()
+        self.held_back = []
 
     def state_done(self, _: events.Event) -> Steps:
         yield from ()  # the rest of a read that contained a refusal
@@ -112,7 +136,7 @@ class ProbingStream(RetryingStream):
             if isinstance(opening, StreamRefusal):
                 self.flow.response = refusal_response(opening)
             else:
-                error = EARLY_END
+                error = early_end(response.get_content(strict=False) or b"")
         elif response.status_code < 400:
             return False
         return (yield from self.retry_or_keep_reply(error))
@@ -126,16 +150,20 @@ class ProbingStream(RetryingStream):
         return False
 
     def send_failure_event(self, plan: RelayPlan, response: http.Response) -> Steps:
-        retry_after = response.headers.get("retry-after")
-        content = response.get_content(strict=False) or b""
-        body = mask_secrets(content, plan.credentials().values())
-        event = plan.exchange.error_reply(response.status_code, body, retry_after).stream_events
+        hints = (response.headers.get(name) for name in ("retry-after", "location"))
+        body = response.get_content(strict=False) or b""
+        event = plan.exchange.error_reply(response.status_code, body, *hints).stream_events
         yield SendHttp(wire.ResponseData(self.stream_id, event), self.context.client)
+
+
+def early_end(body: bytes) -> str:
+    """The error for a reply that ended before its content began."""
+    return EARLY_END if b"data" in body else EMPTY_STREAM
 
 
 def probe_whole_body(plan: RelayPlan, body: bytes) -> StreamStart:
     """The result of the plan's probe for a decoded body that did not stream."""
-    probe = plan.start_probe("")
+    probe = plan.start_probe()
     opening = probe(body) if body else "pending"
     return probe(b"") if opening == "pending" else opening
 

@@ -10,11 +10,14 @@ from mitmproxy.http import HTTPFlow, Message, Request
 
 from addons.ingress import RELAYED_ROUTES, ROUTE_KEY, Route
 from addons.observe import PAIR_SIDE, RECORD, UPSTREAM_SIDE, partner_flow
-from addons.views.text import fill_empty_lines, join_page
+from addons.views.text import escape_controls, fill_empty_lines, format_size, join_page
+from translate import is_event_stream
 
 type Json = dict[str, Any]
 CONVERSATION_ROUTES = RELAYED_ROUTES | {Route.RETRIEVE, Route.ITEMS}
 MAX_RAW_BYTES = 100_000  # of a body that is shown undecoded
+# mitmweb builds its pages in the event loop, where all streams wait for them.
+MAX_READ_BYTES = 8 << 20  # of a body
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,22 @@ def shown_message(metadata: Metadata) -> ShownMessage:
 
 
 def decoded_body(message: Message | None) -> bytes:
-    """The body without its content-encoding; unchanged if it cannot be decoded."""
-    return (message.get_content(strict=False) if message else None) or b""
+    """The body without its content-encoding; unchanged if it cannot be decoded. Of a stream that
+    is too large, its beginning. Raises ValueError for another body that is too large."""
+    return readable_start((message.get_content(strict=False) if message else None) or b"")
+
+
+def readable_start(body: bytes) -> bytes:
+    """The part of the body that is read. Raises ValueError if it is too large and no stream."""
+    if len(body) > MAX_READ_BYTES and not is_event_stream(body):
+        sizes = format_size(len(body)), format_size(MAX_READ_BYTES)
+        raise ValueError(f"it has {sizes[0]}, and a view reads {sizes[1]} at most")
+    return body[:MAX_READ_BYTES]
+
+
+def first_character(body: bytes) -> bytes:
+    """The first character that is no space, if it is among the first."""
+    return body[:1000].lstrip()[:1]
 
 
 class RelayView(Contentview):
@@ -73,11 +90,15 @@ class RelayView(Contentview):
         """The priority for a relayed message; below 0 if the view is not for it."""
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        return fill_empty_lines(join_page(self._safe_blocks(data, shown_message(metadata))))
+        page = join_page(self._safe_blocks(data, shown_message(metadata)))
+        return fill_empty_lines(escape_controls(page))
 
     def _safe_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
         try:
-            yield from self.text_blocks(body, message)
+            yield from self.text_blocks(readable_start(body), message)
+            if len(body) > MAX_READ_BYTES:
+                size = format_size(len(body) - MAX_READ_BYTES)
+                yield f"⋯ {size} more are not read; the view `raw` has it all ⋯"
         except Exception as error:  # a body may be anything
             yield f"⋯ this could not be read further: {error}; the view `raw` has it all ⋯"
             if len(body) < MAX_RAW_BYTES:

@@ -6,14 +6,15 @@ from typing import Any
 from mitmproxy.contentviews import Metadata
 
 from addons.ingress import ROUTE_KEY, Route
-from addons.views.base import RelayView, ShownMessage
+from addons.views.base import RelayView, ShownMessage, first_character
+from addons.views.text import to_one_line
 from translate import find_model_list, load_json, parse_model
 
 type Json = dict[str, Any]
 CATALOG_ROUTES = frozenset({Route.MODELS, Route.MODEL})
 EXTRA_FIELDS = ("tool_mode", "shell_type", "apply_patch_tool_type", "visibility", "owned_by")
 COLUMNS = ("slug", "title", "context", "images", "efforts", *EXTRA_FIELDS)
-CELL_WIDTH = 40  # characters
+CELL_WIDTH = 60  # characters
 
 
 class Catalog(RelayView):
@@ -24,7 +25,7 @@ class Catalog(RelayView):
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
         route = metadata.flow.metadata.get(ROUTE_KEY) if metadata.flow else None
-        return 100 if route in CATALOG_ROUTES and data.lstrip()[:1] == b"{" else -1
+        return 100 if route in CATALOG_ROUTES and first_character(data) == b"{" else -1
 
     def text_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
         yield from model_table(body)
@@ -54,11 +55,12 @@ def _model_row(fields: Any) -> tuple[str, ...] | None:
     context = f"{model.context_window:,}" if model.context_window else ""
     images = {True: "yes", False: "no", None: ""}[model.images]
     extra = (_cell_text(fields.get(name)) for name in EXTRA_FIELDS)
-    return (model.id, title, context, images, _reasoning_efforts(fields), *extra)
+    texts = (model.id, title, context, images, _reasoning_efforts(fields))
+    return (*map(_cell_text, texts), *extra)
 
 
 def _cell_text(value: Any) -> str:
-    return "" if value is None else str(value)[:CELL_WIDTH]
+    return "" if value is None else to_one_line(str(value), CELL_WIDTH)
 
 
 def _reasoning_efforts(fields: Json) -> str:

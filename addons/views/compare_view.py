@@ -7,6 +7,7 @@ import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from mitmproxy.http import HTTPFlow, Request
@@ -17,7 +18,7 @@ from addons.observe import PAIR_SIDE, PIECE_TIMES
 from addons.views.base import RelayView, ShownMessage, decoded_body
 from addons.views.dialects import SEARCH_OPTIONS, declared_tools, request_entries, tool_names
 from addons.views.entries import FOLDED_LINES, Entry, group_matches
-from addons.views.stream_parsing import ArrivalTimes, parse_stream
+from addons.views.stream_parsing import ArrivalTimes, shown_events
 from addons.views.stream_view import StreamStep, stream_steps
 from addons.views.text import (
     PROSE_WIDTH,
@@ -27,7 +28,7 @@ from addons.views.text import (
     to_one_line,
     wrap_prose,
 )
-from addons.views.turn_view import reply_page, short_value
+from addons.views.turn_view import MAX_PARAMETERS, reply_page, short_value
 from addons.views.usage_line import dropped_and_notes, record_lines
 from translate import is_event_stream, load_json
 
@@ -35,6 +36,8 @@ type Json = dict[str, Any]
 PARTNER_GONE = "The other flow of this exchange is gone."
 ENTRY_LINES = 12
 ENTRY_LIMIT = 2000  # characters
+MAX_DROPPED = 500  # paths that are looked up
+NAME_WIDTH = 80  # characters of a parameter's name
 VALUE_WIDTH = 60  # characters of a parameter's value
 
 
@@ -85,7 +88,7 @@ def request_comparison(old: Json, new: Json, names: SideNames, record: Json) -> 
     yield f"{names.client_name} asked for {old_model} → {names.provider_name} got {new_model}"
     yield from dropped_and_notes(record)
     yield ""
-    dropped = list(map(str, record.get("dropped") or ()))
+    dropped = list(map(str, record.get("dropped") or ()))[:MAX_DROPPED]
     yield from parameter_table(old, new, dropped)
     yield from tool_changes(all_tool_names(old), all_tool_names(new))
     for old_entries, new_entries in group_matches(request_entries(old), request_entries(new)):
@@ -180,13 +183,19 @@ def parameter_table(old: Json, new: Json, dropped: list[str]) -> Iterator[str]:
 
 def _flat_parameters(request: Json) -> Iterator[tuple[str, str]]:
     """Names and values; the fields of nested parameters have dotted names."""
-    for name, value in request.items():
+    for name, value in islice(request.items(), MAX_PARAMETERS):
         if name in NOT_PARAMETERS:
             continue
         if isinstance(value, dict) and name in NESTED_PARAMETERS:
-            yield from ((f"{name}.{key}", _cell_text(item)) for key, item in value.items())
+            fields = islice(value.items(), MAX_PARAMETERS)
+            names = ((f"{name}.{key}", item) for key, item in fields)
+            yield from ((_name_text(path), _cell_text(item)) for path, item in names)
         else:
-            yield name, _cell_text(value)
+            yield _name_text(name), _cell_text(value)
+
+
+def _name_text(name: str) -> str:
+    return to_one_line(name, NAME_WIDTH)
 
 
 def _cell_text(value: Any) -> str:
@@ -245,7 +254,7 @@ class ReplySide:
     status_text: str
 
     def steps(self) -> list[StreamStep]:
-        return list(stream_steps(parse_stream(self.body), self.times))
+        return list(stream_steps(shown_events(self.body), self.times))
 
 
 def reply_side(flow: HTTPFlow) -> ReplySide:

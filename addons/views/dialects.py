@@ -19,6 +19,7 @@ from translate import (
     KIND_BY_CALL_TYPE,
     OUTPUT_TYPES,
     REASONING_DETAILS,
+    REASONING_LISTS,
     REASONING_STRINGS,
     SEALED_ITEM,
     THINKING_PARTS,
@@ -28,6 +29,8 @@ from translate import (
     reasoning_fields,
     reasoning_text,
 )
+
+MAX_ENTRIES = 10_000  # that are read of a conversation
 
 type Json = dict[str, Any]
 type ItemReader = Callable[[int, Json], Entry]
@@ -71,11 +74,13 @@ def item_entries(items: Any) -> Iterator[Entry]:
     """The entries of `input` or `output`, which may have any type."""
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
-    for index, item in enumerate(items if isinstance(items, list) else []):
+    items = items if isinstance(items, list) else []
+    for index, item in enumerate(items[:MAX_ENTRIES]):
         if isinstance(item, dict):
             yield _item_reader(item)(index, item)
         else:
             yield Entry(index, "other", type(item).__name__, value_text(item))
+    yield from _omitted_entries(items)
 
 
 def _item_reader(item: Json) -> ItemReader:
@@ -198,17 +203,24 @@ OUTPUT_ROLES = frozenset({"tool", "function"})  # `function`: deprecated, older 
 CALL_ARGUMENTS = {"function": "arguments", "custom": "input"}
 MESSAGE_FIELDS = frozenset(
     {"role", "content", "name", "refusal", "tool_calls", "function_call"}
-    | {REASONING_DETAILS, *REASONING_STRINGS}
+    | {*REASONING_LISTS, *REASONING_STRINGS}
 )
 
 
 def message_entries(messages: Any) -> Iterator[Entry]:
     """The entries of `messages`, which may have any type."""
-    for index, message in enumerate(messages if isinstance(messages, list) else []):
+    messages = messages if isinstance(messages, list) else []
+    for index, message in enumerate(messages[:MAX_ENTRIES]):
         if isinstance(message, dict):
             yield from _entries_of_message(index, message)
         else:
             yield Entry(index, "other", type(message).__name__, value_text(message))
+    yield from _omitted_entries(messages)
+
+
+def _omitted_entries(items: list[Any]) -> Iterator[Entry]:
+    if (count := len(items) - MAX_ENTRIES) > 0:
+        yield Entry(-1, "other", f"{count:,} more, which are not read", "")
 
 
 def _entries_of_message(index: int, message: Json) -> Iterator[Entry]:
@@ -238,10 +250,8 @@ def _split_reasoning(message: Json, content: Any) -> tuple[str, str, Any]:
     fields = reasoning_fields(message)
     text = readable_text(fields)
     if isinstance(content, list):
-        thinking = [
-            part for part in content if isinstance(part, dict) and part.get("type") == "thinking"
-        ]
-        content = [part for part in content if part not in thinking] if thinking else content
+        thinking = [part for part in content if _is_thinking(part)]
+        content = [part for part in content if not _is_thinking(part)]
         text = "\n\n".join(filter(None, [text, content_text(thinking)]))
     details = fields.get(REASONING_DETAILS, ())
     encrypted = [row.get("data") for row in details if row.get("type") == ENCRYPTED_DETAIL]
@@ -249,6 +259,10 @@ def _split_reasoning(message: Json, content: Any) -> tuple[str, str, Any]:
     envelope_texts = "\n\n".join(reasoning for _, reasoning in notes_and_texts if reasoning)
     notes = dict.fromkeys(note for note, _ in notes_and_texts)
     return "".join(notes), max(text, envelope_texts, key=len), content
+
+
+def _is_thinking(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "thinking"
 
 
 def _message_calls(index: int, message: Json) -> Iterator[Entry]:

@@ -17,6 +17,7 @@ FOLDED_LINES = {"system": 6, "tools": 6}
 TEXT_LIMITS = {"output": 6000, "other": 2000}  # characters
 VERBATIM_CATEGORIES = frozenset({"call", "output"})  # a patch, a script, a listing: never wrapped
 
+SEARCH_ROOM = 50_000_000  # characters searched for joined texts
 SEARCH_DISTANCE = 4  # entries searched for a text that was joined or changed
 
 
@@ -109,12 +110,13 @@ def _match_joined_texts(
     joined: Positions = {}
     if not new:
         return joined
-    nearest = 0
+    nearest, room = 0, SEARCH_ROOM
     for old_index, entry in enumerate(old):
         nearest = matches.get(old_index, nearest)
-        if old_index in matches or not entry.compact_text:
+        if old_index in matches or not entry.compact_text or room < 0:
             continue
         for new_index in (0, *range(nearest, min(nearest + SEARCH_DISTANCE, len(new)))):
+            room -= len(new[new_index].compact_text)
             if entry.compact_text in new[new_index].compact_text:
                 joined[old_index] = new_index
                 break

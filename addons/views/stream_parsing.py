@@ -6,10 +6,13 @@ A reply that is still streaming is incomplete; each function returns what has ar
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from addons.views.dialects import CALL_ARGUMENTS, call_fields
 from translate import is_event_stream, load_json, split_events
+
+MAX_EVENTS = 50_000  # of a stream on a page
 
 type Json = dict[str, Any]
 # The field of an item in which a text grows, by the last part of the event's type.
@@ -43,10 +46,18 @@ def parse_stream(body: bytes) -> Iterator[StreamEvent]:
             yield StreamEvent(event.end_offset, None, data.decode("utf-8", "replace"))
 
 
+def shown_events(body: bytes) -> Iterator[StreamEvent]:
+    """The events of a stream that a page shows: the first ones, and a note on the rest."""
+    events = parse_stream(body)
+    yield from islice(events, MAX_EVENTS)
+    if next(events, None):
+        yield StreamEvent(len(body), None, f": events after {MAX_EVENTS:,} are not read")
+
+
 def parse_reply(body: bytes) -> Json:
     """A reply as one JSON object. Raises ValueError if it is neither a stream nor a JSON object."""
     if is_event_stream(body):
-        return assemble_reply(event.json_value for event in parse_stream(body))
+        return assemble_reply(event.json_value for event in shown_events(body))
     reply = load_json(body)
     if isinstance(reply, list) and reply and isinstance(reply[0], dict):
         reply = reply[0]  # Gemini wraps an error in a list

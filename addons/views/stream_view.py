@@ -14,7 +14,7 @@ from addons.views.dialects import (
     reply_entries,
 )
 from addons.views.entries import move_outputs_to_calls
-from addons.views.stream_parsing import ArrivalTimes, StreamEvent, assemble_reply, parse_stream
+from addons.views.stream_parsing import ArrivalTimes, StreamEvent, assemble_reply, shown_events
 from addons.views.text import RULE, content_text, to_one_line, value_text
 from addons.views.usage_line import record_lines, token_usage
 from translate import STREAM_DONE, is_event_stream
@@ -36,7 +36,7 @@ class Stream(RelayView):
 
 def stream_page(body: bytes, times: ArrivalTimes, record: Json) -> Iterator[str]:
     """The reply so far, then a line for each step of its stream."""
-    events = list(parse_stream(body))
+    events = list(shown_events(body))
     reply = assemble_reply(event.json_value for event in events)
     ending, usage = reply_ending(reply) or "not finished", token_usage(reply.get("usage"))
     parts = [reply.get("model"), ending, usage, f"{len(events)} events"]

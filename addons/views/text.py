@@ -13,7 +13,14 @@ from typing import Any
 
 from PIL import Image
 
-from translate import ENCRYPTED_DETAIL, Envelope, json_text, load_json, open_envelope
+from translate import (
+    ENCRYPTED_DETAIL,
+    Envelope,
+    json_text,
+    load_json,
+    open_envelope,
+    printable,
+)
 
 # Characters
 PAGE_LIMIT = 200_000
@@ -218,6 +225,11 @@ def to_one_line(text: str, limit: int) -> str:
 def label_lines(label: str, text: str) -> str:
     """The text with a label before each of its lines."""
     return "\n".join(f"{label} │ {row}".rstrip() for row in text.splitlines() or [""])
+
+
+def escape_controls(text: str) -> str:
+    """The text with visible escapes in place of what a terminal would obey, newlines apart."""
+    return "\n".join(printable(row, len(row)) for row in text.split("\n"))
 
 
 def fill_empty_lines(text: str) -> str:

@@ -1,9 +1,10 @@
 """The view `Turn`: a request or a reply as the conversation that it carries."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from addons.views.base import RelayView, ShownMessage
+from addons.views.base import RelayView, ShownMessage, first_character
 from addons.views.dialects import (
     count_tools,
     declared_tools,
@@ -18,6 +19,7 @@ from addons.views.usage_line import dropped_and_notes, record_lines, token_usage
 from translate import is_event_stream, load_json
 
 type Json = dict[str, Any]
+MAX_PARAMETERS = 500  # of a request, and of a parameter
 # Shown elsewhere on the page.
 CONVERSATION_FIELDS = frozenset(
     {"input", "messages", "instructions", "tools", "functions", "model", "stream"}
@@ -32,7 +34,7 @@ class Turn(RelayView):
     def relayed_priority(self, body: bytes, message: ShownMessage) -> float:
         if is_event_stream(body):
             return 50
-        return 100 if body.lstrip()[:1] in (b"{", b"[") else -1
+        return 100 if first_character(body) in (b"{", b"[") else -1
 
     def text_blocks(self, body: bytes, message: ShownMessage) -> Iterator[str]:
         page = request_page if message.is_request else reply_page
@@ -67,11 +69,12 @@ def parameters_line(request: Json) -> str:
 
 def _request_parameters(request: Json) -> Iterator[tuple[str, str]]:
     """The parameters beside the conversation; fields of nested ones have dotted names."""
-    for name, value in request.items():
+    for name, value in islice(request.items(), MAX_PARAMETERS):
         if name in CONVERSATION_FIELDS or name in BOOKKEEPING_FIELDS or value in (None, [], {}):
             continue
         if isinstance(value, dict) and name in ("reasoning", "text"):
-            yield from ((f"{name}.{key}", short_value(item)) for key, item in value.items())
+            fields = islice(value.items(), MAX_PARAMETERS)
+            yield from ((f"{name}.{key}", short_value(item)) for key, item in fields)
         else:
             yield name, short_value(value)
 

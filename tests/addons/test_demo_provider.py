@@ -101,6 +101,21 @@ def test_call_without_arguments_gets_the_least_that_the_schema_requires() -> Non
     assert json.loads(call["arguments"]) == {"cmd": "", "timeout": 0, "mode": "fast", "env": {}}
 
 
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        ({"properties": "x", "required": ["a"]}, {"a": ""}),
+        ({"properties": {"a": "x"}, "required": ["a", 5]}, {"a": ""}),
+        ({"properties": {"a": {"enum": "x", "type": [5]}}, "required": ["a"]}, {"a": ""}),
+        ({"properties": [], "required": "a"}, {}),
+    ],
+)
+def test_schema_that_is_none_gets_a_call_all_the_same(parameters: Any, arguments: Any) -> None:
+    tool = {"type": "function", "function": {"name": "odd", "parameters": parameters}}
+    [call] = stream_reply("call odd", tools=[tool])["calls"]
+    assert json.loads(call["arguments"]) == arguments
+
+
 def test_reply_reports_the_output_of_the_tools_and_ends() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     content = [{"type": "text", "text": "a cat"}, {"type": "image_url"}]

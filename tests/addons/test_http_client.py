@@ -1,3 +1,5 @@
+import contextlib
+import gzip
 import ssl
 
 import httpx2
@@ -5,7 +7,7 @@ import pytest
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
-from addons.http_client import REQUEST_TIMEOUT, client_options, tls_context
+from addons.http_client import REPLY_LIMIT, REQUEST_TIMEOUT, client_options, tls_context
 from addons.identity import USER_AGENT
 from tests.addons.proxy import Call, bounded, confdir, upstream
 
@@ -51,3 +53,42 @@ def test_authorities_of_mitmproxys_option_are_trusted() -> None:
     context = tls_context(str(confdir() / "mitmproxy-ca-cert.pem"), False)
     [authority] = context.get_ca_certs()
     assert ((("commonName", "mitmproxy"),)) in authority["subject"]
+
+
+@pytest.mark.parametrize("kind", ["with a length", "in chunks"])
+@bounded
+async def test_reply_past_its_limit_is_an_error(kind: str) -> None:
+    sent = 0
+
+    async def flood(call: Call) -> None:
+        nonlocal sent
+        if kind == "in chunks":
+            call.stream()
+        else:
+            call.head(200, content_length=str(10 * REPLY_LIMIT))
+        with contextlib.suppress(OSError):
+            while sent < 10 * REPLY_LIMIT:
+                piece = b" " * 50_000
+                call.chunks(piece) if kind == "in chunks" else call.writer.write(piece)
+                await call.writer.drain()
+                sent += len(piece)
+
+    with taddons.context(Proxyserver()):
+        options = client_options()
+    async with upstream(flood) as server, httpx2.AsyncClient(**options) as client:
+        with pytest.raises(httpx2.ReadError, match="8388608 bytes"):
+            await client.get(f"http://127.0.0.1:{server.port}/")
+    assert sent < 5 * REPLY_LIMIT
+
+
+@bounded
+async def test_compressed_reply_is_an_error() -> None:
+    def bomb(call: Call) -> None:
+        call.reply(200, gzip.compress(b" " * 1_000_000), content_encoding="gzip")
+
+    with taddons.context(Proxyserver()):
+        options = client_options()
+    async with upstream(bomb) as server, httpx2.AsyncClient(**options) as client:
+        with pytest.raises(httpx2.DecodingError):
+            await client.get(f"http://127.0.0.1:{server.port}/")
+    assert server.seen[0].headers["accept-encoding"] == "identity"

@@ -29,8 +29,9 @@ ROWS: dict[str, tuple[set[str], ...]] = {
     ),
     "addons": (
         {"__init__", "identity"},
-        {"http_client", "demo_provider"},
+        {"http_client", "demo_provider", "private_files"},
         {"flow_data"},
+        {"secret_mask"},
         {"transport", "config"},
         {"ingress", "storage", "accounts"},
         {"routing", "observe"},

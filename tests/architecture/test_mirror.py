@@ -10,6 +10,7 @@ SCENARIOS = {
     "tests/addons/accounts/test_gateway.py": "the whole relay, with accounts",
     "tests/addons/exchange/test_chat_clients.py": "the whole relay, with Chat clients",
     "tests/addons/exchange/test_compaction.py": "the whole relay, as Codex compacts",
+    "tests/addons/exchange/test_leaks.py": "the whole relay, and upstreams that repeat its key",
     "tests/addons/exchange/test_native_upstreams.py": "the whole relay, with Responses upstreams",
     "tests/translate/test_cases.py": "the golden cases",
     "tests/translate/test_laws.py": "what holds for every case and machine",

@@ -312,7 +312,7 @@ def test_client_key_is_asked_for_and_forgotten_at_sign_out(
     browser: Browser, provider: FakeProvider, tmp_path: Path
 ) -> None:
     options = {"upstream": provider.url, "api_key": provider.key, "store": "off"}
-    relay = Relay(tmp_path / "relay", *TABLE, client_key="laptop:the-invented-key", **options)
+    relay = Relay(tmp_path / "relay", *TABLE, client_key="admin:the-invented-key", **options)
     try:
         with browser.new_page() as page:
             page.goto(f"{relay.url}/relay/")

@@ -42,6 +42,35 @@ def test_busy_upstream_is_retried(status: int, codex: NewCodex, provider: FakePr
     assert first.raw == second.raw
 
 
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_lasting_failure_is_shown_in_the_upstreams_words(
+    status: int, codex: NewCodex, provider: FakeProvider
+) -> None:
+    """The relay asks four times and Codex once, instead of "Selected model is at capacity"."""
+    for _ in range(4):
+        provider.reply(error(status, "The GPU of this server burnt out"))
+    run = codex().exec("Hello.")
+    assert run.exit_code != 0
+    assert "The GPU of this server burnt out" in " ".join(run.error_messages)
+    assert "Reconnecting" not in " ".join(run.error_messages)
+    assert len(provider.posted_requests) == 4
+    assert run.elapsed < 10
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_overload_is_shown_in_the_upstreams_words(
+    status: int, codex: NewCodex, provider: FakeProvider
+) -> None:
+    """Codex asks again, as the overload may pass; each time the relay asks four times."""
+    for _ in range(8):
+        provider.reply(error(status, "No channel has room for you", retry_after=0.1))
+    impatient = "stream_max_retries = 1\nrequest_max_retries = 0"
+    run = codex(provider=impatient).exec("Hello.")
+    assert run.exit_code != 0
+    assert "No channel has room for you" in " ".join(run.error_messages)
+    assert len(provider.posted_requests) == 8
+
+
 @pytest.mark.parametrize("death", [CUT, RST], ids=["cut", "reset"])
 def test_broken_stream_is_retried(death: Die, codex: NewCodex, provider: FakeProvider) -> None:
     """As the client has seen a part, the relay ends the stream as failed, and Codex retries."""
@@ -135,3 +164,22 @@ def test_client_that_leaves_cancels_the_request(codex: NewCodex, provider: FakeP
         codex().exec("Hello.", timeout=2)
     [request] = provider.posted_requests
     provider.wait_until(lambda: request.client_left_at is not None, 2)
+
+
+@MODES
+def test_limits_of_the_relay_are_shown_in_its_words(
+    mode: Mode, codex: NewCodex, upstream: FakeProvider, tmp_path: Path
+) -> None:
+    """Codex takes a 413 as final; nothing reaches the upstream."""
+    settings = {"upstream": upstream.url, "api_key": upstream.key or "", "max_request": "2KB"}
+    upstream.reset()
+    relay = Relay(tmp_path / "small", **settings)
+    try:
+        run = codex(mode, relay=relay).exec("Hello.")
+    finally:
+        relay.stop()
+    assert run.exit_code != 0
+    message = " ".join(run.error_messages)
+    assert "larger than 2KB (relay_max_request)" in message and "413" in message
+    assert upstream.posted_requests == []
+    assert run.elapsed < 10

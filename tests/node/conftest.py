@@ -1,4 +1,4 @@
-"""The official SDK for Node, which scripts/setup installs where there is npm."""
+"""Clients that run on Node. scripts/setup installs them where there is npm."""
 
 import json
 import shutil
@@ -11,7 +11,8 @@ import pytest
 from tests.codex.driver import base_environment
 
 HERE = Path(__file__).parent
-SDK = HERE / "node_modules" / "openai"
+PACKAGES = json.loads((HERE / "package.json").read_text())["dependencies"]
+INSTALLED = HERE / "node_modules"
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +20,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> "Node":
     program = shutil.which("node")
     if program is None:
         pytest.skip("no Node is installed (Debian: apt-get install nodejs npm)")
-    if not SDK.exists():
-        pytest.skip("OpenAI's SDK for Node is not installed (./scripts/test does that with npm)")
+    for package in PACKAGES:
+        if not (INSTALLED / package).exists():
+            pytest.skip(f"{package} is not installed (./scripts/test does that with npm)")
     return Node(program, tmp_path_factory.mktemp("node"))
 
 
@@ -28,9 +30,9 @@ class Node:
     def __init__(self, program: str, folder: Path) -> None:
         self.program, self.environment = program, base_environment(folder)
 
-    def chat(self, **fields: Any) -> Any:
-        """The result of tests/node/chat.mjs with these fields."""
-        return json.loads(self.run(["chat.mjs"], json.dumps(fields)))
+    def run_script(self, script: str, **fields: Any) -> Any:
+        """The result of a script of tests/node with these fields."""
+        return json.loads(self.run([script], json.dumps(fields)))
 
     def run(self, arguments: list[str], text: str) -> str:
         done = subprocess.run(

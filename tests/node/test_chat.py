@@ -2,7 +2,6 @@
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +9,10 @@ import pytest
 from tests.codex.conftest import PIXEL
 from tests.deployments import Deployment, Deployments
 from tests.fake_backend import usage_limit
-from tests.node.conftest import SDK, Node
+from tests.node.conftest import INSTALLED, PACKAGES, Node
 from tests.replies import CUT, call, error, pause, say, think
 
 PICTURE = f"data:image/png;base64,{base64.b64encode(PIXEL.read_bytes()).decode()}"
-PINNED = json.loads(Path(__file__).with_name("package.json").read_text())["dependencies"]
 SCHEMA = {
     "type": "object",
     "properties": {"total": {"type": "integer"}},
@@ -29,15 +27,15 @@ def deployment(request: pytest.FixtureRequest, deployments: Deployments) -> Depl
 
 
 def chat(node: Node, deployment: Deployment, name: str, **fields: Any) -> Any:
-    result = node.chat(
-        base=f"{deployment.relay.url}/v1", model=deployment.model, name=name, **fields
-    )
+    base = f"{deployment.relay.url}/v1"
+    result = node.run_script("chat.mjs", base=base, model=deployment.model, name=name, **fields)
     return result.get("result") or result["error"]
 
 
-def test_installed_version_is_the_pinned_one(node: Node) -> None:
-    installed = json.loads((SDK / "package.json").read_text())
-    assert {"openai": installed["version"]} == PINNED
+@pytest.mark.parametrize("package", PACKAGES)
+def test_installed_version_is_the_pinned_one(package: str, node: Node) -> None:
+    installed = json.loads((INSTALLED / package / "package.json").read_text())
+    assert installed["version"] == PACKAGES[package]
 
 
 def test_whole_answer_has_text_reasoning_and_usage(node: Node, deployment: Deployment) -> None:

@@ -1,11 +1,12 @@
-"""The generated tables of the pages. As a program, writes them anew: options and providers, from
-addons/config/settings.py and translate/providers/providers.toml."""
+"""The generated tables of the pages. As a program, writes them anew: options and limits, from
+addons/config, and providers, from translate/providers/providers.toml."""
 
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from addons.config.config_file import builtin_providers
+from addons.config.limit_settings import LimitSettings
 from addons.config.settings import ADVANCED_FIELDS, SECRET_FIELDS, SETTING_FIELDS
 from translate import Provider
 
@@ -35,8 +36,14 @@ def format_table(head: Row, rows: list[Row]) -> str:
 
 
 def option_table() -> str:
-    names = [name for name in SETTING_FIELDS if name not in ADVANCED_FIELDS]
-    return format_table(OPTION_HEAD, [option_row(name) for name in names])
+    others = ADVANCED_FIELDS | LimitSettings.model_fields.keys()
+    return format_table(
+        OPTION_HEAD, [option_row(name) for name in SETTING_FIELDS if name not in others]
+    )
+
+
+def limit_table() -> str:
+    return format_table(OPTION_HEAD, [option_row(name) for name in LimitSettings.model_fields])
 
 
 def option_row(name: str) -> Row:
@@ -46,7 +53,7 @@ def option_row(name: str) -> Row:
         default = ""
     elif isinstance(default, bool):
         default = "on" if default else "off"
-    elif isinstance(default, int | float):
+    elif type(default) in (int, float):
         default = f"{default:g}"
     assert field.description and field.examples
     return f"`relay_{name}`", str(default), field.description, f"`{field.examples[0]}`"
@@ -70,8 +77,15 @@ def provider_row(provider: Provider) -> Row:
     )
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"options": option_table, "providers": provider_table}
-PAGES_WITH_TABLES = {"addons/README.md": ["options"], "translate/README.md": ["providers"]}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "options": option_table,
+    "limits": limit_table,
+    "providers": provider_table,
+}
+PAGES_WITH_TABLES = {
+    "addons/README.md": ["options", "limits"],
+    "translate/README.md": ["providers"],
+}
 
 
 def with_new_tables(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from openai.types.responses import Response
+from openai.types.responses import InputTokenCountResponse, Response
 
 from tests.codex.conftest import provider, upstream
 from tests.codex.driver import Relay
@@ -52,6 +52,8 @@ def check_responses_body(response: httpx2.Response, body: bytes) -> None:
     kind = response.headers["content-type"]
     if response.status_code >= 400:
         assert json.loads(body)["error"].keys() == {"message", "type", "param", "code"}
+    elif response.request.url.path.endswith("/input_tokens"):
+        InputTokenCountResponse.model_validate_json(body)
     elif response.request.method == "POST" and kind == "application/json":
         Response.model_validate_json(body)
     elif kind == "text/event-stream" and is_complete_stream(body):

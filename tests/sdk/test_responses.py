@@ -153,3 +153,9 @@ def test_dropped_parts_are_listed_in_a_header(client: OpenAI, provider: FakeProv
     assert "service_tier" in dropped
     assert raw.headers["x-relay-provider"] == "generic"
     assert raw.parse().output_text == "Hi."
+
+
+def test_input_tokens_are_counted(client: OpenAI) -> None:
+    count = client.responses.input_tokens.count(model="gpt-5.5", input="Hello. " * 100)
+    assert count.object == "response.input_tokens" and 150 < count.input_tokens < 250
+    assert count.model_extra == {"estimated": True}

@@ -128,6 +128,36 @@ def test_response_that_is_not_stored_is_refused(ask: Ask, provider: FakeProvider
         assert refused.value.param == "previous_response_id"
 
 
+def test_references_stand_for_stored_items(ask: Ask, provider: FakeProvider) -> None:
+    """As the AI SDK sends them by default, from its second turn on."""
+    provider.reply(think("Look."), call("weather", id="call_1", city="Bern"))
+    provider.reply(say("Sunny."))
+    first = ask(input="Weather in Bern?", tools=[WEATHER])
+    references: list[Any] = [{"type": "item_reference", "id": item.id} for item in first.output]
+    output = {"type": "function_call_output", "call_id": "call_1", "output": "22 C"}
+    question = {"role": "user", "content": "Weather in Bern?"}
+    second = ask(input=[question, *references, output], tools=[WEATHER])
+    assert second.output_text == "Sunny."
+    messages = provider.posted_requests[1].messages
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
+    assert messages[1]["tool_calls"][0]["function"]["name"] == "weather"
+    assert messages[1]["reasoning_content"] == "Look."
+
+
+def test_reference_to_an_unknown_item_is_refused(ask: Ask) -> None:
+    with pytest.raises(BadRequestError, match="Item with id 'msg_never' not found") as refused:
+        ask(input=[{"type": "item_reference", "id": "msg_never"}])
+    assert (refused.value.code, refused.value.param) == ("item_not_found", "input[0]")
+
+
+@pytest.mark.parametrize("fields", [{"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}])
+def test_conversations_and_prompts_of_openai_are_refused(client: OpenAI, fields: Any) -> None:
+    [name] = fields
+    with pytest.raises(BadRequestError, match=f"{name}: ") as refused:
+        client.responses.create(**HELLO, **fields)
+    assert refused.value.param == name
+
+
 def test_background_is_refused(client: OpenAI, provider: FakeProvider) -> None:
     with pytest.raises(BadRequestError, match="background"):
         client.responses.create(**HELLO, background=True)

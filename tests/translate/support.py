@@ -32,6 +32,7 @@ WIDER_CODES = {
     "context_length_exceeded",
     "insufficient_quota",
     "server_is_overloaded",
+    "slow_down",
     "usage_limit_reached",
 }
 ERROR_FIELDS = {"message", "type", "param", "code"}  # fields of every error in OpenAI's form

@@ -70,8 +70,8 @@ def test_chat_stream_ends_with_done_and_responses_stream_with_its_last_event() -
 
 
 def test_only_codex_needs_some_errors_as_events() -> None:
-    assert "context_length_exceeded" in RESPONSES.stream_only_codes
-    assert not CHAT.stream_only_codes
+    assert all("context_length_exceeded" in codes for codes in RESPONSES.stream_only_codes)
+    assert not any(CHAT.stream_only_codes)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,23 @@ from tests.translate.support import (
     chunks_of,
     context_for,
     events_of,
+    events_wire,
     responses_exchange,
     stream,
 )
-from translate import BadRequest, decode_request, start_compact_exchange, start_exchange
+from translate import (
+    BadRequest,
+    Exchange,
+    Limits,
+    Provider,
+    decode_request,
+    estimate_input_tokens,
+    start_compact_exchange,
+    start_exchange,
+)
+from translate.dialects import CLIENT_DIALECTS
+from translate.exchange import CROSSINGS
+from translate.reply.chat_to_responses import ChatToResponses
 
 USER = {"role": "user", "content": "Hello."}
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
@@ -61,6 +74,38 @@ def test_rate_limits_are_kept_and_reach_only_codex() -> None:
     chunks = chunks_of(chat.feed(wire))
     assert chat.rate_limits == {"type": "codex.rate_limits", **limits}
     assert "rate_limits" not in json.dumps(chunks)
+
+
+def test_input_tokens_count_instructions_tools_and_history() -> None:
+    text = "word " * 80
+    tool = {"type": "function", "name": "f", "description": text, "parameters": {}}
+    history = [{"role": "user", "content": text}]
+    body: Json = {"previous_response_id": "resp_1", "input": text, "instructions": text}
+    assert 100 <= estimate_input_tokens({"input": text}, None) < 125
+    assert 420 < estimate_input_tokens({**body, "tools": [tool]}, history) < 480
+    assert estimate_input_tokens({"model": None, "tools": None, "input": None}, None) == 0
+    for fields in ({"previous_response_id": "resp_1"}, {"background": True}, {"tools": 5}):
+        with pytest.raises(BadRequest):
+            estimate_input_tokens({"input": text, **fields}, None)
+
+
+@pytest.mark.parametrize("to", [GENERIC, PROVIDERS["responses"]])
+def test_unstreamed_body_differs_in_the_stream_alone(to: Any) -> None:
+    exchange = responses_exchange(to=to, tools=[{"type": "function", "name": "f"}])
+    body, unstreamed = map(decode_request, (exchange.body, exchange.unstreamed_body))
+    body.pop("stream_options", None)
+    assert unstreamed == {**body, "stream": False} != body
+
+
+@pytest.mark.parametrize("type", ["codex.rate_limits", "responsesapi.x", "response.metadata"])
+def test_events_of_codex_reach_no_other_client(type: str) -> None:
+    wire = events_wire({"type": type}, {"type": "response.other", "x": 1})
+    for from_codex, types in ((True, [type, "response.other"]), (False, ["response.other"])):
+        context = replace(context_for(ACCOUNT), from_codex=from_codex)
+        exchange = start_exchange(
+            {"model": "m", "input": "Go"}, client="responses", context=context
+        )
+        assert [event["type"] for event in events_of(exchange.feed(wire))][2:] == types
 
 
 def test_web_search_options_become_a_tool() -> None:
@@ -132,13 +177,13 @@ def test_output_that_the_client_does_not_get_has_not_started() -> None:
 def test_losses_are_listed_in_the_order_in_which_they_happen() -> None:
     context = replace(context_for(GENERIC), dropped=("earlier",))
     tools = [{"type": "web_search"}]
-    items = [USER, {"type": "item_reference"}]
+    items = [USER, {"type": "mcp_list_tools"}]
     body = {"model": "m", "input": items, "tools": tools, "user": "u", "tool_choice": {"type": "x"}}
     exchange = start_exchange(body, client="responses", context=context)
     choices = [{"index": 1, "delta": {"content": "B"}}, chunk("stop", content="A")["choices"][0]]
     exchange.feed(stream({"choices": choices}))
     assert exchange.dropped == [
-        "earlier", "tools[web_search]", "input[1] (item_reference)", "user", "choices[1]",
+        "earlier", "tools[web_search]", "input[1] (mcp_list_tools)", "user", "choices[1]",
     ]  # fmt: skip
     assert exchange.dropped is not exchange.dropped
 
@@ -146,8 +191,125 @@ def test_losses_are_listed_in_the_order_in_which_they_happen() -> None:
 def test_compact_exchange_reports_its_own_losses_last() -> None:
     items = [{"role": "user", "content": f"{n} " * 4_000} for n in range(3)]
     small = GENERIC.model_copy(update={"context_window": 8_000})
-    body = {"model": "m", "input": [*items, {"type": "item_reference"}]}
+    body = {"model": "m", "input": [*items, {"type": "mcp_list_tools"}]}
     exchange = start_compact_exchange(body, client="responses", context=context_for(small))
     exchange.whole_reply(stream(chunk("stop", content="The gist.")))
     first, *_, last = exchange.dropped
-    assert first == "input[3] (item_reference)" and last.startswith("output (the ")
+    assert first == "input[3] (mcp_list_tools)" and last.startswith("output (the ")
+
+
+def test_reply_past_its_limit_fails_once_and_the_rest_is_discarded() -> None:
+    context = replace(context_for(GENERIC), limits=Limits(reply_bytes=1_000))
+    body = {"model": "m", "input": "Hello.", "stream": True}
+    exchange = start_exchange(body, client="responses", context=context)
+    piece = stream(chunk(content="x" * 100), done=False)
+    wire = b"".join(exchange.feed(piece) for _ in range(50)) + exchange.feed(b"")
+    end = events_of(wire)[-1]
+    assert wire.count(b"event: response.failed") == 1 and exchange.is_finished
+    assert "more than 1,000 bytes (relay_max_reply)" in end["response"]["error"]["message"]
+    whole = start_exchange(body, client="chat", context=context).whole_reply(b"{" + b" " * 1_000)
+    assert whole.status == 502 and b"relay_max_reply" in whole.body
+
+
+@pytest.mark.parametrize("client", ["chat", "responses"])
+@pytest.mark.parametrize("to", [GENERIC, ACCOUNT])
+def test_reply_is_finished_at_its_end_and_not_before(client: Any, to: Any) -> None:
+    body = {"model": "m", "messages": [USER], "input": "Hello.", "stream": True}
+    exchange = start_exchange(body, client=client, context=context_for(to))
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Hi."}]}
+    start, end = {
+        "chat": (stream(chunk("stop", content="Hi."), done=False), b"data: [DONE]\n\n"),
+        "responses": (
+            events_wire({"type": "response.output_item.done", "item": message}),
+            events_wire({"type": "response.completed", "response": {}}),
+        ),
+    }[to.dialect]
+    exchange.feed(start)
+    assert not exchange.is_finished
+    assert exchange.feed(end) and exchange.is_finished
+    assert exchange.feed(end) == exchange.feed(b"") == exchange.interrupt("late") == b""
+
+
+def test_reply_that_is_torn_behind_its_finish_reason_is_complete() -> None:
+    exchange = responses_exchange()
+    exchange.feed(stream(chunk("stop", content="Hi."), done=False))
+    assert b"response.completed" in exchange.interrupt("torn") and exchange.is_finished
+    whole = responses_exchange(stream=False).whole_reply(
+        stream(chunk("stop", content="Hi."), done=False)
+    )
+    assert whole.status == 200
+
+
+def test_whole_reply_that_cannot_be_written_is_an_error() -> None:
+    dialect = CLIENT_DIALECTS["responses"]._replace(whole_body=lambda events: events[99])
+    parsed = dialect.parse_request({"model": "m", "input": "Hello."})
+    crossing = CROSSINGS["responses", "chat"]
+    exchange = Exchange(parsed, context_for(GENERIC), crossing, dialect)
+    whole = exchange.whole_reply(stream(chunk("stop", content="Hi.")))
+    assert whole.status == 502 and b"cannot be understood" in whole.body
+
+
+class BrokenMachine(ChatToResponses):
+    """Fails in all that is not an event of the upstream."""
+
+    def heartbeat_events(self) -> list[Json]:
+        raise RuntimeError("broken")
+
+    def lose_connection(self, failure: Any) -> list[Json]:
+        raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("step", ["heartbeat", "interrupt"])
+def test_machine_that_breaks_ends_the_stream_with_one_failed_event(step: str) -> None:
+    dialect = CLIENT_DIALECTS["responses"]
+    parsed = dialect.parse_request({"model": "m", "input": "Hello.", "stream": True})
+    crossing = CROSSINGS["responses", "chat"]._replace(new_machine=BrokenMachine)
+    exchange = Exchange(parsed, context_for(GENERIC), crossing, dialect)
+    wire = exchange.heartbeat() if step == "heartbeat" else exchange.interrupt("torn")
+    wire += exchange.feed(stream(chunk("stop", content="Hi."))) + exchange.feed(b"")
+    types = [event["type"] for event in events_of(wire)]
+    assert types == ["response.created", "response.in_progress", "response.failed"]
+
+
+def test_conversation_that_chat_cannot_say_is_none() -> None:
+    items = [{"role": "user", "content": [{"type": 5}]}]
+    exchange = responses_exchange(input=items, to=PROVIDERS["openai"])
+    exchange.feed(events_wire({"type": "response.completed", "response": {}}))
+    assert exchange.chat_conversation() is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tool_choice": {"type": []}}, {"tool_choice": {"type": {}}}, {"stream_options": "x"},
+        {"stream_options": {"include_usage": {}}}, {"stream_options": {"include_usage": []}},
+        {"service_tier": []}, {"stop": [1]}, {"reasoning": {"effort": {}}}, {"n": []},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("to", [GENERIC, ACCOUNT])
+def test_wrong_type_is_a_400_or_passes(fields: Json, to: Any) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    try:
+        exchange = chat_exchange({"tools": tools, **fields}, to=to)
+    except BadRequest as error:
+        assert error.status == 400 and str(error.param).startswith(next(iter(fields)))
+    else:
+        assert "service_tier" in fields and json.loads(exchange.body)
+
+
+@pytest.mark.parametrize("to", [GENERIC, ACCOUNT])
+def test_a_large_request_is_written_in_steps_with_the_same_bytes(to: Provider) -> None:
+    texts = [f'{number} "quoted"\n' * 2_000 for number in range(30)]
+    body = {"model": "m", "input": [{"role": "user", "content": text} for text in texts]}
+    picture = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 400_000}
+    body["input"] += [{"role": "user", "content": [picture]}]
+    whole = start_exchange(body, client="responses", context=context_for(to))
+    size = len(json.dumps(body))
+    in_steps = start_exchange(
+        decode_request(json.dumps(body).encode()),
+        client="responses",
+        context=replace(context_for(to), request_size=size),
+    )
+    assert in_steps.body == whole.body
+    estimates = [exchange._sent.prompt_tokens for exchange in (whole, in_steps)]
+    assert estimates[0] == pytest.approx(estimates[1], rel=0.01) and estimates[0] < size / 4

@@ -217,6 +217,7 @@ CHUNKS = st.fixed_dictionaries(
                             "content": VALUES,
                             "reasoning": VALUES,
                             "reasoning_details": VALUES | st.lists(OBJECTS, max_size=2),
+                            "thinking_blocks": VALUES | st.lists(OBJECTS, max_size=2),
                             "refusal": VALUES,
                             "tool_calls": VALUES
                             | st.lists(

@@ -115,12 +115,21 @@ def _valid_tokens(tokens: Any) -> list[Json]:
         for token in (tokens if isinstance(tokens, list) else ())
         if isinstance(token, dict)
         and isinstance(token.get("token"), str)
-        and isinstance(token.get("logprob"), int | float)
+        and _is_logprob(token.get("logprob"))
     ]
+
+
+def _is_logprob(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(is_number and -MOST_LOGPROB <= value <= MOST_LOGPROB)
+
+
+MOST_LOGPROB = 1e6  # far above any; infinity has no JSON
 
 
 def _token_fields(source: Json) -> Json:
     token = source["token"]
     raw = source.get("bytes")
-    token_bytes = raw if isinstance(raw, list) else list(token.encode("utf-8", "replace"))
+    is_valid = isinstance(raw, list) and all(type(byte) is int for byte in raw)
+    token_bytes = raw if is_valid else list(token.encode("utf-8", "replace"))
     return {"token": token, "bytes": token_bytes, "logprob": source["logprob"]}

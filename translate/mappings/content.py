@@ -77,6 +77,7 @@ def _audio_to_chat(part: Part) -> Part | None:
 
 MEDIA_CONVERTERS = {
     "input_image": _image_to_chat,
+    "computer_screenshot": _image_to_chat,
     "input_file": _file_to_chat,
     "input_audio": _audio_to_chat,
 }
@@ -142,6 +143,8 @@ def output_to_chat(output: object, path: str) -> ConvertedParts:
     """A tool's output, which may be a text, a list of parts or any JSON value, as Chat parts."""
     if isinstance(output, str):
         return [{"type": "text", "text": output}], []
+    if _is_content_part(output):
+        output = [output]
     if isinstance(output, list) and (not output or any(map(_is_content_part, output))):
         return parts_to_chat(output, path)
     return [{"type": "text", "text": codec.json_text(output)}], []

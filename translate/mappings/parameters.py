@@ -8,7 +8,7 @@ from typing import Any
 from translate.mappings import annotations
 from translate.providers.model_names import TIERS
 from translate.providers.profile import Provider
-from translate.tools.schema import normalize_schema
+from translate.tools.schema import rewrite_schema
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec
 from translate.wire.requests import ResponsesRequest
@@ -168,7 +168,8 @@ def _format_to_chat(name: str, value: Any, provider: Provider, tools: ToolMap) -
         keys = ("name", "description", "schema", "strict")
         schema = {key: value[key] for key in keys if value.get(key) is not None}
         if isinstance(schema.get("schema"), dict):
-            schema["schema"] = normalize_schema(schema["schema"], provider.subset)
+            path = f"{name}.schema"
+            schema["schema"] = rewrite_schema(schema["schema"], provider.subset, path)
         response_format: Json = {"type": "json_schema", "json_schema": schema}
     elif form in ("json_object", "json_schema") and "json_object" in provider.formats:
         response_format = {"type": "json_object"}
@@ -267,7 +268,7 @@ def _format_to_responses(name: str, value: Any, provider: Provider, tools: ToolM
 
 
 def _tier_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:
-    return {name: TIERS.get(value, value)}
+    return {name: TIERS.get(value, value) if isinstance(value, str) else value}
 
 
 def _include_to_responses(name: str, value: Any, provider: Provider, tools: ToolMap) -> Json:

@@ -1,9 +1,9 @@
 """How reasoning travels: a provider's fields → a reasoning item with an envelope → the fields.
 
 Providers send it as `reasoning_content` (DeepSeek, Kimi, Qwen, vLLM), `reasoning` (OpenRouter,
-Groq, Ollama), `reasoning_details` (OpenRouter, MiniMax), thinking parts in a content list
-(Mistral), `<think>` at the head of the text, or sealed beside each call (Gemini). The envelope
-keeps these fields unchanged.
+Groq, Ollama), `reasoning_details` (OpenRouter, MiniMax), `thinking_blocks` (LiteLLM), thinking
+parts in a content list (Mistral), `<think>` at the head of the text, or sealed beside each call
+(Gemini). The envelope keeps these fields unchanged.
 """
 
 from typing import Any
@@ -16,6 +16,10 @@ Fields = dict[str, Any]
 
 REASONING_STRINGS = ("reasoning_content", "reasoning")
 REASONING_DETAILS = "reasoning_details"
+# Claude's own blocks, signed or redacted, as LiteLLM gives them beside `reasoning_content`. With
+# tools, Claude refuses a later turn without them (BerriAI/litellm#15601).
+THINKING_BLOCKS = "thinking_blocks"
+REASONING_LISTS = (REASONING_DETAILS, THINKING_BLOCKS)
 # These three are not wire fields:
 THINK_TEXT = "think"  # text between the tags
 THINKING_PARTS = "parts"  # text that goes back as a part of the content
@@ -30,9 +34,10 @@ def reasoning_fields(delta: Fields, names: tuple[str, ...] = REASONING_STRINGS) 
         value = delta.get(name)
         if isinstance(value, str) and value:
             fields[name] = value
-    details = delta.get(REASONING_DETAILS)
-    if isinstance(details, list) and details:
-        fields[REASONING_DETAILS] = [detail for detail in details if isinstance(detail, dict)]
+    for name in REASONING_LISTS:
+        details = delta.get(name)
+        if isinstance(details, list) and details:
+            fields[name] = [detail for detail in details if isinstance(detail, dict)]
     return fields
 
 
@@ -41,37 +46,72 @@ def readable_text(fields: Fields) -> str:
     for name in (*REASONING_STRINGS, THINK_TEXT):
         if name in fields:
             return str(fields[name])
-    texts = (
-        detail.get("text") or detail.get("summary") for detail in fields.get(REASONING_DETAILS, ())
-    )
+    details = next((fields[name] for name in REASONING_LISTS if fields.get(name)), ())
+    texts = (_detail_text(detail) for detail in details)
     return "".join(text for text in texts if isinstance(text, str))
 
 
+def _detail_text(detail: Fields) -> Any:
+    return detail.get("text") or detail.get("summary") or detail.get("thinking")
+
+
+class TextPieces(list[str]):
+    """A text that grows; it is joined at the end, as each joining copies all of it."""
+
+
 def merge_fields(merged: Fields, fields: Fields) -> None:
-    """Add a delta's fields to those of the deltas before it, in place."""
+    """Add a delta's fields to those of the deltas before it, in place; see `join_fields`."""
     for name, value in fields.items():
-        if name == REASONING_DETAILS:
-            details = merged.setdefault(REASONING_DETAILS, [])
+        if name in REASONING_LISTS:
+            details = merged.setdefault(name, [])
             for detail in value:
                 _merge_detail(details, detail)
         elif name == CALL_SIGNATURES:
-            merged[CALL_SIGNATURES] = merged.get(CALL_SIGNATURES, {}) | value
+            merged.setdefault(name, {}).update(value)
         else:
-            merged[name] = merged.get(name, "") + value
+            merged.setdefault(name, TextPieces()).append(value)
+
+
+def join_fields(merged: Fields) -> Fields:
+    """The fields as the provider names them, from those that `merge_fields` has merged."""
+    return {
+        name: [_join_pieces(detail) for detail in value] if name in REASONING_LISTS else value
+        for name, value in _join_pieces(merged).items()
+    }
+
+
+def _join_pieces(fields: Fields) -> Fields:
+    return {
+        name: "".join(value) if isinstance(value, TextPieces) else value
+        for name, value in fields.items()
+    }
 
 
 def _merge_detail(details: list[Fields], detail: Fields) -> None:
-    """Join the pieces of one detail, as OpenRouter wants it back; they share index and type."""
+    """Join the pieces of one detail, as OpenRouter and LiteLLM want it back."""
     last = details[-1] if details else None
     if last is None or not _continues_detail(last, detail):
-        details.append(dict(detail))
-        return
+        details.append(last := {})
     for key, value in detail.items():
-        grows = key in ("text", "summary", "data") and isinstance(value, str)
-        last[key] = str(last.get(key) or "") + value if grows else value or last.get(key)
+        earlier = last.get(key, value)
+        if key not in GROWING_FIELDS or not isinstance(value, str):
+            last[key] = value or earlier
+        elif isinstance(earlier, TextPieces):
+            earlier.append(value)
+        else:
+            last[key] = TextPieces([value])
+
+
+GROWING_FIELDS = ("text", "summary", "data", "thinking")
 
 
 def _continues_detail(last: Fields, detail: Fields) -> bool:
+    """Whether these are pieces of one detail: they share index and type.
+
+    A signature ends a block of Claude's, and a redacted block comes whole.
+    """
+    if detail.get("type") == "redacted_thinking" or ("thinking" in last and last.get("signature")):
+        return False
     if detail.get("id") and last.get("id") not in (None, detail["id"]):
         return False
     return all(last.get(key) == detail.get(key) for key in ("type", "index"))
@@ -175,12 +215,17 @@ def reasoning_items(message: Fields) -> list[Fields]:
     return sealed_items or ([{"type": "reasoning", "summary": summary}] if text else [])
 
 
-def has_foreign_seal(message: Fields) -> bool:
-    """Whether a message has a detail that the relay did not seal, which upstreams refuse."""
-    details = reasoning_fields(message).get(REASONING_DETAILS, ())
-    return any(
-        detail.get("type") == ENCRYPTED_DETAIL and not open_envelope(detail.get("data"))
-        for detail in details
+def foreign_seal_fields(message: Fields) -> list[str]:
+    """The fields of a message whose seals the relay did not make, so that no upstream gets them."""
+    fields = reasoning_fields(message)
+    return [name for name in REASONING_LISTS if any(map(_is_foreign_seal, fields.get(name, ())))]
+
+
+def _is_foreign_seal(detail: Fields) -> bool:
+    if detail.get("type") == ENCRYPTED_DETAIL:
+        return open_envelope(detail.get("data")) is None
+    return "thinking" in str(detail.get("type")) and bool(
+        detail.get("signature") or detail.get("data")
     )
 
 
@@ -226,6 +271,7 @@ class ThinkTags:
 
     def __init__(self) -> None:
         self._step = self._read_head
+        self._spaces: list[str] = []  # before the head
         self._pending = ""
 
     def feed(self, piece: str) -> tuple[str, str]:
@@ -234,21 +280,23 @@ class ThinkTags:
     def close(self) -> tuple[str, str]:
         """The rest: thinking if its tag never closed; otherwise text, unless it is only space."""
         rest, self._pending = self._pending, ""
+        spaces, self._spaces = self._spaces, []
         if self._step == self._read_thinking:
             return rest, ""
-        return "", rest if rest.strip() else ""
+        return "", "".join([*spaces, rest]) if rest else ""
 
     def _read_head(self, piece: str) -> tuple[str, str]:
-        self._pending += piece
-        start = self._pending.lstrip()
+        text = self._pending + piece
+        start = text if self._pending else text.lstrip()
         if start.startswith(OPEN):
             self._step, self._pending = self._read_thinking, ""
             return self._read_thinking(start[len(OPEN) :])
         if OPEN.startswith(start):  # only space, or the beginning of a tag
+            self._spaces.append(text[: len(text) - len(start)])
+            self._pending = start
             return "", ""
-        text, self._pending = self._pending, ""
-        self._step = self._read_text
-        return "", text
+        self._step, self._pending = self._read_text, ""
+        return "", "".join([*self._spaces, text])
 
     def _read_thinking(self, piece: str) -> tuple[str, str]:
         text = self._pending + piece

@@ -3,13 +3,20 @@
 As OpenAI does, it cuts before the sequence that is complete first.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from translate.providers.profile import Provider
 from translate.providers.quirks import overlap_length
+from translate.wire.errors import BadRequest
 
 Json = dict[str, Any]
+
+
+# The relay looks for each sequence in each delta. OpenAI takes four.
+STOPS_LIMIT = 16
+STOP_LENGTH_LIMIT = 256
 
 
 def is_cut_here(stop: Sequence[str], provider: Provider) -> bool:
@@ -21,6 +28,13 @@ def is_cut_here(stop: Sequence[str], provider: Provider) -> bool:
     )
 
 
+def check_stops(stop: Sequence[str]) -> None:
+    """Raises BadRequest for more or longer sequences than the relay looks for."""
+    if len(stop) > STOPS_LIMIT or any(len(sequence) > STOP_LENGTH_LIMIT for sequence in stop):
+        limits = f"at most {STOPS_LIMIT} sequences of at most {STOP_LENGTH_LIMIT} characters"
+        raise BadRequest(f"stop: the relay takes {limits} for this model", param="stop")
+
+
 class StopSequences:
     """Finds the first of these sequences in a text that arrives in pieces.
 
@@ -30,7 +44,7 @@ class StopSequences:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._pending = ""
-        self._pending_logprobs: list[Json] = []
+        self._pending_logprobs: deque[Json] = deque()
         self.matched_stop: str | None = None
 
     def feed(self, text: str, logprobs: Sequence[Json] = ()) -> tuple[str, list[Json]]:
@@ -51,18 +65,17 @@ class StopSequences:
     def close(self) -> tuple[str, list[Json]]:
         """The rest of the text, which no further piece can complete to a sequence."""
         text, self._pending = self._pending, ""
-        logprobs, self._pending_logprobs = self._pending_logprobs, []
+        logprobs, self._pending_logprobs = [*self._pending_logprobs], deque()
         return text, logprobs
 
     def _take_logprobs(self, size: int) -> list[Json]:
         """Take the log probabilities of the first `size` characters."""
-        logprobs = []
-        for token in self._pending_logprobs:
-            size -= len(str(token.get("token")))
+        logprobs: list[Json] = []
+        while self._pending_logprobs:
+            size -= len(str(self._pending_logprobs[0].get("token")))
             if size < 0:
                 break
-            logprobs.append(token)
-        self._pending_logprobs = self._pending_logprobs[len(logprobs) :]
+            logprobs.append(self._pending_logprobs.popleft())
         return logprobs
 
 

@@ -28,6 +28,10 @@ OUT_OF_RANGE = re.compile(
     r"|too (large|small|high|low|long|many)|maximum|minimum|range of|exceed",
     re.I,
 )
+# Between the fields of a list: `Unexpected fields in the request: {'top_k', 'min_p'}`.
+BETWEEN_NAMES = re.compile(r"(?:[\s'\"`,&]|and\b|or\b)*+")
+# The fields exclude one another, so that the request needs to lose only one of them.
+ONE_OF_SEVERAL = re.compile(r"\b(both|together|either|one of|same time|mutually)\b", re.I)
 SUPPORTED_VALUES = re.compile(r"supported values", re.I)  # the same, in OpenAI's words
 # Content and the fields that say how to read it, which are never dropped.
 REQUIRED_FIELDS = frozenset(
@@ -36,11 +40,13 @@ REQUIRED_FIELDS = frozenset(
 # Inside messages, items and tools only these may be dropped: the names of other fields are common
 # words, and a message that has one of them need not mean the field.
 OPTIONAL_FIELDS = {
-    "messages": ("name", "reasoning", "reasoning_content", "reasoning_details", "refusal"),
+    "messages": (
+        "name", "reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "refusal",
+    ),
     "input": ("phase", "status"),
     "tools.function": ("strict",),
     "tools": ("strict",),
-}
+}  # fmt: skip
 MISSING_REASONING = re.compile(
     r"\b(reasoning_content)\W.{0,80}(?:missing|passed back|required)"
     r"|\b(reasoning)\b[^.]{0,40}(?:missing|passed back)[^.]{0,40}(?:message|assistant)",
@@ -150,22 +156,35 @@ def _learn_effort(message: str, provider: Provider, sent: Json) -> Change | None
 
 
 def _learn_field(message: str, provider: Provider, sent: Json) -> Change | None:
-    """The provider names an optional field that the relay sent."""
+    """The provider names optional fields that the relay sent."""
     blames_value = OUT_OF_RANGE.search(message) or SUPPORTED_VALUES.search(message)
     if not REFUSED.search(message) or blames_value:
         return None
     words, _, param = message.rpartition("\n")
-    for text in (param, words):  # the error's own `param` counts more than its words
-        mentions = [
-            (match.start(), path)
-            for path in _droppable_paths(sent)
-            if (match := _find_mention(path, text))
-        ]
-        path = min(mentions, default=(0, ""))[1]
-        if path:
-            names_value = f"{path}: {sent.get(path)}" in message
-            return None if names_value else {"omits": provider.omits | {path}}
+    clauses = [clause for clause in words.split("; ") if REFUSED.search(clause)]
+    for texts in ([param], clauses, [words]):  # the error's own `param` counts more than its words
+        paths = [path for text in texts for path in _listed_paths(text, sent)]
+        if paths:
+            names_value = f"{paths[0]}: {sent.get(paths[0])}" in message
+            return None if names_value else {"omits": provider.omits | set(paths)}
     return None
+
+
+def _listed_paths(text: str, sent: Json) -> list[str]:
+    """The first field that a text names, and those that it lists after this one."""
+    mentions = sorted(
+        (match.span(), path)
+        for path in _droppable_paths(sent)
+        if (match := _find_mention(path, text))
+    )
+    paths: list[str] = []
+    end = 0
+    for (start, stop), path in mentions:
+        if paths and (start < end or not BETWEEN_NAMES.fullmatch(text, end, start)):
+            break
+        paths.append(path)
+        end = stop
+    return paths[:1] if ONE_OF_SEVERAL.search(text) else paths
 
 
 def _find_mention(path: str, text: str) -> re.Match[str] | None:

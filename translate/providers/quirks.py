@@ -4,7 +4,7 @@ There are two sorts: changes of the request, and tool calls that a model writes 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any, NamedTuple
@@ -56,43 +56,74 @@ class LeakedCall(NamedTuple):
     arguments: str
 
 
+class LeakedBlock(NamedTuple):
+    """Where one call, or several, stand in a text."""
+
+    span: tuple[int, int]
+    calls: list[LeakedCall]
+
+
 @dataclass(frozen=True)
 class LeakFormat:
     """A form in which models write calls when their server does not parse them."""
 
     marks: tuple[str, ...]  # the first call begins with one of these
-    block_pattern: re.Pattern[str]  # one call, or several
-    parse_calls: Callable[[re.Match[str]], list[LeakedCall]]
+    find_blocks: Callable[[str], Iterator[LeakedBlock]]  # in linear time, as models write anything
 
 
 BARS = ("｜", "｜｜", "|", "||", "‖")  # in GenericAgent#804 and cline#13348
 BAR = "[｜|‖]{1,2}"
-DSML_PARAMETER = re.compile(
-    rf'(?s)<{BAR}DSML{BAR}parameter name="([^"]*)"(?: string="(true|false)")?>'
-    rf"(.*?)</{BAR}DSML{BAR}parameter>"
-)
-DSML_INVOKE = re.compile(rf'(?s)<{BAR}DSML{BAR}invoke name="([^"]*)">(.*?)</{BAR}DSML{BAR}invoke>')
-DSML_BLOCK = re.compile(  # one invoke; the outer tags may be missing
-    rf"(?s)\s*(?:<{BAR}DSML{BAR}\w*calls>\s*)?<{BAR}DSML{BAR}invoke .*?</{BAR}DSML{BAR}invoke>\s*"
-    rf"(?:</{BAR}DSML{BAR}\w*calls>\s*)?"
-)
+DSML_TAG = re.compile(rf"<(/?){BAR}DSML{BAR}(\w++)([^<>]*+)>")
+DSML_ATTRIBUTES = re.compile(r' name="([^"]*)"(?: string="(true|false)")?')
 
 
-def parse_dsml(block: re.Match[str]) -> list[LeakedCall]:
-    """DeepSeek's own markup (TokenRhythm/opensquilla#985, vllm-project/vllm#54686)."""
-    calls = []
-    for name, inside in _find_groups(DSML_INVOKE, block.group()):
-        parameters = _find_groups(DSML_PARAMETER, inside)
-        arguments = {key: _parse_value(text, mark) for key, mark, text in parameters}
-        calls.append(LeakedCall(name, codec.json_text(arguments)))
-    return calls
+def find_dsml_blocks(text: str) -> Iterator[LeakedBlock]:
+    """DeepSeek's own markup (TokenRhythm/opensquilla#985, vllm-project/vllm#54686).
+
+    Each invoke is a block; the outer tags may be missing.
+    """
+    tags = list(DSML_TAG.finditer(text))
+    position = 0
+    while (first := _find_tag(tags, "", "invoke", position)) is not None:
+        if (last := _find_tag(tags, "/", "invoke", first)) is None:
+            return
+        start, end = tags[first].start(), tags[last].end()
+        if first > position and _is_outer(tags[first - 1], "", text[tags[first - 1].end() : start]):
+            start = tags[first - 1].start()
+        position = last + 1
+        if tags[position:] and _is_outer(tags[position], "/", text[end : tags[position].start()]):
+            end = tags[position].end()
+            position += 1
+        yield LeakedBlock((start, end), _dsml_calls(tags[first], tags[first + 1 : last], text))
 
 
-def _find_groups(pattern: re.Pattern[str], text: str) -> Iterable[tuple[str, ...]]:
-    return (match.groups("") for match in pattern.finditer(text))
+def _find_tag(tags: list[re.Match[str]], slash: str, name: str, first: int) -> int | None:
+    positions = range(first, len(tags))
+    return next((at for at in positions if tags[at].group(1, 2) == (slash, name)), None)
 
 
-def _parse_value(text: str, string_mark: str = "") -> Any:
+def _is_outer(tag: re.Match[str], slash: str, between: str) -> bool:
+    return tag[1] == slash and tag[2].endswith("calls") and not between.strip()
+
+
+def _dsml_calls(invoke: re.Match[str], inside: list[re.Match[str]], text: str) -> list[LeakedCall]:
+    attributes = DSML_ATTRIBUTES.fullmatch(invoke[3])
+    if attributes is None:
+        return []
+    arguments = {}
+    opened: re.Match[str] | None = None
+    for tag in inside:
+        if tag[2] == "parameter" and tag[1] and opened:
+            if parameter := DSML_ATTRIBUTES.fullmatch(opened[3]):
+                value = text[opened.end() : tag.start()]
+                arguments[parameter[1]] = _parse_value(value, parameter[2])
+            opened = None
+        elif tag[2] == "parameter" and not tag[1]:
+            opened = opened or tag
+    return [LeakedCall(attributes[1], codec.json_text(arguments))]
+
+
+def _parse_value(text: str, string_mark: str | None = None) -> Any:
     """The value of a parameter; `string="true"` marks a text that is not JSON."""
     if string_mark == "true":
         return text
@@ -102,23 +133,61 @@ def _parse_value(text: str, string_mark: str = "") -> Any:
         return text
 
 
-FUNCTION_TAG = re.compile(r"(?s)<function=([^>]+)>(.*?)</function>")
-PARAMETER_TAG = re.compile(r"(?s)<parameter=([^>]+)>\n?(.*?)\n?</parameter>")
+class Element(NamedTuple):
+    """A tag such as `<function=name>`, and what stands between it and its end."""
+
+    name: str
+    inside: str
+    span: tuple[int, int]
 
 
-def parse_tagged(block: re.Match[str]) -> list[LeakedCall]:
+def _find_elements(text: str, mark: str, end_mark: str) -> Iterator[Element]:
+    """The elements that begin with `mark`, a name and ">"."""
+    position = 0
+    while (start := text.find(mark, position)) >= 0:
+        name_end = text.find(">", start + len(mark) - 1)
+        end = text.find(end_mark, name_end)
+        if name_end < 0 or end < 0:
+            return
+        name, inside = text[start + len(mark) : name_end], text[name_end + 1 : end]
+        position = end + len(end_mark)
+        yield Element(name, inside, (start, position))
+
+
+def find_tagged_blocks(text: str) -> Iterator[LeakedBlock]:
     """The `<tool_call>` of Hermes and Qwen, with JSON or XML inside (lmstudio-bug-tracker#2115)."""
-    inside = block.group(1)
-    if function := FUNCTION_TAG.search(inside):
-        parameters = _find_groups(PARAMETER_TAG, function.group(2))
-        arguments = {key: _parse_value(text) for key, text in parameters}
-        return [LeakedCall(function.group(1).strip(), codec.json_text(arguments))]
-    return _parse_json_calls(inside)
+    for block in _find_elements(text, "<tool_call>", "</tool_call>"):
+        yield LeakedBlock(block.span, _tagged_calls(block.inside.strip()))
 
 
-def parse_bracketed(block: re.Match[str]) -> list[LeakedCall]:
+def _tagged_calls(inside: str) -> list[LeakedCall]:
+    function = next(_find_elements(inside, "<function=", "</function>"), None)
+    if function is None:
+        return _parse_json_calls(inside)
+    arguments = {
+        parameter.name: _parse_value(parameter.inside.removeprefix("\n").removesuffix("\n"))
+        for parameter in _find_elements(function.inside, "<parameter=", "</parameter>")
+    }
+    return [LeakedCall(function.name.strip(), codec.json_text(arguments))]
+
+
+BRACKET_MARK = "[TOOL_CALLS]"
+BRACKET_HEAD = re.compile(r"([\w.-]*+)(?:\[ARGS\])?\s*+(?=[\[{])")
+
+
+def find_bracketed_blocks(text: str) -> Iterator[LeakedBlock]:
     """Mistral's `[TOOL_CALLS]`: a list, or `name[ARGS]{…}` (Rapid-MLX#1071)."""
-    name, inside = block.group(1), block.group(2)
+    before, *pieces = text.split(BRACKET_MARK)
+    start = len(before)
+    for piece in pieces:
+        end = start + len(BRACKET_MARK) + len(piece)
+        inside = piece.strip()
+        if (head := BRACKET_HEAD.match(inside)) and inside.endswith(("]", "}")):
+            yield LeakedBlock((start, end), _bracketed_calls(head[1], inside[head.end() :]))
+        start = end
+
+
+def _bracketed_calls(name: str, inside: str) -> list[LeakedCall]:
     if name and codec.is_json_object(inside):
         return [LeakedCall(name, inside)]
     return _parse_json_calls(inside)
@@ -143,18 +212,9 @@ def _parse_json_calls(text: str) -> list[LeakedCall]:
 
 
 LEAK_FORMATS = {
-    "dsml_calls": LeakFormat(tuple(f"<{bar}DSML{bar}" for bar in BARS), DSML_BLOCK, parse_dsml),
-    "tagged_calls": LeakFormat(
-        ("<tool_call>",), re.compile(r"(?s)\s*<tool_call>\s*(.*?)\s*</tool_call>\s*"), parse_tagged
-    ),
-    "bracketed_calls": LeakFormat(
-        ("[TOOL_CALLS]",),
-        re.compile(
-            r"(?s)\s*\[TOOL_CALLS\]\s*([\w.-]*)(?:\[ARGS\])?\s*([\[{].*?[\]}])\s*"
-            r"(?=\[TOOL_CALLS\]|$)"
-        ),
-        parse_bracketed,
-    ),
+    "dsml_calls": LeakFormat(tuple(f"<{bar}DSML{bar}" for bar in BARS), find_dsml_blocks),
+    "tagged_calls": LeakFormat(("<tool_call>",), find_tagged_blocks),
+    "bracketed_calls": LeakFormat((BRACKET_MARK,), find_bracketed_blocks),
 }
 # Any model may have these, so the relay looks for them at every provider.
 COMMON_QUIRKS = frozenset({"think_tags", "thought_signatures"})
@@ -172,34 +232,49 @@ class LeakedCallReader:
         self._formats = [LEAK_FORMATS[name] for name in provider.quirks if name in LEAK_FORMATS]
         self._marks = [mark for leak_format in self._formats for mark in leak_format.marks]
         self._is_tool_name = is_tool_name
-        self._pending = ""
+        self._pending = ""  # may be the beginning of a mark
+        self._marked: list[str] = []  # the pieces from the first mark on
 
     def feed(self, text: str) -> str:
         """The text so far that cannot belong to a call and was not returned yet."""
         if not self._marks:
             return text
+        if self._marked:
+            self._marked.append(text)
+            return ""
         text, self._pending = self._pending + text, ""
-        start = min(
-            (position for mark in self._marks if (position := text.find(mark)) >= 0),
-            default=len(text) - max(overlap_length(text, mark) for mark in self._marks),
-        )
-        text, self._pending = text[:start], text[start:]
-        return text
+        positions = [position for mark in self._marks if (position := text.find(mark)) >= 0]
+        if positions:
+            start = min(positions)
+            self._marked.append(text[start:])
+        else:
+            start = len(text) - max(overlap_length(text, mark) for mark in self._marks)
+            self._pending = text[start:]
+        return text[:start]
 
     def close(self) -> tuple[str, list[LeakedCall]]:
         """The rest of the text, and the calls in it."""
-        text, self._pending = self._pending, ""
+        text, self._pending, self._marked = self._pending + "".join(self._marked), "", []
         calls: list[LeakedCall] = []
         for leak_format in self._formats:
             pieces, end = [], 0
-            for block in leak_format.block_pattern.finditer(text):
-                block_calls = leak_format.parse_calls(block)
-                if block_calls and all(self._is_tool_name(call.name) for call in block_calls):
-                    calls += block_calls
-                    pieces.append(text[end : block.start()])
-                    end = block.end()
-            text = "".join([*pieces, text[end:]])
+            for block in leak_format.find_blocks(text):
+                if block.calls and all(self._is_tool_name(call.name) for call in block.calls):
+                    calls += block.calls
+                    start, stop = block.span
+                    pieces.append(text[end:start])
+                    end = stop
+            text = _join_around_calls([*pieces, text[end:]])
         return text, calls
+
+
+def _join_around_calls(pieces: list[str]) -> str:
+    """The texts before, between and after calls, without the white space beside these."""
+    first, *others = pieces
+    if not others:
+        return first
+    *between, last = others
+    return "".join([first.rstrip(), *map(str.strip, between), last.lstrip()])
 
 
 def overlap_length(text: str, mark: str) -> int:

@@ -11,11 +11,13 @@ from translate.mappings.outcome import (
     COMPLETED,
     FAILED,
     Outcome,
+    SentRequest,
     detect_truncation,
     estimate_usage,
     find_chat_usage,
     finish_to_outcome,
     usage_to_responses,
+    wrong_chat_counts,
 )
 from translate.providers.profile import Provider
 from translate.providers.quirks import LeakedCallReader
@@ -40,7 +42,7 @@ class ChatToResponses:
         tools: ToolMap,
         provider: Provider,
         model: str,
-        request_body: bytes,
+        request_body: SentRequest,
     ) -> None:
         self.outcome: Outcome | None = None
         self.failure: Failure | None = None
@@ -71,14 +73,18 @@ class ChatToResponses:
         self._writer.emit_opening()
         if usage := find_chat_usage(chunk):
             self._writer.response = {**self.response, "usage": usage_to_responses(usage)}
+        for path in wrong_chat_counts(chunk):
+            self.mark_dropped(path)
         if error := chunk_error(chunk):
             return self.fail(read_failure(self._provider.title, 200, codec.dump_json(error)))
         self._text.add_sources(annotations.chunk_citations(chunk))
         for choice in _first_choices(chunk):
             # behind deltas, a whole message repeats the reply (MiniMax)
             message = None if self._writer.items else choice.get("message")
-            delta = choice.get("delta") or message or {}
-            self._add_delta(delta, annotations.logprobs_to_responses(choice))
+            delta = choice.get("delta") or message
+            self._add_delta(
+                delta if isinstance(delta, dict) else {}, annotations.logprobs_to_responses(choice)
+            )
             if isinstance(reason := choice.get("finish_reason"), str) and reason:
                 self._finish_reason = reason
         self._drop_other_choices(chunk)
@@ -109,13 +115,13 @@ class ChatToResponses:
         self._close_items(outcome)
         if outcome is COMPLETED and not self._has_answer():
             return self.fail(Failure(502, "server_error", f"{title} sent an empty reply"))
-        self.outcome = outcome
         details = {"reason": outcome.incomplete_reason} if outcome.incomplete_reason else None
         usage = self.response["usage"] or estimate_usage(
             self._request_body, self._writer.finished_items
         )
         if counts := detect_truncation(self._request_body, usage):
             self.mark_dropped("input (it read {} of about {} tokens)".format(*counts))
+        self.outcome = outcome  # only now: what fails before ends the reply as failed
         self._writer.end_response(outcome.response_status, incomplete_details=details, usage=usage)
         return self._writer.drain()
 
@@ -150,7 +156,7 @@ class ChatToResponses:
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict) and choice.get("index"):
-                self.mark_dropped(f"choices[{choice['index']}]")
+                self.mark_dropped(f"choices[{choice['index']!s:.20}]")
 
     def _add_text(self, thinking: str, text: str, token_logprobs: list[Item]) -> None:
         """`text` is without think tags; `thinking` stood between them."""

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from translate.mappings.outcome import Outcome
-from translate.wire.errors import Failure
+from translate.wire.errors import BadReply, Failure
 
 Event = dict[str, Any]
 Item = dict[str, Any]
+
+LOSSES_LIMIT = 100  # kinds of loss that are told apart in one reply
+LOSS_LENGTH = 200  # characters of the path of one
+MORE_LOSSES = "and more of the reply"
+ITEMS_LIMIT = 4_096  # output items of one reply, calls included
 
 
 class ReplyMachine(Protocol):
@@ -58,7 +63,7 @@ class EventWriter:
     def __init__(self, response: Item) -> None:
         self.response = response
         self.items: list[Item | None] = []  # by output_index; None while open
-        self.dropped: list[str] = []
+        self._dropped: dict[str, None] = {}  # in their order, each once
         self._seed = str(response["id"]).removeprefix("resp_")
         self._next_number = 0
         self._queue: list[Event] = []
@@ -67,12 +72,17 @@ class EventWriter:
     def finished_items(self) -> list[Item]:
         return [item for item in self.items if item is not None]
 
+    @property
+    def dropped(self) -> list[str]:
+        return [*self._dropped]
+
     def mark_dropped(self, path: str) -> None:
         """Report, once, that the client does not get this part of the reply."""
-        if path not in self.dropped:
-            self.dropped.append(path)
+        path = path[:LOSS_LENGTH]
+        if path not in self._dropped:
+            self._dropped[path if len(self._dropped) < LOSSES_LIMIT else MORE_LOSSES] = None
 
-    def emit(self, type: str, **fields: Any) -> None:
+    def emit(self, type: str, /, **fields: Any) -> None:
         self._queue.append({"type": type, "sequence_number": self._next_number, **fields})
         self._next_number += 1
 
@@ -101,14 +111,20 @@ class EventWriter:
 
         Codex matches outputs to calls by id, so no two calls may share one.
         """
-        unique = id or self.new_id("call")
+        unique, number = id or self.new_id("call"), len(used_ids)
         while unique in used_ids:
-            unique = f"{self.new_id(id or 'call')}_{len(used_ids)}"
+            unique = f"{self.new_id(id or 'call')}_{number}"
+            number += 1
         used_ids.add(unique)
         return unique
 
     def open_item(self, prefix: str, item: Item) -> tuple[int, Item]:
-        """Add an item; returns its output_index, and the item with its id."""
+        """Add an item; returns its output_index, and the item with its id.
+
+        Raises BadReply for more items than any reply can need.
+        """
+        if len(self.items) >= ITEMS_LIMIT:
+            raise BadReply(f"more than {ITEMS_LIMIT:,} items")
         item = {"id": self.new_id(prefix), **item}
         self.items.append(None)
         index = len(self.items) - 1

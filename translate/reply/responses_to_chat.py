@@ -6,10 +6,11 @@ https://platform.openai.com/docs/api-reference/chat-streaming.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from translate.mappings import annotations, reasoning
-from translate.mappings.outcome import Outcome, finish_to_chat, usage_to_chat
+from translate.mappings.outcome import FAILED, Outcome, SentRequest, finish_to_chat, usage_to_chat
 from translate.mappings.stop_sequences import StopSequences, cut_items
 from translate.providers.profile import Provider
 from translate.reply.event_writer import Event, Item, ReplyMachine
@@ -38,7 +39,7 @@ class ResponsesToChat:
         tools: ToolMap,
         provider: Provider,
         model: str,
-        request_body: bytes,
+        request_body: SentRequest,
         new_inner_machine: Callable[..., ReplyMachine] = ResponsesToResponses,
         usage: bool = True,
         legacy: bool = False,
@@ -61,21 +62,22 @@ class ResponsesToChat:
         self._part_starts = dict(self._lengths)  # where the open part begins in each field
         self._new_parts: set[str] = set()  # fields whose next text begins a part
         self._stops = StopSequences(stops)
-        self._call_indexes: list[object] = []  # output_index of each call
+        self._call_indexes: dict[object, int] = {}  # output_index of each call → its number
         self._reasoning_count = 0
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return self._inner.outcome
+        self._own_failure: Failure | None = None  # behind the end of the upstream's reply
+        self.outcome: Outcome | None = None
 
     @property
     def failure(self) -> Failure | None:
-        return self._inner.failure
+        return self._own_failure or self._inner.failure
 
     @property
     def response(self) -> Item:
         """The reply so far, up to a stop sequence, as the client has it."""
         response = self._inner.response
+        if self._own_failure:
+            fields = {"status": FAILED.response_status, "error": self._own_failure.error_fields}
+            return {**response, **fields}
         if self._stops.matched_stop is None:
             return response
         output = cut_items(response["output"], self._lengths["content"], len(SEPARATOR))
@@ -101,12 +103,19 @@ class ResponsesToChat:
         return self._to_chunks(self._inner.close())
 
     def fail(self, failure: Failure) -> list[Chunk]:
-        return self._to_chunks(self._inner.fail(failure))
+        if self.outcome or not self._inner.outcome:
+            return self._to_chunks(self._inner.fail(failure))
+        # the upstream's reply has ended, but its end could not be written
+        self.outcome, self._own_failure = FAILED, failure
+        chunks, self._chunks = self._chunks, []
+        return [*chunks, codec.load_json(failure.body)]
 
     def heartbeat_events(self) -> list[Chunk]:
         return [] if self.outcome else [KEEP_ALIVE]
 
     def _to_chunks(self, events: list[Event]) -> list[Chunk]:
+        if self._own_failure:
+            return []
         for event in events:
             # after a stop sequence the client gets nothing but the end
             handlers = self.HANDLERS if self._stops.matched_stop is None else self.END_HANDLERS
@@ -114,6 +123,7 @@ class ResponsesToChat:
                 handler(self, event)
         if events and self.failure:
             self._chunks.append(codec.load_json(self.failure.body))
+        self.outcome = self._inner.outcome  # only now: what fails before ends the reply as failed
         chunks, self._chunks = self._chunks, []
         return chunks
 
@@ -176,7 +186,7 @@ class ResponsesToChat:
         item = event["item"]
         if item["type"] in CALL_FIELDS:
             call_type, field = CALL_FIELDS[item["type"]]
-            self._call_indexes.append(event["output_index"])
+            self._call_indexes[event["output_index"]] = len(self._call_indexes)
             function = {"name": str(item.get("name") or ""), field: ""}
             self._emit_call(event, {"id": item["call_id"], "type": call_type, call_type: function})
 
@@ -187,7 +197,7 @@ class ResponsesToChat:
         self._emit_call(event, {"custom": {"input": event["delta"]}})
 
     def _emit_call(self, event: Event, call: Chunk) -> None:
-        index = self._call_indexes.index(event["output_index"])
+        index = self._call_indexes[event["output_index"]]
         if value := self._call_value({"index": index, **call}):
             self._emit_chunk({self._call_field: value})
         else:
@@ -272,30 +282,50 @@ def _image_part(item: Item) -> Chunk:
 
 def fold_chunks(chunks: list[Chunk]) -> dict[str, Any]:
     """The whole reply, for a client that does not stream."""
-    message: dict[str, Any] = {"role": None, "content": None, "refusal": None}
+    folded = FoldedDelta()
     finish, usage = None, None
     token_logprobs: list[Item] = []
     for chunk in chunks:
         for choice in chunk["choices"]:
-            _merge_delta(message, choice["delta"])
+            folded.fold_delta(choice["delta"])
             finish = choice["finish_reason"] or finish
             token_logprobs += (choice["logprobs"] or {"content": []})["content"]
         usage = chunk.get("usage") or usage
+    message = {"role": None, "content": None, "refusal": None} | folded.folded_fields()
     logprobs = _logprobs_field(token_logprobs)
     choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish}
     head = {name: chunks[0][name] for name in ("id", "created", "model")}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
-def _merge_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Add a delta: texts and lists grow, and each call grows at its index."""
-    for name, value in delta.items():
-        if name == "tool_calls":
-            calls = message.setdefault(name, [])
-            for call in value:
-                calls += [{}] * (call["index"] == len(calls))
-                _merge_delta(calls[call["index"]], {k: v for k, v in call.items() if k != "index"})
-        elif isinstance(value, dict):
-            _merge_delta(message.setdefault(name, {}), value)
-        else:
-            message[name] = value if message.get(name) is None else message[name] + value
+class FoldedDelta:
+    """The deltas of one message or call: texts and lists grow, and each call grows at its index."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[str, list[Any]] = {}  # joined at the end: each joining copies the text
+        self._objects: dict[str, FoldedDelta] = {}
+        self._calls: dict[int, FoldedDelta] = {}
+
+    def fold_delta(self, delta: dict[str, Any]) -> None:
+        for name, value in delta.items():
+            if name == "tool_calls":
+                for call in value:
+                    fields = {key: field for key, field in call.items() if key != "index"}
+                    self._calls.setdefault(call["index"], FoldedDelta()).fold_delta(fields)
+            elif isinstance(value, dict):
+                self._objects.setdefault(name, FoldedDelta()).fold_delta(value)
+            else:
+                self._pieces.setdefault(name, []).append(value)
+
+    def folded_fields(self) -> dict[str, Any]:
+        fields = {name: _join_values(pieces) for name, pieces in self._pieces.items()}
+        fields |= {name: folded.folded_fields() for name, folded in self._objects.items()}
+        calls = [folded.folded_fields() for folded in self._calls.values()]
+        return fields | ({"tool_calls": calls} if calls else {})
+
+
+def _join_values(pieces: list[Any]) -> Any:
+    """The pieces of a text or a list as one."""
+    if isinstance(pieces[0], list):
+        return [*chain.from_iterable(pieces)]
+    return "".join(pieces)

@@ -4,6 +4,7 @@ Upstreams differ in which events they send and how they number them. All of them
 deltas and the whole items; from these the relay writes the client's events. Sans-I/O.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,21 +15,24 @@ from translate.mappings.outcome import (
     FILTERED,
     TOO_LONG,
     Outcome,
+    SentRequest,
     complete_responses_usage,
     detect_truncation,
     estimate_usage,
+    wrong_counts,
 )
 from translate.providers.profile import Provider
 from translate.reply.event_writer import Event, EventWriter, Item
 from translate.reply.upstream_items import (
     ITEM_CLASSES,
     ITEM_TYPES_BY_EVENT,
+    OWN_EVENTS,
     ReplyContext,
     UpstreamItem,
     open_upstream_item,
 )
 from translate.tools.tool_map import ToolMap
-from translate.wire import codec
+from translate.wire import codec, sse
 from translate.wire.errors import Failure, read_failure
 
 # Fields of the finished response that pass. `end_turn` false: Codex continues at once.
@@ -45,7 +49,7 @@ class ResponsesToResponses:
         tools: ToolMap,
         provider: Provider,
         model: str,
-        request_body: bytes,
+        request_body: SentRequest,
     ) -> None:
         self.outcome: Outcome | None = None
         self.failure: Failure | None = None
@@ -53,8 +57,10 @@ class ResponsesToResponses:
         self._title = provider.title
         self._writer = EventWriter(response)
         self._context = ReplyContext(self._writer, tools, provider, model, set())
-        self._open_items: dict[object, UpstreamItem] = {}  # by the upstream's output_index
-        self._closed_items: list[tuple[object, object]] = []  # the upstream's output_index and id
+        self._open_items = OpenItems()
+        self._closed_count = 0
+        self._closed_ids: set[str] = set()  # the upstream's
+        self._closed_indexes: set[object] = set()  # the upstream's
 
     @property
     def response(self) -> Item:
@@ -77,8 +83,10 @@ class ResponsesToResponses:
             handler(self, event)
         elif name in ITEM_TYPES_BY_EVENT:
             self._add_delta(name, step, event)
+        elif event_type and not sse.is_event_type(event_type):
+            self.mark_dropped("an event whose type is no name")
         elif event_type:
-            self._pass_unknown(event_type, event)
+            self._pass_unknown(name, event_type, event)
         else:
             self._read_body(event)
         return self._writer.drain()
@@ -118,40 +126,23 @@ class ResponsesToResponses:
 
     @property
     def _next_index(self) -> int:
-        return len(self._open_items) + len(self._closed_items)
+        return len(self._open_items) + self._closed_count
 
     def _open_item(self, index: object, item: Item) -> UpstreamItem:
-        if index in self._open_items:  # some servers give every item the same index
-            self._open_items[object()] = self._open_items.pop(index)
-        new_item = self._open_items[index] = open_upstream_item(self._context, item)
+        new_item = open_upstream_item(self._context, item)
+        self._open_items.add(index, new_item)
         return new_item
 
     def _finish_item(self, event: Event) -> None:
-        closed_ids = [upstream_id for _, upstream_id in self._closed_items if upstream_id]
-        if (item := _event_item(event)) and item.get("id") not in closed_ids:
-            index, open_item = self._find_open(event, str(item.get("type")), item.get("id"))
-            self._closed_items.append((_event_index(event, index), item.get("id")))
-            if open_item:
-                self._open_items = {
-                    key: other for key, other in self._open_items.items() if other is not open_item
-                }
-            (open_item or open_upstream_item(self._context, item)).close(item, COMPLETED)
-
-    def _find_open(
-        self, event: Event, item_type: str, id: object = None
-    ) -> tuple[object, UpstreamItem | None]:
-        """The open item that an event belongs to, and its index: by id, by index, or the last.
-
-        `item_type` "": of any type.
-        """
-        index, id = event.get("output_index"), id or event.get("item_id")
-        candidates = [
-            (key, item) for key, item in self._open_items.items() if item_type in ("", item.type)
-        ]
-        same_id = [(key, item) for key, item in candidates if id and item.upstream_id == id]
-        if isinstance(index, int) and not same_id:
-            return next(((key, item) for key, item in candidates if key == index), (None, None))
-        return next(iter(reversed(same_id or candidates)), (None, None))
+        item = _event_item(event)
+        if item is None or (id := _as_id(item.get("id"))) in self._closed_ids:
+            return
+        open_item = self._open_items.find(event, item["type"], id)
+        index = self._open_items.remove_item(open_item) if open_item else None
+        self._closed_count += 1
+        self._closed_indexes.add(_event_index(event, index))
+        self._closed_ids |= {id} if id else set()
+        (open_item or open_upstream_item(self._context, item)).close(item, COMPLETED)
 
     def _add_delta(self, name: str, step: str, event: Event) -> None:
         """Text may begin with a delta. A call needs a name, so it waits for its whole item."""
@@ -159,21 +150,21 @@ class ResponsesToResponses:
         if step != "delta" or not isinstance(text, str) or not text:
             return
         item_type = ITEM_TYPES_BY_EVENT[name]
-        _, item = self._find_open(event, item_type)
+        item = self._open_items.find(event, item_type)
         if item is None and item_type in ITEM_CLASSES:
             item = self._open_item(_event_index(event, self._next_index), {"type": item_type})
         if item:
             item.add_delta(name, text, event)
 
-    def _pass_unknown(self, event_type: str, event: Event) -> None:
+    def _pass_unknown(self, name: str, event_type: str, event: Event) -> None:
         """An event of an unknown type passes, unless its item is not in the client's reply."""
-        fields = {name: v for name, v in event.items() if name not in ("type", "sequence_number")}
-        if "response" in fields:
-            return  # the relay sends its own response
+        fields = {key: v for key, v in event.items() if key not in ("type", "sequence_number")}
+        if "response" in fields or name in OWN_EVENTS:
+            return  # the relay sends its own
         if not fields.keys() & {"output_index", "item_id"}:
             self._writer.emit(event_type, **fields)
             return
-        _, item = self._find_open(event, "")
+        item = self._open_items.find(event)
         if item and (location := item.unknown_event_location()):
             self._writer.emit(event_type, **fields | location)
 
@@ -182,21 +173,22 @@ class ResponsesToResponses:
     def _end_reply(self, event: Event) -> None:
         response = event.get("response")
         response = response if isinstance(response, dict) else {}
-        if isinstance(usage := response.get("usage"), dict) and any(usage.values()):
+        if isinstance(usage := response.get("usage"), dict):
             self._writer.response = {**self.response, "usage": complete_responses_usage(usage)}
+        for path in wrong_counts(usage):
+            self.mark_dropped(path)
         outcome = _read_outcome(event, response)
         if outcome is FAILED:
             self._read_error({"error": response.get("error")})
             return
         output = response.get("output")
         self._finish_missing(output if isinstance(output, list) else [])
-        for item in self._open_items.values():
+        for item in self._open_items.in_order():
             item.close(None, outcome)
         goes_on = response.get("end_turn") is False
         if outcome is COMPLETED and not goes_on and not self._ensure_answer():
             self._end_failed(Failure(502, "server_error", f"{self._title} sent an empty reply"))
             return
-        self.outcome = outcome
         usage = self.response["usage"] or estimate_usage(
             self._request_body, self._writer.finished_items
         )
@@ -204,6 +196,7 @@ class ResponsesToResponses:
             self.mark_dropped("input (it read {} of about {} tokens)".format(*counts))
         passed_fields = {name: response[name] for name in PASSED_FIELDS if name in response}
         details = {"reason": outcome.incomplete_reason} if outcome.incomplete_reason else None
+        self.outcome = outcome  # only now: what fails before ends the reply as failed
         self._writer.end_response(
             outcome.response_status, incomplete_details=details, usage=usage, **passed_fields
         )
@@ -221,10 +214,9 @@ class ResponsesToResponses:
 
     def _finish_missing(self, output: list[Any]) -> None:
         """Finish the items of the whole response that no event has finished."""
-        indexes = {index for index, _ in self._closed_items}
         # some servers give every item the same index, so that the count says more
-        missing_count = len(output) - len(self._closed_items)
-        unclosed = [index for index in range(len(output)) if index not in indexes]
+        missing_count = len(output) - self._closed_count
+        unclosed = [index for index in range(len(output)) if index not in self._closed_indexes]
         for index in unclosed[: max(missing_count, 0)]:
             self._finish_item({"output_index": index, "item": output[index]})
 
@@ -254,6 +246,59 @@ class ResponsesToResponses:
         "response.cancelled": _end_reply,
         "error": _read_error,
     }
+
+
+ANY_TYPE = ""
+
+
+class OpenItems:
+    """The open items of a reply, by the upstream's output_index, in the order of their opening."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[UpstreamItem, object] = {}
+        # Each by its index; under the type or ANY_TYPE, and the upstream's id or None for any.
+        self._groups: defaultdict[tuple[str, str | None], dict[object, UpstreamItem]]
+        self._groups = defaultdict(dict)
+
+    def __len__(self) -> int:
+        return len(self._indexes)
+
+    def in_order(self) -> list[UpstreamItem]:
+        return [*self._indexes]
+
+    def add(self, index: object, item: UpstreamItem) -> None:
+        if earlier := self._groups[ANY_TYPE, None].get(index):
+            # some servers give every item the same index
+            self.remove_item(earlier)
+            self.add(object(), earlier)
+        self._indexes[item] = index
+        for group in self._groups_of(item):
+            group[index] = item
+
+    def remove_item(self, item: UpstreamItem) -> object:
+        """Returns the item's index."""
+        index = self._indexes.pop(item)
+        for group in self._groups_of(item):
+            del group[index]
+        return index
+
+    def find(
+        self, event: Event, item_type: str = ANY_TYPE, id: str | None = None
+    ) -> UpstreamItem | None:
+        """The open item that an event belongs to: by id, by index, or the last of this type."""
+        index, id = event.get("output_index"), id or _as_id(event.get("item_id"))
+        same_id = self._groups.get((item_type, id)) if id else None
+        if isinstance(index, int) and not same_id:
+            return self._groups[item_type, None].get(index)
+        return next(reversed((same_id or self._groups[item_type, None]).values()), None)
+
+    def _groups_of(self, item: UpstreamItem) -> list[dict[object, UpstreamItem]]:
+        types, ids = {ANY_TYPE, item.type}, {None, _as_id(item.upstream_id)}
+        return [self._groups[type_, id] for type_ in types for id in ids]
+
+
+def _as_id(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _event_item(event: Event) -> Item | None:

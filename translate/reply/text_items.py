@@ -10,6 +10,7 @@ from translate.mappings import annotations, reasoning
 from translate.mappings.outcome import COMPLETED, Outcome
 from translate.providers.profile import Provider
 from translate.reply.event_writer import EventWriter, Item
+from translate.wire import codec
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ NEW_ITEMS: dict[str, Item] = {
 }
 
 
+PART_LISTS = {"message": TEXT.list_field, "reasoning": SUMMARY.list_field}
+
+
 @dataclass
 class OpenTextItem:
     """An open message or reasoning item, and its open part."""
 
     output_index: int
     item: Item
-    part_type: PartType | None = None
+    parts: list[Item] = field(default_factory=list)  # those that are closed
+    part_type: PartType | None = None  # of the open part
     pieces: list[str] = field(default_factory=list)
     logprobs: list[Item] = field(default_factory=list)
     reasoning_fields: dict[str, Any] = field(default_factory=dict)  # the provider's fields
@@ -64,7 +69,7 @@ class OpenTextItem:
         return {
             "item_id": self.item["id"],
             "output_index": self.output_index,
-            part_type.index_field: len(self.item[part_type.list_field]),
+            part_type.index_field: len(self.parts),
         }
 
 
@@ -77,7 +82,7 @@ class TextItems:
         self._model = model
         self._current: OpenTextItem | None = None
         self._text_length = 0  # characters in closed text parts
-        self._all_sources: list[Item] = []
+        self._source_keys: set[str] = set()  # of all sources so far
         self.next_logprobs: list[Item] = []  # of the text that comes next
         self.sources: list[Item] = []  # of the open text, or of the text that comes next
 
@@ -104,20 +109,21 @@ class TextItems:
 
     def add_sources(self, sources: list[Item]) -> None:
         """Citations; some providers repeat all of them in every chunk."""
-        new = [source for source in sources if source not in self._all_sources]
-        self._all_sources += new
-        self.sources += new
+        for source in sources:
+            if (key := codec.json_text(source)) not in self._source_keys:
+                self._source_keys.add(key)
+                self.sources.append(source)
 
     def close(self, outcome: Outcome = COMPLETED) -> None:
         if item := self._current:
             self._close_part(item)
-            fields = {"status": outcome.response_status}
+            fields: Item = {"status": outcome.response_status}
             if item.item["type"] == "reasoning":
-                sealed_state = reasoning.seal_fields(
-                    item.reasoning_fields, self._provider, self._model
-                )
+                fields = reasoning.join_fields(item.reasoning_fields)
+                sealed_state = reasoning.seal_fields(fields, self._provider, self._model)
                 fields = {"encrypted_content": sealed_state}
-            self._writer.finish_item(item.output_index, {**item.item, **fields})
+            parts = {PART_LISTS[item.item["type"]]: item.parts}
+            self._writer.finish_item(item.output_index, {**item.item, **parts, **fields})
             self._current = None
 
     def _take_logprobs(self, item: OpenTextItem) -> list[Item]:
@@ -151,8 +157,7 @@ class TextItems:
                     part_fields["logprobs"] = item.logprobs
             self._writer.emit(f"{part_type.text_event}.done", **item.part_location, **event_fields)
             part = self._emit_part(item, part_type, "done", {**text, **part_fields})
-            parts = [*item.item[part_type.list_field], part]
-            item.item = {**item.item, part_type.list_field: parts}
+            item.parts.append(part)
             item.part_type, item.pieces, item.logprobs = None, [], []
 
     def _emit_annotations(self, item: OpenTextItem, text: str) -> list[Item]:

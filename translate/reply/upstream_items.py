@@ -1,7 +1,9 @@
 """Open items of a Responses upstream's reply; each writes its events for the client."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from translate.mappings import reasoning
@@ -13,13 +15,18 @@ from translate.reply.text_items import ID_PREFIXES, NEW_ITEMS, REFUSAL, SUMMARY,
 from translate.tools.kinds import CUSTOM, FUNCTION, KIND_BY_CALL_TYPE
 from translate.tools.tool_map import ToolMap
 from translate.wire import codec
+from translate.wire.errors import BadReply
 
+PARTS_LIMIT = 1_000  # parts of one item
+NEAREST_PARTS = 16  # open parts that a final part may complete
 REASONING_TEXT = PartType(
     "reasoning", "reasoning_text", "text", "content", "content_index",
     "response.content_part", "response.reasoning_text",
 )  # fmt: skip
 PART_TYPES = {part.type: part for part in (TEXT, REFUSAL, SUMMARY, REASONING_TEXT)}
 ANNOTATION_EVENT = f"{TEXT.text_event}.annotation.added"
+# The relay writes these for parts, whatever the upstream sends: the names before the step.
+OWN_EVENTS = {part.part_event for part in PART_TYPES.values()} | {f"{TEXT.text_event}.annotation"}
 PART_TYPES_BY_EVENT = {part.text_event: part for part in PART_TYPES.values()}
 # The event of a delta → the type of the item that it belongs to.
 ITEM_TYPES_BY_EVENT = {name: part.item_type for name, part in PART_TYPES_BY_EVENT.items()} | {
@@ -83,17 +90,19 @@ class TextItem:
         self.type, self.upstream_id = item["type"], item.get("id")
         self._context = context
         self._writer = context.writer
-        phase = {"phase": item["phase"]} if item.get("phase") else {}
+        phase = {"phase": phase} if isinstance(phase := item.get("phase"), str) else {}
         new_item = {"type": self.type, **NEW_ITEMS[self.type], **phase}
         self._index, self._item = self._writer.open_item(ID_PREFIXES[self.type], new_item)
         self._parts: dict[tuple[str, object], OpenPart] = {}  # by type and the upstream's index
+        self._part_counts: Counter[str] = Counter()  # by the item's field
 
     def unknown_event_location(self) -> dict[str, Any]:
         return {}  # an unknown event may be an annotation, which comes with the whole item
 
     def add_delta(self, event_name: str, text: str, event: Event) -> None:
         part_type = PART_TYPES_BY_EVENT[event_name]
-        key = (part_type.type, event.get(part_type.index_field))
+        index = event.get(part_type.index_field)
+        key = (part_type.type, index if isinstance(index, int) else None)
         if key not in self._parts:
             self._parts[key] = self._open_part(part_type)
         logprobs = {"logprobs": event.get("logprobs") or []} if part_type is TEXT else {}
@@ -105,10 +114,9 @@ class TextItem:
             parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
             for part in parts if isinstance(parts, list) else []:
                 self._add_final_part(part)
-        final_item = {**self._item}
+        final_item = {**self._item, **{name: [] for name in self._part_counts}}
         for open_part in self._parts.values():
-            list_field = open_part.part_type.list_field
-            final_item[list_field] = [*final_item.get(list_field, []), self._close_part(open_part)]
+            final_item[open_part.part_type.list_field].append(self._close_part(open_part))
         if self.type == "reasoning":
             state = {k: v for k, v in (item or final_item).items() if v is not None}
             sealed_state = reasoning.seal_item(state, self._context.provider, self._context.model)
@@ -118,10 +126,10 @@ class TextItem:
         self._writer.finish_item(self._index, final_item)
 
     def _open_part(self, part_type: PartType) -> OpenPart:
-        index = sum(
-            part.part_type.list_field == part_type.list_field for part in self._parts.values()
-        )
-        part = OpenPart(part_type, index)
+        if len(self._parts) >= PARTS_LIMIT:
+            raise BadReply(f"more than {PARTS_LIMIT:,} parts in an item")
+        part = OpenPart(part_type, self._part_counts[part_type.list_field])
+        self._part_counts[part_type.list_field] += 1
         self._emit_part(part, "added", _empty_part(part_type))
         return part
 
@@ -139,7 +147,8 @@ class TextItem:
         if not candidates:
             candidates = [self._open_part(part_type)]
             self._parts[part_type.type, object()] = candidates[0]
-        part = next((p for p in candidates if text.startswith(p.joined_text)), candidates[0])
+        nearest = islice(candidates, NEAREST_PARTS)  # each is compared with the whole text
+        part = next((p for p in nearest if text.startswith(p.joined_text)), candidates[0])
         part.final = final
         sent = part.joined_text
         if rest := text[len(sent) :] if text.startswith(sent) else "":
@@ -235,7 +244,7 @@ class OtherItem:
         self._writer = context.writer
         self._kind = KIND_BY_CALL_TYPE.get(self.type)
         self._text_field = self._kind.streamed_field if self._kind else None
-        self._sent_text = ""
+        self._sent_pieces: list[str] = []
         self._new_ids: Item = {}
         self._item: Item = {}
         if self._kind:
@@ -264,7 +273,7 @@ class OtherItem:
 
     def add_delta(self, event_name: str, text: str, event: Event) -> None:
         if self._item:
-            self._sent_text += text
+            self._sent_pieces.append(text)
             self._writer.emit(f"{event_name}.delta", **self._item_location, delta=text)
 
     def close(self, item: Item | None, outcome: Outcome) -> None:
@@ -282,8 +291,9 @@ class OtherItem:
     def _finish_text(self, text: str) -> str:
         """The last events of a call's text; returns the text as the client has it."""
         event_name = f"response.{self._kind.stream_event}" if self._kind else ""
-        text = text if text.startswith(self._sent_text) else self._sent_text
-        if rest := text[len(self._sent_text) :]:
+        sent = "".join(self._sent_pieces)
+        text = text if text.startswith(sent) else sent
+        if rest := text[len(sent) :]:
             self.add_delta(event_name, rest, {})
         self._writer.emit(
             f"{event_name}.done", **self._item_location, **{str(self._text_field): text}

@@ -152,7 +152,7 @@ def _tool_fields(chat_request: ChatRequest) -> Json:
 
 def _tool_choice(chat_request: ChatRequest) -> str | Json | None:
     choice = chat_request.tool_choice or chat_request.function_call
-    if isinstance(choice, dict) and choice.get("type") in TOOL_CHOICES:
+    if isinstance(choice, dict) and str(choice.get("type")) in TOOL_CHOICES:
         choice = str(choice["type"])
     if isinstance(choice, str):
         return TOOL_CHOICES.get(choice, choice)
@@ -243,8 +243,7 @@ class ResponsesInputBuilder:
 
     def _convert_assistant(self, message: Json, path: str) -> list[Item]:
         items = reasoning.reasoning_items(message)
-        if reasoning.has_foreign_seal(message):
-            self.dropped.append(f"{path}.{reasoning.REASONING_DETAILS}")
+        self.dropped += [f"{path}.{name}" for name in reasoning.foreign_seal_fields(message)]
         parts = self._convert_parts(message.get("content"), path, ("text", "refusal"))
         if refusal := message.get("refusal"):
             parts.append({"type": "refusal", "refusal": refusal})

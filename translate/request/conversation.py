@@ -87,6 +87,7 @@ class Conversation[Turn: AssistantTurn]:
         self._convert_output = convert_output
         self._outputs = outputs
         self._call_ids: set[str] = set()
+        self._id_numbers: dict[str, int] = {}  # the last one behind each id that came twice
         self._turn: Turn | None = None
         self._calls: dict[int, tuple[str, Message | None]] = {}  # position → id, native output
         self._has_output = False
@@ -166,11 +167,12 @@ class Conversation[Turn: AssistantTurn]:
 
     def unique_call_id(self, id: str) -> str:
         id = self.form.convert_call_id(id)
-        unique, number = id or "call", 1
+        unique, number = id or "call", self._id_numbers.get(id, 1)
         while unique in self._call_ids:
             number += 1
             unique = f"{id}_{number}"
         self._call_ids.add(unique)
+        self._id_numbers[id] = number
         return unique
 
 
@@ -199,7 +201,7 @@ class ChatTurn:
     def build_messages(self) -> list[Message]:
         if not (self._texts or self._calls):
             return []  # providers refuse a message of reasoning alone
-        fields = dict(self._reasoning)
+        fields = reasoning.join_fields(self._reasoning)
         text = "\n".join(part["text"] for part in self._texts)
         text = reasoning.add_think_tags(fields.pop(reasoning.THINK_TEXT, ""), text)
         content: str | list[Part] = text

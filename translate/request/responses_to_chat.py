@@ -219,10 +219,10 @@ class ChatHistoryBuilder[Turn: AssistantTurn]:
 
     def _add_compaction(self, position: int, item: Item) -> None:
         """Add the summary once: after a resume Codex sends the same item twice (0.169)."""
-        seal = str(item.get("encrypted_content"))
+        seal = item.get("encrypted_content")
         if seal in self._summary_seals:
             return
-        self._summary_seals.add(seal)
+        self._summary_seals |= {seal} if seal else set()
         text = compaction.summary_text(item)
         if text is None:
             self._drop_item(position, item["type"])

@@ -121,35 +121,34 @@ class ItemTurn:
 
     def __init__(self, offset: int) -> None:
         self._offset = offset  # how many items stand before the turn
-        self._items: list[Item] = []
+        self._items: list[Item] = []  # before the first call
+        self._calls: list[Item] = []  # from the first call on
 
     @property
     def is_empty(self) -> bool:
-        return not self._items
+        return not (self._items or self._calls)
 
     def add_text(self, parts: list[Part]) -> None:
         """Insert text before the calls of its turn, which their outputs must follow."""
-        call_positions = (
-            n for n, item in enumerate(self._items) if item["type"] in KIND_BY_CALL_TYPE
-        )
         text = "\n".join(part["text"] for part in parts)
-        item = _assistant_item(text, self._offset + len(self._items))
-        self._items.insert(next(call_positions, len(self._items)), item)
+        number = self._offset + len(self._items) + len(self._calls)
+        self._items.append(_assistant_item(text, number))
 
     def add_reasoning(self, item: Item) -> None:
-        self._items.append(item)
+        self.add_item(item)
 
     def add_call(self, call: Message) -> None:
-        item = {"type": "function_call", "call_id": call["id"], **call["function"]}
-        self._items.append(item)
+        self.add_item({"type": "function_call", "call_id": call["id"], **call["function"]})
 
     def add_item(self, item: Item) -> None:
-        """An item that passes unchanged."""
-        self._items.append(item)
+        """An item in its place, unchanged."""
+        is_call = item.get("type") in KIND_BY_CALL_TYPE
+        (self._calls if self._calls or is_call else self._items).append(item)
 
     def build_messages(self) -> list[Item]:
-        only_reasoning = all(item.get("type") == "reasoning" for item in self._items)
-        return [] if only_reasoning else self._items
+        items = self._items + self._calls
+        only_reasoning = all(item.get("type") == "reasoning" for item in items)
+        return [] if only_reasoning else items
 
 
 ITEM_FORMAT = ConversationFormat(

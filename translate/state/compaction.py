@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from translate.mappings.outcome import COMPLETED, FAILED, Outcome, estimate_tokens
+from translate.mappings.outcome import COMPLETED, FAILED, Outcome, SentRequest, estimate_tokens
 from translate.mappings.reasoning import all_reasoning_text
 from translate.providers.profile import Provider
 from translate.reply.event_writer import Event, EventWriter, ReplyMachine
@@ -234,7 +234,7 @@ class ToCompaction:
         tools: ToolMap,
         provider: Provider,
         model: str,
-        request_body: bytes,
+        request_body: SentRequest,
     ) -> None:
         self.outcome: Outcome | None = None
         self.failure: Failure | None = None
@@ -297,12 +297,12 @@ class ToCompaction:
                 FAILED.response_status, usage=usage, error=summary.error_fields
             )
             return
-        self.outcome = COMPLETED
         sealed_state = seal_envelope(
             Envelope(self._provider.name, self._model, {"summary": summary})
         )
         item = {"type": "compaction", "encrypted_content": sealed_state}
         self._writer.finish_item(*self._writer.open_item("cmp", item))
+        self.outcome = COMPLETED
         self._writer.end_response(COMPLETED.response_status, usage=usage)
 
     def _read_summary(self, outcome: Outcome) -> str | Failure:

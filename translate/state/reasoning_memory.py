@@ -40,28 +40,38 @@ UNIQUE_ID = re.compile(r"[A-Za-z0-9]{20,}|[0-9a-f]{8}-[0-9a-f]{4}-")
 LONG_NAME = 8
 
 
-def missing_reasoning_keys(body: Json, owner: str) -> dict[int, Keys]:
-    """Keys of the assistant messages that come without their reasoning, by position.
+class ConversationKeys(NamedTuple):
+    """The keys of a Chat client's request."""
 
-    `owner`: whose conversation it is; no key of one owner equals a key of another.
-    """
-    return {
-        position: keys
-        for position, keys in _reasoning_keys(body, owner)
-        if not body["messages"][position].get(REASONING_DETAILS)
+    owner: str  # whose conversation it is; no key of one owner equals a key of another
+    missing: dict[int, Keys]  # of assistant messages without their reasoning, by position
+    latest_key: str | None  # the key of the conversation so far; None for an invalid request
+
+
+def read_conversation_keys(body: Json, owner: str) -> ConversationKeys:
+    """Call it once for a request: it reads the whole conversation."""
+    try:
+        messages = validate_chat_request(body).messages
+        turns = [*_read_messages(messages, owner, _hash_texts("conversation", owner))]
+    except (BadRequest, RecursionError):  # the exchange refuses the request, and says why
+        return ConversationKeys(owner, {}, None)
+    missing = {
+        position: turn.keys
+        for position, (message, turn) in enumerate(zip(messages, turns, strict=True))
+        if turn.keys and not message.get(REASONING_DETAILS)
     }
+    latest_key = turns[-1].conversation_key if turns else _hash_texts("conversation", owner)
+    return ConversationKeys(owner, missing, latest_key)
 
 
-def reasoning_to_remember(body: Json, output: list[Json], owner: str) -> dict[str, bytes]:
-    """What to remember of the reply to this body, by key. `output`: the reply's sealed items."""
+def reasoning_to_remember(keys: ConversationKeys, output: list[Json]) -> dict[str, bytes]:
+    """What to remember of the reply to this request, by key. `output`: the reply's sealed items."""
     message = reply_message(output)
     has_answer = message["content"] or message["refusal"] or message["tool_calls"]
-    if not (has_answer and message[REASONING_DETAILS] and isinstance(body.get("messages"), list)):
+    if not (has_answer and message[REASONING_DETAILS] and keys.latest_key is not None):
         return {}
-    with_reply = {**body, "messages": [*body["messages"], message]}
-    keys_by_position = dict(_reasoning_keys(with_reply, owner))
-    keys = keys_by_position.get(len(body["messages"]), ())
-    return dict.fromkeys(keys, codec.dump_json(message[REASONING_DETAILS]))
+    [turn] = _read_messages([message], keys.owner, keys.latest_key)
+    return dict.fromkeys(turn.keys, codec.dump_json(message[REASONING_DETAILS]))
 
 
 def insert_reasoning(
@@ -126,29 +136,29 @@ class CallIdentity(NamedTuple):
     id: str
 
 
-def _reasoning_keys(body: Json, owner: str) -> list[tuple[int, Keys]]:
-    """Position and keys of each assistant message; [] for an invalid body."""
-    try:
-        return [*_message_keys(validate_chat_request(body).messages, owner)]
-    except (BadRequest, RecursionError):  # the exchange refuses the request, and says why
-        return []
+class MessageKeys(NamedTuple):
+    """The keys of one message."""
+
+    conversation_key: str  # of the conversation up to its end
+    keys: Keys = ()  # of an assistant's message
 
 
-def _message_keys(messages: list[Json], owner: str) -> Iterator[tuple[int, Keys]]:
-    conversation = _hash_texts("conversation", owner)
-    for position, message in enumerate(messages):
+def _read_messages(messages: list[Json], owner: str, conversation: str) -> Iterator[MessageKeys]:
+    """The keys of each message; `conversation`: the key of all messages before them. Raises
+    BadRequest."""
+    for message in messages:
         if not (role := ROLES.get(message.get("role") or "")):
+            yield MessageKeys(conversation)
             continue
         calls = _message_calls(message) if role == "assistant" else []
         call_texts = [text for call in calls for text in call[:2]]
         conversation = _hash_texts(
             conversation, role, *_message_contents(message), "calls", *call_texts
         )
-        if role == "assistant":
-            call_keys = [
-                _hash_texts("call", owner, *call) for call in calls[:1] if _has_unique_id(call)
-            ]
-            yield position, (*call_keys, conversation)
+        call_keys = [
+            _hash_texts("call", owner, *call) for call in calls[:1] if _has_unique_id(call)
+        ]
+        yield MessageKeys(conversation, (*call_keys, conversation) if role == "assistant" else ())
 
 
 def _hash_texts(*texts: str) -> str:

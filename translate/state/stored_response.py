@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from translate.state.compaction import COMPACTION_TYPES, content_parts
-from translate.wire import codec
+from translate.wire.json_steps import dump_json_in_steps, load_json_in_steps
 
 Item = dict[str, Any]
 
@@ -24,10 +24,10 @@ class StoredResponse:
     @classmethod
     def load(cls, data: bytes) -> "StoredResponse":
         """The inverse of `dump`."""
-        return cls(**codec.load_json(data))
+        return cls(**load_json_in_steps(data))
 
     def dump(self) -> bytes:
-        return codec.dump_json({"input": self.input, "response": self.response})
+        return dump_json_in_steps({"input": self.input, "response": self.response})
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ lidge-jun/opencodex#372).
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from translate.wire import codec
@@ -21,7 +22,7 @@ PATCH = re.compile(rf"\*\*\* Begin Patch\n(?:{ADD}|{DELETE}|{UPDATE})++\*\*\* En
 
 WRAPPING_LIMIT = 3  # how deep a patch may be wrapped: JSON in JSON in a string
 CLOSING_LINES = frozenset({"", "```", "EOF", "PATCH"})  # these end a fence or a heredoc
-EMPTY_LINES_BETWEEN_HUNKS = re.compile(r"(?:^\n)+(?=@@|\*\*\* )", re.M)
+EMPTY_LINES_BETWEEN_HUNKS = re.compile(r"(?<=[^\n]\n)\n++(?=@@|\*\*\* )")
 # At the start of a line, which may be the `\n` of a string that is still escaped.
 END_MARK = re.compile(rf"(?:^|(?<=\\n)|(?<=\\r)){re.escape(END)}", re.M)
 
@@ -51,7 +52,7 @@ def _unwrap_text(text: str) -> str:
             candidates = [
                 string for string in _collect_strings(codec.load_json(text)) if BEGIN in string
             ]
-        except (ValueError, RecursionError):
+        except ValueError:
             candidates = _read_near_json(text)
         if len(candidates) != 1:
             break
@@ -72,15 +73,16 @@ def _read_near_json(text: str) -> list[str]:
     return [inside] if inside and not reader.rest else []
 
 
-def _collect_strings(value: Any) -> list[str]:
-    match value:
-        case str():
-            return [value]
-        case dict():
-            return _collect_strings(list(value.values()))
-        case list():
-            return [text for member in value for text in _collect_strings(member)]
-    return []
+def _collect_strings(value: Any) -> Iterator[str]:
+    values = [value]
+    while values:
+        match values.pop():
+            case str(text):
+                yield text
+            case dict(members):
+                values += members.values()
+            case list(members):
+                values += members
 
 
 def _extract_patch(text: str) -> str:
@@ -113,15 +115,18 @@ def _mark_empty_lines(patch: str) -> str:
 # Readers: `feed` takes pieces of a call's arguments, and returns the text to show to the client.
 
 INPUT_HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
+SPACES = re.compile(r"\s+")
+HEAD_LENGTH = 16  # of the head with one space between its parts
 # Whole characters of a JSON string. A surrogate pair is one character; a high half must wait.
 WHOLE_CHARACTERS = re.compile(
-    r'(?:[^"\\]|\\[^u]'
+    r'(?:[^"\\]++|\\[^u]'
     r"|\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*"
+    r"|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*+"
 )
+CHARACTER_LENGTH = 12  # of the longest, a surrogate pair
 
-INPUT_TAIL = re.compile(r'("\s*}*)?\s*')
+INPUT_TAIL = re.compile(r'(?:"\s*+}*+)?+\s*+')
 
 
 class VerbatimText:
@@ -141,26 +146,41 @@ class InputText:
     """
 
     def __init__(self) -> None:
-        self._rest = ""
-        self._expected = INPUT_HEAD  # then WHOLE_CHARACTERS
+        self._step = self._read_head
+        self._pending = ""  # the beginning of the head, or of a character
+        self._rest: list[str] = []  # what follows the text
 
     @property
     def rest(self) -> str:
         """What follows the decoded text, except for the end of the JSON."""
-        return "" if INPUT_TAIL.fullmatch(self._rest) else self._rest
+        rest = "".join([self._pending, *self._rest])
+        return "" if INPUT_TAIL.fullmatch(rest) else rest
 
     def feed(self, piece: str) -> str:
-        self._rest += piece
-        if self._expected is INPUT_HEAD:
-            head = INPUT_HEAD.match(self._rest)
-            if head is None:
-                return ""
-            self._rest = self._rest[head.end() :]
-            self._expected = WHOLE_CHARACTERS
-        whole = WHOLE_CHARACTERS.match(self._rest)
-        text = whole.group() if whole else ""
-        self._rest = self._rest[len(text) :]
-        return codec.unescape_string(text) if text else ""
+        return self._step(piece)
+
+    def _read_head(self, piece: str) -> str:
+        text = self._pending + piece
+        if head := INPUT_HEAD.match(text):
+            self._step, self._pending = self._read_text, ""
+            return self._read_text(text[head.end() :])
+        self._pending = SPACES.sub(" ", text)
+        if len(self._pending) > HEAD_LENGTH:
+            self._step = self._skip_text
+        return ""
+
+    def _read_text(self, piece: str) -> str:
+        text = self._pending + piece
+        whole = WHOLE_CHARACTERS.match(text)
+        end = whole.end() if whole else 0
+        self._pending = text[end:]
+        if self._pending.startswith('"') or len(self._pending) >= CHARACTER_LENGTH:
+            self._step = self._skip_text
+        return codec.unescape_string(text[:end]) if end else ""
+
+    def _skip_text(self, piece: str) -> str:
+        self._rest.append(piece)
+        return ""
 
 
 TEXT_READERS: dict[str, type[VerbatimText] | type[InputText]] = {

@@ -156,8 +156,9 @@ def _search_call_fields(arguments: str) -> Item:
 
 
 def _shell_arguments(item: Item) -> str:
-    action = item.get("action") or {}
-    return codec.json_text({key: value for key, value in action.items() if key != "type"})
+    action = item.get("action")
+    fields = action if isinstance(action, dict) else {}
+    return codec.json_text({key: value for key, value in fields.items() if key != "type"})
 
 
 def _shell_call_fields(arguments: str) -> Item:

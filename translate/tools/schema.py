@@ -6,6 +6,8 @@ that are left out (`format`, `pattern` …) are lost: the model may write what t
 recursive reference is followed twice.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from translate.providers.profile import FULL_SCHEMA, SchemaSubset
@@ -19,12 +21,16 @@ from translate.tools.schema_restore import (
     required_names,
     resolve_reference,
 )
+from translate.wire import codec
+from translate.wire.errors import BadRequest
 
 Json = dict[str, Any]
 Refs = tuple[str, ...]
 
 RECURSION_LIMIT = 2  # how often a reference is followed inside itself
 SCHEMA_BUDGET = 5_000  # schemas inside one schema; references can make a small one endless
+WORK_LIMIT = 300_000  # keywords and names; alternatives can multiply them
+SCHEMA_WORK = 5  # what a schema costs beside its keywords
 NOTES = ("title", "description", "default")
 # Keywords that constrain one type only.
 KEYWORDS_BY_TYPE = {
@@ -36,8 +42,24 @@ KEYWORDS_BY_TYPE = {
 ANY_TYPES = ("string", "number", "boolean", "object", "array")
 
 
+class SchemaTooComplex(ValueError):
+    """Rewriting the schema would take too long, or make too large a schema."""
+
+
+def rewrite_schema(schema: Json, subset: SchemaSubset, path: str) -> Json:
+    """`normalize_schema` for the schema at `path` of a request. Raises BadRequest."""
+    try:
+        return normalize_schema(schema, subset)
+    except SchemaTooComplex:
+        message = f"{path}: is too complex a schema to be rewritten for this provider"
+        raise BadRequest(message, param=path) from None
+
+
 def normalize_schema(schema: Json, subset: SchemaSubset) -> Json:
-    """The schema within the subset; unchanged where the provider accepts all of JSON Schema."""
+    """The schema within the subset; unchanged where the provider accepts all of JSON Schema.
+
+    Raises SchemaTooComplex.
+    """
     if subset == FULL_SCHEMA:
         return schema
     result = _Normalizer(schema, subset).normalize(schema)
@@ -66,22 +88,25 @@ def _join_objects(root: Json) -> Json:
     It has the properties of all of them, and requires what all of them require.
     """
     objects = [member for member in root["anyOf"] if member["type"] == "object"]
-    properties: Json = {}
+    values_by_name: defaultdict[str, list[Json]] = defaultdict(list)
     for member in objects:
         for name, value in member.get("properties", {}).items():
-            existing = properties.setdefault(name, value)
-            if existing != value:
-                properties[name] = {"anyOf": [*_alternatives(existing), *_alternatives(value)]}
-    required_by_all = [
-        name for name in properties if all(name in required_names(member) for member in objects)
-    ]
+            if values_by_name[name] != [value]:
+                values_by_name[name].append(value)
+    properties = {name: _join_alternatives(values) for name, values in values_by_name.items()}
+    common_names = set(properties).intersection(*map(required_names, objects))
+    required_by_all = [name for name in properties if name in common_names]
     notes = {key: root[key] for key in NOTES if key in root}
     result = {"type": "object", **notes, "properties": properties}
     return result | ({"required": required_by_all} if required_by_all else {})
 
 
-def _alternatives(schema: Json) -> list[Json]:
-    return list_at(schema, "anyOf") or [schema]
+def _join_alternatives(schemas: list[Json]) -> Json:
+    if len(schemas) == 1:
+        return schemas[0]
+    return {
+        "anyOf": [inner for schema in schemas for inner in list_at(schema, "anyOf") or [schema]]
+    }
 
 
 class _Normalizer:
@@ -89,6 +114,7 @@ class _Normalizer:
         self._root = root
         self._subset = subset
         self._budget = SCHEMA_BUDGET
+        self._work = 0
 
     def normalize(self, schema: Any, refs: Refs = ()) -> Json:
         resolved, refs = self._resolve_schema(schema, refs)
@@ -104,6 +130,7 @@ class _Normalizer:
         Also returns the references that were followed to get there.
         """
         self._budget -= 1
+        self._add_work(SCHEMA_WORK)
         result = dict(schema) if isinstance(schema, dict) else {}
         while not self._takes_keyword("$ref") and isinstance(ref := result.pop("$ref", None), str):
             target = resolve_reference(ref, self._root)
@@ -111,13 +138,13 @@ class _Normalizer:
                 notes = {key: result[key] for key in NOTES if key in result}
                 return {"type": target.get("type", "object"), **notes}, refs
             refs = (*refs, ref)
-            result = merge_schemas(target, result)
+            result = self._merge_schemas(target, result)
         if not self._takes_keyword("allOf"):
             members = list_at(result, "allOf")
             result.pop("allOf", None)
             for member in members:
                 inner, refs = self._resolve_schema(member, refs)
-                result = merge_schemas(inner, result)
+                result = self._merge_schemas(inner, result)
         if not self._takes_keyword("oneOf") and (options := list_at(result, "oneOf")):
             result["anyOf"] = list_at(result, "anyOf") or options
         if not self._takes_keyword("const") and "const" in result:
@@ -125,6 +152,17 @@ class _Normalizer:
         if not self._takes_keyword("prefixItems"):
             result = _tuple_to_list(result)
         return result, refs
+
+    def _merge_schemas(self, first: Json, second: Json) -> Json:
+        merged = merge_schemas(first, second)
+        self._add_work(len(merged) + len(dict_at(merged, "properties")))
+        self._add_work(len(list_at(merged, "required")))
+        return merged
+
+    def _add_work(self, count: int) -> None:
+        self._work += count
+        if self._work > WORK_LIMIT:
+            raise SchemaTooComplex
 
     def _normalize_keywords(self, schema: Json, refs: Refs) -> Json:
         """The accepted keywords, with their inner schemas normalized."""
@@ -163,11 +201,10 @@ class _Normalizer:
     def _split_types(self, schema: Json, refs: Refs) -> Json:
         """The schema with one type, or as `anyOf` with one type each."""
         notes = {key: schema[key] for key in NOTES if key in schema and self._takes_keyword(key)}
-        members: list[Json] = []
-        for branch, inner in self._type_branches(schema, refs):
-            member = self._normalize_keywords(branch, inner)
-            if member not in members:
-                members.append(member)
+        members = _distinct_values(
+            self._normalize_keywords(branch, inner)
+            for branch, inner in self._type_branches(schema, refs)
+        )
         null = {"type": "null"}
         nullable = self._subset.nullable and null in members and len(members) > 1
         members = [member for member in members if not (nullable and member == null)]
@@ -183,7 +220,7 @@ class _Normalizer:
         for option in list_at(schema, "anyOf"):
             inner, deeper = self._resolve_schema(option, refs)
             for branch, deepest in self._type_branches(
-                merge_schemas(shared_keywords, inner), deeper
+                self._merge_schemas(shared_keywords, inner), deeper
             ):
                 notes = {key: inner[key] for key in NOTES if key in inner}
                 branches.append(({**branch, **notes} if "anyOf" not in inner else branch, deepest))
@@ -246,13 +283,15 @@ def _tuple_to_list(schema: Json) -> Json:
     if not members:
         return schema
     rest = schema.get("additionalItems" if is_old_form else "items", {})
-    distinct: list[Any] = []
-    for member in (*members, *([] if rest is False else [rest])):
-        if member not in distinct:
-            distinct.append(member)
+    distinct = _distinct_values((*members, *([] if rest is False else [rest])))
     result = {key: value for key, value in schema.items() if key not in TUPLE_KEYWORDS}
     result["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
     return result | ({"maxItems": len(members)} if rest is False else {})
+
+
+def _distinct_values(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in order."""
+    return [*{codec.dump_json(value): value for value in values}.values()]
 
 
 TUPLE_KEYWORDS = ("prefixItems", "items", "additionalItems")
@@ -260,7 +299,7 @@ TUPLE_KEYWORDS = ("prefixItems", "items", "additionalItems")
 
 def _close_object(schema: Json) -> None:
     properties = dict_at(schema, "properties")
-    names = required_names(schema)
+    names = {*required_names(schema)}
     schema["properties"] = {
         name: value if name in names else _make_nullable(value)
         for name, value in properties.items()

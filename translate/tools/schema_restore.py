@@ -11,7 +11,8 @@ Json = dict[str, Any]
 
 # References can loop and multiply, so the search is bounded.
 DEPTH_LIMIT = 60  # schemas inside each other
-SCHEMA_LIMIT = 20_000  # schemas visited
+WORK_LIMIT = 200_000  # keywords, names and values that are compared
+SCHEMA_WORK = 10  # what a schema costs beside them
 # Keywords whose value maps names to schemas.
 SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
 
@@ -83,7 +84,7 @@ def restore_arguments(value: Any, schema: Json) -> Any:
 class _Restorer:
     def __init__(self, root: Json) -> None:
         self._root = root
-        self._budget = SCHEMA_LIMIT
+        self._budget = WORK_LIMIT
 
     def restore(self, value: Any, schema: Any, depth: int) -> Any:
         if depth > DEPTH_LIMIT or not isinstance(value, dict | list):
@@ -100,6 +101,7 @@ class _Restorer:
 
     def _restore_members(self, value: Any, schema: Json, depth: int) -> Any:
         schema, _ = self._resolve_schema(schema, depth)
+        required = {*required_names(schema)}
         if isinstance(value, list):
             return [
                 self.restore(member, _element_schema(schema, index), depth + 1)
@@ -108,7 +110,7 @@ class _Restorer:
         members = {}
         for name, member in value.items():
             inner = _property_schema(schema, name)
-            is_optional_null = member is None and name not in required_names(schema)
+            is_optional_null = member is None and name not in required
             if inner is False or (is_optional_null and not self.fits_schema(None, inner, depth)):
                 continue
             members[name] = self.restore(member, inner, depth + 1)
@@ -125,6 +127,7 @@ class _Restorer:
         if checks and not any(check(value) for check in checks):
             return False
         values = [schema["const"]] if "const" in schema else list_at(schema, "enum")
+        self._budget -= len(values) + len(list_at(schema, "required"))
         if values and not any(_is_same_value(value, member) for member in values):
             return False
         if isinstance(value, list):
@@ -144,7 +147,7 @@ class _Restorer:
 
     def _resolve_schema(self, schema: Any, depth: int) -> tuple[Json, list[Json]]:
         """The schema without references and `allOf`, and its alternatives, each complete."""
-        self._budget -= 1
+        self._budget -= SCHEMA_WORK
         if depth > DEPTH_LIMIT or self._budget < 0:
             return {}, []
         resolved = schema if isinstance(schema, dict) else {}
@@ -152,16 +155,25 @@ class _Restorer:
             if not isinstance(ref := resolved.get("$ref"), str):
                 break
             siblings = {key: value for key, value in resolved.items() if key != "$ref"}
-            resolved = merge_schemas(resolve_reference(ref, self._root), siblings)
+            resolved = self._merge_schemas(resolve_reference(ref, self._root), siblings)
         options = list_at(resolved, "anyOf") or list_at(resolved, "oneOf")
         for part in list_at(resolved, "allOf"):
             inner, inner_options = self._resolve_schema(part, depth + 1)
-            resolved, options = merge_schemas(resolved, inner), options or inner_options
+            resolved, options = self._merge_schemas(resolved, inner), options or inner_options
         common = {key: value for key, value in resolved.items() if key not in ALTERNATIVES}
         alternatives = [
-            merge_schemas(common, option) for option in options if isinstance(option, dict)
+            self._merge_schemas(common, option) for option in options if isinstance(option, dict)
         ]
         return common, alternatives
+
+    def _merge_schemas(self, first: Json, second: Json) -> Json:
+        """Both merged; the second alone once the work is at its limit."""
+        if self._budget < 0:
+            return second
+        merged = merge_schemas(first, second)
+        properties = dict_at(merged, "properties")
+        self._budget -= len(merged) + len(properties) + len(list_at(merged, "required"))
+        return merged
 
 
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")

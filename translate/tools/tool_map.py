@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from hashlib import blake2s
 
 from translate.providers.profile import PLAIN_PROVIDER, Provider, SchemaSubset, SearchTool
@@ -21,7 +22,7 @@ from translate.tools.kinds import (
     Kind,
     Tool,
 )
-from translate.tools.schema import is_closable, normalize_schema
+from translate.tools.schema import is_closable, rewrite_schema
 from translate.tools.schema_restore import restore_arguments
 from translate.tools.web_search import is_web_search, search_to_chat
 from translate.wire import codec
@@ -51,6 +52,7 @@ class ToolMap:
         self.call_ids: set[str] = set()  # used in the history; a reply needs different ones
         self._provider = provider
         self._original_schemas: dict[ToolEntry, Json] = {}  # of tools declared with another schema
+        self._native_keys: set[bytes] = set()  # the JSON of each native tool
         self._patch_tools: set[ToolEntry] = set()  # tools whose input is a patch
         self._entry_by_name: dict[str, ToolEntry] = {}  # by Chat name
         self._name_by_entry: dict[ToolEntry, str] = {}
@@ -75,12 +77,14 @@ class ToolMap:
             elif kind.tool_type in NAMED_TOOL_TYPES and not tool.get("name"):
                 raise BadRequest(f"{tool_path}.name: is missing", param=f"{tool_path}.name")
             else:
-                dropped += self._declare_function(_tool_entry(kind, tool, namespace), tool)
+                dropped += self._declare_function(
+                    _tool_entry(kind, tool, namespace), tool, tool_path
+                )
         return dropped
 
     def _switched_off_name(self, tool: Tool, namespace: str) -> str | None:
         """The tool's full name, if the user has switched it off."""
-        name = str(tool.get("name") or tool.get("type"))
+        name = _tool_name(tool)
         full_name = f"{namespace}.{name}" if namespace else name
         for pattern in self._provider.tools_off:
             if fnmatchcase(name, pattern) or fnmatchcase(full_name, pattern):
@@ -106,7 +110,8 @@ class ToolMap:
 
     def _declare_native_tool(self, tool: Tool) -> None:
         offered_tool = self.without_switched_off(tool)
-        if offered_tool not in self.native_tools:
+        if (key := codec.dump_json(offered_tool)) not in self._native_keys:
+            self._native_keys.add(key)
             self.native_tools.append(offered_tool)
 
     def _declare_search(self, tool: Tool) -> list[str]:
@@ -116,11 +121,12 @@ class ToolMap:
         self.provider_search = search or self.provider_search
         return dropped
 
-    def _declare_function(self, entry: ToolEntry, tool: Tool) -> list[str]:
+    def _declare_function(self, entry: ToolEntry, tool: Tool, path: str) -> list[str]:
         if entry in self._name_by_entry:
             return []
         schema, strict = entry.kind.parameter_schema(tool), self._strict_subset(tool)
-        parameters = normalize_schema(schema, strict or self._provider.subset)
+        subset = strict or self._provider.subset
+        parameters = rewrite_schema(schema, subset, f"{path}.parameters")
         if parameters != schema and entry.kind.streamed_field != "input":
             self._original_schemas[entry] = schema
         if is_patch_tool(tool):
@@ -238,8 +244,12 @@ class ToolMap:
 
     def is_declared_name(self, name: str) -> bool:
         """Whether a call of this name means a declared tool."""
-        declared = {tool["function"]["name"] for tool in self.functions}
-        return self._name_by_entry.get(self.find_entry(name)) in declared
+        return self._name_by_entry.get(self.find_entry(name)) in self._declared_names
+
+    @cached_property
+    def _declared_names(self) -> frozenset[str]:
+        """The names of `functions`, which are complete before the reply."""
+        return frozenset(tool["function"]["name"] for tool in self.functions)
 
     def choice_to_chat(self, choice: str | Json) -> tuple[str | Json, str]:
         """Chat's tool_choice in a form that the provider accepts, and what was dropped or "".
@@ -309,6 +319,11 @@ def _walk_tools(
 
 def _tool_entry(kind: Kind, tool: Tool, namespace: str) -> ToolEntry:
     return ToolEntry(kind, str(tool.get("name") or kind.tool_type), namespace)
+
+
+def _tool_name(tool: Tool) -> str:
+    """The name of a tool; a hosted one has none but its type."""
+    return str(tool.get("name") or tool.get("type") or "without a type")
 
 
 def _loose_key(name: str) -> str:

@@ -23,7 +23,7 @@ def search_to_chat(tool: Json, search: SearchTool | None) -> tuple[SearchTool | 
 
     `external_web_access: false` asks for OpenAI's own cache, which no other provider has.
     """
-    tool_type = tool.get("type")
+    tool_type = tool.get("type") or "without a type"
     if search is None or not is_web_search(tool) or tool.get("external_web_access") is False:
         return None, [f"tools[{tool_type}]"]
     dropped = []

@@ -1,9 +1,11 @@
 """Reads the body of an upstream's error, whatever form the provider gives it."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from translate.wire import codec
+from translate.wire.printable import printable
 
 # Few providers send a code for this, but their wordings are stable. Those of each provider, with
 # their sources, are in tests/translate/wire/test_errors.py.
@@ -18,7 +20,7 @@ OVERFLOW = re.compile(
 )
 # These mention tokens and lengths too, but a shorter conversation would not help.
 OTHER_LIMIT = re.compile(
-    r"per[ -](min|day|hour)|\bTPM\b|rate.?limit|max_\w*tokens\W.{0,40}too large", re.I
+    r"per[ -](min|day|hour)|\bTPM\b|rate.?limit|max_\w{0,40}tokens\W.{0,40}too large", re.I
 )
 # "quota" and "billing" alone prove nothing: Gemini's temporary 429 mentions both.
 EMPTY_ACCOUNT_WORDS = re.compile(
@@ -27,6 +29,13 @@ EMPTY_ACCOUNT_WORDS = re.compile(
     rb"|spending limit|arrear|\"1113\"",  # GLM's code; its message is in Chinese
     re.I,
 )
+
+
+MOST_MESSAGES = 20  # of a list
+LONGEST_TEXT = 2_000  # characters
+LARGEST_PAGE = 256 << 10  # bytes that are searched for a text; the message of a page stands early
+LARGEST_JSON = 1 << 20  # bytes of an error that is parsed; a larger one counts as a page
+SKIPPED = (b"script", b"style")
 
 
 def has_code(code: str, body: bytes) -> bool:
@@ -82,15 +91,32 @@ def error_code(body: bytes) -> str:
 
 
 def error_text(body: bytes) -> str:
-    """The readable message of an error body, at most 2,000 characters."""
-    try:
-        text = _find_message(_parse(body))
-    except RecursionError:
-        text = ""
+    """The readable message of an error body: one line of at most 2,000 characters."""
+    text = _find_message(_parse(body))
     if not text:
-        without_tags = re.sub(rb"(?s)<(script|style).*?</\1>|<[^>]*>", b" ", body)
-        text = " ".join(without_tags.decode("utf-8", "replace").split())
-    return text[:2000] or "no message"
+        text = b"".join(_page_texts(body[:LARGEST_PAGE])).decode("utf-8", "replace")
+    return printable(" ".join(text.split()), LONGEST_TEXT) or "no message"
+
+
+def _page_texts(page: bytes) -> Iterator[bytes]:
+    """The texts of an HTML page without its tags, scripts and styles.
+
+    A plain text is such a page, too: a "<" that begins no tag stays.
+    """
+    before, *pieces = page.split(b"<")
+    yield before
+    closing_tag = b""  # of the script or the style that is open
+    for piece in pieces:
+        tag, end, text = piece.partition(b">")
+        name = tag.lower()
+        if closing_tag:
+            closing_tag = b"" if name.startswith(closing_tag) else closing_tag
+            yield b"" if closing_tag else b" " + text
+        elif not end:
+            yield b"<" + piece
+        else:
+            closing_tag = next((b"/" + skip for skip in SKIPPED if name.startswith(skip)), b"")
+            yield b"" if closing_tag else b" " + text
 
 
 def _error_objects(body: bytes) -> list[dict[str, Any]]:
@@ -104,7 +130,7 @@ def _error_objects(body: bytes) -> list[dict[str, Any]]:
 
 def _parse(body: bytes) -> Any:
     try:
-        return codec.load_json(body)
+        return codec.load_json(body) if len(body) <= LARGEST_JSON else None
     except ValueError:
         return None
 
@@ -117,8 +143,10 @@ def _find_message(body: Any) -> str:
     match body:
         case str():
             return body
-        case [first, *_]:
-            return _find_message(first)
+        case {"error": str(title), "message": str(message)} if title and title not in message:
+            return _message_with_code({**body, "message": f"{title}: {message}".rstrip(": ")})
+        case list():
+            return "; ".join(filter(None, map(_find_message, body[:MOST_MESSAGES])))
         case {"error": dict() | str() | list() as inner} if inner:
             return _message_with_code(inner)
         case {"message": str()}:

@@ -1,9 +1,23 @@
 """Upstream failures: `FAILURE_RULES` is the one table of what the relay does about each of them.
 
-How Codex reacts to each status and code was measured: it shows a 400 and ends the turn, refreshes
-its own login after a 401, retries after any other 4xx or 5xx, and understands
-`context_length_exceeded` and `insufficient_quota`. So Codex never gets an upstream's own 401.
-SDK clients get the upstream's status, from which the SDK chooses the exception that it raises.
+How Codex 0.163 reacts was measured; in `6 × 5` it repeats five attempts six times:
+
+    HTTP 400                         shows the body at once; of `invalid_prompt` only the message
+    HTTP 401                         refreshes its own login, so that it never gets an upstream's
+    HTTP 429                         hides the message; 6 ×, or once without a Retry-After
+    other 4xx                        shows the message after 6 ×
+    HTTP 5xx                         6 × 5 in 25 s; hides the message of a 500
+    HTTP 503 `server_is_overloaded`  1 × 5; shows "Selected model is at capacity" instead
+    failed `invalid_prompt`          shows the message at once; also `cyber_policy`, `bio_policy`
+    failed `rate_limit_exceeded`     waits as the message asks, shows it after 6 ×; also `slow_down`
+    failed `server_is_overloaded`    shows "Selected model is at capacity" instead, at once
+    any other failed                 6 ×, then shows the message as "stream disconnected"
+    event `error`                    hides the message; 6 ×
+
+("failed" is the event `response.failed`.) Beside these it understands `context_length_exceeded`,
+`insufficient_quota` and `usage_not_included`. As the relay itself retries what may pass, Codex gets
+a lasting 5xx as `invalid_prompt`, and an overload or a rate limit as an event. SDK clients get the
+upstream's status, from which the SDK chooses the exception that it raises.
 """
 
 import re
@@ -24,16 +38,25 @@ from translate.wire.error_bodies import (
     reset_facts,
     stream_error_status,
 )
+from translate.wire.printable import printable
 
 
 class BadRequest(ValueError):
     """The client's request cannot be translated; nothing was sent upstream."""
+
+    status: int = 400  # of the reply that the client gets
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None):
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
+
+
+class RequestTooLarge(BadRequest):
+    """The client's request is past one of the `Limits`."""
+
+    status = 413
 
 
 def previous_response_missing(id: str) -> BadRequest:
@@ -59,6 +82,7 @@ class FailureRule:
     status: int  # HTTP status for the client
     code: str  # error code for the client
     sdk_status: int | None = None  # HTTP status for clients other than Codex, where it differs
+    sdk_code: str = ""  # error code for clients other than Codex, where it differs
     # Whether the same upstream is asked again; its `x-should-retry` overrules all but "never".
     # With "never" the client is not told to wait and try again, either.
     retry: Literal["yes", "no", "never"] = "no"
@@ -72,7 +96,10 @@ class FailureRule:
 
 USAGE_LIMIT_REACHED = "usage_limit_reached"
 EMPTY_ACCOUNT = FailureRule(429, "insufficient_quota", retry="never", fallback=True)
-OVERLOADED = FailureRule(503, "server_is_overloaded", retry="yes", fallback=True)
+OVERLOADED = FailureRule(
+    503, "slow_down", sdk_code="server_is_overloaded", retry="yes", fallback=True
+)
+BROKEN = replace(OVERLOADED, status=400, code="invalid_prompt", sdk_status=503)
 RATE_LIMITED = FailureRule(429, "rate_limit_exceeded", retry="yes", fallback=True)
 
 # The keys are upstream statuses and names of causes. A cause that the body reveals (see
@@ -93,9 +120,11 @@ FAILURE_RULES: Mapping[int | str, FailureRule] = {
     "insufficient_quota": EMPTY_ACCOUNT,
     "context_length_exceeded": FailureRule(400, "context_length_exceeded", retry="never"),
     "cyber_policy": FailureRule(400, "cyber_policy"),
+    "server_is_overloaded": replace(OVERLOADED, code="server_is_overloaded"),
     # Too many parallel requests of one account: over in about 3 s (Soju06/codex-lb#2239).
     "burst": replace(RATE_LIMITED, min_wait=3.0),
     200: FailureRule(502, "server_error"),  # an error in a stream that names none of these causes
+    300: FailureRule(400, "invalid_prompt", advice="check the upstream URL"),  # and any other 3xx
     400: FailureRule(400, "invalid_prompt"),  # and any other 4xx
     401: FailureRule(
         400,
@@ -133,14 +162,14 @@ FAILURE_RULES: Mapping[int | str, FailureRule] = {
     ),
     425: FailureRule(400, "invalid_prompt", retry="yes"),
     429: RATE_LIMITED,
-    500: OVERLOADED,
-    501: replace(OVERLOADED, retry="no"),  # and any other 5xx
-    502: OVERLOADED,
+    500: BROKEN,
+    501: replace(BROKEN, retry="no"),  # and any other 5xx
+    502: BROKEN,
     503: OVERLOADED,
-    504: OVERLOADED,
+    504: BROKEN,
     529: OVERLOADED,
 }
-OTHER_4XX, OTHER_5XX = 400, 501
+OTHER_STATUSES = {3: 300, 5: 501}  # by the first digit: whose row counts; of any other, that of 400
 ACCOUNT_LIMITS = frozenset(rule.code for rule in FAILURE_RULES.values() if rule.blocks_account)
 
 # The status that an error code stands for, where an error arrives inside a stream.
@@ -181,8 +210,13 @@ OPENAI_CODES = frozenset(
     }
 )
 
-# Codex understands these only in a stream's event; of a 400 it just shows the body (0.163).
+# These arrive only in a stream's event, in which Codex understands them: of a 400 it just shows the
+# body. Of a 429 it shows nothing, and after a 5xx it asks too often.
 STREAM_ONLY_CODES = frozenset({"context_length_exceeded"})
+CODEX_STREAM_CODES = STREAM_ONLY_CODES | {"rate_limit_exceeded", "server_error", "slow_down"}
+
+# Of these Codex reads in the message how long to wait.
+WAITING_CODES = frozenset({"rate_limit_exceeded", "slow_down"})
 
 # s; Codex would sit out a longer Retry-After in silence, so longer waits are only in the message.
 MAX_RETRY_AFTER = 60
@@ -216,7 +250,7 @@ def failure_rule(status: int, body: bytes = b"") -> FailureRule:
             return FAILURE_RULES[cause.name]
     if status == 200:
         return _code_rule(error_code(body))
-    return FAILURE_RULES.get(status) or FAILURE_RULES[OTHER_5XX if status >= 500 else OTHER_4XX]
+    return FAILURE_RULES.get(status) or FAILURE_RULES[OTHER_STATUSES.get(status // 100, 400)]
 
 
 def _code_rule(code: str) -> FailureRule:
@@ -253,10 +287,14 @@ class Failure:
     retry_after: str | None = None
     extra_fields: Mapping[str, Any] = MappingProxyType({})  # more fields of the error object
     sdk_status: int | None = None  # replaces `status` for clients other than Codex
+    sdk_code: str = ""  # replaces `code` for clients other than Codex
 
     def for_client(self, from_codex: bool) -> "Failure":
-        """The failure with the status for this client."""
-        return self if from_codex else replace(self, status=self.sdk_status or self.status)
+        """The failure with the status and the code for this client."""
+        if from_codex:
+            return self
+        status, code = self.sdk_status or self.status, self.sdk_code or self.code
+        return replace(self, status=status, code=code)
 
     @property
     def body(self) -> bytes:
@@ -270,7 +308,9 @@ class Failure:
     @property
     def headers(self) -> dict[str, str]:
         headers = {"content-type": "application/json"}
-        return headers | ({"retry-after": self.retry_after} if self.retry_after else {})
+        if self.retry_after and self.status >= 429:
+            headers["retry-after"] = self.retry_after
+        return headers
 
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -295,16 +335,23 @@ def error_body(
 
 
 def read_failure(
-    title: str, status: int, body: bytes, retry_after: str | None = None, *, accounts: bool = False
+    title: str,
+    status: int,
+    body: bytes,
+    retry_after: str | None = None,
+    *,
+    location: str | None = None,
+    accounts: bool = False,
 ) -> Failure:
     """The failure that an upstream's error reply tells of.
 
     `title` is the provider's name for the message, `status` is 200 for an error inside a stream,
-    and `accounts` says whether the relay logs in there, so that the advice is about that login.
+    `location` is the target of a redirect, and `accounts` says whether the relay logs in there, so
+    that the advice is about that login.
     """
     rule = failure_rule(status, body)
     status = stream_error_status(body) if status == 200 else status
-    text = error_text(body)
+    text = _redirect_text(location) if location and status // 100 == 3 else error_text(body)
     message = f"{title} failed: {text}" if status == 200 else f"{title} answered {status}: {text}"
     facts = {"type": rule.code, **reset_facts(body)} if rule.blocks_account else {}
     advice = (rule.account_advice if accounts else "") or rule.advice
@@ -312,12 +359,19 @@ def read_failure(
     if rule.blocks_account:
         words, retry_after = _reset_wait(facts.get("resets_in_seconds"))
         message += words
-    elif rule.retry == "never" or rule.status < 429:  # waiting does not help
+    elif rule.retry == "never" or (rule.sdk_status or rule.status) < 429:  # waiting does not help
         retry_after = None
-    elif status == 429:
+    elif rule.code in WAITING_CODES:
         words, retry_after = _rate_limit_wait(retry_after, rule.min_wait)
         message += words
-    return Failure(rule.status, rule.code, message, retry_after, facts, rule.sdk_status)
+    return Failure(
+        rule.status, rule.code, message, retry_after, facts, rule.sdk_status, rule.sdk_code
+    )
+
+
+def _redirect_text(location: str) -> str:
+    target = printable(location.partition("?")[0], 200)  # without a query, which may hold a key
+    return f"it redirects to {target}, and the relay follows no redirect"
 
 
 def _rate_limit_wait(retry_after: str | None, min_wait: float) -> tuple[str, str | None]:

@@ -6,12 +6,15 @@ plain dicts, which translate/request and translate/tools read.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
 
 from translate.wire.errors import BadRequest
 
+# The first wrong element is enough: millions of errors would fill the memory.
+Objects = Annotated[list[dict[str, Any]], FailFast()]
+Strings = Annotated[list[str], FailFast()]
 type FieldTypes = dict[str, type | tuple[type, ...]]
 
 # Items, messages, tools and parts are open-ended, so only the fields that the relay reads have
@@ -92,19 +95,21 @@ class ResponsesRequest(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     model: str
-    input: str | list[dict[str, Any]]
-    instructions: str | list[dict[str, Any]] | None = None
-    tools: list[dict[str, Any]] | None = None
+    input: str | Objects
+    instructions: str | Objects | None = None
+    tools: Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None
     text: TextSettings | None = None
     max_output_tokens: int | None = None
-    include: list[str] | None = None
+    include: Strings | None = None
     stream: bool | None = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None
+    conversation: Any = None
+    prompt: Any = None
 
     @property
     def input_items(self) -> list[dict[str, Any]]:
@@ -210,10 +215,10 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     model: str
-    messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] | None = None
+    messages: Objects
+    tools: Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
-    functions: list[dict[str, Any]] | None = None
+    functions: Objects | None = None
     function_call: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
@@ -225,7 +230,7 @@ class ChatRequest(BaseModel):
     logprobs: bool | None = None
     n: int | None = None
     store: bool | None = None
-    stop: str | list[str] | None = None
+    stop: str | Strings | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     web_search_options: dict[str, Any] | None = None

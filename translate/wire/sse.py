@@ -1,22 +1,34 @@
 """Server-sent events: bytes ⇄ data fields (WHATWG HTML, section 9.2)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from translate.wire.codec import dump_json
 from translate.wire.errors import BadReply
+from translate.wire.limits import DEFAULT_LIMITS, Limits
 
 STREAM_DONE = b"[DONE]"  # the data of the last event of a Chat stream
-MAX_BYTES = 64 << 20  # size limit of one event, or of a body that is not a stream
+WHITE_SPACE = b" \t\r\n"
 BOM = b"\xef\xbb\xbf"
 FIELD_START = re.compile(rb"\s*(?:data|event|id|retry)?:")
 BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+EVENT_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def is_event_type(text: str) -> bool:
+    """Whether a text can be the name of an event: no line break, nor anything else that is odd."""
+    return bool(EVENT_TYPE.fullmatch(text))
 
 
 def encode_event(fields: dict[str, Any]) -> bytes:
-    """One Responses event on the wire; its name is the `type` of its data."""
-    return b"event: %s\ndata: %s\n\n" % (fields["type"].encode(), dump_json(fields))
+    """One Responses event on the wire; its name is the `type` of its data.
+
+    A type that cannot be a name stands in the data alone, where JSON escapes it.
+    """
+    name = fields["type"]
+    line = b"event: %s\n" % name.encode() if is_event_type(name) else b""
+    return b"%sdata: %s\n\n" % (line, dump_json(fields))
 
 
 def encode_chunk(fields: dict[str, Any]) -> bytes:
@@ -29,14 +41,19 @@ class SseDecoder:
 
     LF, CRLF and CR end a line. The decoder skips event names, ids, retry times and comments.
     `flush` returns a last event that lacks its closing blank line.
-    Raises BadReply for an event above MAX_BYTES.
+    Raises BadReply, once, for an event above the limit, and discards all that follows it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limit = limits.event_bytes
         self._buffer = bytearray()  # never holds a blank line; bytes would be copied by each +=
         self._last_byte = b""
+        self._step: Callable[[bytes], list[bytes]] = self._read_events
 
     def feed(self, data: bytes) -> list[bytes]:
+        return self._step(data)
+
+    def _read_events(self, data: bytes) -> list[bytes]:
         if b"\r" in data or self._last_byte == b"\r":
             data = self._normalise_newlines(data)
         elif data:
@@ -47,9 +64,11 @@ class SseDecoder:
         if (end := self._buffer.rfind(b"\n\n", search_start)) >= 0:
             blocks = bytes(self._buffer[:end])
             del self._buffer[: end + 2]
-        if len(self._buffer) > MAX_BYTES:
-            raise BadReply(f"an event of more than {MAX_BYTES} bytes")
-        return _events_data(blocks)
+        events = _events_data(blocks)
+        if max(map(len, [self._buffer, *events])) > self._limit:
+            self._step, self._buffer = _discard, bytearray()
+            raise BadReply(f"an event of more than {self._limit} bytes")
+        return events
 
     def flush(self) -> list[bytes]:
         rest, self._buffer = bytes(self._buffer), bytearray()
@@ -88,14 +107,16 @@ def _block_data(block: bytes) -> bytes | None:
 class SseReader:
     """Reads a reply that is either a stream of events or one JSON body, with SseDecoder's contract.
 
-    A JSON body counts as the data of one event, which `flush` returns. The first bytes tell which
-    it is: servers mislabel the content type of both (farion1231/cc-switch#1649).
+    A JSON body counts as the data of one event, which `flush` returns without the white space
+    before it. The first bytes tell which it is: servers mislabel the content type of both
+    (farion1231/cc-switch#1649). Raises BadReply for a body above the limit of a reply, too.
     """
 
-    def __init__(self) -> None:
-        self._decoder = SseDecoder()
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._decoder = SseDecoder(limits)
+        self._body_limit = limits.reply_bytes
         self._body = bytearray()
-        self._step = self._read_start
+        self._step: Callable[[bytes], list[bytes]] = self._read_start
 
     def feed(self, data: bytes) -> list[bytes]:
         return self._step(data)
@@ -105,22 +126,24 @@ class SseReader:
         return [body] if body.strip() else self._decoder.flush()
 
     def _read_start(self, data: bytes) -> list[bytes]:
-        self._body += data
-        start = self._body.lstrip(b" \t\r\n").removeprefix(BOM).lstrip(b" \t\r\n")
-        if not start or BOM.startswith(start):
+        start = (self._body + data).lstrip(WHITE_SPACE).removeprefix(BOM).lstrip(WHITE_SPACE)
+        self._body.clear()  # it holds at most the beginning of a byte order mark
+        if BOM.startswith(start):
+            self._body += start
             return []
-        if start.startswith((b"{", b"[")):
-            self._step = self._read_json
-            return []
-        self._step = self._decoder.feed
-        body, self._body = bytes(self._body), bytearray()
-        return self._decoder.feed(body)
+        self._step = self._read_json if start.startswith((b"{", b"[")) else self._decoder.feed
+        return self._step(bytes(start))
 
     def _read_json(self, data: bytes) -> list[bytes]:
         self._body += data
-        if len(self._body) > MAX_BYTES:
-            raise BadReply(f"a body of more than {MAX_BYTES} bytes")
+        if len(self._body) > self._body_limit:
+            self._step, self._body = _discard, bytearray()
+            raise BadReply(f"a body of more than {self._body_limit} bytes")
         return []
+
+
+def _discard(data: bytes) -> list[bytes]:
+    return []
 
 
 class SseEvent(NamedTuple):

@@ -20,8 +20,8 @@ export function start() {
   byId("login-device").addEventListener("click", () => act("login", "device"));
 }
 
-export function draw(accounts) {
-  snapshot = accounts ?? snapshot;
+export function draw(accounts = snapshot) {
+  snapshot = accounts; // null for a key that is not the admin's
   show(byId("accounts"), snapshot !== null);
   show(byId("nav-accounts"), snapshot !== null);
   if (snapshot === null) return;

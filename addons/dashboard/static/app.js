@@ -93,5 +93,5 @@ const onEvent = (event, value) => HANDLERS[event](value);
 for (const part of [accounts, exchanges, totals, providers]) part.start();
 byId("enter-form").addEventListener("submit", enter);
 byId("leave").addEventListener("click", leave);
-setInterval(() => accounts.draw(null), REDRAW_INTERVAL);
+setInterval(() => accounts.draw(), REDRAW_INTERVAL);
 open(onEvent, onState);

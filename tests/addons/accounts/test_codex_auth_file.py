@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import os
 import stat
 import threading
 from dataclasses import replace
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from addons.accounts.codex_auth_file import CodexAuthFile, import_login
+from addons.accounts import codex_auth_file
+from addons.accounts.codex_auth_file import READ_ATTEMPTS, CodexAuthFile, NotALogin, import_login
 from addons.accounts.locked_file import LoginStoreUnavailable
 from addons.accounts.oauth import LoginEnded
 from addons.accounts.tokens import Tokens
@@ -125,7 +127,7 @@ def test_import_warns_that_a_refresh_token_is_good_for_one_use(
 ) -> None:
     path = write_document(tmp_path / "auth.json")
     content = path.read_bytes()
-    tokens, notice = import_login(path)
+    tokens, notice = import_login(str(path))
     assert tokens.refresh_token == "refresh-1" and path.read_bytes() == content
     assert "whichever renews first stays logged in" in notice
     assert f"relay_chatgpt_auth={path}" in notice and "refresh-1" not in notice
@@ -133,17 +135,35 @@ def test_import_warns_that_a_refresh_token_is_good_for_one_use(
 
 
 def test_import_from_the_home_of_an_unknown_user_is_refused() -> None:
-    with pytest.raises(LoginStoreUnavailable, match="there is no such user"):
-        import_login(Path("~nobody-of-that-name/auth.json"))
+    with pytest.raises(NotALogin):
+        import_login("~nobody-of-that-name/auth.json")
+
+
+def test_import_says_the_same_of_all_files_that_are_no_login(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("x")
+    (tmp_path / "list").write_text("[1]")
+    (tmp_path / "object").write_text("{}")
+    (tmp_path / "half").write_text('{"tokens": {"access_token"')
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    names = ("text", "list", "object", "half", "folder", "pipe", "none", "no/file", "text/x", "\0")
+    answers, reads = set(), []
+    for name in names:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(NotALogin) as caught:
+            patch.setattr(codex_auth_file.time, "sleep", reads.append)
+            import_login(str(tmp_path / name))
+        answers.add(str(caught.value))
+    assert len(answers) == 1 and str(tmp_path) not in answers.pop()
+    assert len(reads) == READ_ATTEMPTS * len(names)  # all answers take the same time
 
 
 def test_import_corrects_the_mode_of_auth_files_only(tmp_path: Path) -> None:
     page = tmp_path / "index.html"
     page.write_text("<p>")
     page.chmod(0o644)
-    with pytest.raises(LoginStoreUnavailable, match="codex login"):
-        import_login(page)
+    with pytest.raises(NotALogin):
+        import_login(str(page))
     assert mode(page) == 0o644
     page.write_text(json.dumps(DOCUMENT))
-    import_login(page)
+    import_login(str(page))
     assert mode(page) == 0o600

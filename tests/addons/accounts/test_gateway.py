@@ -275,3 +275,16 @@ async def test_lesson_from_a_refusal_counts_for_all_accounts(tmp_path: Path) -> 
         turns = relay.backend.responses_requests
     assert ["service_tier" in turn.body for turn in turns] == [True, False, False]
     assert turns[2].headers["chatgpt-account-id"] == BOB.workspace
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@bounded
+async def test_access_token_that_the_service_repeats_is_masked(
+    tmp_path: Path, stream: bool
+) -> None:
+    async with gateway(tmp_path, ADA) as relay:
+        [token] = relay.auth.access_tokens
+        relay.backend.reply(say("Hi."), call("ls", id=token))
+        tools = [{"type": "function", "function": {"name": "ls", "parameters": {}}}]
+        answer = await relay.chat(stream=stream, tools=tools)
+    assert token not in answer.body.decode() and "(hidden)" in answer.body.decode()

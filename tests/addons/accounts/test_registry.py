@@ -116,16 +116,22 @@ def test_cookies_outlast_the_relay_each_with_its_account(harness: PoolHarness) -
     run(test())
 
 
-def test_cookies_that_cannot_be_saved_are_logged(
+def test_cookies_that_cannot_be_saved_are_saved_later_and_logged_once(
     harness: PoolHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
         registry = harness.registry()
         await registry.add_login(ADA)
         registry.members[ADA.account_name].cookies.store_cookies(["cf=1; Max-Age=900"])
+        saved = harness.file.read_text()
         harness.file.write_text('{"version": 2}')
+        for _ in range(3):
+            await registry.save_cookies()
+        assert caplog.text.count("Cookies of the ChatGPT accounts are not kept yet") == 1
+        harness.file.write_text(saved)
         await registry.save_cookies()
-        assert "Cookies of the ChatGPT accounts are not kept" in caplog.text
+        [login] = Vault(harness.file).read_contents().logins.values()
+        assert [line.partition(";")[0] for line in login.cookie_lines] == ["cf=1"]
 
     run(test())
 

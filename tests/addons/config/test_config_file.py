@@ -304,3 +304,19 @@ def test_wrong_values_of_both_names_are_reported_separately() -> None:
     old, new = caught.value.args
     assert old.startswith("CODEX_RELAY_RETRY_BUDGET is 'soon': ")
     assert new.startswith("relay_retries is '500': should be less than or equal to 100")
+
+
+def test_config_in_the_home_of_an_unknown_user_is_a_fault_with_its_name() -> None:
+    with pytest.raises(WrongSettings, match="relay_config is '~nobody-of-that-name/r.toml'") as why:
+        ConfigFile.from_path("~nobody-of-that-name/r.toml")
+    assert "there is no user" in str(why.value)
+
+
+def test_names_of_clients_in_a_table_have_the_form_of_those_in_text(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text('[client_key]\n"lap top" = "k-1"\n')
+    with pytest.raises(WrongSettings, match="is not the name of a client"):
+        read_settings({}, {}, ConfigFile.from_path(str(file)))
+    file.write_text('[client_key]\nlaptop = "k-1"\n')
+    [key] = read_settings({}, {}, ConfigFile.from_path(str(file))).client_key
+    assert key.name == "laptop"

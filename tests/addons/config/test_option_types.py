@@ -1,5 +1,7 @@
 """Which texts the types of settings accept, and which they refuse."""
 
+from pathlib import Path
+
 import pytest
 
 from addons.config.config_file import WrongSettings, read_settings
@@ -44,7 +46,11 @@ VALID: list[tuple[str, str, object]] = [
     ("store", "sqlite:///var/kept.db", "/var/kept.db"),
     ("store", "sqlite:////var/kept.db", "/var/kept.db"),
     ("store", "sqlite:///C:/kept.db", "C:/kept.db"),
-    ("store", "~/kept.db", "~/kept.db"),
+    ("store", "~/kept.db", str(Path("~/kept.db").expanduser())),
+    ("vault", "~/logins", str(Path("~/logins").expanduser())),
+    ("chatgpt_auth", "~/.codex/auth.json", str(Path("~/.codex/auth.json").expanduser())),
+    ("record", "~/corpus", str(Path("~/corpus").expanduser())),
+    ("record", "corpus", "corpus"),
     ("store_limit", "0.5d", StoreLimits(0.5, 256.0)),
     ("store_limit", "10MB", StoreLimits(30.0, 10.0)),
     ("store_limit", "7d,1024MB", StoreLimits(7.0, 1024.0)),
@@ -100,6 +106,11 @@ WRONG = [
     ("store", "redis://", "names no host"),
     ("store", "redis://h:x", "Port could not be cast"),
     ("store", "/var/", "neither a file"),
+    ("store", "~nobody-of-that-name/kept.db", "there is no user 'nobody-of-that-name'"),
+    ("record", "~nobody-of-that-name", "there is no user"),
+    ("vault", "~nobody-of-that-name/logins", "there is no user"),
+    ("chatgpt_auth", "~nobody-of-that-name/auth.json", "there is no user"),
+    ("vault", "a\0b", "has a null byte in it"),
     ("store_limit", "0d", "greater than 0"),
     ("store_limit", "1000001MB", "less than or equal"),
     ("store_limit", "7", "'7' is neither a number of days (d) nor a number of megabytes (MB)"),
@@ -187,3 +198,14 @@ def test_limits_are_written_as_they_are_read() -> None:
     for name in ("keep", "retries", "store_limit"):
         limits = getattr(settings, name)
         assert getattr(read_settings({f"relay_{name}": str(limits)}, {}), name) == limits
+
+
+def test_private_relay_has_no_folder_and_no_storage() -> None:
+    options = {"relay_store": "/kept.db", "relay_record": "/corpus", "relay_vault": "/logins"}
+    for private in ({}, {"relay_store": None, "relay_record": None}):
+        settings = read_settings({**options, **private, "relay_private": "on"}, {})
+        assert (settings.store, settings.record, settings.vault) == ("off", "", "/logins")
+    settings = read_settings({**options, "relay_private": "off"}, {})
+    assert (settings.store, settings.record) == ("/kept.db", "/corpus")
+    with pytest.raises(WrongSettings, match="neither a file"):  # wrong values are still reported
+        read_settings({"relay_store": "postgres://h/db", "relay_private": "on"}, {})

@@ -5,9 +5,13 @@ import json
 import re
 
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
 
 from addons.dashboard.event_hub import MAX_WAITING_EVENTS
-from addons.dashboard.handlers import STATIC_FOLDER
+from addons.dashboard.handlers import STATIC_FOLDER, SessionStartHandler, static_files
+from addons.dashboard.state import DashboardState
 from addons.ingress.session_cookie import COOKIE_NAME
 from addons.observe.exchange_record import record_listeners
 from tests.addons.dashboard.pages import (
@@ -88,7 +92,7 @@ async def test_client_key_guards_everything_but_the_empty_page() -> None:
 @bounded
 async def test_session_starts_with_a_client_key_and_ends_at_logout() -> None:
     async with (
-        dashboard_relay(relay_client_key=f"{KEY},other-key") as (dashboard, port),
+        dashboard_relay(relay_client_key=f"{KEY},other:other-key") as (dashboard, port),
         Client.connect(port) as client,
     ):
         post_headers = {"x_relay_token": await post_token(client), **BEARER}
@@ -106,6 +110,69 @@ async def test_session_starts_with_a_client_key_and_ends_at_logout() -> None:
         assert (await client.ask("/relay/session", b"", **fresh)).status == 401
         answer = await client.ask("/relay/session/end", b"", **fresh)
         assert answer.headers["set-cookie"].startswith(f'{COOKIE_NAME}=""; ')
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def start_session(client: Client, key: str) -> dict[str, str]:
+    """The headers of a browser that has sent this key."""
+    token = await post_token(client)
+    answer = await client.ask("/relay/session", b"", x_relay_token=token, **bearer(key))
+    return {"cookie": answer.headers["set-cookie"].split("; ")[0]}
+
+
+async def take_turn(client: Client, key: str) -> None:
+    body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
+    answer = await client.ask("/v1/chat/completions", json.dumps(body).encode(), **bearer(key))
+    assert answer.status == 200, answer.body
+
+
+@bounded
+async def test_named_key_sees_its_own_exchanges_and_totals_only() -> None:
+    keys = f"{KEY},ada:key-of-ada,bob:key-of-bob"
+    async with (
+        dashboard_relay(relay_client_key=keys) as (_, port),
+        Client.connect(port) as client,
+        Client.connect(port) as page,
+    ):
+        events = await EventReader(page).open(**bearer("key-of-ada"))
+        for name in ("bob", "ada", "bob"):
+            await take_turn(client, f"key-of-{name}")
+        assert (await events.next_named("exchange"))["client"] == "ada"
+        assert (await events.next_named("totals"))[3] == 1  # exchanges
+        forged = {"x_relay_viewer": "*", "x_relay_inner": "x"}
+        session = await start_session(client, "key-of-ada")
+        for headers in (bearer("key-of-ada"), {**bearer("key-of-ada"), **forged}, session):
+            shown = await snapshot_of(client, **headers)
+            assert [row["client"] for row in shown["exchanges"]] == ["ada"]
+            assert [row[3] for row in shown["totals"]["rows"]] == [1]
+            assert shown["totals"]["lasting"] is False and shown["accounts"] is None
+            assert sum(provider["exchanges"] for provider in shown["providers"]) == 1
+            token = await post_token(client, **headers)
+            posted = {**FORM, **headers, "x_relay_token": token}
+            refused = await client.ask("/relay/accounts/logout", b"value=acct_1", **posted)
+            assert refused.status == 403
+        shown = await snapshot_of(client, **bearer(KEY))
+        assert sorted(row["client"] for row in shown["exchanges"]) == ["ada", "bob", "bob"]
+        assert sum(row[3] for row in shown["totals"]["rows"]) == 3 and shown["accounts"]
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "//[x", "null", ""])
+@bounded
+async def test_malformed_origin_is_refused_on_mitmwebs_port(origin: str) -> None:
+    """There the relay's own checks of the origin do not come first."""
+    arguments = {"state": DashboardState(None), "inner_secret": None, "relay_port": 8080}
+    server = HTTPServer(Application([(r"/relay/session", SessionStartHandler, arguments)]))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    try:
+        async with Client.connect(sockets[0].getsockname()[1]) as client:
+            answer = await client.ask("/relay/session", b"", origin=origin)
+        assert (answer.status, "another origin" in answer.body.decode()) == (403, True)
+    finally:
+        server.stop()
 
 
 @bounded
@@ -179,8 +246,15 @@ async def test_page_that_does_not_read_is_dropped() -> None:
         await (await EventReader(watcher).open()).next_named("all")
         large = "x" * 100_000
         for _ in range(MAX_WAITING_EVENTS * 4):
-            dashboard.dashboard_state.hub.publish_event("news", large)
+            dashboard.dashboard_state.hub.publish_event("news", large, None)
             await asyncio.sleep(0)
             if not len(dashboard.dashboard_state.hub):
                 break
         assert len(dashboard.dashboard_state.hub) == 0
+
+
+def test_page_inserts_names_of_others_as_text_only() -> None:
+    scripts = [content for name, content in static_files().items() if name.endswith(".js")]
+    assert scripts
+    for way in (b"innerHTML", b"outerHTML", b"insertAdjacentHTML", b"document.write", b"DOMParser"):
+        assert not [script for script in scripts if way in script], way

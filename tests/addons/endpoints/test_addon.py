@@ -1,4 +1,4 @@
-"""One table of handlers, and one place that turns their errors into replies."""
+"""The table of handlers."""
 
 import json
 import logging
@@ -8,16 +8,10 @@ import pytest
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import tflow
 
-from addons.accounts.locked_file import LoginStoreUnavailable
-from addons.accounts.login_callback import PortInUse
-from addons.accounts.oauth import LoginServiceUnreachable
-from addons.accounts.registry import AccountNotFound
-from addons.endpoints.addon import HANDLERS, Endpoints, refuse_for_error, run_handler
+from addons.endpoints.addon import HANDLERS, Endpoints, run_handler
 from addons.flow_data import OWN_PORT
 from addons.ingress.routes import RELAYED_ROUTES, ROUTES_BY_HOST, Route
-from addons.storage.worker import StorageUnavailable
 from tests.addons.proxy import bounded
-from translate import BadRequest
 
 
 def flow_to(path: str, method: str = "GET") -> HTTPFlow:
@@ -66,27 +60,6 @@ async def test_the_handler_of_the_route_answers() -> None:
     assert reply is not None
     await reply
     assert error_of(flow)[0] == 404
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "code", "message"),
-    [
-        (BadRequest("id: must be a text", param="id"), 400, None, "id: must be a text"),
-        (AccountNotFound("no account x"), 404, "no_account", "no account x"),
-        (PortInUse("Port 1455 is in use."), 409, "port_taken", "device=true"),
-        (LoginServiceUnreachable("no answer"), 502, "login_failed", "no answer"),
-        (LoginStoreUnavailable("no keyring"), 503, "vault_unavailable", "no keyring"),
-        (StorageUnavailable("no Redis"), 503, "store_unavailable", "no Redis"),
-    ],
-)
-def test_errors_have_their_replies(
-    error: Exception, status: int, code: str | None, message: str
-) -> None:
-    flow = flow_to("/auth/accounts")
-    refuse_for_error(flow, error)
-    reply_status, fields = error_of(flow)
-    assert (reply_status, fields["code"]) == (status, code)
-    assert message in fields["message"]
 
 
 @bounded

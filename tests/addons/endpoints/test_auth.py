@@ -137,15 +137,23 @@ async def test_import_copies_the_login_of_codex(tmp_path: Path) -> None:
         account_emails(answer) == [ADA.email]
         and "share one refresh token" in reply_json(answer)["note"]
     )
-    assert missing.status == 503 and "codex login" in reply_json(missing)["error"]["message"]
+    error = reply_json(missing)["error"]
+    assert missing.status == 400 and error["param"] == "path" and str(tmp_path) not in str(error)
 
 
 @bounded
-async def test_all_paths_need_the_client_key(tmp_path: Path) -> None:
-    async with gateway(tmp_path, ADA, relay_client_key="laptop:k-1") as relay:
+async def test_all_paths_need_the_key_of_the_admin(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ADA, relay_client_key="laptop:k-1,admin:k-2") as relay:
         for path in ("/auth/accounts", "/auth/login", "/debug/identity"):
             assert (await relay.get(path)).status == 401
-        assert (await relay.get("/auth/accounts", authorization="Bearer k-1")).status == 200
+            refused = await relay.get(path, authorization="Bearer k-1")
+            assert (refused.status, error_code(refused)) == (403, "not_admin")
+        for path in ("/auth/logout", "/auth/select", "/auth/import"):
+            body = {"id": account_summaries()[0].id, "path": str(tmp_path / "logins")}
+            refused = await relay.post(path, body, authorization="Bearer k-1")
+            assert (refused.status, error_code(refused)) == (403, "not_admin")
+        assert account_summaries()
+        assert (await relay.get("/auth/accounts", authorization="Bearer k-2")).status == 200
 
 
 @bounded
@@ -227,7 +235,7 @@ async def test_log_has_no_cookies_of_the_service(
     caplog.set_level(logging.DEBUG)
     async with gateway(tmp_path, ADA) as relay:
         assert b"gpt-5.5" in (await relay.get("/v1/models")).body
-    assert "HTTP Request: GET" in caplog.text and "__cf_bm" not in caplog.text
+    assert "__cf_bm" not in caplog.text and "HTTP Request: GET" not in caplog.text
 
 
 @pytest.mark.parametrize("path", ["~no-such-user/auth.json", "\0", "/dev/zero", "/"])
@@ -237,7 +245,7 @@ async def test_import_of_a_bad_path_is_refused(
 ) -> None:
     async with gateway(tmp_path_factory.mktemp("a")) as relay:
         answer = await relay.post("/auth/import", {"path": path})
-    assert (answer.status, error_code(answer)) == (503, "vault_unavailable")
+    assert (answer.status, error_code(answer)) == (400, "no_login")
 
 
 @bounded

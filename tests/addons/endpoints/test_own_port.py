@@ -30,6 +30,16 @@ async def test_health_names_the_provider_and_no_secret() -> None:
 
 
 @bounded
+async def test_health_tells_the_upstream_to_holders_of_a_key_only() -> None:
+    async with relay_client(answer_with_list(), relay_client_key="laptop:k-1") as (client, _):
+        for headers in ({}, {"authorization": "Bearer k-2"}):
+            health = json.loads((await get_path(client, "/health", **headers)).body)
+            assert health["status"] == "ok" and not {"upstream", "provider"} & health.keys()
+        answer = await get_path(client, "/health", authorization="Bearer k-1")
+        assert json.loads(answer.body)["upstream"].startswith("http://127.0.0.1:")
+
+
+@bounded
 async def test_index_page_tells_what_the_relay_is() -> None:
     async with relay_client(answer_with_list()) as (client, _):
         answer = await get_path(client, "/", host="localhost:1234")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from addons.endpoints.addon import Endpoints
 from addons.exchange.addon import Translator
 from addons.ingress.addon import Ingress
 from addons.storage import response_store
+from addons.storage.breaker import breaker_for
 from addons.storage.response_store import ResponseStore
 from addons.transport.addon import Transport
 from tests.addons.exchange.test_addon import ask, error_of, says
@@ -25,6 +27,7 @@ from tests.translate.support import chunk, events_of
 from tests.translate.support import stream as chat
 
 KEY = "a-client-key"
+NAMED_KEYS = f"ada:{KEY}-a", f"bob:{KEY}-b", f"eve:{KEY}-c", f"admin:{KEY}-d"
 
 
 @pytest.fixture
@@ -276,7 +279,7 @@ def test_each_client_key_has_its_own_responses(
 
     @bounded
     async def run() -> None:
-        settings = {"relay_store": location, "relay_client_key": f"ada:{KEY}-a,bob:{KEY}-b,{KEY}-c"}
+        settings = {"relay_store": location, "relay_client_key": ",".join(NAMED_KEYS)}
         async with store_relay(says("Hi."), **settings) as (server, port):
 
             async def create(key: str, **fields: Any) -> Answer:
@@ -301,7 +304,10 @@ def test_each_client_key_has_its_own_responses(
             assert reply_json(second)["previous_response_id"] == first
             assert ("user", "Hello.") in sent_messages(server.seen[-1])[:-1]
             assert await stored_status("a", "GET", first) == 200
-            assert await stored_status("a", "DELETE", first) == 200
+            for tail in ("", "/input_items"):  # the admin sees them, and may delete them
+                assert await stored_status("d", "GET", first, tail) == 200
+            assert await stored_status("d", "DELETE", first) == 200
+            assert await stored_status("a", "GET", first) == 404
             refused = await create("a", previous_response_id=reply_json(second)["id"])
             assert refused.status == 400 and "ada/" not in refused.body.decode()
 
@@ -327,8 +333,12 @@ async def test_lost_redis_is_an_error_and_works_again_after_its_return(
         assert request_count == 2  # no request was sent without its history
         lost = await make_turn(port)
         assert (await send_call(port, "GET", f"/v1/responses/{lost['id']}")).status == 503
-        assert f"{lost['id']} is not stored" in caplog.text
+        told = [record.message for record in caplog.records if "Redis" in record.message]
+        assert len(told) == 1 and "does not answer" in told[0]  # once, whatever is lost
         redis.start()
+        shared = breaker_for(redis.url)
+        assert shared
+        shared._broken_until = time.monotonic()  # the pause is over
         assert (await make_turn(port, previous_response_id=(await make_turn(port))["id"]))[
             "store"
         ] is True
@@ -351,6 +361,13 @@ async def test_silent_redis_does_not_hold_up_other_requests() -> None:
         waiting_client.send("/v1/responses/resp_1", b"", method="GET", host="localhost")
         assert (await ask(other_client, stream=False)).status == 200
         assert (await waiting_client.head(within=15)).status == 503
+        start = time.monotonic()
+        for _ in range(10):
+            async with Client.connect(port) as client:
+                refused = await ask(client, stream=False, previous_response_id="resp_1")
+            assert refused.status == 503
+        # Each would wait for several answers of 0.5 s; within this time the relay tries twice.
+        assert time.monotonic() - start < 6
 
 
 @bounded

@@ -136,7 +136,10 @@ async def test_request_is_not_sent_again_once_the_client_has_a_head() -> None:
         assert len(above.seen) == 1
 
 
-@pytest.mark.parametrize(("models", "status"), [("one two three", 200), ("one two", 503)])
+@pytest.mark.parametrize(
+    ("models", "status"),
+    [("one two three", 200), ("one two", 503), ("two three", 200), ("two", 400)],
+)
 @bounded
 async def test_candidate_whose_provider_cannot_take_the_request_is_skipped(
     tmp_path: Path, models: str, status: int

@@ -81,6 +81,10 @@ async def test_codex_gets_its_services_headers_with_the_reply() -> None:
     flow = tflow.tflow(
         resp=Response.make(200, b"", {"x-codex-turn-state": "state", "x-other": "x"})
     )
+    exchange, flow_pair = responses_exchange(to=SERVICE), FlowPair(flow, flow.request)
     async with proxy(Config()):
-        headers = relay_headers(responses_exchange(to=SERVICE), FlowPair(flow, flow.request))
+        headers = relay_headers(exchange, flow_pair)
+        exchange.from_codex = False
+        headers_for_others = relay_headers(exchange, flow_pair)
     assert headers["x-codex-turn-state"].endswith(".state") and "x-other" not in headers
+    assert "x-codex-turn-state" not in headers_for_others

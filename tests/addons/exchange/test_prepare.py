@@ -10,8 +10,6 @@ from mitmproxy.test import tflow
 from addons.config.addon import Config
 from addons.exchange.prepare import (
     build_candidate,
-    decode_body,
-    is_codex,
     prepare_fallback_plan,
 )
 from addons.ingress.routes import Route
@@ -58,25 +56,22 @@ async def test_chat_clients_stay_chat_clients() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_body_that_is_not_an_object_is_a_bad_request(content: bytes) -> None:
+@bounded
+async def test_body_that_is_not_an_object_is_a_bad_request(content: bytes) -> None:
     flow = flow_for({})
     flow.request.content = content
-    with pytest.raises(BadRequest):
-        decode_body(flow)
+    async with configured():
+        with pytest.raises(BadRequest):
+            await prepare_fallback_plan(flow)
 
 
-def test_unknown_content_encoding_is_a_bad_request() -> None:
+@bounded
+async def test_unknown_content_encoding_is_a_bad_request() -> None:
     flow = flow_for({})
     flow.request.headers["content-encoding"] = "nonsense"
-    with pytest.raises(BadRequest, match="nonsense"):
-        decode_body(flow)
-
-
-def test_codex_is_recognised_on_its_own_route_only() -> None:
-    codex = {"originator": "codex_cli_rs", "user_agent": "codex_cli_rs/0.163.0"}
-    assert is_codex(flow_for({}, **codex))
-    assert not is_codex(flow_for({}, "chat", **codex))
-    assert not is_codex(flow_for({}, user_agent="OpenAI/Python 3.0.0"))
+    async with configured():
+        with pytest.raises(BadRequest, match="nonsense"):
+            await prepare_fallback_plan(flow)
 
 
 @bounded

@@ -98,7 +98,11 @@ async def test_other_machines_with_a_key_reach_the_relay_and_openai_alone() -> N
         assert await status_of(client, "/v1/models", host=own_host, **key) == 200
         assert await status_of(client, "/v1/models", host=own_host) == 401
         assert await status_of(client, f"http://127.0.0.1:{server.port}/", **key) == 403
-        for target in (f"127.0.0.1:{server.port}", "example.com:443"):
+        assert await status_of(client, "http://api.openai.com:8080/v1/x", **key) == 403
+        for target in (
+            *(f"127.0.0.1:{server.port}", "example.com:443"),
+            *("api.openai.com:25", "chatgpt.com:22"),
+        ):
             assert await connect_status(own_host, port, target) == 403
         assert await connect_status(own_host, port, "chatgpt.com:443") == 200
         assert await connect_status(own_host, port, f"{own_host}:{port}") == 200

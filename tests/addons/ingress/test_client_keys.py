@@ -5,7 +5,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons, tflow
 
 from addons.config.addon import Config
-from addons.ingress.client_keys import bearer_token, client_key_name
+from addons.ingress.client_keys import bearer_token, client_key_name, is_admin_name
 
 
 def token_of(*values: bytes) -> str:
@@ -38,3 +38,27 @@ def test_key_has_the_name_of_the_settings() -> None:
         assert client_key_name("k-2") is not None
         for token in ("", "k-", "k-11", "laptop:k-1", "\udcff"):
             assert client_key_name(token) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "admins"),
+    [
+        (None, {"", "laptop", "admin"}),  # this machine's user
+        ("k-1", {"", "admin"}),
+        ("laptop:k-1", {"admin"}),
+        ("laptop:k-1,k-2", {"", "admin"}),
+        ("k-1,k-2", {"admin"}),  # which of the two is not clear
+        ("laptop:k-1,admin:k-2", {"admin"}),
+        ("Admin:k-1,administrator:k-2", {"admin"}),
+    ],
+)
+def test_admin_is_named_so_or_the_only_key_without_a_name(
+    keys: str | None, admins: set[str]
+) -> None:
+    config = Config()
+    with taddons.context(Proxyserver(), config) as context:
+        context.configure(config, relay_client_key=keys)
+        names = ("", "laptop", "admin", "Admin", "administrator")
+        assert {name for name in names if is_admin_name(name)} >= admins
+        others = {"", "laptop", "Admin", "administrator"} - admins
+        assert not keys or not any(map(is_admin_name, others))

@@ -2,13 +2,16 @@
 
 import pytest
 from mitmproxy.http import Headers
+from mitmproxy.test import tflow
 
 from addons.ingress.routes import (
     OPENAI_HOSTS,
     OWN_SITE,
+    ROUTE_KEY,
     ROUTES_BY_HOST,
     Route,
     decide_route,
+    is_codex,
     is_codex_request,
 )
 
@@ -64,6 +67,8 @@ def route_for(
         ("GET /responses/resp_1/?stream=true", Route.RETRIEVE),
         ("DELETE /v1/responses/resp_1", Route.DELETE),
         ("GET /responses/resp_1/input_items?limit=2", Route.ITEMS),
+        ("POST /v1/responses/input_tokens", Route.INPUT_TOKENS),
+        ("POST /backend-api/codex/responses/input_tokens", Route.INPUT_TOKENS),
         ("POST /v1/responses/resp_1/cancel", Route.CANCEL),
         ("GET /v1/responses/resp_1/cancel", Route.METHOD),
         ("GET /v1/responses/resp_1/other", Route.MISSING),
@@ -190,6 +195,23 @@ def test_requests_to_other_hosts_pass(host: str) -> None:
 
 def test_openai_hosts_are_those_of_the_table() -> None:
     assert {"api.openai.com", "chatgpt.com"} == OPENAI_HOSTS == set(ROUTES_BY_HOST) - {OWN_SITE}
+
+
+@pytest.mark.parametrize(
+    ("route", "headers", "expected"),
+    [
+        (Route.RELAY, CODEX_HEADERS, True),
+        (Route.CHAT, CODEX_HEADERS, False),
+        (Route.RELAY, OTHER_HEADERS, False),
+    ],
+)
+def test_codex_is_recognised_on_its_own_routes_only(
+    route: Route, headers: dict[str, str], expected: bool
+) -> None:
+    flow = tflow.tflow()
+    flow.metadata[ROUTE_KEY] = route.value
+    flow.request.headers.update(headers)
+    assert is_codex(flow) is expected
 
 
 def test_program_that_embeds_codex_counts_as_codex() -> None:

@@ -1,14 +1,17 @@
 """The record of an exchange: when its first token came, what it used, how it ended."""
 
+import io
+import json
 import logging
 from typing import Any
 
 import pytest
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
+from mitmproxy.io import FlowWriter
 from mitmproxy.test import tflow
 
-from addons.observe import exchange_record
+from addons.observe import exchange_record, metrics
 from addons.observe.exchange_record import (
     RECORD,
     RETRY_MARKER,
@@ -25,7 +28,7 @@ from addons.observe.exchange_record import (
 from addons.observe.flow_pair import CLIENT_SIDE, PAIR_SIDE, UPSTREAM_SIDE
 from tests.addons.exchange.test_addon import ask_once, delayed_stream, relay
 from tests.addons.exchange.test_native_upstreams import completed, stream_events
-from tests.addons.proxy import Call, Handler, bounded
+from tests.addons.proxy import Call, Client, Handler, bounded
 from tests.addons.views.support import FlowRecorder, ask_chat
 from tests.translate.support import Json, chunk, events_wire
 from tests.translate.support import stream as chat
@@ -145,7 +148,8 @@ async def test_failure_within_the_stream_is_recorded() -> None:
 # The record as text
 
 WHOLE: Json = {
-    "asked": "gpt-5.5", "model": "deepseek-chat", "resent": None, "status": "completed",
+    "asked": "gpt-5.5", "provider": "deepseek", "model": "deepseek-chat",
+    "resent": None, "status": "completed",
     "error": None, "reason": None, "dropped": [], "notes": [], "calls": 0, "estimated": False,
     "input_tokens": 12_345, "cached_tokens": 9_800, "output_tokens": 412, "first_token": 0.8,
     "tokens_per_second": 51.6, "seconds": 8.25,
@@ -168,7 +172,7 @@ WHOLE: Json = {
         (
             {"input_tokens": None, "first_token": None, "tokens_per_second": None,
              "status": "failed", "error": "no\ud800", "notes": ["retried"], "dropped": ["a", "b"]},
-            "failed: no? · retried · dropped a, b",
+            r"failed: no\ud800 · retried · dropped a, b",
         ),
     ],
 )  # fmt: skip
@@ -233,3 +237,42 @@ def test_exchanges_from_a_file_are_logged_once(caplog: pytest.LogCaptureFixture)
         flow.live = False
         RecordLog().response(flow)
     assert [r.message for r in caplog.records] == [record_log_line(WHOLE)]
+
+
+ODD_NAMES = [
+    "m\x1b[31m\x07", "m\r\nforged → line", "m\u202egnp.exe", "m\ud800", "m\x00", "m" * 5000,
+    '<img src=x onerror="alert(1)">', 'm"} 1\nforged{a="', "m\u2028m",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+@pytest.mark.parametrize("name", ODD_NAMES)
+@bounded
+async def test_odd_names_are_shown_in_printable_form(
+    name: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    recorder = FlowRecorder()
+    tool: Json = {"type": "function", "name": name, "function": {"name": name}}
+    request: Json = {"model": name, "stream": True, "tools": [tool], "input": "Hi."} | HELLO
+
+    def calls(call: Call) -> None:
+        named_call = {"index": 0, "id": "c", "function": {"name": name, "arguments": "{}"}}
+        call.stream(chat(chunk(tool_calls=[named_call]), chunk("tool_calls")))
+        call.end()
+
+    async with (
+        relay(calls, extra_addons=(recorder,)) as (_, port),
+        Client.connect(port) as client,
+    ):
+        answer = await client.ask(path, json.dumps(request).encode(), host="localhost")
+    assert all(value.isascii() and value.isprintable() for value in answer.headers.values())
+    [line] = [text for each in caplog.records if " → " in (text := each.getMessage())]
+    flow = recorder.flows[-1]
+    for text in (line, flow.comment):
+        assert text.isprintable() and len(text) <= 2000, text
+    assert flow.metadata[RECORD]["status"] in ("completed", "failed")
+    assert flow.marked != STATUS_MARKERS["in_progress"]
+    FlowWriter(io.BytesIO()).add(flow)
+    page = metrics.metrics_page().decode()
+    assert all(row.isprintable() and len(row) < 1000 for row in page.split("\n")), page

@@ -14,6 +14,7 @@ from mitmproxy.test import taddons, tflow
 
 from addons.config.addon import Config
 from addons.observe import flow_pair
+from addons.observe.exchange_record import time_fields
 from addons.observe.flow_pair import (
     CLIENT_SIDE,
     MANY_TIMES,
@@ -63,7 +64,8 @@ def test_without_a_view_or_file_there_is_one_flow_and_no_body() -> None:
         pair.on_upstream_bytes(b"chunk")
         pair.on_client_bytes(b"event", output_started=True)
         assert pair.first_byte_at and pair.first_token_at
-        assert pair.end_pair(None) == []
+        assert pair.flows == []
+        pair.end_pair(None)
         assert flow.response and not flow.response.raw_content
         assert PAIR_SIDE not in flow.metadata
 
@@ -78,6 +80,23 @@ def test_first_token_is_when_output_started() -> None:
         assert pair.sent_at <= first_token_at <= time.time()
         pair.on_client_bytes(b"data: more\n\n", output_started=True)
         assert pair.first_token_at == first_token_at
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_times_do_not_follow_a_jump_of_the_clock(
+    jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mitmproxy():
+        pair = FlowPair(client_flow(), chat_request())
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + jump)
+        pair.on_upstream_head(Response.make(200, b"", SSE))
+        pair.on_client_bytes(b"data: text\n\n", output_started=True)
+        times = (pair.first_byte_at, pair.first_token_at, pair.current_time())
+        assert times == tuple(sorted(times))
+        assert all(0 <= each - pair.sent_at < 60 for each in times)
+        fields = time_fields(pair, 10, pair.current_time())
+        assert all(0 <= value < 60 for name, value in fields.items() if value is not None)
 
 
 def test_view_shows_both_flows_as_they_grow() -> None:
@@ -101,7 +120,9 @@ def test_view_shows_both_flows_as_they_grow() -> None:
         pair.on_upstream_bytes(b"two")
         pair.on_client_bytes(b"2", output_started=True)
         assert upstream.response.raw_content == b"one"  # the view is updated twice a second
-        assert pair.end_pair(None) == [flow, upstream]
+        assert pair.flows == [flow, upstream]
+        pair.end_pair(None)
+        assert pair.flows == []
         assert upstream.response.raw_content == b"onetwo"
         assert flow.response and flow.response.raw_content == b"12"
         assert flow.metadata[PIECE_TIMES][0] == [0, 0]
@@ -116,7 +137,8 @@ def test_reply_of_another_attempt_replaces_the_first() -> None:
         pair.on_upstream_bytes(b"half")
         pair.on_upstream_head(Response.make(200, b"", SSE))
         pair.on_upstream_bytes(b"whole")
-        _, upstream = pair.end_pair(None)
+        _, upstream = pair.flows
+        pair.end_pair(None)
         assert upstream.response and upstream.response.raw_content == b"whole"
         assert pair.first_byte_at == first_byte_at
 
@@ -124,10 +146,14 @@ def test_reply_of_another_attempt_replaces_the_first() -> None:
 def test_attempt_without_a_stream_shows_its_whole_reply_or_error() -> None:
     with mitmproxy(View()):
         flow = client_flow()
-        [upstream] = FlowPair(flow, chat_request()).end_upstream(Response.make(429, b"slow down"))
+        pair = FlowPair(flow, chat_request())
+        _, upstream = pair.flows
+        pair.end_upstream(Response.make(429, b"slow down"))
         assert upstream.response and upstream.response.raw_content == b"slow down"
         failed_flow = tflow.tflow(err=True)
-        [upstream] = FlowPair(failed_flow, chat_request()).end_upstream(None)
+        failed_pair = FlowPair(failed_flow, chat_request())
+        _, upstream = failed_pair.flows
+        failed_pair.end_upstream(None)
         assert upstream.response is None and upstream.error is failed_flow.error
 
 

@@ -37,12 +37,13 @@ def samples(page: Answer) -> dict[tuple[str, ...], float]:
 
 @bounded
 async def test_exchanges_are_counted_by_provider_model_client_and_status() -> None:
-    async with relay(HELLO, relay_client_key="laptop:k-1") as (port, _):
+    async with relay(HELLO, relay_client_key="laptop:k-1,admin:k-2") as (port, _):
         await ask(port, authorization="Bearer k-1")
         await ask(port, authorization="Bearer k-1", stream=True)
         refused = await read_metrics(port)
-        page = await read_metrics(port, authorization="Bearer k-1")
-    assert (refused.status, page.status) == (401, 200)
+        other = await read_metrics(port, authorization="Bearer k-1")  # it would see everybody's
+        page = await read_metrics(port, authorization="Bearer k-2")
+    assert (refused.status, other.status, page.status) == (401, 403, 200)
     counts = samples(page)
     name = "codex_relay_exchanges_total"
     assert counts[name, *sorted(["completed", "generic", "laptop", "m"])] == 2

@@ -16,6 +16,7 @@ from addons.config.config_file import read_settings
 from addons.observe import usage_totals
 from addons.observe.exchange_record import FELL_BACK, notify_listeners
 from addons.observe.usage_totals import (
+    ClientName,
     CostByFlow,
     EndedExchange,
     UsageCounter,
@@ -89,11 +90,12 @@ def test_names_can_be_stored() -> None:
 
 @pytest.fixture
 def notifications(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CostByFlow, list[UsageRow]]]:
-    """The arguments of each call of a listener."""
+    """The arguments of each call of a listener for all clients."""
     calls: list[tuple[CostByFlow, list[UsageRow]]] = []
 
-    def listener(costs: CostByFlow, rows: list[UsageRow]) -> None:
-        calls.append((costs, rows))
+    def listener(costs: CostByFlow, rows: list[UsageRow], client: ClientName) -> None:
+        if client is None:
+            calls.append((costs, rows))
 
     monkeypatch.setattr(usage_totals, "usage_listeners", [listener])
     return calls
@@ -107,7 +109,7 @@ async def test_counted_exchanges_are_reported_and_read_again(
     totals.add_exchange(EndedExchange("flow-1", RECORD, failed=False))
     totals.add_exchange(EndedExchange("flow-2", {**RECORD, "model": "m\n"}, failed=True))
     totals.add_exchange(EndedExchange("flow-3", RECORD, failed=False))
-    rows = await totals.load_rows()
+    rows = await totals.load_rows(None)
     await asyncio.sleep(0)
     totals.close()
     [(costs, grown_rows)] = notifications
@@ -125,6 +127,33 @@ async def test_counted_exchanges_are_reported_and_read_again(
 
 
 @bounded
+async def test_each_client_has_totals_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: dict[ClientName, tuple[set[str], float]] = {}
+
+    def listener(costs: CostByFlow, rows: list[UsageRow], client: ClientName) -> None:
+        calls[client] = set(costs), sum(counts[0] for _, counts in rows)
+
+    monkeypatch.setattr(usage_totals, "usage_listeners", [listener])
+    totals = UsageTotals(read_settings({"relay_store": str(tmp_path / "kept.db")}, {}))
+    for number, client in enumerate(("ada", "bob", "ada")):
+        record = {**RECORD, "client": client, "model": f"of-{client}"}
+        totals.add_exchange(EndedExchange(f"flow-{number}", record, failed=False))
+    [(key, counts)] = await totals.load_rows("ada")
+    assert key.model == "of-ada" and counts[0] == 2
+    assert await totals.load_rows("eve") == []
+    assert len(await totals.load_rows(None)) == 2
+    await asyncio.sleep(0)
+    totals.close()
+    assert calls == {
+        None: ({"flow-0", "flow-1", "flow-2"}, 3),
+        "ada": ({"flow-0", "flow-2"}, 2),
+        "bob": ({"flow-1"}, 1),
+    }
+
+
+@bounded
 async def test_unusable_storage_is_logged_and_prices_are_reported(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -134,7 +163,7 @@ async def test_unusable_storage_is_logged_and_prices_are_reported(
     totals = UsageTotals(read_settings({"relay_store": str(tmp_path / "file" / "kept.db")}, {}))
     totals.add_exchange(EndedExchange("flow-1", RECORD, failed=False))
     with pytest.raises(OSError, match="the totals cannot be read"):
-        await totals.load_rows()
+        await totals.load_rows(None)
     totals.close()
     await asyncio.sleep(0)
     assert "1 finished exchanges not counted" in caplog.text
@@ -150,11 +179,11 @@ async def test_backlog_is_bounded(
     for number in range(3):
         totals.add_exchange(EndedExchange(f"flow-{number}", RECORD, failed=False))
     assert "an exchange is not counted: 2 others wait" in caplog.text
-    [(_, counts)] = await totals.load_rows()
+    [(_, counts)] = await totals.load_rows(None)
     assert counts[0] == 2
     await asyncio.sleep(0)
     totals.add_exchange(EndedExchange("flow-3", RECORD, failed=False))
-    [(_, counts)] = await totals.load_rows()
+    [(_, counts)] = await totals.load_rows(None)
     assert counts[0] == 3
     totals.close()
 

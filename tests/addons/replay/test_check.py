@@ -420,3 +420,81 @@ def test_missing_capture_is_an_error_at_the_start(tmp_path: Path) -> None:
         output, _ = running.communicate(timeout=30)
     assert running.returncode == 1
     assert "relay_check is set, and no capture is read: -nr FILE says which" in output
+
+
+# Captures that others have changed
+
+POISON: list[Any] = [
+    None,
+    True,
+    -1,
+    1.5,
+    "",
+    "../../x",
+    "\x1b[2J\n",
+    b"\xff",
+    [],
+    [[]],
+    {},
+    {"a": []},
+]
+METADATA_KEYS = ("leg", "other", "facts", "route", "restored", "client", "attempts", "times")
+
+
+def poisoned_flows(flows: list[HTTPFlow]) -> list[HTTPFlow]:
+    """Copies of the two flows with each value in each place of the relay's metadata."""
+    client = next(flow for flow in flows if flow.metadata[PAIR_SIDE] == CLIENT_SIDE)
+    upstream_flow = next(flow for flow in flows if flow is not client)
+    record = client.metadata["relay.facts"]
+    changes = [{f"relay.{name}": value} for name in METADATA_KEYS for value in POISON]
+    changes += [{"relay.facts": {**record, name: value}} for name in record for value in POISON]
+    changes += [{"relay.facts": {**record, "output_tokens": 10**400}}]
+    copies = []
+    for change in changes:
+        pair = client.copy(), upstream_flow.copy()
+        for flow, other in (pair, pair[::-1]):
+            flow.metadata["relay.other"] = other.id
+        pair[0].metadata |= change
+        copies += pair
+    return copies
+
+
+def poisoned_bodies(flows: list[HTTPFlow]) -> list[HTTPFlow]:
+    bodies = [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b'{"model": {}}',
+        b"data: {\n\n",
+        b"\xff",
+        b'{"input": 1e999}',
+    ]
+    copies = []
+    for body in bodies:
+        for side in flows:
+            pair = [flow.copy() for flow in flows]
+            for flow, other in (pair, pair[::-1]):
+                flow.metadata["relay.other"] = other.id
+            changed = pair[flows.index(side)]
+            changed.request.raw_content = body
+            if changed.response:
+                changed.response.raw_content = body
+            copies += pair
+    return copies
+
+
+@bounded
+async def test_poisoned_capture_is_read_without_a_traceback(tmp_path: Path) -> None:
+    file, poisoned_file = tmp_path / "flows", tmp_path / "poisoned"
+    async with recording_relay(file, says()) as (_, port, _):
+        await ask_relay(port)
+    with file.open("rb") as capture:
+        flows = [flow for flow in io.FlowReader(capture).stream() if isinstance(flow, HTTPFlow)]
+    with poisoned_file.open("wb") as capture:
+        writer = io.FlowWriter(capture)
+        for flow in [*poisoned_flows(flows), *poisoned_bodies(flows)]:
+            writer.add(flow)
+    _, output = await asyncio.to_thread(check_capture, tmp_path, poisoned_file)
+    assert "Addon error" not in output and "cannot be re-checked" in output
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", output), output
+    assert max(map(len, output.splitlines())) < 2100

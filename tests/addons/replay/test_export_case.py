@@ -192,9 +192,10 @@ def assert_is_case(folder: Path) -> None:
 async def test_exchange_that_cannot_be_a_case_is_refused(tmp_path: Path) -> None:
     async with relay_with_commands(says()) as (_, port, ended_flows, call):
         flow = await record_exchange(port, ended_flows)
-        flow.request.text = json.dumps({"model": "m", "previous_response_id": "resp_1"})
-        with pytest.raises(CommandError, match="It continues a stored response"):
-            call("relay.export", [flow], str(tmp_path / "a"))
+        for fields in ({"previous_response_id": "resp_1"}, {"input": [{"id": "msg_1"}]}):
+            flow.request.text = json.dumps({"model": "m", **fields})
+            with pytest.raises(CommandError, match="It continues a stored response"):
+                call("relay.export", [flow], str(tmp_path / "a"))
         flow.request.text = "nothing"
         with pytest.raises(CommandError, match="Its request cannot be read"):
             call("relay.export", [flow], str(tmp_path / "a"))

@@ -14,9 +14,9 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from addons.config.addon import Config
-from addons.storage import reasoning_memory
+from addons.storage import breaker
+from addons.storage.breaker import breaker_for
 from addons.storage.reasoning_memory import (
-    FAILURE_PAUSE,
     RECALL_TIMEOUT,
     count_restored,
     remember_reasoning,
@@ -40,7 +40,7 @@ from tests.translate.state.test_reasoning_memory import (
     without_reasoning,
 )
 from tests.translate.support import ACCOUNT, Json, chunks_of, context_for, events_wire
-from translate import start_exchange
+from translate import read_conversation_keys, start_exchange
 from translate.mappings.reasoning import REASONING_DETAILS
 from translate.reply.responses_to_chat import fold_chunks
 
@@ -68,7 +68,8 @@ def reply_message(messages: Items, owner: str, *items: Json) -> Json:
     """The message that a client gets of a reply with these items."""
     body = {"model": "m", "messages": messages, "stream": True}
     context = replace(
-        context_for(ACCOUNT), on_response_end=partial(remember_reasoning, body, owner)
+        context_for(ACCOUNT),
+        on_response_end=partial(remember_reasoning, read_conversation_keys(body, owner)),
     )
     exchange = start_exchange(body, client="chat", context=context)
     events = [done_event(item, output_index=n) for n, item in enumerate(items)]
@@ -80,7 +81,9 @@ def reply_message(messages: Items, owner: str, *items: Json) -> Json:
 
 async def restore(messages: Items, owner: str) -> Items:
     body = {"model": "m", "messages": messages}
-    restored: Items = (await restore_reasoning(body, owner))["messages"]
+    restored: Items = (await restore_reasoning(body, read_conversation_keys(body, owner)))[
+        "messages"
+    ]
     return restored
 
 
@@ -188,8 +191,9 @@ async def take_turn_without_memory(talk: Items, owner: str) -> None:
 
 @bounded
 async def test_turns_go_on_without_redis_and_remember_when_it_is_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(breaker, "PAUSE", 600.0)
     with redis_server(tmp_path) as redis, relay(redis.url):
         talk = await run_tool_loop("hal", UNIQUE)
         redis.stop()
@@ -197,19 +201,16 @@ async def test_turns_go_on_without_redis_and_remember_when_it_is_back(
         for _ in range(5):
             await take_turn_without_memory(talk, "hal")
         assert time.monotonic() - start < RECALL_TIMEOUT + 1
-        [warning] = [r for r in caplog.records if r.levelno >= logging.WARNING]
-        assert "go on without" in warning.message and "relay_store" in warning.message
+        [line] = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert "does not answer" in line.message and "relay_store" in line.message
         redis.start()
-        await take_turn_without_memory(talk, "hal")  # the storage is not asked yet
-        writer = response_writer()
-        assert (
-            writer
-            and reasoning_memory._paused_until[writer] > time.monotonic() + FAILURE_PAUSE - 10
-        )
-        reasoning_memory._paused_until[writer] = time.monotonic()  # the pause is over
+        await take_turn_without_memory(talk, "hal")  # Redis is not asked yet
+        assert len(caplog.records) == 1
+        if shared := breaker_for(redis.url):
+            shared._broken_until = time.monotonic()  # the pause is over
         talk = await run_tool_loop("hal", UNIQUE)
         assert count_details(await restore(without_reasoning(talk), "hal")) == COUNTS
-        assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
+        assert "answers again" in caplog.text and len(caplog.records) == 2
 
 
 @bounded
@@ -231,7 +232,7 @@ async def test_turns_go_on_where_no_file_can_be_written(
 async def test_request_without_missing_reasoning_opens_nothing(tmp_path: Path) -> None:
     with relay("", relay_store_limit="1d"):
         body = {"model": "m", "messages": [user("A")]}
-        assert await restore_reasoning(body, "ann") is body
+        assert await restore_reasoning(body, read_conversation_keys(body, "ann")) is body
         reply_message([user("A")], "ann", message_item("No thought."))
         writer = response_writer()
         assert writer and not writer.is_open

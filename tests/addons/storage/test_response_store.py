@@ -23,6 +23,7 @@ from addons.storage.response_store import (
     ResponseWriter,
     load_history,
     open_backend,
+    resolve_references,
     response_file,
     response_saver,
     response_writer,
@@ -84,7 +85,8 @@ async def test_owners_do_not_find_each_others_responses(writer: ResponseWriter) 
 
 def test_id_cannot_name_another_owner(settings: Settings) -> None:
     backend = open_backend(settings)
-    OwnedResponses(backend, "ada").save_response("r1", None, b"x", 0)
+    fields: dict[str, Any] = {"output": [], "previous_response_id": None}
+    OwnedResponses(backend, "ada").save_response(StoredResponse([], {"id": "r1", **fields}), 0)
     everyone = OwnedResponses(backend, "")
     assert everyone.find_response("ada/r1", 1) is None
     assert not everyone.remove_response("ada/r1", 1)
@@ -94,6 +96,47 @@ def test_id_cannot_name_another_owner(settings: Settings) -> None:
     with pytest.raises(ResponseMissing, match="^r2$"):  # without the owner's name
         OwnedResponses(backend, "ada").load_chain("r2", 1)
     backend.close()
+
+
+ITEM = {"type": "message", "role": "assistant", "id": "msg_1", "content": []}
+REFERENCE = {"type": "item_reference", "id": "msg_1"}
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def item_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    file = str(tmp_path / "kept.db")
+    store = file if request.param == "sqlite" else request.getfixturevalue("redis").url
+    return read_settings({"relay_store": store}, {})
+
+
+@bounded
+async def test_items_are_found_by_their_ids_until_their_response_is_removed(
+    item_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = ResponseWriter(item_settings)
+    monkeypatch.setattr(response_store, "_writer", writer)
+    fields: dict[str, Any] = {"previous_response_id": None, "output": [ITEM]}
+    writer.save_response(StoredResponse([], {"id": response_id(1), **fields}), "ada")
+    body = {"input": [{"role": "user", "content": "A"}, REFERENCE, {"id": "msg_1"}]}
+    resolved = await resolve_references(body, "ada")
+    assert resolved == {"input": [{"role": "user", "content": "A"}, ITEM]}
+    plain = {"input": "Hello."}
+    assert await resolve_references(plain, "ada") is plain
+    with pytest.raises(
+        BadRequest, match=r"^input\[1\]: Item with id 'msg_1' not found\.$"
+    ) as error:
+        await resolve_references(body, "bob")
+    assert (error.value.param, error.value.code) == ("input[1]", "item_not_found")
+    assert await writer.remove_response(response_id(1), "ada")
+    with pytest.raises(BadRequest, match="msg_1"):
+        await resolve_references(body, "ada")
+    writer.close()
+
+
+@bounded
+async def test_without_storage_a_reference_names_the_cure() -> None:
+    with pytest.raises(BadRequest, match=r"'msg_1' not found\. relay_store is off: .*store: false"):
+        await resolve_references({"input": [REFERENCE]}, "")
 
 
 @bounded

@@ -101,3 +101,13 @@ def test_location_decides_the_backend(tmp_path: Path, redis: RedisServer) -> Non
         backend = open_usage_backend(read_settings({"relay_store": location}, {}))
         assert type(backend) is backend_type
         backend.close()
+
+
+def test_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "usage.db"
+    file.write_bytes(b"these are not pages of a database " * 1_000)
+    backend = SqliteUsage(file)
+    assert backend.add_counts(KEY, COUNTS) == (KEY, COUNTS)
+    backend.close()
+    [aside] = tmp_path.glob("usage.db.damaged-*")
+    assert aside.read_bytes().startswith(b"these are") and aside.name in caplog.text

@@ -1,18 +1,28 @@
 """One thread does all storage work in order, and a failing backend does not stop the relay."""
 
 import asyncio
+import contextlib
+import socket
+import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from addons.config.config_file import read_settings
+from addons.storage import breaker
+from addons.storage.breaker import breaker_for
+from addons.storage.response_store import ResponseWriter
 from addons.storage.worker import (
     BackendQueue,
+    StorageSuspended,
     StorageUnavailable,
     StoredDataError,
     storage_cure,
 )
 from tests.addons.proxy import bounded
+from translate import StoredResponse
 
 
 class Journal:
@@ -115,3 +125,85 @@ def test_closing_opens_nothing() -> None:
 )
 def test_cure_fits_the_location(location: str, words: str) -> None:
     assert words in storage_cure(location)
+
+
+class BadlyClosed(Journal):
+    def close(self) -> None:
+        raise OSError("I/O error")
+
+
+def test_backend_that_cannot_be_closed_is_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue: BackendQueue[Journal] = BackendQueue("Things", "", BadlyClosed)
+    queue.submit(lambda backend: backend.write("a")).result(5)
+    assert queue.close(5)
+    assert caplog.messages == ["relay: Things were not closed properly: I/O error"]
+
+
+def test_backend_that_turns_out_damaged_is_opened_again() -> None:
+    backends = [Journal(), Journal()]
+    first, second = backends
+    queue = BackendQueue("Things", "", lambda: backends.pop(0))
+
+    def read_damage(backend: Journal) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with pytest.raises(StorageUnavailable, match="malformed"):
+        queue.submit(read_damage).result(5)
+    assert queue.submit(lambda backend: backend.write("a")).result(5) == ["a"]
+    assert first.entries == ["closed"] and second.entries == ["a"]
+    assert queue.close(5)
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[tuple[str, list[socket.socket]]]:
+    """The URL of a Redis that accepts connections and never answers, and its connections."""
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept_all() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connections.append(server.accept()[0])
+
+        thread = threading.Thread(target=accept_all)
+        thread.start()
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0", connections
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    for connection in connections:
+        connection.close()
+
+
+@bounded
+async def test_silent_redis_costs_one_short_wait_and_then_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "PAUSE", 600.0)
+    with silent_server() as (url, connections):
+        settings = read_settings({"relay_store": url}, {})
+        writer = ResponseWriter(settings)
+        start = time.monotonic()
+        futures = [
+            writer.save_response(StoredResponse([], {"id": "r", "previous_response_id": None}))
+            for _ in range(20)
+        ]
+        with pytest.raises(StorageUnavailable):
+            await writer.load_chain("resp_" + "0" * 32)
+        assert time.monotonic() - start < 3  # 20 writes and a read, of 0.5 s each without a breaker
+        asked = len(connections)
+        for _ in range(50):
+            with pytest.raises(StorageSuspended, match="does not answer"):
+                await writer.load_chain("resp_" + "0" * 32)
+        assert len(connections) == asked
+        assert all(isinstance(future.exception(5), StorageSuspended) for future in futures)
+        assert len(caplog.messages) == 1 and "does not answer" in caplog.messages[0]
+        # The pause is over: one piece of work tries again.
+        shared = breaker_for(url)
+        assert shared
+        shared._broken_until = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            await writer.load_chain("resp_" + "0" * 32)
+        assert len(connections) > asked and len(caplog.messages) == 1
+        writer.close()

@@ -32,10 +32,14 @@ CLOSE_LIMIT = 0.5  # s within which the upstream must see that the client left
 class SpokenExchange:
     """An exchange whose events are easy to find in the client's bytes."""
 
+    is_finished = False
+
     def heartbeat(self) -> bytes:
         return b"<beat>"
 
-    def error_reply(self, status: int, body: bytes, retry_after: str | None) -> WholeReply:
+    def error_reply(
+        self, status: int, body: bytes, retry_after: str | None, location: str | None = None
+    ) -> WholeReply:
         text = b"<fail %d %s %s>" % (status, body, str(retry_after).encode())
         return WholeReply(status, {"content-type": "text/x-failed"}, text, text)
 
@@ -65,13 +69,14 @@ class CallbackPlan(RelayPlan):
     retry: RetryPolicy
     ready: Callable[[], bool] = lambda: True
     secrets: Callable[[], Mapping[str, str]] = dict
-    probe: Callable[[str], Callable[[bytes], StreamStart]] = lambda encoding: lambda data: "begun"
+    probe: Callable[[], Callable[[bytes], StreamStart]] = lambda: lambda data: "begun"
+    reply_limit: int = 64 << 20
 
     def credentials(self) -> Mapping[str, str]:
         return self.secrets()
 
-    def start_probe(self, encoding: str) -> Callable[[bytes], StreamStart]:
-        return self.probe(encoding)
+    def start_probe(self) -> Callable[[bytes], StreamStart]:
+        return self.probe()
 
     def retry_delay(self, error: str | None, attempt: int) -> float | None:
         return self.retry(self.flow, error, attempt)

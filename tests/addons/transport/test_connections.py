@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 
 from addons.exchange.active import reply_probe
 from addons.transport.addon import Transport
+from addons.transport.connections import NO_HTTP, TORN
 from tests.addons.proxy import (
     Call,
     Client,
     Client2,
+    Handler,
     bounded,
     proxy,
     server_tls,
@@ -130,3 +133,234 @@ async def test_refusal_in_a_stream_on_http2_upstream(
             second = await client.rest(client.send("/v1/responses"))
             assert (second.status, second.body) == (200, SPEAKING_STREAM)
     assert len(stream_ids) == (3 if max_attempts > 1 else 2)
+
+
+# What an odd upstream sends
+
+
+def raw(*parts: bytes, end: bool = True) -> Handler:
+    """An upstream that writes these bytes, and then closes the connection."""
+
+    async def handler(call: Call) -> None:
+        for part in parts:
+            call.writer.write(part)
+            await call.writer.drain()
+            await asyncio.sleep(0.02)
+        if end:
+            call.cut()
+        else:
+            await call.closed_after()
+
+    return handler
+
+
+HELLO_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 5\r\n\r\n"
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: %s\r\n\r\n"
+SECRET = b"sk-live-secret"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + HELLO_HEAD + b"hello",),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", HELLO_HEAD, b"hello"),
+        (b"HTTP/1.1 102 Processing\r\n\r\n" * 5000 + HELLO_HEAD + b"hello",),
+    ],
+    ids=["100", "103", "many"],
+)
+@bounded
+async def test_interim_replies_are_skipped(parts: tuple[bytes, ...]) -> None:
+    async with relay(raw(*parts)) as (server, addon, port):
+        answer = await request_by(port, "direct")
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert addon.hooks == ["head 200", "response 200"] and len(server.seen) == 1
+
+
+@bounded
+async def test_connection_is_reused_after_an_interim_reply() -> None:
+    def handler(call: Call) -> None:
+        call.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" + HELLO_HEAD + b"hello")
+
+    async with relay(handler) as (server, _, port), Client.connect(port) as client:
+        for _ in range(3):
+            assert (await client.ask("/v1/responses")).body == b"hello"
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream", b"application/json"])
+@pytest.mark.parametrize("cut", [0, 3])
+@bounded
+async def test_trailers_are_ignored(kind: bytes, cut: int) -> None:
+    body = b"5\r\nhello\r\n0\r\nX-Checksum: 1\r\nServer-Timing: a\r\n\r\n"
+    head = CHUNKED_HEAD % kind
+
+    async def handler(call: Call) -> None:
+        call.writer.write(head + body[: len(body) - cut])
+        if cut:
+            await asyncio.sleep(0.05)
+            call.writer.write(body[-cut:])
+
+    async with relay(handler) as (server, _, port), Client.connect(port) as client:
+        for _ in range(2):
+            answer = await client.ask("/v1/responses")
+            assert (answer.status, answer.body) == (200, b"hello")
+    assert server.connections == 1
+
+
+@bounded
+async def test_trailers_of_http2_are_ignored() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        conn.initiate_connection()
+        writer.write(conn.data_to_send())
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                for event in conn.receive_data(data):
+                    if isinstance(event, h2.events.StreamEnded):
+                        head = [(":status", "200"), ("content-type", kinds.pop())]
+                        conn.send_headers(event.stream_id, head)
+                        conn.send_data(event.stream_id, b"hello")
+                        conn.send_headers(event.stream_id, [("x-checksum", "1")], end_stream=True)
+                writer.write(conn.data_to_send())
+        writer.close()
+
+    kinds = ["text/event-stream", "application/json"]
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
+    addon = RelayAddon(server.sockets[0].getsockname()[1], "https", heartbeat=0)
+    async with (
+        proxy(Transport(), addon, ssl_insecure=True) as (_, port),
+        Client2.connect(port) as http2_client,
+    ):
+        for _ in range(2):
+            assert (await http2_client.rest(http2_client.send("/v1/responses"))).body == b"hello"
+    server.close()
+
+
+FLOODED_HEADS = {
+    "one header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 60_000, b""),
+    "many headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: %s\r\n" % (b"a" * 1000), b""),
+    "status line": (b"HTTP/1.1 200 ", b"a" * 60_000, b""),
+    "line before a chunk": (CHUNKED_HEAD % b"text/event-stream" + b"1;", b"a" * 60_000, b""),
+    "trailers": (CHUNKED_HEAD % b"application/json" + b"0\r\n", b"X: %s\r\n" % (b"a" * 1000), b""),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODED_HEADS)
+@bounded
+async def test_head_past_its_limit_ends_the_connection(kind: str) -> None:
+    start, piece, _ = FLOODED_HEADS[kind]
+    sent = 0
+
+    async def handler(call: Call) -> None:
+        nonlocal sent
+        call.writer.write(start)
+        with contextlib.suppress(OSError):
+            while True:
+                call.writer.write(piece)
+                await call.writer.drain()
+                await asyncio.sleep(0)
+                sent += len(piece)
+
+    exchange = WholeExchange()
+    async with relay(handler, exchange=exchange, retry=retry_every(0.01)) as (server, _, port):
+        answer = await request_by(port, "direct")
+        text = answer.body if answer.status == 502 else b"<cut" + answer.body.split(b"<cut")[-1]
+        assert b"the head of the upstream's reply is too large (relay_max_head)" in text
+    assert len(server.seen) == 1  # the same upstream would do it again
+
+
+@bounded
+async def test_large_head_that_is_complete_is_too_large() -> None:
+    head = b"HTTP/1.1 200 OK\r\nX-A: %s\r\nContent-Length: 0\r\n\r\n" % (b"a" * (128 << 10))
+    async with relay(raw(head), exchange=WholeExchange()) as (_, _, port):
+        answer = await request_by(port, "direct")
+    assert answer.status == 502 and b"(relay_max_head)" in answer.body
+
+
+@bounded
+async def test_head_below_the_limit_is_read() -> None:
+    head = HELLO_HEAD.replace(b"Content-T", b"X-A: %s\r\nContent-T" % (b"a" * 60_000))
+    async with relay(raw(head + b"hello")) as (_, _, port):
+        assert (await request_by(port, "direct")).body == b"hello"
+
+
+@bounded
+async def test_large_head_on_http2() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        conn.initiate_connection()
+        writer.write(conn.data_to_send())
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                for event in conn.receive_data(data):
+                    if isinstance(event, h2.events.StreamEnded):
+                        head = [(":status", "200"), *[("x-a", "a" * 1000)] * 200]
+                        conn.send_headers(event.stream_id, head)
+                writer.write(conn.data_to_send())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
+    addon = RelayAddon(server.sockets[0].getsockname()[1], "https", exchange=WholeExchange())
+    async with proxy(Transport(), addon, ssl_insecure=True) as (_, port):
+        answer = await request_by(port, "h2")
+    server.close()
+    assert answer.status == 502 and b"(relay_max_head)" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"HTTP/1.1 2OO " + SECRET + b"\r\n\r\n", NO_HTTP),
+        (SECRET + b"\r\n\r\n", NO_HTTP),
+        (b"HTTP/1.1 200 OK\r\n" + SECRET + b"\r\n\r\n", NO_HTTP),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + SECRET + b"\r\n\r\n", NO_HTTP),
+        (b"HTTP/1.1 200 OK\r\nX y: " + SECRET + b"\r\n\r\n", NO_HTTP),
+        (b"HTTP/1.1 200 OK\r\n" + SECRET, TORN),
+        (CHUNKED_HEAD % b"a/b" + SECRET + b"\r\n\r\n", NO_HTTP),
+        (CHUNKED_HEAD % b"a/b" + b"5\r\nhel", TORN),
+        (HELLO_HEAD.replace(b"text/event-stream", b"a/b") + b"hel", TORN),
+    ],
+)
+@bounded
+async def test_broken_http_is_told_in_words_for_people(
+    reply: bytes, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with relay(raw(reply), exchange=WholeExchange()) as (_, addon, port):
+        answer = await request_by(port, "direct")
+    assert (answer.status, answer.body) == (502, f"<lost {words}>".encode())
+    assert SECRET.decode() not in caplog.text
+    assert SECRET.decode() not in repr([flow.get_state() for flow in addon.flows])
+
+
+@bounded
+async def test_data_without_a_request_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def handler(call: Call) -> None:
+        call.writer.write(HELLO_HEAD + b"hello" + SECRET)
+
+    async with relay(handler) as (server, _, port), Client.connect(port) as client:
+        for _ in range(2):
+            assert (await client.ask("/v1/responses")).body == b"hello"
+            await asyncio.sleep(0.05)
+    assert SECRET.decode() not in caplog.text
+
+
+@bounded
+async def test_flood_of_one_connection_is_closed_after_its_reply_is_refused() -> None:
+    """mitmproxy leaves a socket open whose handler is ended while it has data to pass on."""
+    closed = asyncio.Event()
+
+    async def handler(call: Call) -> None:
+        call.stream(b"x" * 1000)
+        with contextlib.suppress(OSError):
+            while True:
+                call.chunks(b"x" * 10_000)
+                await call.writer.drain()
+        closed.set()
+
+    async with relay(handler, callbacks={"reply_limit": 100_000}) as (_, _, port):
+        answer = await request_by(port, "direct")
+        assert b"(relay_max_reply)" in answer.body
+        await asyncio.wait_for(closed.wait(), 5)

@@ -1,6 +1,7 @@
 """Heartbeats for the client, and the limit to an upstream's silence."""
 
 import asyncio
+import contextlib
 import math
 import time
 from typing import Any
@@ -9,9 +10,17 @@ import pytest
 
 from addons.transport.addon import Transport
 from addons.transport.heartbeat import PLAN_POLL
+from tests.addons.exchange.test_addon import (
+    ask_once,
+    completed_text,
+    error_of,
+    stream_error,
+)
+from tests.addons.exchange.test_addon import relay as whole_relay
 from tests.addons.proxy import (
     Call,
     Client,
+    Handler,
     bounded,
     proxy,
 )
@@ -29,6 +38,8 @@ from tests.addons.transport.relay_harness import (
     retry_every,
     without_heartbeats,
 )
+from tests.translate.support import chunk
+from tests.translate.support import stream as chat
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain upstream", "TLS upstream"])
@@ -231,3 +242,56 @@ async def test_connection_whose_handshake_is_not_answered_is_closed() -> None:
         await asyncio.sleep(0.1)
         assert closed_after and closed_after[0] < 2
     server.close()
+
+
+# Bytes that say nothing
+
+
+def drip(piece: bytes, start: bytes = b"") -> Handler:
+    """A reply that begins so and goes on with such pieces."""
+
+    async def handler(call: Call) -> None:
+        call.stream(*([start] if start else []))
+        with contextlib.suppress(OSError):
+            while not call.writer.is_closing():
+                call.chunks(piece)
+                await call.writer.drain()
+                await asyncio.sleep(0.02)
+
+    return handler
+
+
+BEGUN = chat(chunk(content="Well, "), done=False)
+PINGS = {
+    "comments": b": ping\n\n",
+    "white space": b" \n",
+    "events": b'event: ping\ndata: {"type": "ping"}\n\n',
+}
+
+
+@pytest.mark.parametrize("start", [b"", BEGUN], ids=["at once", "later"])
+@pytest.mark.parametrize("kind", PINGS)
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@bounded
+async def test_upstream_that_only_pings_is_given_up(stream: bool, kind: str, start: bytes) -> None:
+    options = {"relay_timeout": "0.3", "relay_heartbeat": "0.2", "relay_retries": "0"}
+    async with whole_relay(drip(PINGS[kind], start), **options) as (above, port):
+        answer = await ask_once(port, stream=stream)
+    error = stream_error(answer) if stream else error_of(answer)
+    assert "upstream without content for 1.2 s" in error["message"]
+    assert len(above.seen) == 1
+
+
+@bounded
+async def test_slow_content_is_not_given_up() -> None:
+    async def handler(call: Call) -> None:
+        call.stream()
+        for _ in range(10):
+            await asyncio.sleep(0.25)
+            call.chunks(chat(chunk(content="a"), done=False), b": ping\n\n")
+        call.chunks(chat(chunk("stop")))
+        call.end()
+
+    options = {"relay_timeout": "0.5", "relay_heartbeat": "0.1"}
+    async with whole_relay(handler, **options) as (_, port):
+        assert completed_text(await ask_once(port)) == "a" * 10

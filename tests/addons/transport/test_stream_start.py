@@ -321,7 +321,7 @@ async def test_first_word_is_sent_at_once_together_with_the_head(together: bool)
         call.end()
 
     async with relay(handler, **NATIVE) as (_, port), Client.connect(port) as client:
-        client.send("/v1/responses", json.dumps(HELLO).encode())
+        client.send("/v1/responses", json.dumps(HELLO).encode(), originator="codex_exec")
         head = asyncio.create_task(client.head())
         await asyncio.sleep(0.1)
         assert head.done() is together
@@ -391,7 +391,7 @@ async def test_flows_show_the_attempt_that_succeeded(tmp_path: Path, stream: boo
 async def test_flows_after_a_cut_show_the_second_attempt(tmp_path: Path) -> None:
     client, [upstream_flow] = await watched(tmp_path, cut_off, HI)
     [attempt] = client.metadata[ATTEMPTS]
-    assert "peer closed connection" in attempt
+    assert "the upstream closed the connection in the middle of its reply" in attempt
     assert upstream_flow.response and upstream_flow.response.content == events_wire(
         CREATED, GOES_ON, completed(DONE)
     )

@@ -13,7 +13,9 @@ from mitmproxy.test import taddons
 from addons.observe import PAIR_SIDE, PIECE_TIMES, RECORD, UPSTREAM_SIDE
 from addons.observe.flow_pair import register_pair
 from addons.views import Views
-from addons.views.base import ShownMessage, decoded_body, shown_message
+from addons.views.base import MAX_READ_BYTES, ShownMessage, decoded_body, shown_message
+from addons.views.dialects import MAX_ENTRIES
+from addons.views.stream_parsing import MAX_EVENTS
 from addons.views.text import PAGE_LIMIT
 from tests.addons.views.support import encode_json, relayed_flow, view_text
 from tests.translate.support import VALUES, chunk
@@ -127,3 +129,30 @@ def test_message_without_a_flow_is_not_relayed() -> None:
     message = ShownMessage(None)
     assert not message.is_relayed and message.record == {} and message.partner is None
     assert decoded_body(None) == b""
+
+
+def test_large_body_is_cut_and_the_page_says_so(views: Views) -> None:
+    wire = chat(*[chunk(content=f"{n} ") for n in range(1000)])
+    stream = wire * (20_000_000 // len(wire))
+    flow = relayed_flow(b"", stream)
+    for name in ("turn", "stream", "both sides"):
+        page = view_text(flow.response, flow, name)[1]
+        assert "raw` has it all" in page or "other flow" in page, page[-300:]
+    whole = b'{"messages": [{"role": "user", "content": "' + b"x" * MAX_READ_BYTES + b'"}]}'
+    flow = relayed_flow(whole, b"")
+    page = view_text(flow.request, flow, "turn")[1]
+    assert "it has 8.4 MB, and a view reads 8.4 MB at most" in page
+
+
+def test_many_entries_and_events_are_cut_and_the_page_says_so(views: Views) -> None:
+    body = encode_json({"input": [{"content": "x"}] * (MAX_ENTRIES + 5)})
+    flow = relayed_flow(body, b"data: 1\n\n" * (MAX_EVENTS + 5))
+    assert "5 more, which are not read" in view_text(flow.request, flow, "turn")[1]
+    assert "are not read" in view_text(flow.response, flow, "stream")[1]
+
+
+def test_pages_have_no_control_characters(views: Views) -> None:
+    body = encode_json({"messages": [{"role": "\x1b[31m", "content": "a\x07b\x9b2J\u202ec\td\ne"}]})
+    flow = relayed_flow(body, body)
+    page = view_text(flow.request, flow, "turn")[1]
+    assert all(row.isprintable() for row in page.split("\n")), page

@@ -136,3 +136,8 @@ def test_tool_output_may_be_parts() -> None:
     parts = [{"type": "input_text", "text": "Look."}, {"type": "input_image", "image_url": PIXEL}]
     assert output_to_chat(parts, "output") == ([TEXT, IMAGE], [])
     assert output_to_chat([], "output") == ([], [])
+
+
+def test_screenshot_is_an_image() -> None:
+    screenshot = {"type": "computer_screenshot", "image_url": PIXEL}
+    assert output_to_chat(screenshot, "output") == ([IMAGE], [])

@@ -5,19 +5,35 @@ from typing import Any
 
 import pytest
 
-from tests.translate.support import PROVIDERS, Json, chunk, reply_events, responses_exchange, stream
+from tests.translate.support import (
+    PROVIDERS,
+    Json,
+    chunk,
+    events_of,
+    events_wire,
+    lawful_events,
+    reply_events,
+    responses_exchange,
+    stream,
+)
 from translate.mappings.outcome import (
     COMPLETED,
     FAILED,
     FILTERED,
     TOO_LONG,
     Outcome,
+    SentRequest,
     detect_truncation,
     estimate_usage,
     find_chat_usage,
     finish_to_outcome,
     usage_to_responses,
 )
+
+
+def message_item(text: str) -> Json:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {"type": "message", "role": "assistant", "content": [part]}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +89,7 @@ BASE = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
         (BASE | {"total_tokens": float("inf")}, (10, 0, 4, 0, 14)),
         ({"prompt_tokens": 10}, (10, 0, 0, 0, 10)),
         ({"prompt_tokens": 10.0, "completion_tokens": -1}, (10, 0, 0, 0, 10)),
-        ({"prompt_tokens": "10", "completion_tokens": True}, (0, 0, 1, 0, 1)),
+        ({"prompt_tokens": "10", "completion_tokens": True}, (0, 0, 0, 0, 0)),
     ],
 )
 def test_each_count_is_read_from_every_usual_field(usage: Json, counts: tuple[int, ...]) -> None:
@@ -410,10 +426,47 @@ def test_usage_that_is_missing_is_estimated_and_marked(last_fields: Json) -> Non
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 
+@pytest.mark.parametrize("type", ["response.completed", "response.incomplete"])
+def test_zeros_with_details_are_no_usage(type: str) -> None:
+    """transformers serve and aimock send the details object, too."""
+    details = {"input_tokens_details": {"cached_tokens": 0}}
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, **details}
+    item = {"id": "msg_1", **message_item("Hi.")}
+    ending = {"type": type, "response": {"output": [item], "usage": zeros}}
+    exchange = responses_exchange(to=PROVIDERS["responses"])
+    usage = events_of(exchange.feed(events_wire(ending)))[-1]["response"]["usage"]
+    assert usage["estimated"] is True and usage["input_tokens"] > 0 < usage["output_tokens"]
+
+
 def test_estimate_counts_tools_but_not_sealed_reasoning() -> None:
     body = {"messages": [], "tools": [{"x": "y" * 400}]}
-    usage = estimate_usage(json.dumps(body).encode(), [{"encrypted_content": "z" * 4000}])
+    usage = estimate_usage(
+        SentRequest(json.dumps(body).encode()), [{"encrypted_content": "z" * 4000}]
+    )
     assert usage["input_tokens"] > 100 > usage["output_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("reply_item", "tokens"),  # counted with o200k, and one for the end
+    [
+        (message_item("Hi."), 3), (message_item("Sunny."), 3), (message_item("2 + 2 = 4"), 8),
+        (message_item("The capital of France is Paris."), 8),
+        (message_item("Done. I changed `a.py` and ran the tests: all pass."), 17),
+        (message_item("今天天气很好，我们和朋友一起去公园散步。"), 15),
+        ({"type": "message", "content": [{"type": "refusal", "refusal": "Oslo, then."}]}, 6),
+        ({"type": "reasoning", "summary": [{"text": "Yes, that works."}], "content": None}, 6),
+        ({"type": "function_call", "name": "read", "arguments": '{"path":"flour.txt"}'}, 9),
+        ({"type": "local_shell_call", "action": {"command": ["ls"], "env": {}}}, 12),
+    ],
+)  # fmt: skip
+def test_estimate_of_a_short_reply_is_near_a_tokenizers_count(
+    reply_item: Json, tokens: int
+) -> None:
+    bookkeeping = {"id": "msg_" + "0" * 32, "encrypted_content": "z" * 4_000, "status": "completed"}
+    estimate = estimate_usage(SentRequest(b'{"input": []}'), [{**reply_item, **bookkeeping}])[
+        "output_tokens"
+    ]
+    assert tokens * 0.5 <= estimate <= tokens * 1.5
 
 
 def test_reported_usage_is_not_estimated() -> None:
@@ -444,7 +497,7 @@ def test_truncation_is_detected_by_the_tokens_that_were_read(
     body: bytes, read: int, cached: int, truncation: Any
 ) -> None:
     usage = {"prompt_tokens": read, "prompt_tokens_details": {"cached_tokens": cached}}
-    assert detect_truncation(body, usage_to_responses(usage)) == truncation
+    assert detect_truncation(SentRequest(body), usage_to_responses(usage)) == truncation
 
 
 def test_silently_truncated_input_is_reported() -> None:
@@ -459,4 +512,47 @@ def test_estimate_counts_instructions_but_not_the_bytes_of_images() -> None:
     url = "data:image/png;base64," + "A" * 400_000
     output = {"type": "function_call_output", "output": [{"type": "input_image", "image_url": url}]}
     body = json.dumps({"instructions": "word " * 400, "input": [output]}).encode()
-    assert 1_900 < estimate_usage(body, [])["input_tokens"] < 2_200
+    assert 1_900 < estimate_usage(SentRequest(body), [])["input_tokens"] < 2_200
+
+
+ODD_COUNTS = [
+    "1e400", "Infinity", "-1", "1.5", "true", '"10"', "[]", "{}", "9" * 5_001, "1e300", "10000000000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", ODD_COUNTS)
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens", "total_tokens"])
+def test_count_that_is_none_is_dropped_and_noted(name: str, count: str) -> None:
+    counts = {name: "COUNT", "prompt_tokens_details": {"cached_tokens": "COUNT"}}
+    wire = stream({**chunk("stop", content="Hi."), "usage": {**BASE, **counts}})
+    exchange = responses_exchange()
+    events = lawful_events(exchange.feed(wire.replace(b'"COUNT"', count.encode())))
+    assert events[-1]["type"] == "response.completed"
+    usage = events[-1]["response"]["usage"]
+    assert usage["total_tokens"] == 14 and usage["input_tokens_details"]["cached_tokens"] == 0
+    assert (usage["input_tokens"], usage["output_tokens"]) == (10, 4)
+    cached = "usage.prompt_tokens_details.cached_tokens"
+    assert exchange.dropped == sorted([f"usage.{name}", cached])
+
+
+def ended_event(usage: Json) -> Json:
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Hi."}]}
+    response = {"status": "completed", "usage": usage, "output": [message]}
+    return {"type": "response.completed", "response": response}
+
+
+@pytest.mark.parametrize("count", ODD_COUNTS)
+def test_count_of_a_responses_upstream_is_checked_by_the_same_rule(count: str) -> None:
+    usage = {"input_tokens": "COUNT", "output_tokens": 4, "total_tokens": 14}
+    exchange = responses_exchange(to=PROVIDERS["responses"])
+    wire = events_wire(ended_event(usage)).replace(b'"COUNT"', count.encode())
+    usage = lawful_events(exchange.feed(wire))[-1]["response"]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (10, 4)
+    assert exchange.dropped == ["usage.input_tokens"]
+
+
+@pytest.mark.parametrize("usage", [5, "x", []])
+def test_usage_that_is_no_object_is_noted(usage: Any) -> None:
+    exchange = responses_exchange()
+    exchange.feed(stream({**chunk("stop", content="Hi."), "usage": usage}))
+    assert exchange.response["usage"]["estimated"] and exchange.dropped == ["usage"]

@@ -18,6 +18,7 @@ from tests.translate.support import (
 from translate import Provider
 from translate.mappings.reasoning import (
     ThinkTags,
+    join_fields,
     merge_fields,
     readable_text,
     reasoning_fields,
@@ -213,7 +214,36 @@ def test_pieces_of_details_are_joined(details: list[Json], joined: list[Json]) -
     fields: Json = {}
     for piece in details:
         merge_fields(fields, reasoning_fields({"reasoning_details": [piece, 5]}))
-    assert fields == {"reasoning_details": joined}
+    assert join_fields(fields) == {"reasoning_details": joined}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "blocks"),
+    [
+        ([{"type": "thinking", "thinking": "a"}, {"type": "thinking", "thinking": "b"},
+          {"type": "thinking", "thinking": "", "signature": "s"}],
+         [{"type": "thinking", "thinking": "ab", "signature": "s"}]),
+        ([{"type": "thinking", "thinking": "a", "signature": "s"},
+          {"type": "thinking", "thinking": "b"},
+          {"type": "thinking", "thinking": "", "signature": "t"}],
+         [{"type": "thinking", "thinking": "a", "signature": "s"},
+          {"type": "thinking", "thinking": "b", "signature": "t"}]),
+        ([{"type": "redacted_thinking", "data": "x"}, {"type": "redacted_thinking", "data": "y"}],
+         [{"type": "redacted_thinking", "data": "x"}, {"type": "redacted_thinking", "data": "y"}]),
+    ],
+)  # fmt: skip
+def test_a_signature_ends_a_block_of_thinking(pieces: list[Json], blocks: list[Json]) -> None:
+    fields: Json = {}
+    for piece in pieces:
+        merge_fields(fields, reasoning_fields({"thinking_blocks": [piece, 5]}))
+    assert join_fields(fields) == {"thinking_blocks": blocks}
+
+
+def test_thinking_blocks_alone_are_shown_and_go_back() -> None:
+    blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
+    reasoning, *_ = output(reply_events(chunk(thinking_blocks=blocks), chunk("stop", content="Hi")))
+    assert reasoning["summary"] == [{"type": "summary_text", "text": "Hm."}]
+    assert sent_messages(reasoning, CALL)[0]["thinking_blocks"] == blocks
 
 
 def test_details_that_are_not_text_are_not_shown() -> None:

@@ -149,3 +149,9 @@ def test_items_end_where_the_text_ends() -> None:
     assert cut_items(output, 3, 2) == output[:2]
     assert cut_items(output, 6, 2) == [*output[:2], message_of({"text": "T"})]
     assert cut_items(output, 0, 2) == [thought, message_of({"text": ""}, refusal)]
+
+
+@pytest.mark.parametrize("stop", [["a" * 257], [str(number) for number in range(17)]])
+def test_more_than_the_relay_looks_for_is_refused(stop: list[str]) -> None:
+    with pytest.raises(BadRequest, match="stop: the relay takes at most 16 sequences"):
+        chat_exchange(stop=stop)

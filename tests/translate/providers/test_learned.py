@@ -100,6 +100,40 @@ def test_refused_field_is_dropped(status: int, reply: bytes, path: str) -> None:
     )
 
 
+SEVERAL_FIELDS = [
+    # transformers serve 5.23
+    {"detail": "Unexpected fields in the request: {'top_k', 'temperature', 'prompt_cache_key'}"},
+    {"error": {"message": "Unknown parameters: `top_k`, `temperature` and `prompt_cache_key`."}},
+    {"error": "temperature, top_k, prompt_cache_key are not supported, nor is anything else"},
+    # FastAPI and pydantic: Mistral, vLLM
+    {"detail": [
+        {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted"}
+        for name in ("top_k", "temperature", "prompt_cache_key")
+    ]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", SEVERAL_FIELDS)
+def test_fields_that_are_refused_together_are_dropped_together(body: Json) -> None:
+    profile = learn(json.dumps(body).encode(), 422)
+    assert profile and profile.omits == {"top_k", "temperature", "prompt_cache_key"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "'temperature' and 'top_k' are not supported together.",
+        "temperature is not supported with this model, unlike top_k",
+        "Invalid request: temperature and top_k are mutually exclusive.",
+        "temperature; this parameter is not supported; top_k is",
+        "Unexpected 'temperature'; did you mean 'top_k'?",
+    ],
+)
+def test_only_one_field_is_dropped_where_that_suffices(message: str) -> None:
+    profile = learn(error_json(message))
+    assert profile and profile.omits == {"temperature"}
+
+
 def test_missing_reasoning_goes_back() -> None:
     # MoonshotAI behind an unknown gateway: continuedev/continue#11600
     reply = error_json(

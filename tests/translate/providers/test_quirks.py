@@ -136,6 +136,43 @@ def test_other_spellings_are_calls_too(text: str, arguments: Json) -> None:
     assert json.loads(call["arguments"]) == arguments
 
 
+@each_leak
+def test_white_space_beside_calls_goes_with_them(quirk: str) -> None:
+    text, leak = "A b <｜DSML｜tool_calls> ", LEAKED_CALLS[quirk]
+    reader = LeakedCallReader(ALL_QUIRKS, lambda _: True)
+    start = "".join(map(reader.feed, [f"{text}\n ", f"{leak}\n", f" {leak}", "\n"]))
+    rest, calls = reader.close()
+    assert start + rest == text.rstrip() and [call.name for call in calls] == ["exec_command"] * 2
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<｜DSML｜parameter>x</｜DSML｜parameter>",
+        '</｜DSML｜parameter><｜DSML｜parameter name="b">1',
+        "<｜DSML｜function_calls>",
+    ],
+)
+def test_odd_tags_inside_a_call_are_left_out(inside: str) -> None:
+    [call] = reply_to(f'<｜DSML｜invoke name="exec_command">{inside}</｜DSML｜invoke>')
+    assert call["arguments"] == "{}"
+
+
+def test_tag_in_a_parameter_is_part_of_its_text() -> None:
+    text = 'a <｜DSML｜parameter name="x"> b'
+    [call] = reply_to(
+        '<｜DSML｜invoke name="exec_command"><｜DSML｜parameter name="cmd">'
+        f"{text}</｜DSML｜parameter></｜DSML｜invoke>"
+    )
+    assert json.loads(call["arguments"]) == {"cmd": text}
+
+
+def test_tag_without_a_name_is_no_call() -> None:
+    text = "<｜DSML｜invoke></｜DSML｜invoke>"
+    [message] = reply_to(text)
+    assert message["content"][0]["text"] == text
+
+
 @given(st.lists(st.text(alphabet="<tool_ca>[TOLCAS]x{}", max_size=9), max_size=9))
 def test_text_without_calls_is_never_lost(texts: list[str]) -> None:
     reader = LeakedCallReader(ALL_QUIRKS, lambda _: False)

@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.translate.support import Json, chunk, output, reply_events, responses_exchange
+from translate.reply.call_items import CALLS_LIMIT, CallArguments
+from translate.wire import codec
 
 FUNCTION = {"type": "function", "name": "f", "parameters": {}, "strict": None}
 PATCH = {"type": "custom", "name": "p"}
@@ -129,3 +133,32 @@ def test_error_after_the_finish_reason_leaves_calls_open() -> None:
     call = chunk("tool_calls", tool_calls=[delta(0, "x", "f", A)])
     events = reply_events(call, {"error": "late"}, exchange=responses_exchange(tools=TOOLS))
     assert events[-1]["type"] == "response.failed" and output(events) == []
+
+
+@pytest.mark.parametrize("text", ["{}x", "{}{}", '{"a":1}\\', "}", "}{", '"', '{"a":"}', "x{}"])
+def test_text_that_is_no_object_is_not_complete(text: str) -> None:
+    arguments = CallArguments()
+    for character in text:
+        arguments.add_text(character)
+        assert arguments.is_json_object() == codec.is_json_object(arguments.join_pieces())
+    assert not arguments.is_json_object()
+
+
+@given(
+    st.lists(st.sampled_from(["{", "}", '"', "\\", "a", ":", " ", ",", "1", '{"a":1}']), max_size=9)
+)
+def test_arguments_are_complete_when_they_are_one_object(texts: list[str]) -> None:
+    arguments = CallArguments()
+    for text in texts:
+        arguments.add_text(text)
+        assert arguments.is_json_object() == codec.is_json_object(arguments.join_pieces())
+        assert arguments.equals(arguments.join_pieces())
+
+
+@pytest.mark.parametrize("name", ["f", None])
+def test_reply_with_too_many_calls_fails(name: str | None) -> None:
+    deltas = [delta(index, f"id{index}", name, "{}") for index in range(CALLS_LIMIT + 1)]
+    exchange = responses_exchange(tools=TOOLS)
+    events = reply_events(chunk(tool_calls=deltas), exchange=exchange)
+    assert events[-1]["type"] == "response.failed" and output(events) == []
+    assert "more than 1,024 calls" in events[-1]["response"]["error"]["message"]

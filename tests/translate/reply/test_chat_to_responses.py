@@ -109,9 +109,13 @@ def test_connection_lost_before_the_finish_reason_fails_the_reply() -> None:
 
 
 def test_unreachable_upstream_is_an_error_in_body_and_stream() -> None:
+    """Codex would ask thirty times after a 502, and asks six times after the event."""
     reply = responses_exchange().unreachable_reply("connection refused")
-    assert reply.status == 502 and b"connection refused" in reply.body
+    assert reply.status == 200 and reply.body == reply.stream_events
+    assert b"connection refused" in reply.body
     assert lawful_events(reply.stream_events)[-1]["type"] == "response.failed"
+    whole = responses_exchange(stream=False).unreachable_reply("connection refused")
+    assert whole.status == 502 and b"connection refused" in whole.body
 
 
 def test_only_the_first_heartbeat_opens_the_reply() -> None:

@@ -2,7 +2,16 @@
 
 from copy import deepcopy
 
-from translate.reply.event_writer import EventWriter
+import pytest
+
+from translate.reply.event_writer import (
+    ITEMS_LIMIT,
+    LOSS_LENGTH,
+    LOSSES_LIMIT,
+    MORE_LOSSES,
+    EventWriter,
+)
+from translate.wire.errors import BadReply
 
 
 def new_writer() -> EventWriter:
@@ -62,3 +71,34 @@ def test_each_loss_is_reported_once() -> None:
     for path in ("annotations", "choices[1]", "annotations"):
         writer.mark_dropped(path)
     assert writer.dropped == ["annotations", "choices[1]"]
+
+
+def test_losses_are_cut_and_counted() -> None:
+    writer = new_writer()
+    writer.mark_dropped("x" * 1_000)
+    for number in range(LOSSES_LIMIT + 5):
+        writer.mark_dropped(str(number))
+    assert writer.dropped[0] == "x" * LOSS_LENGTH
+    assert len(writer.dropped) == LOSSES_LIMIT + 1 and writer.dropped[-1] == MORE_LOSSES
+    writer.mark_dropped("0")
+    assert len(writer.dropped) == LOSSES_LIMIT + 1
+
+
+def test_reply_has_a_limit_of_items() -> None:
+    writer = new_writer()
+    for _ in range(ITEMS_LIMIT):
+        writer.open_item("x", {"type": "x"})
+    with pytest.raises(BadReply, match="more than 4,096 items"):
+        writer.open_item("x", {"type": "x"})
+
+
+def test_call_id_that_is_in_use_in_every_form_becomes_another() -> None:
+    writer = new_writer()
+    used_ids = {"a", "a_1_0_2"}
+    assert writer.unique_call_id("a", used_ids) == "a_1_0_3"
+
+
+def test_event_may_have_a_field_of_any_name() -> None:
+    writer = new_writer()
+    writer.emit("response.odd", **{"self": 1})
+    assert writer.drain()[0]["self"] == 1

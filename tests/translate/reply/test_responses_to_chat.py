@@ -38,8 +38,13 @@ from tests.translate.support import (
     stream,
 )
 from translate.mappings import annotations, reasoning
-from translate.mappings.outcome import usage_to_chat, usage_to_responses
-from translate.reply.responses_to_chat import fold_chunks
+from translate.mappings.outcome import COMPLETED as COMPLETED_OUTCOME
+from translate.mappings.outcome import FAILED, usage_to_chat, usage_to_responses
+from translate.reply.event_writer import Event
+from translate.reply.responses_to_chat import ResponsesToChat, fold_chunks
+from translate.reply.responses_to_responses import ResponsesToResponses
+from translate.tools.tool_map import ToolMap
+from translate.wire.errors import Failure
 
 REPLIES = [case for case in CHAT_CASES if case.reply]
 each = pytest.mark.parametrize("case", REPLIES, ids=str)
@@ -471,3 +476,34 @@ def test_done_mark_alone_does_not_complete_a_reply() -> None:
     exchange = chat_exchange()
     [last] = lawful_chunks(exchange.feed(b"data: [DONE]\n\n"))
     assert "stopped in mid-reply" in last["error"]["message"]
+
+
+class OddMachine(ResponsesToResponses):
+    """Ends as completed with an event that no Chat chunk can be made of."""
+
+    def mark_done(self) -> list[Event]:
+        self._writer.emit_opening()
+        self.outcome = COMPLETED_OUTCOME
+        self._writer.end_response("completed")
+        return [{"type": "response.completed", "response": {}}]
+
+
+def test_reply_whose_end_cannot_be_written_fails_once() -> None:
+    machine = ResponsesToChat(
+        {"id": "resp_1", "created_at": 1, "model": "m", "status": "in_progress", "output": []},
+        tools=ToolMap(NATIVE),
+        provider=NATIVE,
+        model="m",
+        request_body=b"{}",
+        new_inner_machine=OddMachine,
+    )
+    with pytest.raises(KeyError):
+        machine.mark_done()
+    assert machine.outcome is None
+    failure = Failure(502, "server_error", "It broke.")
+    [error] = machine.fail(failure)
+    assert error["error"]["message"] == "It broke."
+    assert machine.failure is failure and machine.outcome is FAILED
+    assert machine.response["status"] == "failed"
+    assert machine.response["error"]["code"] == "server_error"
+    assert machine.fail(failure) == [] and machine.close() == []

@@ -14,11 +14,13 @@ from tests.translate.support import (
     Json,
     check_well_formed,
     events_of,
+    events_wire,
     lawful_events,
     output,
     provider,
     responses_exchange,
 )
+from translate.reply.upstream_items import PARTS_LIMIT
 from translate.state.compaction import COMPACTION_TRIGGER
 
 NATIVE = PROVIDERS["responses"]
@@ -243,3 +245,49 @@ def test_calls_with_the_same_index_are_distinguished_by_id() -> None:
     )
     calls = [(item["call_id"], item["arguments"]) for item in events[-1]["response"]["output"]]
     assert calls == [("x", '{"a":1}'), ("y", '{"b":2}')]
+
+
+@pytest.mark.parametrize(
+    "event_type", ["x\nevent: response.completed\ndata: {}\n", "x\r\n", "\ud800", "a b", "x" * 101]
+)
+def test_event_whose_type_is_no_name_is_dropped(event_type: str) -> None:
+    message = message_item("Hi.")
+    wire = events_wire(done_event(message), {"type": event_type}, COMPLETED)
+    exchange = responses_exchange(to=NATIVE)
+    events = lawful_events(exchange.feed(wire) + exchange.feed(b""))
+    assert events[-1]["type"] == "response.completed"
+    assert exchange.dropped == ["an event whose type is no name"]
+
+
+@pytest.mark.parametrize("where", [{}, {"output_index": 0}])
+def test_part_events_of_the_upstream_never_pass(where: Json) -> None:
+    """The relay writes its own; those of an item that has no parts would be odd for any client."""
+    item = {"type": "web_search_call", "id": "ws", "status": "completed"}
+    part = {"type": "response.content_part.added", **where, "part": {}}
+    exchange = responses_exchange(to=NATIVE)
+    wire = exchange.feed(events_wire(added_event(item, output_index=0), part))
+    assert "response.content_part.added" not in {event["type"] for event in events_of(wire)}
+
+
+def test_unknown_event_of_a_message_does_not_pass() -> None:
+    odd = {"type": "response.odd.event", "output_index": 0}
+    message = message_item("Hi.")
+    events = events_for(added_event(message, output_index=0), odd, done_event(message), COMPLETED)
+    assert "response.odd.event" not in {event["type"] for event in events}
+
+
+def test_item_has_a_limit_of_parts() -> None:
+    parts = [{"type": "output_text", "text": f"{number}."} for number in range(PARTS_LIMIT + 1)]
+    message = {"type": "message", "id": "m", "content": parts}
+    exchange = responses_exchange(to=NATIVE)
+    exchange.feed(events_wire(done_event(message), COMPLETED))
+    assert exchange.response["status"] == "failed"
+    assert "more than 1,000 parts in an item" in exchange.response["error"]["message"]
+
+
+def test_item_whose_type_is_empty_is_found_by_its_index() -> None:
+    item = {"type": "", "id": "x"}
+    exchange = responses_exchange(to=NATIVE)
+    exchange.feed(events_wire(added_event(item, output_index=0), done_event(item, output_index=0)))
+    exchange.feed(events_wire(COMPLETED))
+    assert exchange.response["status"] == "completed" and len(exchange.response["output"]) == 1

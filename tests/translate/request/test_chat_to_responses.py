@@ -229,6 +229,19 @@ def test_reasoning_goes_back_sealed_or_as_text() -> None:
     assert "gAAAA" not in exchange.body.decode()
 
 
+def test_blocks_that_another_gateway_signed_do_not_go_up() -> None:
+    signed = {"type": "thinking", "thinking": "Hm.", "signature": "EqoB"}
+    for blocks, dropped in (
+        ([signed], ["messages[1].thinking_blocks"]),
+        ([{"type": "redacted_thinking", "data": "EmwK"}], ["messages[1].thinking_blocks"]),
+        ([{"type": "thinking", "thinking": "Hm."}], []),
+    ):
+        assistant = {"role": "assistant", "content": "B", "thinking_blocks": blocks}
+        exchange = chat_exchange(messages=[USER, assistant])
+        assert [path for path in exchange.dropped if "blocks" in path] == dropped
+        assert b"EqoB" not in exchange.body and b"EmwK" not in exchange.body
+
+
 def test_long_call_ids_are_shortened_alike_in_call_and_output() -> None:
     long = "x" * (CALL_ID_LIMIT + 1)
     call = {"id": long, "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
@@ -301,6 +314,7 @@ MESSAGES = st.fixed_dictionaries(
         "tool_call_id": st.sampled_from(["a", "b"]),
         "name": st.sampled_from(["f", "g"]),
         "reasoning_details": VALUES,
+        "thinking_blocks": VALUES,
         "reasoning_content": VALUES,
     },
 )

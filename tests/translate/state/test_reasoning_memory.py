@@ -27,8 +27,8 @@ from translate import (
     Envelope,
     Provider,
     insert_reasoning,
-    missing_reasoning_keys,
     open_envelope,
+    read_conversation_keys,
     reasoning_to_remember,
     seal_envelope,
     start_exchange,
@@ -74,9 +74,8 @@ def reply_to(messages: Items, *items: Json, owner: str = OWNER) -> tuple[Json, N
     events = [done_event(item, output_index=n) for n, item in enumerate(items)]
     chunks = [c for c in chunks_of(exchange.feed(events_wire(*events, COMPLETED))) if "id" in c]
     reply = fold_chunks(chunks)["choices"][0]["message"]
-    return reply, reasoning_to_remember(
-        {"model": "m", "messages": messages}, exchange.response["output"], owner
-    )
+    keys = read_conversation_keys({"model": "m", "messages": messages}, owner)
+    return reply, reasoning_to_remember(keys, exchange.response["output"])
 
 
 def without_reasoning(messages: Items) -> Items:
@@ -86,7 +85,7 @@ def without_reasoning(messages: Items) -> Items:
 def restore(messages: Items, notes: Notes, owner: str = OWNER) -> Items:
     """The messages with the remembered reasoning."""
     body = {"model": "m", "messages": messages}
-    body = insert_reasoning(body, missing_reasoning_keys(body, owner), notes)
+    body = insert_reasoning(body, read_conversation_keys(body, owner).missing, notes)
     restored: Items = body["messages"]
     return restored
 
@@ -171,7 +170,7 @@ def test_each_step_of_a_loop_gets_all_earlier_reasoning() -> None:
 
 def test_client_that_stores_its_details_keeps_its_own() -> None:
     talk, notes = tool_loop(*UNIQUE)
-    assert missing_reasoning_keys({"model": "m", "messages": talk}, OWNER) == {}
+    assert read_conversation_keys({"model": "m", "messages": talk}, OWNER).missing == {}
     assert restore(talk, notes) == talk
     some = [*without_reasoning(talk[:3]), *talk[3:]]
     assert sent_body(restore(some, notes)) == sent_body(talk)
@@ -190,7 +189,7 @@ def test_clients_body_is_not_changed_in_place() -> None:
     talk, notes = tool_loop(*UNIQUE)
     body = {"model": "m", "messages": without_reasoning(talk)}
     original = json.dumps(body)
-    insert_reasoning(body, missing_reasoning_keys(body, OWNER), notes)
+    insert_reasoning(body, read_conversation_keys(body, OWNER).missing, notes)
     assert json.dumps(body) == original
 
 
@@ -432,14 +431,20 @@ def test_nothing_is_remembered_that_cannot_be_restored() -> None:
     assert reply_to([user("A")], message_item("B"))[1] == {}
     assert reply_to([user("A")], {**reasoning_item("a"), "summary": []})[1] == {}
     foreign = [reasoning_item("a"), {"type": "reasoning", "id": "x"}, message_item("B")]
-    assert reasoning_to_remember(body, foreign, OWNER) == {}
+    assert reasoning_to_remember(read_conversation_keys(body, OWNER), foreign) == {}
     sealed = [
         {**reasoning_item("a"), "encrypted_content": seal_envelope(Envelope("p", "m", {}))},
         message_item("B"),
     ]
-    assert len(reasoning_to_remember(body, sealed, OWNER)) == 1
-    assert reasoning_to_remember({"model": "m", "input": "A"}, sealed, OWNER) == {}
-    assert reasoning_to_remember({"messages": [user("A")]}, sealed, OWNER) == {}
+    assert len(reasoning_to_remember(read_conversation_keys(body, OWNER), sealed)) == 1
+    assert (
+        reasoning_to_remember(read_conversation_keys({"model": "m", "input": "A"}, OWNER), sealed)
+        == {}
+    )
+    assert (
+        reasoning_to_remember(read_conversation_keys({"messages": [user("A")]}, OWNER), sealed)
+        == {}
+    )
 
 
 def test_reasoning_that_another_provider_sealed_is_dropped_and_reported() -> None:
@@ -457,7 +462,9 @@ def test_reasoning_of_a_chat_upstream_is_remembered_in_the_same_form() -> None:
     thoughts = [{"type": "reasoning", "id": id, "encrypted_content": sealed} for id in "ab"]
     for number, item in enumerate(thoughts):  # with the same text, but not the same item
         body = {"model": "m", "messages": talk}
-        notes |= reasoning_to_remember(body, [item, call("f", f"call_{number}")], OWNER)
+        notes |= reasoning_to_remember(
+            read_conversation_keys(body, OWNER), [item, call("f", f"call_{number}")]
+        )
         tool_call = {"id": f"call_{number}", "function": {"name": "f"}}
         talk = [
             *talk,
@@ -516,9 +523,8 @@ def test_reply_message_of_every_case_equals_the_clients(case: Case) -> None:
 def test_any_reply_can_be_remembered(events: Items) -> None:
     exchange = chat_exchange()
     exchange.feed(events_wire(*events))
-    reasoning_to_remember(
-        {"model": "m", "messages": [user("A")]}, exchange.response["output"], OWNER
-    )
+    keys = read_conversation_keys({"model": "m", "messages": [user("A")]}, OWNER)
+    reasoning_to_remember(keys, exchange.response["output"])
 
 
 CONTENT = st.none() | TEXTS | VALUES | st.lists(VALUES, max_size=2)
@@ -540,7 +546,7 @@ MESSAGE = st.fixed_dictionaries(
 @given(st.lists(MESSAGE | VALUES, max_size=4) | VALUES)
 def test_any_body_passes(messages: Any) -> None:
     for body in ({"model": "m", "messages": messages}, {"messages": messages}, {}):
-        missing = missing_reasoning_keys(body, OWNER)
+        missing = read_conversation_keys(body, OWNER).missing
         assert not missing or insert_reasoning(body, missing, {}) == body
 
 
@@ -549,11 +555,11 @@ def test_deeply_nested_body_passes() -> None:
     for _ in range(100_000):
         deep = [deep]
     body = {"model": "m", "messages": [user([{"type": "x", "x": deep}]), {"role": "assistant"}]}
-    assert missing_reasoning_keys(body, OWNER) == {}
+    assert read_conversation_keys(body, OWNER).missing == {}
     arguments = "[" * 100_000 + "]" * 100_000
     calls = [{"id": "a", "function": {"name": "f", "arguments": arguments}}]
     body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": calls}]}
-    assert missing_reasoning_keys(body, "") == {}
+    assert read_conversation_keys(body, "").missing == {}
 
 
 ARGUMENTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 2) | TEXTS, max_size=2)

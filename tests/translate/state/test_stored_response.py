@@ -151,7 +151,8 @@ def test_paths_count_from_the_clients_own_input() -> None:
     nameless = {"type": "additional_tools", "tools": [{"type": "function"}]}
     for item, path in (
         ({"role": "nobody", "content": "x"}, "input[1].role"),
-        ({"id": "x"}, "input[1].type"),
+        ({"id": "x", "content": "x"}, "input[1].type"),
+        ({"id": "x"}, "input[1]"),
         (nameless, "input[1].tools[0].name"),
     ):
         with pytest.raises(BadRequest) as error:

@@ -27,6 +27,7 @@ from tests.translate.tools.schema_strategies import (
     STRICT,
     SUBSETS,
 )
+from translate import BadRequest
 from translate.providers.profile import FULL_SCHEMA, SchemaSubset
 from translate.tools.schema import SCHEMA_BUDGET, is_closable, normalize_schema
 
@@ -300,3 +301,35 @@ def test_schema_of_a_format_is_normalized() -> None:
     form = {"type": "json_schema", "name": "n", "schema": {**CLOSED, "$schema": "…"}}
     body = sent_body(to=PROVIDERS["kimi"], text={"format": form})
     assert body["response_format"]["json_schema"]["schema"] == CLOSED
+
+
+# Each alternative would get all the properties beside them: a thousand times a thousand schemas.
+MULTIPLIED: Json = {
+    "anyOf": [{"minLength": number} for number in range(1_000)],
+    "properties": {f"p{number}": {} for number in range(1_000)},
+}
+
+
+def test_schema_that_multiplies_is_refused_with_its_path() -> None:
+    with pytest.raises(BadRequest, match="is too complex a schema") as refusal:
+        responses_exchange(
+            to=PROVIDERS["kimi"], tools=[{**TOOL, "strict": None, "parameters": MULTIPLIED}]
+        )
+    assert refusal.value.param == "tools[0].parameters"
+    form = {"type": "json_schema", "name": "n", "schema": MULTIPLIED}
+    with pytest.raises(BadRequest, match="is too complex a schema") as refusal:
+        responses_exchange(to=PROVIDERS["kimi"], text={"format": form})
+    assert refusal.value.param == "text.format.schema"
+
+
+@pytest.mark.parametrize("properties", ["x", [], 5, {"a": "x"}, {"a": []}, True])
+@pytest.mark.parametrize("name", ["kimi", "gemini", "generic", "openai"])
+def test_schema_with_odd_properties_makes_a_working_turn(name: str, properties: Json) -> None:
+    parameters = {"type": "object", "properties": properties, "required": ["a"]}
+    exchange = responses_exchange(
+        to=PROVIDERS[name].model_copy(update={"dialect": "chat"}),
+        tools=[{**TOOL, "parameters": parameters}],
+    )
+    call = {"index": 0, "id": "c", "function": {"name": "read", "arguments": '{"a":null}'}}
+    events = reply_events(chunk("tool_calls", tool_calls=[call]), exchange=exchange)
+    assert events[-1]["type"] == "response.completed" and len(output(events)) == 1

@@ -112,3 +112,9 @@ def test_merged_schema_requires_what_either_requires() -> None:
         "required": ["a", "b"],
         "title": "Second",
     }
+
+
+def test_work_on_alternatives_is_bounded_and_the_arguments_pass() -> None:
+    options = [{"properties": {"a": {"const": str(n)}}} for n in range(2_000)]
+    arguments = [{"a": 1}] * 2_000
+    assert restore_arguments(arguments, {"items": {"anyOf": options}}) == arguments

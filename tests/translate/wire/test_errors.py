@@ -198,38 +198,46 @@ def test_empty_account_ends_the_turn(status: int, body: str) -> None:
     assert (failure.status, failure.code) == (429, "insufficient_quota")
 
 
-# status of the upstream → status for Codex, status for other clients, error code
+REFUSED_PROMPT = (400, "invalid_prompt")
+OVERLOADED = (503, "server_is_overloaded")
+RATE_LIMITED = (429, "rate_limit_exceeded")
+# status of the upstream → status and error code for Codex; for other clients. 200 is an event.
 CLIENT_STATUSES = {
-    302: (400, 400, "invalid_prompt"),
-    400: (400, 400, "invalid_prompt"),
-    401: (400, 401, "invalid_prompt"),
-    402: (429, 429, "insufficient_quota"),
-    403: (400, 403, "invalid_prompt"),
-    404: (400, 404, "invalid_prompt"),
-    405: (400, 400, "invalid_prompt"),
-    413: (400, 400, "invalid_prompt"),
-    418: (400, 400, "invalid_prompt"),
-    422: (400, 422, "invalid_prompt"),
-    429: (429, 429, "rate_limit_exceeded"),
-    500: (503, 503, "server_is_overloaded"),
-    502: (503, 503, "server_is_overloaded"),
-    529: (503, 503, "server_is_overloaded"),
-    599: (503, 503, "server_is_overloaded"),
+    302: (REFUSED_PROMPT, REFUSED_PROMPT),
+    400: (REFUSED_PROMPT, REFUSED_PROMPT),
+    401: (REFUSED_PROMPT, (401, "invalid_prompt")),
+    402: ((429, "insufficient_quota"), (429, "insufficient_quota")),
+    403: (REFUSED_PROMPT, (403, "invalid_prompt")),
+    404: (REFUSED_PROMPT, (404, "invalid_prompt")),
+    405: (REFUSED_PROMPT, REFUSED_PROMPT),
+    413: (REFUSED_PROMPT, REFUSED_PROMPT),
+    418: (REFUSED_PROMPT, REFUSED_PROMPT),
+    422: (REFUSED_PROMPT, (422, "invalid_prompt")),
+    429: ((200, "rate_limit_exceeded"), RATE_LIMITED),
+    500: (REFUSED_PROMPT, OVERLOADED),
+    502: (REFUSED_PROMPT, OVERLOADED),
+    503: ((200, "slow_down"), OVERLOADED),
+    504: (REFUSED_PROMPT, OVERLOADED),
+    529: ((200, "slow_down"), OVERLOADED),
+    599: (REFUSED_PROMPT, OVERLOADED),
 }
 
 
 @pytest.mark.parametrize(("status", "expected"), CLIENT_STATUSES.items())
-def test_codex_gets_a_status_that_it_understands(
-    status: int, expected: tuple[int, int, str]
+def test_codex_gets_what_makes_it_show_the_words(
+    status: int, expected: tuple[tuple[int, str], tuple[int, str]]
 ) -> None:
-    codex_status, _, code = expected
+    (codex_status, code), _ = expected
     reply = responses_exchange().error_reply(status, error_json(message="the words"), None)
-    error = json.loads(reply.body)["error"]
+    error = lawful_events(reply.stream_events)[-1]["response"]["error"]
     assert (reply.status, error["code"]) == (codex_status, code)
     assert "the words" in error["message"] and "The upstream" in error["message"]
     assert str(status) in error["message"]
-    last = lawful_events(reply.stream_events)[-1]
-    assert last["response"]["error"] == {"code": code, "message": error["message"]}
+    if codex_status == 200:
+        assert reply.body == reply.stream_events
+    else:
+        body = json.loads(reply.body)["error"]
+        assert (body["code"], body["message"]) == (code, error["message"])
 
 
 def sdk_exchange(client: str, to: Provider = GENERIC, **fields: Any) -> Exchange:
@@ -245,10 +253,11 @@ BOTH_DIALECTS = pytest.mark.parametrize("client", ["responses", "chat"])
 @BOTH_DIALECTS
 @pytest.mark.parametrize(("status", "expected"), CLIENT_STATUSES.items())
 def test_other_clients_get_the_status_for_which_their_sdk_has_an_exception(
-    status: int, expected: tuple[int, int, str], client: str
+    status: int, expected: tuple[tuple[int, str], tuple[int, str]], client: str
 ) -> None:
-    _, sdk_status, code = expected
-    reply = sdk_exchange(client).error_reply(status, error_json(message="the words"), None)
+    _, (sdk_status, code) = expected
+    exchange = sdk_exchange(client, stream=True)
+    reply = exchange.error_reply(status, error_json(message="the words"), None)
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (sdk_status, code)
     assert reply.body == error_body(
         sdk_status, json.loads(reply.body)["error"]["message"], code=code
@@ -266,7 +275,7 @@ def test_status_in_an_error_inside_a_200_counts_as_well(status: int, client: str
 @pytest.mark.parametrize("status", range(400, 600))
 def test_codex_never_gets_a_401(status: int) -> None:
     """After a 401 it would refresh its own login, which is none of the upstream's."""
-    assert responses_exchange().error_reply(status, b"", None).status in (400, 429, 503)
+    assert responses_exchange().error_reply(status, b"", None).status in (200, 400, 429)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
@@ -299,7 +308,7 @@ def test_long_wait_is_in_the_message_only() -> None:
     [("7", "Please try again in 7s."), ("1.5", "again in 1.5s"), ("Wed, 21 Oct", ""), (None, "")],
 )
 def test_retry_after_is_in_header_and_message(retry_after: str | None, words: str) -> None:
-    reply = responses_exchange().error_reply(429, b"slow down", retry_after)
+    reply = sdk_exchange("responses").error_reply(429, b"slow down", retry_after)
     assert reply.headers.get("retry-after") == retry_after
     assert words in reply.body.decode()
     assert words or "try again" not in reply.body.decode()
@@ -307,7 +316,26 @@ def test_retry_after_is_in_header_and_message(retry_after: str | None, words: st
 
 @pytest.mark.parametrize(("status", "expected"), [(503, "9"), (501, "9"), (404, None), (408, None)])
 def test_retry_after_goes_with_failures_that_may_pass(status: int, expected: str | None) -> None:
-    assert read_failure("X", status, b"busy", "9").retry_after == expected
+    failure = read_failure("X", status, b"busy", "9")
+    assert failure.for_client(from_codex=False).headers.get("retry-after") == expected
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_codex_reads_in_the_message_how_long_to_wait(status: int) -> None:
+    failure = read_failure("X", status, b"busy", "9")
+    assert "Please try again in 9s." in failure.message
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_names_its_target(status: int) -> None:
+    target = "https://api.example.com/v1/chat\n?key=sk-1"
+    message = read_failure("X", status, b"<html>Moved</html>", location=target).message
+    assert message == (
+        f"X answered {status}: it redirects to https://api.example.com/v1/chat\\n, and the relay "
+        "follows no redirect (check the upstream URL)"
+    )
+    assert read_failure("X", 500, b"busy", location=target).message == "X answered 500: busy"
+    assert "Moved" in read_failure("X", status, b"<html>Moved</html>").message
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_body_that_is_not_a_json_object_is_refused(body: bytes) -> None:
 
 
 def test_body_may_begin_with_a_byte_order_mark() -> None:
-    assert decode_request(b'\xef\xbb\xbf{"a":"\\ud83d"}') == {"a": "\ud83d"}
+    assert decode_request(b'\xef\xbb\xbf{"a":"\\ud83d"}') == {"a": "\ufffd"}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,9 @@ def test_body_may_begin_with_a_byte_order_mark() -> None:
         ({"include": [5]}, "include[0]"),
         ({"previous_response_id": 5}, "previous_response_id"),
         ({"background": True}, "background"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"prompt": {"id": "pmpt_1"}}, "prompt"),
+        ({"input": [{"role": "user"}, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
     ],
 )  # fmt: skip
 def test_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:

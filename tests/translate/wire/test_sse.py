@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.translate.support import feed_every_way, pieces
+from translate import Limits
 from translate.wire.errors import BadReply
 from translate.wire.sse import (
-    MAX_BYTES,
     SseDecoder,
     SseEvent,
     SseReader,
@@ -76,7 +76,7 @@ def test_json_body_is_returned_in_one_piece(start: bytes) -> None:
     wire = start + b'{"a":\n\n"data: x\\n\\n"}\n'
     assert not is_event_stream(wire)
     for cut in range(len(wire)):
-        assert read_pieces([wire[:cut], wire[cut:]]) == [wire]
+        assert read_pieces([wire[:cut], wire[cut:]]) == [wire.removeprefix(start)]
 
 
 def test_white_space_alone_is_no_event() -> None:
@@ -136,29 +136,63 @@ def test_a_stream_is_recognised_by_its_first_line(body: bytes, expected: bool) -
     assert is_event_stream(body) is expected
 
 
-@pytest.mark.parametrize("piece", [b"data: ", b"data: x\n"])
-def test_endless_event_is_refused(piece: bytes) -> None:
-    decoder = SseDecoder()
-    decoder.feed(piece)
-    with pytest.raises(BadReply, match="more than"):
-        decoder.feed(b"x" * MAX_BYTES + piece)
+SMALL = Limits(event_bytes=1_000, reply_bytes=5_000)
+READERS = pytest.mark.parametrize("new_reader", [SseDecoder, SseReader])
+
+
+@READERS
+@pytest.mark.parametrize("piece", [b"data: ", b"data: x\n", b": x\n", b"data: " + b"x" * 999])
+def test_endless_event_is_refused_once(new_reader: type, piece: bytes) -> None:
+    """What follows is discarded, so that an upstream that goes on costs nothing."""
+    reader = new_reader(SMALL)
+    with pytest.raises(BadReply, match="more than 1000 bytes"):
+        for _ in range(1_000):
+            reader.feed(piece)
+    assert reader.feed(piece) == reader.feed(b"\n\ndata: x\n\n") == reader.flush() == []
+
+
+@READERS
+def test_large_event_is_refused_however_it_arrives(new_reader: type) -> None:
+    wire = b"data: a\n\ndata: " + b"x" * 1_001 + b"\n\ndata: b\n\n"
+    for length in (1, 7, 500, len(wire)):
+        reader = new_reader(SMALL)
+        with pytest.raises(BadReply, match="more than 1000 bytes"):
+            for start in range(0, len(wire), length):
+                reader.feed(wire[start : start + length])
+
+
+@READERS
+def test_many_events_together_may_be_larger(new_reader: type) -> None:
+    wire = b"data: %s\n\n" % (b"x" * 1_000)
+    assert new_reader(SMALL).feed(wire * 10) == [b"x" * 1_000] * 10
+
+
+def test_white_space_before_a_reply_is_not_kept() -> None:
+    reader = SseReader(SMALL)
+    for _ in range(10_000):
+        assert reader.feed(b" \r\n\t") == []
+    reader.feed(b'{"a":1')
+    reader.feed(b"}")
+    assert reader.flush() == [b'{"a":1}']
 
 
 def test_long_event_is_read_in_linear_time() -> None:
     decoder, piece, start = SseDecoder(), b"x" * (1 << 14), time.process_time()
     decoder.feed(b"data: ")
-    for _ in range((MAX_BYTES >> 14) - 1):
+    largest = Limits().event_bytes
+    for _ in range((largest >> 14) - 1):
         assert decoder.feed(piece) == []
     [data] = decoder.feed(b"\n\n")
-    assert len(data) == MAX_BYTES - len(piece)
+    assert len(data) == largest - len(piece)
     assert time.process_time() - start < 10  # s; copying all of it for each piece takes a minute
 
 
 def test_endless_body_is_refused() -> None:
-    reader = SseReader()
-    with pytest.raises(BadReply, match="more than"):
-        reader.feed(b"{")
-        reader.feed(b"x" * MAX_BYTES)
+    reader = SseReader(SMALL)
+    assert reader.feed(b"{" + b"x" * 4_999) == []
+    with pytest.raises(BadReply, match="a body of more than 5000 bytes"):
+        reader.feed(b"x")
+    assert reader.feed(b"x") == reader.flush() == []
 
 
 def test_event_is_named_by_its_type_and_holds_one_line() -> None:

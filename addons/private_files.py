@@ -1,0 +1,44 @@
+"""Files and folders that only their owner can read, from the moment they exist and whatever the
+umask. Every file that the relay writes is created here.
+
+On Windows modes mean nothing; there the user's own folders are private.
+"""
+
+import os
+from pathlib import Path
+
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+
+
+def create_private_folder(path: Path) -> None:
+    """Create the folder and those above it, as far as they are missing. Raises OSError."""
+    if path.is_dir():
+        return
+    create_private_folder(path.parent)
+    path.mkdir(FOLDER_MODE, exist_ok=True)  # with `parents`, the umask would decide about those
+
+
+def create_private_file(path: Path) -> None:
+    """Create an empty file, and its folder, unless they exist. Raises OSError."""
+    if not path.exists():  # else the folder may be one into which nothing can be written
+        create_private_folder(path.parent)
+        os.close(open_private(str(path), os.O_CREAT | os.O_WRONLY))
+
+
+def open_private(path: str, flags: int) -> int:
+    """An opener for `open`: a file that it creates is private. Raises OSError."""
+    return os.open(path, flags, FILE_MODE)
+
+
+def write_private_bytes(path: Path, data: bytes) -> None:
+    """Write the file, in place if it exists. Raises OSError."""
+    create_private_folder(path.parent)
+    with open(path, "wb", opener=open_private) as file:
+        file.write(data)
+
+
+def append_private_text(path: Path, text: str) -> None:
+    """Append to the file in UTF-8; what UTF-8 cannot express becomes `?`. Raises OSError."""
+    create_private_folder(path.parent)
+    with open(path, "a", encoding="utf-8", errors="replace", opener=open_private) as file:
+        file.write(text)

@@ -1,0 +1,135 @@
+"""Reads the bodies of the upstream's replies as they arrive: decodes them, counts their bytes, and
+ends those that are too large.
+
+Built on mitmproxy's private API, like `relay_stream`, which explains it.
+"""
+
+from functools import cached_property
+from typing import NamedTuple
+
+from mitmproxy import http
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy import events
+from mitmproxy.proxy.layers.http import _events as wire
+
+from addons.transport.attempts import RetryingStream, Steps
+from addons.transport.connections import NO_HTTP
+from addons.transport.content_decoding import (
+    DECODERS,
+    BoundedDecoder,
+    BrokenEncoding,
+    DecodedTooLarge,
+)
+from addons.transport.plan import RelayPlan
+from addons.transport.upstream_mask import BodyRest, UpstreamMask
+
+ERROR_LIMIT = 1 << 20  # bytes of the body of an error that the relay reads
+
+# What text begins with: some upstreams name an encoding and do not encode.
+PLAIN_STARTS = tuple(bytes([code]) for code in (*b"\t\n\r", *range(32, 127)))
+
+
+class Fault(NamedTuple):
+    """What is wrong with a reply."""
+
+    reason: str
+    code: wire.ErrorCode
+
+
+class BoundedStream(RetryingStream):
+    """Reads the body of each reply up to a limit.
+
+    Everything behind it, the addons included, sees the body without its content-encoding, and any
+    2xx as 200.
+    """
+
+    decoder: BoundedDecoder | None = None  # of the reply; None: it has no content-encoding
+    encoded_size = 0  # bytes that the decoder has had
+    reply_size = 0  # bytes of the body so far, decoded
+    size_limit = 0
+
+    @cached_property
+    def upstream_mask(self) -> UpstreamMask:
+        return UpstreamMask()
+
+    def state_wait_for_response_headers(self, event: wire.ResponseHeaders) -> Steps:
+        if plan := self.relay_plan:
+            if not self.is_valid_head(event.response):
+                failure = NO_HTTP, wire.ErrorCode.RESPONSE_VALIDATION_FAILED
+                yield from self.fail_attempt(*failure)
+                return
+            self.start_body(plan, event.response)
+        yield from super().state_wait_for_response_headers(event)
+
+    def is_valid_head(self, response: http.Response) -> bool:
+        """mitmproxy's own check; its message would repeat bytes of the upstream."""
+        try:
+            if self.context.options.validate_inbound_headers:
+                validate_headers(response)
+        except ValueError:
+            return False
+        return True
+
+    def start_body(self, plan: RelayPlan, response: http.Response) -> None:
+        # mitmproxy must not decode what remains: it knows every codec of Python's, and no limit.
+        encoding = response.headers.pop("content-encoding", "").strip().lower()
+        if 200 < response.status_code < 300:
+            response.status_code = 200
+        is_error = response.status_code != 200
+        self.size_limit = min(plan.reply_limit, ERROR_LIMIT) if is_error else plan.reply_limit
+        self.reply_size, self.decoder, self.encoded_size = 0, None, 0
+        if encoding and encoding in DECODERS:
+            self.decoder = BoundedDecoder(encoding, self.size_limit)
+
+    def state_consume_response_body(self, event: events.Event) -> Steps:
+        if self.relay_plan and isinstance(event, wire.ResponseTrailers):
+            return
+        if self.relay_plan and isinstance(event, wire.ResponseData):
+            fault = self.read_piece(event)
+            is_error = self.flow.response and self.flow.response.status_code != 200
+            if fault and is_error:  # its beginning says enough
+                yield from self.cancel_upstream(fault.reason)
+                yield from super().state_consume_response_body(event)
+                event = wire.ResponseEndOfMessage(self.stream_id)
+            elif fault:
+                yield from self.fail_attempt(*fault)
+                return
+        yield from super().state_consume_response_body(event)
+
+    def read_stream_piece(self, event: wire.ResponseData, plan: RelayPlan) -> Fault | None:
+        """`read_piece` for a streamed reply, which the plan is told of."""
+        fault = self.read_piece(event)
+        if not fault:
+            plan.on_upstream_bytes(event.data)
+        return fault
+
+    def read_piece(self, event: wire.ResponseData) -> Fault | None:
+        """Decode and count a piece of the body; its event gets the result. Returns what is wrong
+        with the reply."""
+        fault = None
+        if not isinstance(event, BodyRest):
+            fault = self.decode_piece(self.decoder, event) if self.decoder else None
+            self.upstream_mask.mask_piece(event)
+        self.reply_size += len(event.data)
+        return too_large(self.size_limit) if self.reply_size > self.size_limit else fault
+
+    def decode_piece(self, decoder: BoundedDecoder, event: wire.ResponseData) -> Fault | None:
+        fault, steps = None, list[bytes]()
+        try:
+            for step in decoder.decoded_steps(event.data):
+                steps.append(step)
+        except DecodedTooLarge:
+            fault = too_large(self.size_limit)
+        except BrokenEncoding as error:
+            if not self.encoded_size and event.data[:1] in PLAIN_STARTS:
+                self.decoder = None
+                return None
+            fault = Fault(f"its content is {error}", wire.ErrorCode.RESPONSE_VALIDATION_FAILED)
+        self.encoded_size += len(event.data)
+        event.data = b"".join(steps)
+        return fault
+
+
+def too_large(limit: int) -> Fault:
+    reason = f"its reply has more than {limit:,} bytes (relay_max_reply)"
+    return Fault(reason, wire.ErrorCode.RESPONSE_TOO_LARGE)

@@ -1,0 +1,440 @@
+"""Bodies of replies: decoded while they arrive, and ended at their limit."""
+
+import asyncio
+import gzip
+import json
+import re
+import resource
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import brotli
+import pytest
+import zstandard
+
+from addons.launch import RelayProcess, start
+from tests.addons.exchange.test_addon import (
+    ask,
+    ask_once,
+    completed_text,
+    error_of,
+    relay,
+    reply,
+    stream_error,
+)
+from tests.addons.exchange.test_chat_clients import PATH as CHAT_PATH
+from tests.addons.exchange.test_native_upstreams import DONE, completed
+from tests.addons.proxy import Answer, Call, Client, Handler, bounded, upstream
+from tests.translate.support import chunk, events_of, events_wire
+from tests.translate.support import stream as chat
+
+PIECE = chat(chunk(content="x" * 1000), done=False)
+WHOLE_CHAT = json.dumps(
+    {"choices": [{"message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}]}
+).encode()
+NATIVE = {"relay_provider": "responses"}
+CLOSE_LIMIT = 2.0  # s within which the upstream's connection must be closed
+
+
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-15)
+
+
+def two_members(data: bytes) -> bytes:
+    return gzip.compress(data[:40]) + gzip.compress(data[40:])
+
+
+ENCODERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", gzip.compress),
+    "gzip of two members": ("GZip", two_members),
+    "deflate": ("deflate", zlib.compress),
+    "raw deflate": ("deflate", raw_deflate),
+    "br": ("br", brotli.compress),
+    "zstd": ("zstd", zstandard.compress),
+}
+BOMBS = ["gzip", "raw deflate", "br", "zstd"]
+
+
+def encoded(name: str, body: bytes, size: int = 0, status: int = 200) -> Handler:
+    """A reply with this body in one of the ENCODERS, in pieces of `size` bytes."""
+    coding, encode = ENCODERS[name]
+    data = encode(body)
+
+    async def handler(call: Call) -> None:
+        call.head(status, content_encoding=coding, transfer_encoding="chunked")
+        for offset in range(0, len(data), size or len(data)):
+            call.chunks(data[offset : offset + (size or len(data))])
+            await call.writer.drain()
+        call.end()
+
+    return handler
+
+
+class Flood:
+    """A reply that goes on until its connection is closed."""
+
+    def __init__(self, piece: bytes, start: bytes = b"", status: int = 200) -> None:
+        self.piece, self.start, self.status = piece, start, status
+        self.sent, self.closed = 0, asyncio.Event()
+
+    async def __call__(self, call: Call) -> None:
+        call.head(self.status, content_type="text/event-stream", transfer_encoding="chunked")
+        call.chunks(self.start) if self.start else None
+        try:
+            while not call.writer.is_closing():
+                call.chunks(self.piece)
+                await call.writer.drain()
+                self.sent += len(self.piece)
+        finally:
+            self.closed.set()
+
+
+async def ask_as(client: str, port: int, stream: bool) -> Answer:
+    if client == "responses":
+        return await ask_once(port, stream=stream)
+    async with Client.connect(port) as connection:
+        fields = {"messages": [{"role": "user", "content": "Hi"}], "input": None}
+        return await ask(connection, CHAT_PATH, stream=stream, **fields)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("size", [0, 1, 7])
+@pytest.mark.parametrize("name", ENCODERS)
+@bounded
+async def test_every_encoding_is_read(name: str, size: int, stream: bool) -> None:
+    body = reply() if stream else WHOLE_CHAT
+    async with relay(encoded(name, body, size)) as (above, port):
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
+    assert len(above.seen) == 1
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@bounded
+async def test_encoded_error_is_read(name: str) -> None:
+    body = b'{"error": {"message": "no such colour"}}'
+    async with relay(encoded(name, body, status=400)) as (_, port):
+        answer = await ask_once(port)
+    assert answer.status == 400 and "no such colour" in error_of(answer)["message"]
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("coding", ["gzip", "br", "utf-8", "bz2", "zlib"])
+@bounded
+async def test_encoding_that_is_only_named_is_ignored(coding: str, stream: bool) -> None:
+    def handler(call: Call) -> None:
+        call.stream(reply(), content_encoding=coding)
+        call.end()
+
+    async with relay(handler) as (_, port):
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
+
+
+@pytest.mark.parametrize("status", [201, 206, 299])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@bounded
+async def test_any_2xx_is_a_reply(status: int, stream: bool) -> None:
+    def handler(call: Call) -> None:
+        call.reply(status, reply())
+
+    async with relay(handler) as (_, port):
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
+
+
+# The limit
+
+
+@pytest.mark.parametrize("client", ["responses", "chat"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@bounded
+async def test_reply_past_its_limit_ends_once_and_its_connection_is_closed(
+    stream: bool, client: str
+) -> None:
+    flood = Flood(PIECE)
+    async with relay(flood, relay_max_reply="100KB") as (above, port):
+        answer = await ask_as(client, port, stream)
+        await asyncio.wait_for(flood.closed.wait(), CLOSE_LIMIT)
+    assert len(above.seen) == 1
+    if not stream:
+        assert answer.status == 502
+        assert "relay_max_reply" in error_of(answer)["message"]
+    elif client == "responses":
+        error = stream_error(answer)
+        assert "more than 102,400 bytes (relay_max_reply)" in error["message"]
+    else:
+        assert answer.body.count(b"relay_max_reply") == 1
+        assert b"[DONE]" not in answer.body
+
+
+@bounded
+async def test_reply_past_its_limit_lets_another_upstream_answer() -> None:
+    flood = Flood(b" " * 1000)
+    options = {"relay_model_map": "*:a|b", "relay_max_reply": "50KB"}
+
+    def handler(call: Call) -> Any:
+        if json.loads(call.body)["model"] == "a":
+            return flood(call)
+        call.stream(reply())
+        call.end()
+
+    async with relay(handler, **options) as (above, port):
+        assert completed_text(await ask_once(port, stream=False)) == "Hi."
+    assert [json.loads(call.body)["model"] for call in above.seen] == ["a", "b"]
+
+
+@pytest.mark.parametrize("start", [b"", PIECE], ids=["at once", "later"])
+@pytest.mark.parametrize(
+    "piece", [b"x" * 5000, b" " * 5000, b": ping\n\n" * 500, b"data: 1\n" * 500]
+)
+@bounded
+async def test_reply_without_any_event_is_bounded(piece: bytes, start: bytes) -> None:
+    """An endless line, white space, comments, one endless event."""
+    flood = Flood(piece, start)
+    async with relay(flood, relay_max_reply="300KB", relay_max_event="100KB") as (_, port):
+        answer = await ask_once(port)
+        await asyncio.wait_for(flood.closed.wait(), CLOSE_LIMIT)
+    error = stream_error(answer) if answer.status == 200 else error_of(answer)
+    assert error["message"]
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@bounded
+async def test_bomb_is_bounded(name: str, stream: bool) -> None:
+    async with relay(encoded(name, PIECE * 4000), relay_max_reply="200KB") as (above, port):
+        answer = await ask_once(port, stream=stream)
+    error = stream_error(answer) if answer.status == 200 else error_of(answer)
+    assert "relay_max_reply" in error["message"]
+    assert len(above.seen) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@bounded
+async def test_endless_error_is_known_by_its_beginning(stream: bool) -> None:
+    flood = Flood(b"no colour " * 1000, status=400)
+    async with relay(flood) as (above, port):
+        answer = await ask_once(port, stream=stream)
+        await asyncio.wait_for(flood.closed.wait(), CLOSE_LIMIT)
+    assert answer.status == 400 and "no colour" in error_of(answer)["message"]
+    assert len(above.seen) == 1 and len(answer.body) < 10_000
+
+
+@bounded
+async def test_bomb_of_an_error_is_known_by_its_beginning() -> None:
+    async with relay(encoded("gzip", b"no colour " * 4_000_000, status=400)) as (_, port):
+        answer = await ask_once(port)
+    assert answer.status == 400 and "no colour" in error_of(answer)["message"]
+
+
+@bounded
+async def test_content_that_breaks_in_the_middle() -> None:
+    data = gzip.compress(PIECE * 20)
+
+    async def handler(call: Call) -> None:
+        call.stream(data[:60], content_encoding="gzip")
+        await asyncio.sleep(0.1)
+        call.chunks(b"\0\xff" * 400)
+        await call.closed_after()
+
+    async with relay(handler, relay_retries="0") as (_, port):
+        answer = await ask_once(port)
+    message = (stream_error(answer) if answer.status == 200 else error_of(answer))["message"]
+    assert "broken gzip" in message
+
+
+# Replies whose end is missing
+
+
+async def stall(call: Call) -> None:
+    await call.closed_after()
+
+
+def ending(*parts: bytes, end: Callable[[Call], Any]) -> Handler:
+    async def handler(call: Call) -> None:
+        call.stream(*parts)
+        await call.writer.drain()
+        await asyncio.sleep(0.05)
+        if (waiting := end(call)) is not None:
+            await waiting
+
+    return handler
+
+
+FINISHED = {
+    "done": ({}, reply()),
+    "native": (NATIVE, events_wire(completed(DONE))),
+}
+# Without [DONE] the chunk with the usage may follow.
+WITH_REASON = {
+    **FINISHED,
+    "finish_reason": ({}, chat(chunk(content="Hi."), chunk("stop"), done=False)),
+}
+
+
+@pytest.mark.parametrize("end", [Call.cut, Call.reset])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("kind", WITH_REASON)
+@bounded
+async def test_torn_reply_that_was_finished_is_complete(
+    kind: str, stream: bool, end: Callable[[Call], Any]
+) -> None:
+    options, body = WITH_REASON[kind]
+    async with relay(ending(body, end=end), **options) as (above, port):
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
+    assert len(above.seen) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("kind", FINISHED)
+@bounded
+async def test_finished_reply_ends_without_the_upstreams_end(kind: str, stream: bool) -> None:
+    """The default limit of silence is longer than this test."""
+    options, body = FINISHED[kind]
+    heartbeat = {} if stream else {"relay_heartbeat": "1"}
+    async with relay(ending(body, end=stall), **options, **heartbeat) as (above, port):
+        answer = await ask_once(port, stream=stream)
+    assert completed_text(answer) == "Hi."
+    assert len(above.seen) == 1
+
+
+@bounded
+async def test_torn_json_is_not_complete() -> None:
+    def handler(call: Call) -> None:
+        call.head(200, content_type="application/json", content_length="1000")
+        call.writer.write(WHOLE_CHAT[:-1])
+        call.cut()
+
+    async with relay(handler, relay_retries="1,5s") as (above, port):
+        answer = await ask_once(port, stream=False)
+    assert answer.status == 502 and len(above.seen) == 2
+    assert (
+        "the upstream closed the connection in the middle of its reply"
+        in error_of(answer)["message"]
+    )
+
+
+@bounded
+async def test_events_after_the_end_do_not_hold_the_client() -> None:
+    flood = Flood(b": ping\n\n" * 100, reply())
+    async with relay(flood, relay_max_reply="5MB") as (_, port):
+        answer = await ask_once(port)
+        await asyncio.wait_for(flood.closed.wait(), CLOSE_LIMIT)
+    assert completed_text(answer) == "Hi."
+    assert events_of(answer.body)[-1]["type"] == "response.completed"
+
+
+# In a process of its own: what replies cost at their worst
+
+
+MEGABYTE = 1 << 20
+BOMB_SIZE = 400 * MEGABYTE
+# What one reply may cost: its 64 MB as pieces, joined, and as parsed events.
+MEMORY_LIMIT = 400 * MEGABYTE
+
+
+def peak_memory(relay: RelayProcess) -> int:
+    """Bytes of the process that were resident at the same time, at most."""
+    status = Path(f"/proc/{relay.pid}/status").read_text()
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert match
+    return int(match[1]) * 1024
+
+
+def bomb(coding: str) -> Handler:
+    """400 MB of white space, compressed."""
+    megabyte, data = b" " * MEGABYTE, b""
+    if coding == "gzip":
+        data = gzip.compress(megabyte, mtime=0) * (BOMB_SIZE // MEGABYTE)
+    elif coding == "zstd":
+        data = zstandard.compress(megabyte) * (BOMB_SIZE // MEGABYTE)
+    else:
+        packer = brotli.Compressor(quality=1)
+        parts = [packer.process(megabyte) for _ in range(BOMB_SIZE // MEGABYTE)]
+        data = b"".join([*parts, packer.finish()])
+    return lambda call: call.reply(200, data, content_encoding=coding)
+
+
+async def huge_head(call: Call) -> None:
+    call.writer.write(b"HTTP/1.1 200 OK\r\nX-A: ")
+    for _ in range(30):
+        call.writer.write(b"a" * MEGABYTE)
+        await call.writer.drain()
+
+
+# A stream of large deltas.
+DELTAS = chat(chunk(content="x" * 60_000), done=False)
+IN_STREAM = ("flood", "line", "gzip")  # those that are a stream before they fail
+REPLIES: dict[str, Handler] = {
+    "flood": Flood(DELTAS),
+    "line": Flood(b"x" * 60_000),
+    "error": Flood(b"x" * 60_000, status=500),
+    "head": huge_head,
+    "gzip": bomb("gzip"),
+    "br": bomb("br"),
+    "zstd": bomb("zstd"),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("name", REPLIES)
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_reply_costs_a_bounded_amount_of_memory(name: str, stream: bool, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with upstream(REPLIES[name]) as above:
+            url = f"http://127.0.0.1:{above.port}/v1"
+            limit = "16MB" if name == "flood" else None  # the client joins what it gets
+            relay = await asyncio.to_thread(
+                start, upstream=url, api_key="k", store="off", retries="0", max_reply=limit
+            )
+            try:
+                before = peak_memory(relay)
+                answer = await ask_once(relay.port, stream=stream)
+                assert (
+                    answer.status == 200 if stream and name in IN_STREAM else answer.status >= 500
+                )
+                assert peak_memory(relay) - before < MEMORY_LIMIT
+            finally:
+                await asyncio.to_thread(relay.stop)
+
+    bounded(run, 60.0)()  # type: ignore[arg-type]
+
+
+def limit_memory(relay: RelayProcess, more: int) -> None:
+    """Let the process have so many bytes of address space more than it has."""
+    status = Path(f"/proc/{relay.pid}/status").read_text()
+    match = re.search(r"VmSize:\s+(\d+) kB", status)
+    assert match
+    limit = int(match[1]) * 1024 + more
+    resource.prlimit(relay.pid, resource.RLIMIT_AS, (limit, limit))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux's prlimit")
+@pytest.mark.parametrize(("name", "stream"), [("line", False), ("zstd", False), ("zstd", True)])
+def test_lack_of_memory_ends_the_reply_and_not_the_relay(
+    name: str, stream: bool, tmp_path: Path
+) -> None:
+    def hello(call: Call) -> None:
+        call.stream(chat(chunk(content="Hi."), chunk("stop")))
+        call.end()
+
+    async def run() -> None:
+        async with upstream(REPLIES[name], hello) as above:
+            relay = await asyncio.to_thread(
+                start,
+                upstream=f"http://127.0.0.1:{above.port}/v1",
+                api_key="k",
+                store="off",
+                retries="0",
+                max_reply="1GB",
+                log=tmp_path / "relay.log",
+            )
+            try:
+                limit_memory(relay, 200 * MEGABYTE)
+                answer = await ask_once(relay.port, stream=stream)
+                assert answer.status == 502 and error_of(answer)["message"]
+                assert relay.poll() is None
+            finally:
+                await asyncio.to_thread(relay.stop)
+
+    bounded(run, 60.0)()  # type: ignore[arg-type]
