@@ -90,6 +90,10 @@ def reply_with_call(call: Call) -> None:
     call.end()
 
 
+def reply_with_nothing(call: Call) -> None:
+    call.reply(200, b"")
+
+
 def reply_and_cut(call: Call) -> None:
     call.stream(chat(chunk(content="Half a sen"), done=False))
     call.cut()
@@ -106,7 +110,9 @@ REASONING = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content"
 REASONING_DONE = {"type": "response.output_item.done", "output_index": 0, "item": REASONING}
 MESSAGE_DONE = {"type": "response.output_item.done", "output_index": 1, "item": DONE}
 FIRST = chat(chunk(content="He"), done=False)
-RESPONSES_EXCHANGES: list[tuple[Handler, dict[str, Any]]] = [
+# The fields of the client's request; None: the relay asks again in the exchange before.
+type ExchangeRow = tuple[Handler, dict[str, Any] | None]
+RESPONSES_EXCHANGES: list[ExchangeRow] = [
     (says(), {}),
     (says(), {"stream": False, "temperature": 0.5}),
     (reply_in_json, {}),
@@ -121,7 +127,8 @@ RESPONSES_EXCHANGES: list[tuple[Handler, dict[str, Any]]] = [
     (refuses(500, body=b"<html>"), {}),
     (reply_and_cut, {}),
     (reply_and_cut, {"stream": False}),
-    (lambda call: call.reply(200, b""), {}),
+    (reply_with_nothing, {}),
+    (reply_with_nothing, None),
     (lambda call: call.reply(200, b"<html>"), {"stream": False}),
     (says(), {"input": [message(image(image_url(image_bytes(sample_image(3000, 10)))))]}),
     (says(), {"input": [message(image(image_url(b"no picture")))]}),
@@ -130,17 +137,25 @@ RESPONSES_EXCHANGES: list[tuple[Handler, dict[str, Any]]] = [
 ]
 
 
+async def ask_each(port: int, server: Upstream, rows: list[ExchangeRow], **common: Any) -> int:
+    """The number of exchanges; after each, the upstream has seen its requests and no others."""
+    requests = [fields for _, fields in rows]
+    for number, fields in enumerate(requests):
+        if fields is not None:
+            await ask_relay(port, **{**common, **fields})
+            expected = number + 1 + (requests[number + 1 : number + 2] == [None])
+            posts = [call for call in server.seen if call.request_line.startswith("POST ")]
+            assert len(posts) == expected, fields
+    return len(requests) - requests.count(None)
+
+
 @bounded
 async def test_fresh_captures_have_no_difference(tmp_path: Path) -> None:
     file = tmp_path / "all.mitm"
     handlers = [handler for handler, _ in RESPONSES_EXCHANGES]
     options = {"relay_heartbeat": "0.1", "relay_retries": "0"}
     async with recording_relay(file, *handlers, **options) as (server, port, master):
-        for number, (_, fields) in enumerate(RESPONSES_EXCHANGES, 1):
-            await ask_relay(port, **fields)
-            assert sum(call.request_line.startswith("POST ") for call in server.seen) == number, (
-                fields
-            )
+        total = await ask_each(port, server, RESPONSES_EXCHANGES) + 1
     unreachable_file = file.with_name("unreachable.mitm")
     async with recording_relay(unreachable_file, **options) as (server, port, _):
         assert server.listener
@@ -148,7 +163,6 @@ async def test_fresh_captures_have_no_difference(tmp_path: Path) -> None:
         await ask_relay(port)
     file.write_bytes(file.read_bytes() + unreachable_file.read_bytes())
     code, output = await asyncio.to_thread(check_capture, tmp_path, file)
-    total = len(RESPONSES_EXCHANGES) + 1
     assert f"{total} exchanges, {total} without a difference, 0 changed" in summary_line(output), (
         output
     )
@@ -162,7 +176,7 @@ PICTURE = {
     "type": "image_url",
     "image_url": {"url": image_url(image_bytes(sample_image(3000, 10)))},
 }
-CHAT_EXCHANGES: list[tuple[Handler, dict[str, Any]]] = [
+CHAT_EXCHANGES: list[ExchangeRow] = [
     (says(), {}),
     (says(), {"stream_options": {"include_usage": True}}),
     (says(), {"stream": False, "temperature": 0.5, "user": "me"}),
@@ -178,7 +192,8 @@ CHAT_EXCHANGES: list[tuple[Handler, dict[str, Any]]] = [
     (refuses(429, retry_after="7"), {"stream": False}),
     (reply_and_cut, {}),
     (reply_and_cut, {"stream": False}),
-    (lambda call: call.reply(200, b""), {}),
+    (reply_with_nothing, {}),
+    (reply_with_nothing, None),
     (says(), {"messages": [{"role": "user", "content": [PICTURE]}]}),
 ]
 
@@ -196,11 +211,8 @@ async def test_fresh_captures_of_chat_clients_have_no_difference(
     options = {"relay_heartbeat": "0.1", "relay_retries": "0"}
     options |= {"relay_provider": "responses"} if native else {}
     async with recording_relay(file, *handlers, **options) as (server, port, _):
-        for number, (_, fields) in enumerate(CHAT_EXCHANGES, 1):
-            await ask_relay(port, CHAT, **{"messages": [USER], **fields})
-            assert len(server.seen) == number, fields
+        total = await ask_each(port, server, CHAT_EXCHANGES, path=CHAT, messages=[USER])
     code, output = await asyncio.to_thread(check_capture, tmp_path, file)
-    total = len(CHAT_EXCHANGES)
     assert f"{total} exchanges, {total} without a difference, 0 changed" in summary_line(output), (
         output
     )
