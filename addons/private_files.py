@@ -1,5 +1,6 @@
 """Files and folders that only their owner can read, from the moment they exist and whatever the
-umask. Every file that the relay writes is created here.
+umask. Every file that the relay writes is created here, apart from those that
+`accounts.locked_file` replaces in one step.
 
 On Windows modes mean nothing; there the user's own folders are private.
 """

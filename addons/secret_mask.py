@@ -2,6 +2,10 @@
 
 Some upstreams repeat the key that they were sent. The search takes plain keys, and keys with
 characters that JSON escapes, also in texts of JSON inside JSON.
+
+`transport.upstream_mask` applies it to all that an upstream sends, before anything else sees it.
+What the relay joins from several pieces is masked again where it leaves: events in
+`transport.relay_stream`, whole replies in `exchange.addon`, saved turns in `observe.corpus`.
 """
 
 import re

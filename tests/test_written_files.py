@@ -121,6 +121,6 @@ def test_private_relay_writes_nothing(tmp_path: Path, provider: FakeProvider) ->
     kept = {Path(name).name for name in modes_below(tmp_path / "home")}
     assert {name for name in kept if "." in name[1:]} == {"accounts.json", "accounts.json.lock"}
     log = (tmp_path / "relay.log").read_text()
-    assert "completed" in log or "failed" in log or " in · " in log or "→" in log
+    assert log.count("m → m · ") >= 4  # the lines of the exchanges, without contents
     for words in (PROMPT, ANSWER, REFUSAL):
         assert words not in log

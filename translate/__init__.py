@@ -68,7 +68,7 @@ from translate.wire.errors import (
     previous_response_missing,
     read_failure,
 )
-from translate.wire.json_steps import LARGE_JSON, rough_size
+from translate.wire.json_steps import LARGE_JSON, dump_json_in_steps, rough_size
 from translate.wire.limits import Limits
 from translate.wire.printable import printable
 from translate.wire.sse import STREAM_DONE, SseEvent, SseReader, is_event_stream, split_events
@@ -116,6 +116,7 @@ __all__ = [
     "decode_request",
     "describe_lesson",
     "dump_json",
+    "dump_json_in_steps",
     "error_body",
     "estimate_input_tokens",
     "failure_rule",

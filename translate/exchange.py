@@ -11,7 +11,7 @@ from translate.dialects import (
     ClientDialect,
     chat_request_to_chat,
 )
-from translate.mappings import parameters, reasoning
+from translate.mappings import parameters
 from translate.mappings.outcome import SentRequest
 from translate.mappings.parameters import omit_fields
 from translate.mappings.stop_sequences import check_stops, is_cut_here
@@ -19,10 +19,11 @@ from translate.providers.model_names import ModelVariant, variant_fields
 from translate.providers.profile import Dialect, Provider
 from translate.reply.chat_to_responses import ChatToResponses
 from translate.reply.event_writer import Event, ReplyMachine
+from translate.reply.reply_reader import DONE_MARK, ReplyReader
 from translate.reply.responses_to_chat import ResponsesToChat
 from translate.reply.responses_to_responses import ResponsesToResponses
+from translate.request.chat_conversation import conversation_to_chat
 from translate.request.chat_to_responses import ParsedRequest
-from translate.request.conversation import NO_OUTPUT
 from translate.request.request_size import check_request_size
 from translate.request.responses_to_chat import request_to_chat
 from translate.request.responses_to_responses import request_to_responses
@@ -30,16 +31,20 @@ from translate.state import compaction, session
 from translate.state.item_reference import check_references
 from translate.state.stored_response import STORED_STATUSES, StoredResponse
 from translate.tools.tool_map import ToolMap
-from translate.wire import codec, sse
+from translate.wire import codec
 from translate.wire.errors import (
-    BadReply,
     BadRequest,
     Failure,
     RequestTooLarge,
     previous_response_missing,
     read_failure,
 )
-from translate.wire.json_steps import LARGE_JSON, dump_json_in_steps, load_json_in_steps
+from translate.wire.json_steps import (
+    LARGE_JSON,
+    TooManyValues,
+    dump_json_in_steps,
+    load_json_in_steps,
+)
 from translate.wire.limits import DEFAULT_LIMITS, Limits
 from translate.wire.requests import (
     ResponsesRequest,
@@ -64,11 +69,12 @@ class WholeReply:
 
 
 def decode_request(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Json:
-    """A request body. Raises BadRequest unless it is a JSON object, RequestTooLarge for nesting."""
+    """A request body. Raises BadRequest unless it is a JSON object, RequestTooLarge for nesting and
+    for the number of its values."""
     try:
-        request = load_json_in_steps(body)
+        request = load_json_in_steps(body, limits.value_count)
         codec.check_nesting(request, limits.nesting)
-    except codec.NestedTooDeeply as error:
+    except (codec.NestedTooDeeply, TooManyValues) as error:
         raise RequestTooLarge(f"The request body is too large: its {error}") from None
     except ValueError as error:
         raise BadRequest(f"The request body is not JSON: {error}") from None
@@ -118,13 +124,6 @@ CROSSINGS: dict[tuple[Dialect, Dialect], Crossing] = {  # client, upstream
 }
 
 
-# The profile fields that `Exchange.chat_conversation` replaces, by the upstream's dialect.
-CORPUS_PROFILES: dict[Dialect, Json] = {
-    "chat": {},
-    "responses": {"dialect": "chat", "reasoning_back": "reasoning_content"},
-}
-
-
 def start_exchange(body: Json, *, client: Dialect, context: ExchangeContext) -> "Exchange":
     """Translate a decoded request.
 
@@ -146,7 +145,13 @@ def estimate_input_tokens(body: Json, history: Sequence[Json] | None) -> int:
         "instructions": request.instructions,
         "tools": request.tools or [],
     }
-    return SentRequest(codec.dump_json(counted_fields)).prompt_tokens
+    data = dump_json_in_steps(counted_fields)
+    return _measure_request(data, counted_fields, is_large=len(data) > LARGE_JSON).prompt_tokens
+
+
+def _measure_request(data: bytes, fields: Json, *, is_large: bool) -> SentRequest:
+    """`data`: the JSON of these fields, whose tokens are counted at once if it is large."""
+    return SentRequest.count_large(data, fields) if is_large else SentRequest(data)
 
 
 def start_compact_exchange(body: Json, *, client: Dialect, context: ExchangeContext) -> "Exchange":
@@ -208,9 +213,7 @@ class Exchange:
         self._machine = new_machine(
             response, tools=tools, provider=self.provider, model=self.model, request_body=self._sent
         )
-        self._reader = sse.SseReader(context.limits)
-        self._reply_limit = context.limits.reply_bytes
-        self._reply_size = 0  # bytes so far
+        self._reader = ReplyReader(context.limits)
 
     def _translate_request(
         self,
@@ -235,9 +238,7 @@ class Exchange:
             new_machine = partial(compaction.ToCompaction, new_inner_machine=new_machine)
         is_large = context.request_size > LARGE_JSON
         self.body = dump_json_in_steps(body) if is_large else codec.dump_json(body)
-        self._sent = (
-            SentRequest.count_large(self.body, body) if is_large else SentRequest(self.body)
-        )
+        self._sent = _measure_request(self.body, body, is_large=is_large)
         self.headers = parameters.parameter_headers(request, self.provider)
         self.headers |= session.session_headers(self.session_key, self.provider)
         return new_machine
@@ -261,9 +262,9 @@ class Exchange:
     @property
     def unstreamed_body(self) -> bytes:
         """The body of the same request for a reply in one piece, which `feed` takes as well."""
-        body = codec.load_json(self.body)
+        body = load_json_in_steps(self.body)
         body.pop("stream_options", None)
-        return codec.dump_json({**body, "stream": False})
+        return dump_json_in_steps({**body, "stream": False})
 
     @property
     def dropped(self) -> list[str]:
@@ -301,28 +302,9 @@ class Exchange:
         return self._client.whole_body(events)
 
     def chat_conversation(self) -> Json | None:
-        """Request and reply as one Chat conversation.
-
-        None for a summary, for what Chat cannot say, and for a reply with neither text nor a call.
-        """
-        if compaction.asks_for_compaction(self._request.input_items):
-            return None
-        items = [*self._request.input_items, *self.response["output"]]
-        request = self._request.model_copy(update={"input": items})
-        provider = self.provider.model_copy(update=CORPUS_PROFILES[self.provider.dialect])
-        try:
-            body, _ = request_to_chat(request, provider, self.model, ToolMap(provider))
-        except BadRequest:  # a Responses upstream takes more than Chat can say
-            return None
-        messages = body["messages"]
-        while messages[-1].get("content") == NO_OUTPUT:  # of calls that the client has yet to run
-            messages.pop()
-        if messages[-1]["role"] != "assistant":
-            return None
-        body["messages"] = [
-            reasoning.remove_blank_reasoning(message, provider) for message in messages
-        ]
-        return {name: body[name] for name in ("messages", "tools") if name in body}
+        """Request and reply as one Chat conversation; None if they make none."""
+        output = self.response["output"]
+        return conversation_to_chat(self._request, output, self.provider, self.model)
 
     def heartbeat(self) -> bytes:
         """An event that keeps a streaming client from giving up; b"" for any other client."""
@@ -347,7 +329,10 @@ class Exchange:
     def interrupt(self, reason: str) -> bytes:
         """The events that end a stream whose upstream died; b"" if it had ended."""
         failure = self._connection_failure(reason)
-        events = self._run_machine(lambda: self._machine.lose_connection(failure))
+        events: list[Event] = []
+        for chunk in self._reader.flush_delta():
+            events += self._run_machine(partial(self._feed_machine, chunk))
+        events += self._run_machine(partial(self._machine.lose_connection, failure))
         self._report_end()
         return self._encode_events(events)
 
@@ -372,23 +357,16 @@ class Exchange:
     def _read_events(self, data: bytes) -> list[Event]:
         """The events for these bytes; what follows the end of the reply is discarded unread."""
         events: list[Event] = []
+        if self.is_finished:
+            return events
         try:
-            for event_data in self._read_data(data):
-                events += self._feed_machine(event_data)
+            for chunk in self._reader.feed(data) if data else self._reader.flush():
+                events += self._feed_machine(chunk)
             events += [] if data else self._machine.close()
         except Exception as error:  # the reply must end, whatever the upstream sent
             events += self._machine.fail(self._unreadable(error))
         self._report_end()
         return events
-
-    def _read_data(self, data: bytes) -> list[bytes]:
-        """The data of each event that these bytes complete. Raises BadReply."""
-        if self.is_finished:
-            return []
-        self._reply_size += len(data)
-        if self._reply_size > self._reply_limit:
-            raise BadReply(f"a reply of more than {self._reply_limit:,} bytes (relay_max_reply)")
-        return self._reader.feed(data) if data else self._reader.flush()
 
     def _run_machine(self, step: Callable[[], list[Event]]) -> list[Event]:
         """The events of a step; whatever fails in it ends the reply as failed."""
@@ -401,19 +379,14 @@ class Exchange:
         message = f"{self.provider.title} sent what cannot be understood: {error}"
         return Failure(502, "server_error", message)
 
-    def _feed_machine(self, event_data: bytes) -> list[Event]:
-        if event_data.strip() == sse.STREAM_DONE:
+    def _feed_machine(self, chunk: Json) -> list[Event]:
+        if chunk is DONE_MARK:
             return self._machine.mark_done()
-        value = codec.load_json(event_data) if event_data.strip() else None
-        chunks = value if isinstance(value, list) else [value]  # Gemini puts errors in a list
-        events: list[Event] = []
-        for chunk in chunks:
-            if isinstance(chunk, dict):
-                if chunk.get("type") == RATE_LIMITS_EVENT:
-                    self.rate_limits = chunk
-                if self.from_codex or not str(chunk.get("type")).startswith(CODEX_EVENTS):
-                    events += self._machine.feed(chunk)
-        return events
+        if chunk.get("type") == RATE_LIMITS_EVENT:
+            self.rate_limits = chunk
+        if not self.from_codex and str(chunk.get("type")).startswith(CODEX_EVENTS):
+            return []
+        return self._machine.feed(chunk)
 
     def _report_end(self) -> None:
         """Report a finished response, once, and before the client sees its end.

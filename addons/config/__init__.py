@@ -20,6 +20,7 @@ from addons.config.option_types import (
     REDIS_SCHEMES,
     STORE_OFF,
     AccountStrategy,
+    ClientKey,
     StoreLimits,
     setting_text,
 )
@@ -27,6 +28,7 @@ from addons.config.settings import OPTION_PREFIX, SETTING_NAMES, VARIABLE_PREFIX
 
 __all__ = [
     "AccountStrategy",
+    "ClientKey",
     "Config",
     "ExchangeLimits",
     "LimitSettings",

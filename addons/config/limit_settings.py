@@ -3,18 +3,16 @@
 Past a bound the relay refuses a request, or interrupts a reply, while its bytes still arrive.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from addons.config.option_types import setting_text, split_list
+from addons.config.option_types import AMOUNT, setting_text, split_list
 from translate import Limits
 
 BYTES_OF_UNIT = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-SIZE = re.compile(r"([\d.]+)\s*([A-Za-z]*)")
 MAX_BYTES = 100 << 30
 
 
@@ -31,13 +29,10 @@ class ByteCount(int):
 def parse_bytes(value: object) -> int:
     """`128KB`, `64MB`, `1.5GB`, or a plain number of bytes."""
     text = setting_text(value).strip()
-    match = SIZE.fullmatch(text)
-    size = BYTES_OF_UNIT.get(match[2].lower()) if match else None
-    if match is None or size is None:
-        raise ValueError(f"{text!r} is not a size; write it with KB, MB or GB")
+    number, unit = match.groups() if (match := AMOUNT.fullmatch(text)) else ("", "")
     try:
-        return round(float(match[1]) * size)
-    except ValueError:
+        return round(float(number) * BYTES_OF_UNIT[unit.lower()])
+    except (ValueError, KeyError, OverflowError):  # the last: more digits than a float has
         raise ValueError(f"{text!r} is not a size; write it with KB, MB or GB") from None
 
 
@@ -86,8 +81,21 @@ class ExchangeLimits:
         return f"{self.in_all},{self.per_client}"
 
 
+@dataclass(frozen=True)
+class BodyTotals:
+    """How many bytes the bodies of all requests under way may have together."""
+
+    total_bytes: Bytes = ByteCount(1 << 30)
+    client_bytes: Bytes = ByteCount(512 << 20)  # client: the name of the key, else the address
+
+    def __str__(self) -> str:
+        return f"{self.total_bytes},{self.client_bytes}"
+
+
 RequestLimit = Annotated[RequestLimits, BeforeValidator(parse_pair("as_sent", "decoded"))]
 ExchangeLimit = Annotated[ExchangeLimits, BeforeValidator(parse_pair("in_all", "per_client"))]
+
+BodyTotal = Annotated[BodyTotals, BeforeValidator(parse_pair("total_bytes", "client_bytes"))]
 
 
 class LimitSettings(BaseModel):
@@ -107,20 +115,31 @@ class LimitSettings(BaseModel):
     )
     max_head: Bytes = Field(
         ByteCount(128 << 10),
-        description="Size of all header lines of a request, which otherwise gets a 431, or of a "
-        "provider's reply.",
+        description="Size of all header lines of a request or of a provider's reply. A larger "
+        "request gets a 431; a larger reply counts as failed.",
         examples=["256KB"],
     )
     max_items: Count = Field(
         50_000,
-        description="How many items or messages a request may have.",
+        description="How many items or messages a request may have. One with more gets a 413.",
         examples=["100000"],
     )
     max_tools: Count = Field(
-        4096, description="How many tools a request may have.", examples=["8192"]
+        4096,
+        description="How many tools a request may have. One with more gets a 413.",
+        examples=["8192"],
     )
     max_nesting: Depth = Field(
-        128, description="How deep the JSON of a request may be nested.", examples=["200"]
+        128,
+        description="How deep the JSON of a request may be nested. A deeper one gets a 413.",
+        examples=["200"],
+    )
+    max_values: Count = Field(
+        2_000_000,
+        description="How many values (objects, lists, texts, numbers) the JSON of a request or of "
+        "one event of a provider's reply may have. They take many times the memory of their JSON; "
+        "below 256 KB they are not counted.",
+        examples=["4000000"],
     )
     max_event: Bytes = Field(
         ByteCount(16 << 20),
@@ -140,20 +159,26 @@ class LimitSettings(BaseModel):
         "the name of its key, else by its address). Further ones get a 429 with Retry-After.",
         examples=["2000,100"],
     )
+    max_bodies: BodyTotal = Field(
+        BodyTotals(),
+        description="Size of the requests under way together, decompressed as well: of all, and of "
+        "one client. Further ones get a 429 with Retry-After.",
+        examples=["4GB,1GB"],
+    )
     max_connections: Count | None = Field(
         None,
-        description="How many connections clients may have open. By default it follows from how "
+        description="How many connections clients may have open. The default follows from how "
         "many files the process may open, and is at most 4096. Further ones are closed at once.",
         examples=["500"],
     )
     idle: Annotated[float, Field(gt=0, le=86_400)] = Field(
         600.0,
-        description="Seconds after which a client's connection is closed if no request is under "
-        "way on it, or if one is and its bytes do not come on.",
+        description="Seconds after which a client's connection is closed if the client sends no "
+        "request, or stops in the middle of one.",
         examples=["120"],
     )
     max_log_line: Annotated[int, Field(ge=200, le=1_000_000)] = Field(
-        2000, description="Characters of a line in the log; the rest is cut.", examples=["4000"]
+        2000, description="Characters of a line in the log. The rest is cut off.", examples=["4000"]
     )
 
 
@@ -163,6 +188,7 @@ def translation_limits(settings: LimitSettings) -> Limits:
         item_count=settings.max_items,
         tool_count=settings.max_tools,
         nesting=settings.max_nesting,
+        value_count=settings.max_values,
         event_bytes=settings.max_event,
         reply_bytes=settings.max_reply,
     )

@@ -104,8 +104,9 @@ class Settings(LimitSettings):
     client_key: ClientKeys = Field(
         (),
         description="Opens the port to other machines: each request must carry one of these keys "
-        "as its Bearer token. With `name:key`, exchanges and what is stored belong to that name; "
-        "the key named `admin`, or the only one without a name, sees all.",
+        "as its Bearer token, or its proxy's URL as the password. With `name:key`, exchanges and "
+        "what is stored belong to that name; the key named `admin`, or the only one without a "
+        "name, sees all.",
         examples=["a-long-random-text,laptop:another-one"],
     )
     hosts: HostNames = Field(

@@ -30,9 +30,9 @@ wire_api = "responses"
         "Codex, by proxy",
         "A terminal: Codex keeps its own provider, and its calls pass through here.",
         """\
-export HTTPS_PROXY={url}
+export HTTPS_PROXY={proxy_url}
 export CODEX_CA_CERTIFICATE={ca}
-{login}codex
+codex
 """,
     ),
     Snippet(
@@ -121,7 +121,9 @@ def client_snippets(
         "ca": ca_file,
         "key": PLACEHOLDER if has_client_key else NO_KEY,
         "env_key": 'env_key = "RELAY_KEY"\n' if has_client_key else "",
-        "login": f"echo {PLACEHOLDER} | codex login --with-api-key\n" if has_client_key else "",
+        "proxy_url": relay_url.replace("//", f"//relay:{PLACEHOLDER}@", 1)
+        if has_client_key
+        else relay_url,
         "codex_key": f"; in the terminal: export RELAY_KEY={PLACEHOLDER}" if has_client_key else "",
     }
     return [

@@ -24,10 +24,10 @@ from addons.ingress import (
     SECRET_HEADERS,
     answer_flow,
     answer_json,
-    decoded_body,
     is_admin,
     is_remote_client,
     refuse_flow,
+    request_content,
 )
 from addons.routing import (
     Target,
@@ -148,7 +148,7 @@ async def displayed_credentials(target: Target) -> dict[str, str]:
 
 async def body_text(flow: HTTPFlow, field: str) -> str:
     """A text field of the request's JSON body. Raises BadRequest."""
-    body: dict[str, Any] = decode_request(await decoded_body(flow))
+    body: dict[str, Any] = decode_request(await request_content(flow))
     value = body.get(field)
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{field}: must be a text", param=field)

@@ -1,5 +1,6 @@
 """Stored responses by their id: retrieve, delete, cancel, list their input, as in OpenAI's API."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from translate import BadRequest, StoredResponse, list_input_items
 
 @dataclass(frozen=True)
 class LocatedResponse:
-    """A stored response, where it is, and whose it is."""
+    """A stored response, with the writer that can remove it, and its owner."""
 
     response_writer: ResponseWriter
     stored: StoredResponse
@@ -65,8 +66,10 @@ async def locate_response(
     writer: ResponseWriter | None, response_id: str, owners: list[str]
 ) -> LocatedResponse | None:
     """The response of the first of these owners that has one with this id."""
-    for owner in owners if writer else ():
-        if writer and (stored := await writer.find_response(response_id, owner)):
+    if writer is None:
+        return None
+    for owner in owners:
+        if stored := await writer.find_response(response_id, owner):
             return LocatedResponse(writer, stored, owner)
     return None
 
@@ -100,7 +103,7 @@ def page_of_items(items: list[dict[str, Any]], query: Mapping[str, str]) -> dict
     order, limit, after = query.get("order", "desc"), query.get("limit", "20"), query.get("after")
     if order not in ("asc", "desc"):
         raise BadRequest("order: must be asc or desc", param="order")
-    if not limit.isdecimal() or not 1 <= int(limit) <= 100:
+    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= 100:
         raise BadRequest("limit: must be a number from 1 to 100", param="limit")
     items = items if order == "asc" else items[::-1]
     if after:

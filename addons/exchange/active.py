@@ -16,6 +16,7 @@ from addons.exchange.closing import run_steps
 from addons.exchange.fallback import FallbackPlan, warn_of_losses
 from addons.exchange.retry_unstreamed import RetryUnstreamed
 from addons.flow_data import with_headers
+from addons.large_work import LargeWorkUnavailable
 from addons.observe import (
     FELL_BACK,
     RECORD,
@@ -106,16 +107,22 @@ class ActiveExchange(RelayPlan):
         return delay
 
     def is_ready(self) -> bool:
-        return self._refresh is None or self._refresh.is_ready()
+        is_refreshed = self._refresh is None or self._refresh.is_ready()
+        is_written = self._unstreamed.is_ready()
+        self.upstream_request = self._unstreamed.next_request
+        return is_refreshed and is_written
 
-    def try_fallback(self, error: str | None) -> bool:
+    async def try_fallback(self) -> None:
         flow = self.flow_pair.client_flow
-        reply = None if error else flow.response
-        next_plan = self.fallback_plan.plan_after(self.exchange, reply)
-        if next_plan:
+        reply = flow.response
+        try:
+            attempt = await self.fallback_plan.next_attempt(self.exchange, reply)
+        except LargeWorkUnavailable as error:
+            logging.warning(f"relay: no other attempt. {error}")
+            return
+        if attempt and active_exchange(flow) is self and flow.live:
             self._hand_over(reply)
-            ActiveExchange(flow, next_plan, next_plan.build_exchange()).start()
-        return next_plan is not None
+            ActiveExchange(flow, *attempt).start()
 
     def is_writing(self) -> bool:
         saver = self.fallback_plan.response_saver

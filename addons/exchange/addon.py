@@ -12,10 +12,11 @@ from addons.exchange.active import (
     whole_reply,
 )
 from addons.exchange.concurrency import admit_exchange, release_exchange
-from addons.exchange.large_work import LargeWorkTimeout, run_sized
 from addons.exchange.prepare import prepare_fallback_plan
 from addons.exchange.resend import is_resent
 from addons.ingress import RELAYED_ROUTES, answer_flow, mask_response, refuse_flow, route_of
+from addons.large_work import run_sized
+from addons.observe import keep_ended_flows
 from addons.routing import refuse_for_error
 from addons.secret_mask import SecretMask
 
@@ -33,8 +34,6 @@ class Translator:
             plan = await prepare_fallback_plan(flow)
             plan, exchange = await run_sized(plan.context.request_size, plan.first_fit)
             ActiveExchange(flow, plan, exchange).start()
-        except LargeWorkTimeout as error:
-            refuse_flow(flow, 503, str(error), "server_is_overloaded")
         except Exception as error:  # without a reply, the flow would go on to the host it names
             refuse_for_error(flow, error)
 
@@ -53,6 +52,7 @@ class Translator:
         release_exchange(flow)
         active = remove_exchange(flow)
         if active is None or flow.response is None:
+            keep_refused(flow)
             return
         upstream_reply = None if flow.response.stream else flow.response.copy()
         try:
@@ -63,7 +63,7 @@ class Translator:
                 flow.response.raw_content = last_events
         except Exception:  # the client would get the upstream's own reply
             logging.exception("codex-relay failed at a reply")
-            refuse_flow(flow, 500, "codex-relay failed at this reply; its log says how.")
+            refuse_flow(flow, 500, "codex-relay failed at this reply; its log has the reason.")
         active.end(upstream_reply)
 
     def error(self, flow: HTTPFlow) -> None:
@@ -73,6 +73,15 @@ class Translator:
                 active.exchange.interrupt(flow.error.msg if flow.error else "it ended")
             finally:
                 active.end(None)
+        else:
+            keep_refused(flow)
+
+
+def keep_refused(flow: HTTPFlow) -> None:
+    """Count a request that was not relayed among the ended exchanges that mitmweb keeps: its body
+    may be as large."""
+    if flow.live and route_of(flow) in RELAYED_ROUTES:
+        keep_ended_flows(flow)
 
 
 def answer_with_translation(flow: HTTPFlow, active: ActiveExchange, reply: Response) -> None:

@@ -12,6 +12,7 @@ from mitmproxy.http import Response
 
 from addons.config import current_settings
 from addons.ingress import Route
+from addons.large_work import run_sized
 from addons.routing import ModelTarget
 from addons.storage import ResponseSaver
 from translate import (
@@ -98,28 +99,34 @@ class FallbackPlan:
         target = self.model_target
         return describe_lesson(target.target.provider.for_model(target.model), exchange.provider)
 
-    def plan_after(self, exchange: Exchange, reply: Response | None) -> "FallbackPlan | None":
-        """The plan after this failure, or after no reply; None: the client gets the failure."""
+    async def next_attempt(
+        self, exchange: Exchange, reply: Response | None
+    ) -> "tuple[FallbackPlan, Exchange] | None":
+        """The plan after this failure, or after no reply, and its exchange; None: the client gets
+        the failure. Raises LargeWorkUnavailable."""
         title = self.model_target.target.provider.title
-        if reply and (lesson := learn_from_reply(exchange, reply, self.model_target)):
+        if reply and (lesson := await learn_from_reply(exchange, reply, self.model_target)):
+            if self.has_learned:
+                return None
             notes = (*self.notes, f"learned: {lesson}")
-            return None if self.has_learned else replace(self, has_learned=True, notes=notes)
+            return await replace(self, has_learned=True, notes=notes).skip_unfit_candidates()
         if not self.candidates[1:] or (reply and not may_succeed_elsewhere(reply)):
             return None
         reason = reply.status_code if reply else "no answer"
         notes = (*self.notes, f"after {title} ({reason})")
         next_plan = replace(self, candidates=self.candidates[1:], notes=notes, has_learned=False)
-        return next_plan.skip_unfit_candidates()
+        return await next_plan.skip_unfit_candidates()
 
-    def skip_unfit_candidates(self) -> "FallbackPlan | None":
-        """The plan from the first candidate whose provider can take the request; None: none can."""
+    async def skip_unfit_candidates(self) -> "tuple[FallbackPlan, Exchange] | None":
+        """The plan from the first candidate whose provider can take the request, and its exchange;
+        None: none can. Raises LargeWorkUnavailable."""
         try:
-            plan, _ = self.first_fit()
+            plan, exchange = await run_sized(self.context.request_size, self.first_fit)
         except BadRequest:
             self.release_leases()
             return None
         replace(self, candidates=self.candidates[: -len(plan.candidates)]).release_leases()
-        return plan
+        return plan, exchange
 
     def first_fit(self) -> "tuple[FallbackPlan, Exchange]":
         """The plan from the first candidate whose provider can take the request, and its exchange.
@@ -162,12 +169,11 @@ def lasting_profile(provider: Provider) -> Provider:
     return provider.model_copy(update=PER_REQUEST_FIELDS)
 
 
-def learn_from_reply(exchange: Exchange, reply: Response, target: ModelTarget) -> str:
-    """Remember the lesson of this refusal, and return it in words; "" for none."""
-    content = reply.get_content(strict=False) or b""
-    learned = learn_from_refusal(
-        exchange.provider, reply.status_code, content, decode_request(exchange.body)
-    )
+async def learn_from_reply(exchange: Exchange, reply: Response, target: ModelTarget) -> str:
+    """Remember the lesson of this refusal, and return it in words; "" for none. Raises
+    LargeWorkUnavailable."""
+    read = partial(read_lesson, exchange, reply.status_code, reply.get_content(strict=False) or b"")
+    learned = await run_sized(len(exchange.body), read)
     if learned is None:
         return ""
     basis = lasting_profile(target.target.provider.for_model(target.model))
@@ -179,6 +185,11 @@ def learn_from_reply(exchange: Exchange, reply: Response, target: ModelTarget) -
     line = f"{title} refused a request for {printable(target.model, 200)}: now {lesson}"
     logging.warning(printable(line, current_settings().max_log_line))
     return lesson
+
+
+def read_lesson(exchange: Exchange, status: int, refusal: bytes) -> Provider | None:
+    """The profile with the lesson of this refusal; None for no lesson."""
+    return learn_from_refusal(exchange.provider, status, refusal, decode_request(exchange.body))
 
 
 def may_succeed_elsewhere(reply: Response) -> bool:

@@ -9,9 +9,10 @@ import base64
 import binascii
 import io
 import re
+import threading
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from addons.exchange.large_work import run_in_thread, run_sized
+from addons.large_work import run_in_thread, run_sized
 from translate import Provider
 
 type Json = dict[str, Any]
@@ -89,12 +90,48 @@ class RequestImage(NamedTuple):
     item_index: int
     field: str
     part_index: int
+    part: Json
     url: str
 
 
-# One image at a time, as one may take half a gigabyte for a moment.
-_thread = ThreadPoolExecutor(1, "images")
-_cache: dict[tuple[bytes, ImageLimits], FittedImage] = {}  # only that thread uses it
+class ImageCache:
+    """The latest fitted images, as every request of a session repeats all of its images."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[bytes, ImageLimits], FittedImage] = {}  # the latest is the last
+        self._size = 0  # bytes of their URLs
+        self._lock = threading.Lock()
+        # One image at a time, as one may take half a gigabyte for a moment.
+        self._fitting = threading.Lock()
+
+    def fit_image(self, url: str, limits: ImageLimits) -> FittedImage:
+        key = (blake2b(url.encode("utf-8", "replace"), digest_size=16).digest(), limits)
+        if image := self._find_image(key):
+            return image
+        with self._fitting:
+            image = self._find_image(key) or fit_image(url, limits)
+        self._keep_image(key, image)
+        return image
+
+    def _find_image(self, key: tuple[bytes, ImageLimits]) -> FittedImage | None:
+        with self._lock:
+            if image := self._images.pop(key, None):
+                self._images[key] = image  # moves to the end
+        return image
+
+    def _keep_image(self, key: tuple[bytes, ImageLimits], image: FittedImage) -> None:
+        with self._lock:
+            if old_image := self._images.pop(key, None):
+                self._size -= len(old_image.url)
+            self._images[key] = image
+            self._size += len(image.url)
+            while len(self._images) > MAX_CACHED or (
+                self._size > MAX_CACHED_BYTES and len(self._images) > 1
+            ):
+                self._size -= len(self._images.pop(next(iter(self._images))).url)
+
+
+_cache = ImageCache()
 
 
 # The images of a request
@@ -105,11 +142,11 @@ async def fit_request_images(
 ) -> tuple[Json, list[str]]:
     """The request with its images fitted to the provider, and the changes, each with its path.
 
-    `size`: bytes of its JSON. Raises LargeWorkTimeout.
+    `size`: bytes of its JSON. Raises LargeWorkUnavailable.
     """
     if not await run_sized(size, partial(has_images, body, provider)):
         return body, []
-    return await run_in_thread(_thread, partial(replace_images, body, provider))
+    return await run_in_thread(size, partial(replace_images, body, provider))
 
 
 def has_images(body: Json, provider: Provider) -> bool:
@@ -117,20 +154,26 @@ def has_images(body: Json, provider: Provider) -> bool:
 
 
 def replace_images(body: Json, provider: Provider) -> tuple[Json, list[str]]:
-    """`fit_request_images`, in the thread for images. `body` itself is not changed."""
+    """`fit_request_images`, in a thread. `body` itself is not changed."""
     limits = ImageLimits(provider.image_side, provider.image_bytes, provider.image_types)
-    result, changes = {**body}, []
-    for fields, item_index, field, part_index, url in request_images(body, provider):
-        image = fit_image_once(url, limits)
+    changes: list[str] = []
+    # The new parts of each list of parts, by their index.
+    replacements: defaultdict[tuple[str, int, str], dict[int, Json]] = defaultdict(dict)
+    for fields, item_index, field, part_index, part, url in request_images(body, provider):
+        image = _cache.fit_image(url, limits)
         if image.change:
             path = f"{fields.list_field}[{item_index}].{field}[{part_index}]"
             changes.append(f"{path} (image: {image.change})")
         if image.is_changed:
-            items = result[fields.list_field] = [*result[fields.list_field]]
-            item = items[item_index]
-            parts = [*item[field]]
-            parts[part_index] = replace_part(fields, parts[part_index], image)
-            items[item_index] = {**item, field: parts}
+            new_part = replace_part(fields, part, image)
+            replacements[fields.list_field, item_index, field][part_index] = new_part
+    result = {**body}
+    for (list_field, item_index, field), new_parts in replacements.items():
+        if result[list_field] is body[list_field]:
+            result[list_field] = [*body[list_field]]
+        items = result[list_field]
+        parts = [new_parts.get(j, part) for j, part in enumerate(items[item_index][field])]
+        items[item_index] = {**items[item_index], field: parts}
     return result, changes
 
 
@@ -155,7 +198,7 @@ def request_images(body: Json, provider: Provider) -> Iterator[RequestImage]:
                 parts = item.get(field) if field_has_images[field] else None
                 for j, part in enumerate(parts if isinstance(parts, list) else []):
                     if url := inline_image_url(part, fields):
-                        yield RequestImage(fields, i, field, j, url)
+                        yield RequestImage(fields, i, field, j, part, url)
 
 
 def inline_image_url(part: Any, fields: ImageFields) -> str | None:
@@ -165,16 +208,6 @@ def inline_image_url(part: Any, fields: ImageFields) -> str | None:
     url = part.get("image_url")
     url = url.get("url") if isinstance(url, dict) else url
     return url if isinstance(url, str) and not url.startswith(("https://", "http://")) else None
-
-
-def fit_image_once(url: str, limits: ImageLimits) -> FittedImage:
-    """`fit_image`, cached, as every request of a session repeats all of its images."""
-    key = (blake2b(url.encode("utf-8", "replace"), digest_size=16).digest(), limits)
-    _cache[key] = image = _cache.pop(key, None) or fit_image(url, limits)  # moves to the end
-    size = sum(len(cached.url) for cached in _cache.values())
-    while len(_cache) > MAX_CACHED or (size > MAX_CACHED_BYTES and len(_cache) > 1):
-        size -= len(_cache.pop(next(iter(_cache))).url)
-    return image
 
 
 # One image

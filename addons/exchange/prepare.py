@@ -13,9 +13,9 @@ from mitmproxy.http import HTTPFlow
 from addons.config import current_settings, translation_limits
 from addons.exchange.fallback import Candidate, FallbackPlan, current_profile
 from addons.exchange.images import fit_request_images
-from addons.exchange.large_work import run_sized
 from addons.flow_data import client_name
-from addons.ingress import Route, decoded_body, is_codex, route_of
+from addons.ingress import Route, is_codex, request_content, route_of
+from addons.large_work import run_sized
 from addons.routing import (
     ModelTarget,
     provider_for_model,
@@ -46,11 +46,11 @@ type Json = dict[str, Any]
 
 
 async def prepare_fallback_plan(flow: HTTPFlow) -> FallbackPlan:
-    """All candidates for the flow's request. Raises BadRequest, AccountUnavailable and
-    StorageUnavailable."""
+    """All candidates for the flow's request. Raises BadRequest, AccountUnavailable,
+    StorageUnavailable and LargeWorkUnavailable."""
     route, owner = route_of(flow), client_name(flow)
     limits = translation_limits(current_settings())
-    content = await decoded_body(flow)
+    content = await request_content(flow)
     body = await run_sized(len(content), partial(decode_request, content, limits))
     body = await resolve_references(body, owner)
     previous_id = None if route is Route.CHAT else body.get("previous_response_id")

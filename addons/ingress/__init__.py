@@ -5,6 +5,7 @@ from addons.ingress.addon import Ingress
 from addons.ingress.client_keys import (
     NOT_ADMIN,
     bearer_token,
+    client_identity,
     client_key_name,
     has_client_key,
     is_admin,
@@ -12,7 +13,7 @@ from addons.ingress.client_keys import (
 from addons.ingress.cors import cors_headers, preflight_headers
 from addons.ingress.local_reply import JSON_HEADERS, answer_flow, answer_json, refuse_flow
 from addons.ingress.redaction import SECRET_HEADERS, mask_headers, mask_json, mask_response
-from addons.ingress.request_limits import decoded_body
+from addons.ingress.request_limits import request_content
 from addons.ingress.routes import (
     OPENAI_HOSTS,
     OWN_SITE,
@@ -58,9 +59,9 @@ __all__ = [
     "answer_flow",
     "answer_json",
     "bearer_token",
+    "client_identity",
     "client_key_name",
     "cors_headers",
-    "decoded_body",
     "has_client_key",
     "is_admin",
     "is_codex",
@@ -77,6 +78,7 @@ __all__ = [
     "post_token",
     "preflight_headers",
     "refuse_flow",
+    "request_content",
     "route_of",
     "session_cookies",
 ]

@@ -5,7 +5,12 @@ from mitmproxy.http import HTTPFlow
 
 from addons.config import additional_ports, current_settings
 from addons.flow_data import CLIENT_NAME, OWN_PORT, REQUESTED_PORT, is_own_port
-from addons.ingress.client_keys import bearer_token, client_key_name
+from addons.ingress.client_keys import (
+    bearer_token,
+    client_key_name,
+    note_tunnel_key,
+    take_proxy_key,
+)
 from addons.ingress.hosts import is_loopback_address, is_trusted_host, url_host
 from addons.ingress.local_reply import refuse_flow
 from addons.ingress.routes import OPENAI_HOSTS, RELAYED_ROUTES, STORED_ROUTES, Route, route_of
@@ -15,7 +20,8 @@ OPENAI_PORTS = frozenset({80, 443})  # of the API
 # On the relay's own port every route but these needs the client key. Browsers send no key with a
 # preflight.
 KEYLESS_ROUTES = frozenset({Route.HEALTH, Route.PREFLIGHT})
-# On OpenAI's hosts only these need it, as requests for OpenAI itself carry OpenAI's keys.
+# On OpenAI's hosts clients on this machine need it for these only: requests for OpenAI itself carry
+# OpenAI's keys.
 KEYED_OPENAI_ROUTES = STORED_ROUTES | {*RELAYED_ROUTES, Route.INPUT_TOKENS, Route.MODELS}
 
 
@@ -55,10 +61,14 @@ def check_host_and_origin(flow: HTTPFlow) -> None:
 def check_client_key(flow: HTTPFlow) -> None:
     """Refuse a request without the client key that its route needs."""
     route, own_port = route_of(flow), is_own_port(flow)
-    needs_key = route not in KEYLESS_ROUTES if own_port else route in KEYED_OPENAI_ROUTES
-    if not current_settings().client_key or not needs_key:
+    if not current_settings().client_key:
+        return
+    proxy_name = None if own_port else take_proxy_key(flow)
+    if not needs_client_key(flow):
         return
     name = client_key_name(bearer_token(flow))
+    if name is None:
+        name = proxy_name
     if name is None and route is Route.DASHBOARD:
         name = session_key_name(flow)
     flow.metadata[CLIENT_NAME] = name or ""
@@ -66,6 +76,34 @@ def check_client_key(flow: HTTPFlow) -> None:
         status = 401 if own_port else 400  # after a 401 of OpenAI's, Codex refreshes its login
         message = "relay_client_key is set: send one of its keys as `Authorization: Bearer KEY`."
         refuse_flow(flow, status, message, "invalid_api_key")
+
+
+def needs_client_key(flow: HTTPFlow) -> bool:
+    """Whether the request needs a client key where there are any.
+
+    The relay is no open door to OpenAI: clients on other machines need one for all requests."""
+    if is_own_port(flow):
+        return route_of(flow) not in KEYLESS_ROUTES
+    return route_of(flow) in KEYED_OPENAI_ROUTES or is_remote_client(flow.client_conn)
+
+
+def check_tunnel(flow: HTTPFlow) -> None:
+    """Refuse a CONNECT that this client may not send. Its key counts for all that is in it."""
+    client, host, port = flow.client_conn, flow.request.host, flow.request.port
+    if is_forbidden_target(flow):
+        refuse_flow(flow, 403, f"No tunnel to {host} for clients on other machines.")
+    elif not note_tunnel_key(flow) and needs_tunnel_key(client, host, port):
+        message = (
+            "Clients on other machines need one of relay_client_key's keys in the URL of their "
+            "proxy: http://relay:KEY@host:port"
+        )
+        challenge = {"proxy_authenticate": 'Basic realm="codex-relay"'}
+        refuse_flow(flow, 407, message, "invalid_api_key", **challenge)
+
+
+def needs_tunnel_key(client: Client, host: str, port: int) -> bool:
+    """Whether a tunnel needs a key; requests to the relay itself are checked one by one."""
+    return is_remote_client(client) and not is_relay_address(client, host, port)
 
 
 def is_remote_client(client: Client) -> bool:

@@ -1,24 +1,31 @@
 """Checks each connection and request: its access, then its route; then masks its secrets."""
 
+import logging
+from collections.abc import Callable
+
 from mitmproxy.connection import Client
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import ClientHelloData
 
 from addons.config import current_settings
 from addons.ingress.access import (
     check_access,
-    is_forbidden_target,
+    check_tunnel,
     is_relay_address,
     is_remote_client,
 )
+from addons.ingress.body_budget import release_body
 from addons.ingress.connection_limits import ConnectionLimits
 from addons.ingress.listeners import Listeners
-from addons.ingress.local_reply import refuse_flow
+from addons.ingress.local_reply import JSON_HEADERS
 from addons.ingress.redaction import mask_request, mask_response
 from addons.ingress.request_limits import apply_limits, bound_request
 from addons.ingress.routes import OPENAI_HOSTS, route_of
 from addons.transport import plan_of
+from translate import error_body
+
+CHECK_FAILED = "codex-relay failed at this request; its log has the reason."
 
 
 class Ingress:
@@ -46,9 +53,8 @@ class Ingress:
             self.connection_limits.admit(client)
 
     def http_connect(self, flow: HTTPFlow) -> None:
-        if not flow.response and is_forbidden_target(flow):
-            message = f"No tunnel to {flow.request.host} for clients on other machines."
-            refuse_flow(flow, 403, message)
+        if not flow.response:
+            run_check(check_tunnel, flow)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         # Through a tunnel to itself, the relay would see a client on this machine, and trust it.
@@ -65,16 +71,31 @@ class Ingress:
     def requestheaders(self, flow: HTTPFlow) -> None:
         # Replays are the user's own commands; flows without a connection are read from a file.
         if flow.live and not flow.response and flow.is_replay != "request":
-            check_access(flow)
+            run_check(check_access, flow)
             if not flow.response:
-                bound_request(flow)
+                run_check(bound_request, flow)
         if flow.response:
             flow.request.headers.pop("expect", None)  # mitmproxy would ask for the body
         else:
             route_of(flow)
         mask_request(flow)
 
+    def response(self, flow: HTTPFlow) -> None:
+        release_body(flow)
+
+    def error(self, flow: HTTPFlow) -> None:
+        release_body(flow)
+
     def responseheaders(self, flow: HTTPFlow) -> None:
         # The exchange masks the replies that it relays, as the account reads their cookies first.
         if plan_of(flow) is None:
             mask_response(flow)
+
+
+def run_check(check: Callable[[HTTPFlow], None], flow: HTTPFlow) -> None:
+    """Check the flow, and refuse it if that fails: mitmproxy would let it pass unchecked."""
+    try:
+        check(flow)
+    except Exception:
+        logging.exception("codex-relay failed at the check of a request")
+        flow.response = Response.make(500, error_body(500, CHECK_FAILED), JSON_HEADERS)

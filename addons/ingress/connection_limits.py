@@ -7,11 +7,10 @@ import sys
 import time
 from typing import Any
 
-from mitmproxy import ctx
 from mitmproxy.connection import Client
 
 from addons.config import current_settings
-from addons.transport import close_client, idle_clients, mark_progress
+from addons.transport import close_client, count_clients, idle_clients, mark_progress
 
 if sys.platform == "win32":
     resource: Any = None  # there, sockets are no files
@@ -59,7 +58,7 @@ class ConnectionLimits:
 
     def __init__(self) -> None:
         self._sweeper: asyncio.Task[None] | None = None
-        self._is_full = False  # since the log told it
+        self._is_full = False  # whether the log has said that there are too many
         self._accept_errors = AcceptErrors()
 
     def begin_sweeps(self) -> None:
@@ -75,7 +74,7 @@ class ConnectionLimits:
 
     def admit(self, client: Client) -> None:
         """Close the new connection if there are too many."""
-        count, limit = len(proxy_server().connections), connection_limit()
+        count, limit = count_clients(), connection_limit()
         if count > limit:
             client.error = "codex-relay has too many connections"
             if not self._is_full:
@@ -85,7 +84,7 @@ class ConnectionLimits:
             return
         if count <= limit * 3 // 4:
             self._is_full = False  # the next burst gets a line of its own
-        if client.proxy_mode.type_name == "regular":  # others may carry what is no HTTP
+        if client.proxy_mode.type_name == "regular":  # other modes may not carry HTTP
             mark_progress(client)
 
     async def _close_idle_clients(self) -> None:
@@ -93,7 +92,7 @@ class ConnectionLimits:
             idle = current_settings().idle
             await asyncio.sleep(min(idle / 4, LONGEST_SWEEP))
             for client in idle_clients(idle):
-                close_client(proxy_server(), client)
+                close_client(client)
 
 
 class AcceptErrors:
@@ -128,9 +127,3 @@ class AcceptErrors:
             self._next_handler(loop, context)
         else:
             loop.default_exception_handler(context)
-
-
-def proxy_server() -> Any:
-    """mitmproxy's addon that has the connections of clients."""
-    addons: Any = ctx.master.addons
-    return addons.get("proxyserver")

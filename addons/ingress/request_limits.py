@@ -6,6 +6,7 @@ from functools import partial
 from mitmproxy.http import HTTPFlow, Request
 
 from addons.config import current_settings
+from addons.ingress.body_budget import FULL, hold_body, refuse_for_size
 from addons.ingress.local_reply import refuse_flow
 from addons.ingress.routes import RELAYED_ROUTES, Route, route_of
 from addons.transport import (
@@ -20,6 +21,12 @@ from addons.transport import (
 from translate import BadRequest, RequestTooLarge
 
 LARGE_REQUESTS = RELAYED_ROUTES | {Route.INPUT_TOKENS, Route.PASS}
+
+
+class RelayFull(BadRequest):
+    """There is no room for the body of the request now."""
+
+    status = 429
 
 
 def apply_limits() -> None:
@@ -42,7 +49,7 @@ def bound_request(flow: HTTPFlow) -> None:
     if route_of(flow) is Route.PASS and size > settings.max_side_call:
         request.stream = True  # it is not for us: mitmproxy need not hold it
         return
-    body_limit = BodyLimit(size_limit(flow), partial(refuse_body, flow))
+    body_limit = BodyLimit(size_limit(flow), partial(refuse_body, flow), partial(admit_body, flow))
     if size > body_limit.max_bytes:
         body_limit.refuse()
     else:
@@ -76,7 +83,15 @@ def refuse_body(flow: HTTPFlow) -> None:
     refuse_flow(flow, 413, f"The body of the request is larger than {limit}.", "request_too_large")
 
 
-async def decoded_body(flow: HTTPFlow) -> bytes:
+def admit_body(flow: HTTPFlow, size: int) -> bool:
+    """Whether there is room for this much of the body; if not, the flow gets a 429."""
+    has_room = hold_body(flow, size)
+    if not has_room:
+        refuse_for_size(flow)
+    return has_room
+
+
+async def request_content(flow: HTTPFlow) -> bytes:
     """The body without its content-encoding. Raises RequestTooLarge and BadRequest, and then drops
     the body, so that no page of mitmproxy's decodes it without a limit."""
     request, limit = flow.request, decoded_size_limit(flow)
@@ -84,7 +99,7 @@ async def decoded_body(flow: HTTPFlow) -> bytes:
     if not encoding:
         return content
     try:  # in a thread, as it may take a second
-        return await asyncio.to_thread(decompress_bounded, content, encoding, limit)
+        decoded = await asyncio.to_thread(decompress_bounded, content, encoding, limit)
     except DecodedTooLarge:
         request.raw_content = b""
         message = f"The body of the request is larger than {limit} when it is decompressed"
@@ -94,3 +109,6 @@ async def decoded_body(flow: HTTPFlow) -> bytes:
     except BrokenEncoding as error:
         request.raw_content = b""
         raise BadRequest(f"The body of the request is not readable: {error}") from None
+    if not hold_body(flow, len(content) + len(decoded)):
+        raise RelayFull(FULL, code="rate_limit_exceeded")
+    return decoded

@@ -195,18 +195,22 @@ def is_codex_request(headers: Mapping[str, str]) -> bool:
 
 def route_of(flow: HTTPFlow) -> Route:
     """The flow's route. It is decided once, as addons may change the request later."""
-    if ROUTE_KEY not in flow.metadata:
-        request, settings = flow.request, current_settings()
-        flow.metadata[ROUTE_KEY] = decide_route(
-            own_port=is_own_port(flow),
-            host=request.host if request.host in OPENAI_HOSTS else request.pretty_host,
-            method=request.method,
-            path=request.path,
-            headers=request.headers,
-            isolate=settings.isolate,
-            openai_chat=settings.openai_chat,
-        ).value
-    return Route(flow.metadata[ROUTE_KEY])
+    try:
+        return Route(flow.metadata[ROUTE_KEY])
+    except (KeyError, ValueError):  # ValueError: of a file of flows that somebody has changed
+        pass
+    request, settings = flow.request, current_settings()
+    route = decide_route(
+        own_port=is_own_port(flow),
+        host=request.host if request.host in OPENAI_HOSTS else request.pretty_host,
+        method=request.method,
+        path=request.path,
+        headers=request.headers,
+        isolate=settings.isolate,
+        openai_chat=settings.openai_chat,
+    )
+    flow.metadata[ROUTE_KEY] = route.value
+    return route
 
 
 def is_codex(flow: HTTPFlow) -> bool:

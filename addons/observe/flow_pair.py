@@ -7,6 +7,7 @@ mitmweb and the console, both flows grow while the reply streams; `-w` and HAR f
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -27,6 +28,9 @@ PIECE_TIMES = (
 CLIENT_SIDE, UPSTREAM_SIDE = "client", "upstream"
 
 VIEW_INTERVAL = 0.5  # s between two updates of a flow that grows
+# Bytes of both flows; from here on the interval grows with them. mitmweb computes the SHA-256 of
+# every body at each update: 30 MB take 40 ms, for which all streams wait.
+LARGE_VIEW = 2_000_000
 TIME_STEP = 5  # ms: the shortest time between two pieces that have a time of their own
 MANY_TIMES = 2000  # after so many recorded times, TIME_STEP is doubled, then tripled …
 
@@ -129,7 +133,10 @@ class FlowPair:
         return [body.flow for body in self._bodies or ()]
 
     def _update_view(self, now: float) -> None:
-        if abs(now - self._viewed_at) > VIEW_INTERVAL and (view := view_addon()) is not None:
+        pause = abs(now - self._viewed_at)
+        if pause <= VIEW_INTERVAL or pause <= view_interval(self.flows):
+            return
+        if (view := view_addon()) is not None:
             self._viewed_at = now
             view.update([body.update_flow() for body in self._bodies or ()])
 
@@ -206,6 +213,11 @@ class FlowPairIndex:
 
 
 # Views and files of flows
+
+
+def view_interval(flows: Sequence[HTTPFlow]) -> float:
+    """Seconds between two updates of these flows while they grow."""
+    return VIEW_INTERVAL * max(1.0, sum(map(body_size, flows)) / LARGE_VIEW)
 
 
 def view_addon() -> Any:

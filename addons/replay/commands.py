@@ -17,8 +17,8 @@ from mitmproxy.flow import Flow
 from mitmproxy.http import HTTPFlow
 
 from addons.exchange import copy_for_resend, forget_resent, is_resent
-from addons.flow_data import REPLAY_DECLINED
-from addons.ingress import RELAYED_ROUTES, refuse_flow, route_of
+from addons.flow_data import REPLAY_DECLINED, is_own_port
+from addons.ingress import RELAYED_ROUTES, Route, refuse_flow, route_of
 from addons.observe import PAIR_SIDE, UPSTREAM_SIDE, partner_flow, view_addon
 from addons.private_files import write_private_bytes
 from addons.replay.export_case import case_files
@@ -33,15 +33,23 @@ DECLINED_MESSAGE = (
     "This flow is the relay's, and mitmproxy's replay would send it past the relay. Revert it to "
     "have its reply back; this command sends its request again: relay.resend @{}"
 )
+OWN_PORT_MESSAGE = (
+    "This flow is for the relay itself, and mitmproxy's replay would pass by the relay's checks."
+)
+# Whoever wrote a capture may have marked any request as one for the relay itself.
+OTHER_HOSTS_ROUTES = frozenset({Route.PASS, Route.ISOLATED})
 NO_DIFFERENCE = "no difference"
 
 
 class Replay:
     def request(self, flow: HTTPFlow) -> None:
-        is_replayed = flow.is_replay == "request" and flow.live and not is_resent(flow)
-        if is_replayed and is_exchange(flow):
+        if flow.is_replay != "request" or not flow.live or is_resent(flow):
+            return
+        if is_exchange(flow):
             flow.metadata[REPLAY_DECLINED] = True
             refuse_flow(flow, 409, DECLINED_MESSAGE.format(flow.id))
+        elif is_own_port(flow) or route_of(flow) not in OTHER_HOSTS_ROUTES:
+            refuse_flow(flow, 409, OWN_PORT_MESSAGE)
 
     def response(self, flow: HTTPFlow) -> None:
         forget_resent(flow)
@@ -52,6 +60,9 @@ class Replay:
     def resend_requests(self, flows: Sequence[Flow]) -> None:
         """Send the client's request again, through today's relay, as an exchange of its own."""
         copies = [copy_for_resend(find_client_flow(flow)) for flow in flows]
+        if any(route_of(copy) not in RELAYED_ROUTES for copy in copies):
+            # A capture may call anything an exchange: a logout, or a request to any host.
+            raise CommandError("Only requests to models are sent again.")
         if (view := view_addon()) is not None:
             view.add(copies)
         ctx.master.commands.call("replay.client", copies)

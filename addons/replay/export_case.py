@@ -14,7 +14,12 @@ from mitmproxy.exceptions import CommandError
 
 from addons.ingress import ROUTE_KEY, SECRET, Route
 from addons.observe import saved_record
-from addons.replay.retranslate import RecordedExchange, indented_json
+from addons.replay.retranslate import (
+    CannotRetranslate,
+    RecordedExchange,
+    indented_json,
+    recorded_content,
+)
 from translate import (
     Envelope,
     SseEvent,
@@ -44,32 +49,40 @@ def case_files(recorded: RecordedExchange) -> dict[str, bytes]:
     if record is None:
         raise CommandError("Its record is missing, or is no record of the relay's.")
     reply = recorded.upstream_flow.response
-    content = reply.get_content(strict=False) if reply else None
-    if reply is None or content is None:
+    if reply is None or reply.raw_content is None:
         raise CommandError("The provider has not answered: there is nothing to be a case.")
+    try:
+        content = recorded_content(reply)
+    except CannotRetranslate as error:
+        raise CommandError(f"The provider's reply is no case: {error}") from None
     anonymizer = Anonymizer(json.dumps(request, ensure_ascii=False), content)
     request["model"] = record["model"]
     files = {"request.json": (indented_json(anonymizer.hide_in_value(request)) + "\n").encode()}
     reply_body = anonymizer.hide_in_reply(content)
     if reply.status_code != 200:
-        retry_after = reply.headers.get("retry-after")
+        retry_after = shown_text(reply.headers.get("retry-after", ""), anonymizer)
         retry_line = f"Retry-After: {retry_after}\n" if retry_after else ""
         head = f"{reply.status_code}\n{retry_line}\n"
         files["reply.http"] = head.encode() + reply_body
     else:
         is_json = content.lstrip().startswith(b"{")
         files["reply.json" if is_json else "reply.sse"] = reply_body
-    model = printable(anonymizer.hide_in_text(record["model"]), 200)
-    outcome = f"{record['status']}, {record['calls']} calls"
-    note = f"Seen with {record['provider']}, model `{model}`: {outcome}.\n"
+    names = ("provider", "model", "status")
+    provider, model, status = (shown_text(record[name], anonymizer) for name in names)
+    note = f"Seen with {provider}, model `{model}`: {status}, {record['calls']} calls.\n"
     return {**files, "note.md": note.encode()}
+
+
+def shown_text(text: str, anonymizer: "Anonymizer") -> str:
+    """A name or a header of the capture, in one short line without secrets and backquotes."""
+    return printable(anonymizer.hide_in_text(text).replace("`", "'"), 200)
 
 
 def case_request(recorded: RecordedExchange) -> Json:
     """The client's request, if the tests of the cases can send it. Raises CommandError."""
     try:
-        request = decode_request(recorded.client_flow.request.get_content() or b"")
-    except ValueError as error:
+        request = decode_request(recorded_content(recorded.client_flow.request))
+    except (CannotRetranslate, ValueError) as error:
         raise CommandError(f"Its request cannot be read: {error}") from None
     if recorded.client_flow.metadata.get(ROUTE_KEY) == Route.COMPACT:
         raise CommandError("A case is of POST /responses, and this was of /responses/compact.")
@@ -248,6 +261,8 @@ class Anonymizer:
                 holder[field] = text
 
     def _replace_in_pieces(self, pattern: re.Pattern[str], pieces: list[str]) -> list[str]:
+        """The pieces of a text without its matches. The placeholder of a match that spans several
+        pieces is in the first of them."""
         new_pieces: list[list[str]] = [[] for _ in pieces]
         piece_ends = list(accumulate(map(len, pieces)))
         text, start, index = "".join(pieces), 0, 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import Any
 
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import HTTPFlow, Message, Response
 
 from addons.config import available_providers, current_settings
 from addons.exchange import FallbackPlan, build_candidate, whole_reply
@@ -22,6 +22,7 @@ from addons.storage import (
     resolve_references,
     restore_reasoning,
 )
+from addons.transport import decompress_bounded
 from addons.views import assemble_reply, parse_stream
 from translate import (
     STREAM_DONE,
@@ -40,6 +41,10 @@ from translate import (
 type Json = dict[str, Any]
 MAX_DIFF_LINES = 200
 EVENTS_COMPARED = 20  # from the first difference on
+# Of each side, from the first difference on: the time of a diff grows with their square.
+MAX_COMPARED_LINES = 2000
+CONTEXT_LINES = 3
+MAX_CONTENT_BYTES = 128 << 20  # of a recorded body, decompressed
 
 CLOSING_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 HEARTBEAT = "response.in_progress"  # a regular event, too, so the first one is compared
@@ -77,7 +82,8 @@ class ClientReply:
 
     @classmethod
     def from_response(cls, response: Response | None) -> "ClientReply":
-        body = (response and response.get_content(strict=False)) or b""
+        """Raises CannotRetranslate."""
+        body = recorded_content(response)
         values = comparable_values(body)
         reply = assemble_reply(values) if is_event_stream(body) else values[0]
         return cls(values, is_event_stream(body), reply_identity(reply))
@@ -159,7 +165,7 @@ async def rebuild_exchange(recorded: RecordedExchange, identity: ReplyIdentity) 
         raise CannotRetranslate("its reply is gone, as mitmproxy's replay replaced it: revert it")
     target = recorded_target(recorded, record)
     try:
-        body = decode_request(client.request.get_content() or b"")
+        body = decode_request(recorded_content(client.request))
     except ValueError as error:
         raise CannotRetranslate(f"its request is incomplete: {error}") from None
     context = ExchangeContext(
@@ -242,8 +248,8 @@ def ignore_response(response: StoredResponse) -> None:
 
 
 def _request_differences(recorded: RecordedExchange, exchange: Exchange) -> list[str]:
-    """The diff of the request to the upstream."""
-    old, new = recorded.upstream_flow.request.get_content(strict=False) or b"", exchange.body
+    """The diff of the request to the upstream. Raises CannotRetranslate."""
+    old, new = recorded_content(recorded.upstream_flow.request), exchange.body
     if old == new:
         return []
     return unified_json_diff("sent", comparable_values(old), comparable_values(new))
@@ -272,15 +278,14 @@ def _client_bytes(
     if reply is None or (error and not (exchange.streaming and reply.status_code == 200)):
         unreachable = exchange.unreachable_reply(error.msg if error else "it ended")
         return unreachable.stream_events if client_reply.is_stream else unreachable.body
-    try:
-        content = reply.get_content() or b""
-    except ValueError as decoding_error:
-        reason = f"the provider's reply is compressed and incomplete: {decoding_error}"
-        raise CannotRetranslate(reason) from None
+    content = recorded_content(reply)
     if exchange.streaming and reply.status_code == 200:
         start = exchange.feed(content)
         return start + (exchange.interrupt(error.msg) if error else exchange.feed(b""))
-    new_reply = whole_reply(exchange, reply)
+    decoded_reply = reply.copy()
+    decoded_reply.headers.pop("content-encoding", None)
+    decoded_reply.raw_content = content
+    new_reply = whole_reply(exchange, decoded_reply)
     return new_reply.stream_events if client_reply.is_stream else new_reply.body
 
 
@@ -295,11 +300,39 @@ def unified_json_diff(title: str, old: list[Any], new: list[Any]) -> list[str]:
     old_lines, new_lines = (
         _json_lines(values[start : start + EVENTS_COMPARED]) for values in (old, new)
     )
+    old_lines, new_lines, line_start = _lines_to_compare(old_lines, new_lines)
     suffix = f" from event {start}" if start else ""
+    suffix += f" from line {line_start + 1}" if line_start else ""
     titles = f"{title} then{suffix}", f"{title} today{suffix}"
     diff = list(unified_diff(old_lines, new_lines, *titles, lineterm=""))
     omitted = len(diff) - MAX_DIFF_LINES
     return [*diff[:MAX_DIFF_LINES], *([f"… {omitted} more lines"] if omitted > 0 else [])]
+
+
+def _lines_to_compare(old: list[str], new: list[str]) -> tuple[list[str], list[str], int]:
+    """As many lines as a diff can take, and the index of the first of them."""
+    if max(len(old), len(new)) <= MAX_COMPARED_LINES:
+        return old, new, 0
+    pairs = zip(old, new, strict=False)
+    shortest = min(len(old), len(new))
+    difference = next((at for at, pair in enumerate(pairs) if pair[0] != pair[1]), shortest)
+    start = max(0, difference - CONTEXT_LINES)
+    end = start + MAX_COMPARED_LINES
+    return old[start:end], new[start:end], start
+
+
+def recorded_content(message: Message | None) -> bytes:
+    """The message's body without its content-encoding; b"" if there is none.
+
+    Raises CannotRetranslate: a small capture may hold a body of gigabytes.
+    """
+    if message is None:
+        return b""
+    encoding = message.headers.get("content-encoding", "")
+    try:
+        return decompress_bounded(message.raw_content or b"", encoding, MAX_CONTENT_BYTES)
+    except ValueError as error:
+        raise CannotRetranslate(f"its body cannot be decompressed: {error}") from None
 
 
 def printable_lines(lines: Iterable[str]) -> list[str]:

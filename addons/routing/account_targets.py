@@ -49,8 +49,9 @@ def with_lease(model_target: ModelTarget, lease: Lease) -> ModelTarget:
 def answer_unavailable(flow: HTTPFlow, error: AccountUnavailable) -> None:
     """Answer the client with the error. Codex gets a 400 in place of a 401, after which it would
     renew its own login in vain."""
-    from_codex = error.status == 401 and is_codex(flow)
-    status = FAILURE_RULES[401].status if from_codex else error.status
+    status = error.status
+    if status == 401 and is_codex(flow):
+        status = FAILURE_RULES[401].status
     seconds = math.ceil((error.resets_at or 0) - time.time())
     headers = {"retry_after": str(seconds)} if 0 < seconds <= MAX_RETRY_AFTER else {}
     fields: dict[str, Any] = {}

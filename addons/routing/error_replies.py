@@ -14,6 +14,7 @@ from addons.accounts import (
     PortInUse,
 )
 from addons.ingress import refuse_flow
+from addons.large_work import LargeWorkUnavailable
 from addons.routing.account_targets import answer_unavailable
 from addons.storage import StorageUnavailable
 from translate import BadRequest
@@ -37,6 +38,8 @@ def refuse_for_error(flow: HTTPFlow, error: Exception) -> None:
             refuse_flow(flow, 502, f"The login failed: {error}", "login_failed")
         case LoginStoreUnavailable():
             refuse_flow(flow, 503, str(error), "vault_unavailable")
+        case LargeWorkUnavailable():
+            refuse_flow(flow, 503, str(error), "server_is_overloaded")
         case StorageUnavailable():
             refuse_flow(flow, 503, str(error), "store_unavailable")
         case _:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from addons.config import REDIS_SCHEMES
 
 PAUSE = 5.0  # s until the next trial
-# s: Redis's longest wait for one answer, and that of a request in the relay for all of its work.
+# s that one command waits for Redis, and that a request waits for all of its commands.
 REDIS_SOCKET_TIMEOUT, REDIS_ANSWER_TIMEOUT = 0.5, 1.0
 
 

@@ -252,7 +252,7 @@ async def load_history(id: object, owner: str) -> list[dict[str, Any]] | None:
         raise previous_response_missing(str(missing)) from None
 
 
-NOTHING_STORED = (
+STORE_IS_OFF = (
     "relay_store is off: turn it on, or have the client send whole items (in the AI SDK the"
     " provider option `store: false`)."
 )
@@ -267,7 +267,7 @@ async def resolve_references(body: Json, owner: str) -> Json:
     if not ids_by_key:
         return body
     if _writer is None:
-        return replace_references(body, {}, cure=NOTHING_STORED)
+        return replace_references(body, {}, cure=STORE_IS_OFF)
     return replace_references(body, await _writer.load_items(ids_by_key, owner))
 
 

@@ -3,7 +3,8 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from addons.private_files import create_private_file
@@ -46,17 +47,23 @@ def connect_database(
     """Raises sqlite3.DatabaseError for a damaged file, and what `prepare` raises."""
     is_empty = path.stat().st_size == 0
     db = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)
-    try:
+    with closed_after_error(db):
         for pragma in (*((SHRINKING,) if is_empty else ()), *JOURNAL_PRAGMAS, *pragmas):
             db.execute(pragma)
         [[state]] = db.execute("PRAGMA quick_check(1)")
         if state != "ok":
             raise sqlite3.DatabaseError(state)
         prepare(db)
+    return db
+
+
+@contextmanager
+def closed_after_error(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         db.close()
         raise
-    return db
 
 
 def holds_all_content(path: Path) -> bool:
@@ -71,11 +78,8 @@ def connect_read_only(path: Path, prepare: Preparation) -> sqlite3.Connection:
     """For reading alone; writing raises sqlite3.OperationalError. Raises as `connect_database`."""
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"  # no other file is needed
     db = sqlite3.connect(uri, uri=True, isolation_level=None)
-    try:
+    with closed_after_error(db):
         prepare(db)
-    except BaseException:
-        db.close()
-        raise
     return db
 
 

@@ -5,13 +5,11 @@ must report the difference first.
 """
 
 from addons.transport.addon import Transport
+from addons.transport.client_handlers import close_client, count_clients
 from addons.transport.client_limits import (
     BodyLimit,
     ClientLimits,
-    close_client,
-    idle_clients,
     limit_body,
-    mark_progress,
     set_client_limits,
 )
 from addons.transport.content_decoding import (
@@ -20,6 +18,7 @@ from addons.transport.content_decoding import (
     DecodedTooLarge,
     decompress_bounded,
 )
+from addons.transport.idle_clients import idle_clients, mark_progress
 from addons.transport.plan import RelayPlan, attach_plan, plan_of
 from addons.transport.retry_policy import EMPTY_STREAM, RetryPolicy, build_retry_policy
 
@@ -36,6 +35,7 @@ __all__ = [
     "attach_plan",
     "build_retry_policy",
     "close_client",
+    "count_clients",
     "decompress_bounded",
     "idle_clients",
     "limit_body",

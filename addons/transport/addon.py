@@ -3,7 +3,7 @@
 The classes are in `relay_stream`; `contract` lists the names of mitmproxy's that they need.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import Any
 
 from mitmproxy import ctx
@@ -13,8 +13,11 @@ from mitmproxy.exceptions import AddonManagerError
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from addons.transport.client_handlers import connection_handlers
 from addons.transport.connection_cleanup import close_leftover
 from addons.transport.contract import OPTIONAL_API, first_difference, locked_versions
+from addons.transport.plan import plan_of
+from addons.transport.read_gate import install_gate
 
 
 class Transport:
@@ -49,11 +52,16 @@ class Transport:
             self.dispatcher.install()
 
     async def relay_write(self, flow: HTTPFlow) -> None:
-        """An event of the relay's own, for which the stream waits."""
-        # Not at the top, as above.
-        from addons.transport.write_barrier import finish_write
+        """An event of the relay's own, as the next one; `stream_hooks` has both."""
+        if plan := plan_of(flow):
+            await plan.finish_write()
 
-        await finish_write(flow)
+    async def relay_fallback(self, flow: HTTPFlow) -> None:
+        if plan := plan_of(flow):
+            await plan.try_fallback()
+
+    def client_connected(self, client: Client) -> None:
+        install_gate(connection_handlers(), client)
 
     async def server_disconnected(self, data: ServerConnectionHookData) -> None:
         await close_leftover(connection_handlers(), data.client, data.server)
@@ -72,10 +80,3 @@ class Transport:
         from addons.transport.shutdown import end_open_streams
 
         return end_open_streams(connection_handlers())
-
-
-def connection_handlers() -> Mapping[Any, Any]:
-    """mitmproxy's handlers of connections, by the id of the client."""
-    proxyserver: Any = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
-    handlers: Mapping[Any, Any] = proxyserver.connections
-    return handlers

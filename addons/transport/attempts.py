@@ -20,6 +20,7 @@ from mitmproxy.proxy.layers.http import _events as wire
 
 from addons.flow_data import ATTEMPTS
 from addons.transport.plan import RelayPlan, plan_of
+from addons.transport.stream_hooks import RelayFallbackHook
 from translate import has_reply_end, printable
 
 READY_POLL = 0.05  # s between two checks whether the plan is ready for the next attempt
@@ -68,8 +69,9 @@ class RetryingStream(HttpStream):
 
     def cancel_upstream(self, reason: str) -> Steps:
         """Close the connection of the current attempt; in HTTP/2, reset its stream."""
-        cancel = self.stream_id, reason, wire.ErrorCode.CANCEL
-        yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
+        if self.context.server in self.http_layer.connections:
+            cancel = self.stream_id, reason, wire.ErrorCode.CANCEL
+            yield SendHttp(wire.RequestProtocolError(*cancel), self.context.server)
 
     def fail_attempt(self, reason: str, code: wire.ErrorCode) -> Steps:
         """End the current attempt, whose reply the relay cannot use. It is not repeated at the same
@@ -159,7 +161,7 @@ class RetryingStream(HttpStream):
         reason = error or f"status {self.flow.response and self.flow.response.status_code}"
         delay = self.retry_pause(plan, error, at_once, is_lasting)
         if delay is None:
-            if self.head_sent or not plan.try_fallback(error):
+            if self.head_sent or not (yield from self.replace_plan(plan)):
                 return False
             self.attempt, delay = 0, 0.0
         else:
@@ -173,6 +175,11 @@ class RetryingStream(HttpStream):
         self.pause_limit = time.monotonic() + delay + plan.silence_limit
         yield self.pause
         return True
+
+    def replace_plan(self, plan: RelayPlan) -> CommandGenerator[bool]:
+        """Let the plan attach that of the next candidate; False if there is none."""
+        yield RelayFallbackHook(self.flow)
+        return self.flow.live and self.relay_plan not in (None, plan)
 
     def retry_pause(
         self, plan: RelayPlan, error: str | None, at_once: bool, is_lasting: bool

@@ -14,23 +14,24 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from addons.transport.attempts import Steps
-from addons.transport.client_limits import (
-    client_limits,
-    mark_progress,
-    mark_served,
-    mark_waiting,
-)
+from addons.transport.chunked_body import fast_reader
+from addons.transport.client_limits import client_limits
+from addons.transport.connections import without_frame_notices
+from addons.transport.failure_guard import GuardedConnection
+from addons.transport.idle_clients import mark_progress, mark_served, mark_waiting
+from addons.transport.read_gate import set_reading
 from translate import error_body
 
 # s that the relay reads on, and drops what it reads, after it has refused a request: a connection
 # that is closed before would take the reply away from a client that is still sending.
 LINGER = 10.0
+READ_AHEAD = 64 << 10  # bytes of the next request that are read before the reply has ended
 BLANK_LINES = b"\r\n"
 HEAD_ENDS = (b"\n\r\n", b"\n\n")
 REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
-class RelayHttp1Server(Http1Server):
+class RelayHttp1Server(GuardedConnection, Http1Server):
     """Refuses heads that are too large, ignores trailers, and ends connections that linger."""
 
     linger_end: commands.RequestWakeup | None = None  # closes a connection with a refused request
@@ -42,18 +43,27 @@ class RelayHttp1Server(Http1Server):
             return
         yield from super()._handle_event(event)
         if isinstance(event, events.ConnectionClosed):
-            mark_served(self.conn)  # it is gone
-        elif self.state == self.read_headers:
+            mark_served(self.conn)
+        elif self.state != self.passthrough:  # else the connection inside the tunnel does it
+            yield from self.bound_input()
+
+    def bound_input(self) -> Steps:
+        """Called after each event, to bound what the client sends and how long it takes for it."""
+        is_reading = self.state in (self.read_headers, self.read_body)
+        set_reading(self.conn, is_reading or len(self.buf) < READ_AHEAD)
+        if self.state == self.read_headers:
             mark_waiting(self.conn)
-        elif self.state == self.read_body:
+        elif not is_reading:
+            mark_served(self.conn)
+        else:
             mark_progress(self.conn)
-            # What is left is the line before a chunk, or trailers.
+            # What remains in the buffer is the line before a chunk, or trailers.
             if len(self.buf) > client_limits().head_bytes:
                 yield from self.refuse_body()
-        elif self.state != self.passthrough:  # in a tunnel, the connection within it says so
-            mark_served(self.conn)
-            if len(self.buf) > client_limits().surplus_bytes:
-                yield from self.close_connection("The client sent on without waiting for a reply.")
+
+    def make_pipe(self) -> Steps:
+        set_reading(self.conn, True)  # the buffer is passed on
+        yield from super().make_pipe()
 
     def read_headers(self, event: events.ConnectionEvent) -> Steps:
         if isinstance(event, events.DataReceived):
@@ -73,14 +83,14 @@ class RelayHttp1Server(Http1Server):
             yield step
 
     def drop_blank_lines(self, data: bytes) -> None:
-        """Drop blank lines before a head: mitmproxy would read one of them for each event."""
-        if not data:  # the buffer has what followed the request before
+        """Drop blank lines before a head: mitmproxy reads only one of them at an event."""
+        if not data:  # the buffer holds what followed the previous request
             data = bytes(self.buf)
         if len(self.buf) == len(data) and (count := len(data) - len(data.lstrip(BLANK_LINES))):
             self.buf.maybe_extract_at_most(count)
 
     def is_head_too_large(self) -> bool:
-        """Whether the head at the start of the buffer, complete or not, is too large."""
+        """Whether the head at the start of the buffer, which may be incomplete, is too large."""
         limit = client_limits().head_bytes
         if len(self.buf) <= limit:
             return False
@@ -88,26 +98,8 @@ class RelayHttp1Server(Http1Server):
         return not any(end in start for end in HEAD_ENDS)
 
     def read_body(self, event: events.Event) -> Steps:
-        """Pass on the data of each read in one piece, as small chunks would take much memory."""
-        parts: list[bytes] = []
-        try:
-            for step in super().read_body(event):
-                if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.RequestData):
-                    parts.append(step.event.data)
-                else:
-                    yield from self.receive_joined(parts)
-                    yield step
-            yield from self.receive_joined(parts)
-        except NotImplementedError:  # mitmproxy's for trailers, which have been read
-            yield from self.receive_joined(parts)
-            yield ReceiveHttp(wire.RequestEndOfMessage(self.stream_id))
-            yield from self.mark_done(request=True)
-
-    def receive_joined(self, parts: list[bytes]) -> Steps:
-        if parts:
-            data = wire.RequestData(self.stream_id, b"".join(parts))
-            parts.clear()
-            yield ReceiveHttp(data)
+        self.body_reader = fast_reader(self.body_reader)
+        yield from super().read_body(event)
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> Steps:
         head = self.response
@@ -164,8 +156,9 @@ class RelayHttp1Server(Http1Server):
         self.buf.maybe_extract_at_most(len(self.buf))
 
 
-class RelayHttp2Server(Http2Server):
-    """Refuses heads that are too large, and stops streams whose request is refused early."""
+class RelayHttp2Server(GuardedConnection, Http2Server):
+    """Refuses heads that are too large, stops streams whose request is refused early, and notes
+    when nothing but uploads is under way."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -174,17 +167,33 @@ class RelayHttp2Server(Http2Server):
         self.h2_conn.local_settings.max_header_list_size = limit  # announced to the client
         self.h2_conn.local_settings.acknowledge()
         self.h2_conn.decoder.max_header_list_size = 2 * limit  # kept here
+        self.upload_ids: set[int] = set()  # streams whose requests have not ended
 
     def _handle_event(self, event: events.Event) -> Steps:
-        yield from super()._handle_event(event)
+        for step in without_frame_notices(super()._handle_event(event)):
+            if isinstance(step, ReceiveHttp):
+                self.note_upload(step.event)
+            yield step
         if isinstance(event, wire.ResponseEndOfMessage):
             yield from self.stop_upload(event.stream_id)
             if self.is_closed(event.stream_id):
                 self.streams.pop(event.stream_id, None)
-        if self.streams or isinstance(event, events.ConnectionClosed):
+        self.upload_ids.intersection_update(self.streams)
+        if len(self.upload_ids) < len(self.streams) or isinstance(event, events.ConnectionClosed):
             mark_served(self.conn)
         else:
             mark_waiting(self.conn)
+
+    def note_upload(self, event: wire.HttpEvent) -> None:
+        """Note where an upload begins and ends, and that it comes on."""
+        match event:
+            case wire.RequestHeaders(stream_id=stream, end_stream=False):
+                self.upload_ids.add(stream)
+                mark_progress(self.conn)
+            case wire.RequestData(data=data) if data:
+                mark_progress(self.conn)
+            case wire.RequestEndOfMessage(stream_id=stream):
+                self.upload_ids.discard(stream)
 
     def stop_upload(self, stream_id: int) -> Steps:
         """Tell a client that has its whole response, and is still sending, to stop."""

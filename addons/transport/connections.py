@@ -15,40 +15,50 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
 from addons.transport.attempts import Steps
+from addons.transport.chunked_body import fast_reader
 from addons.transport.client_limits import client_limits
+from addons.transport.failure_guard import GuardedConnection
 
-TORN = "the upstream closed the connection in the middle of its reply"
-NO_HTTP = "the upstream's reply breaks the rules of HTTP"
+EARLY_CLOSE = "the upstream closed the connection in the middle of its reply"
+INVALID_HTTP = "the upstream's reply breaks the rules of HTTP"
 LARGE_HEAD = "the head of the upstream's reply is too large (relay_max_head)"
+
+# A server sends one or two, or one every few seconds while it works.
+MAX_INTERIM_HEADS = 1000
 
 # What mitmproxy's messages begin with → the words in their place. Many of mitmproxy's repeat bytes
 # of the upstream, and with them its secrets. The first match counts.
 ERROR_WORDS = {
-    "Cannot parse HTTP response": NO_HTTP,
-    "unexpected server response": TORN,
-    "HTTP/1 protocol error: peer closed connection": TORN,
-    "HTTP/1 protocol error": NO_HTTP,
-    "peer closed connection": TORN,
-    "HTTP/2 connection closed": TORN,
+    "Cannot parse HTTP response": INVALID_HTTP,
+    "unexpected server response": EARLY_CLOSE,
+    "HTTP/1 protocol error: peer closed connection": EARLY_CLOSE,
+    "HTTP/1 protocol error": INVALID_HTTP,
+    "peer closed connection": EARLY_CLOSE,
+    "HTTP/2 connection closed": EARLY_CLOSE,
     "HTTP/2 protocol error: Oversized header block": LARGE_HEAD,
-    "HTTP/2 protocol error": NO_HTTP,
-    "Invalid HTTP/2 response headers": NO_HTTP,
-    "Received HTTP/2 data frame": NO_HTTP,
-    "Received unexpected HTTP/2": NO_HTTP,
+    "HTTP/2 protocol error": INVALID_HTTP,
+    "Invalid HTTP/2 response headers": INVALID_HTTP,
+    "Received HTTP/2 data frame": INVALID_HTTP,
+    "Received unexpected HTTP/2": INVALID_HTTP,
     "stream reset by client": "the upstream reset the stream",
 }
+
+# What mitmproxy's lines about a single frame of HTTP/2 begin with.
+FRAME_NOTICES = ("Ignoring unknown HTTP/2 frame", "Swallowing HTTP/2 informational response")
 
 
 class LastResponseData(wire.ResponseData):
     """The piece of a reply after which the reply ends in the same read."""
 
 
-class RelayHttp1Client(Http1Client):
+class RelayHttp1Client(GuardedConnection, Http1Client):
     """Passes on the data of each read in one piece, and reports a dead connection only once.
 
     It skips interim replies and ignores trailers: mitmproxy takes the first for the final reply and
     raises an error for the second.
     """
+
+    interim_count = 0  # heads before that of the reply
 
     def read_headers(self, event: events.ConnectionEvent) -> Steps:
         is_interim = True
@@ -60,7 +70,9 @@ class RelayHttp1Client(Http1Client):
                     step = commands.Log("The upstream sent data without a request.")
                 if (head := received_head(step)) is not None:
                     is_interim = is_interim_head(head)
-                    if size - len(self.buf) > client_limits().head_bytes:
+                    self.interim_count = self.interim_count + 1 if is_interim else 0
+                    is_large = size - len(self.buf) > client_limits().head_bytes
+                    if is_large or self.interim_count > MAX_INTERIM_HEADS:
                         yield from self.fail_reply(LARGE_HEAD)
                     elif not is_interim:
                         yield step
@@ -71,29 +83,25 @@ class RelayHttp1Client(Http1Client):
                     yield step
 
     def read_body(self, event: events.Event) -> Steps:
-        parts: list[bytes] = []
-        try:
-            for step in super().read_body(event):
-                if isinstance(step, ReceiveHttp):
-                    if isinstance(step.event, wire.ResponseData):
-                        parts.append(step.event.data)
-                        continue
-                    is_end = isinstance(step.event, wire.ResponseEndOfMessage)
-                    yield from self.receive_piece(parts, is_end)
-                yield step
-        except NotImplementedError:  # mitmproxy's for trailers, which have been read
-            yield from self.receive_piece(parts, True)
-            yield ReceiveHttp(wire.ResponseEndOfMessage(self.stream_id or 0))
-            yield from self.mark_done(response=True)
-        yield from self.receive_piece(parts, False)
+        self.body_reader = fast_reader(self.body_reader)
+        data = b""  # what this read has brought; it is passed on when it is known what follows
+        for step in super().read_body(event):
+            if isinstance(step, ReceiveHttp) and isinstance(step.event, wire.ResponseData):
+                yield from self.receive_piece(data, wire.ResponseData)
+                data = step.event.data
+                continue
+            if isinstance(step, ReceiveHttp):
+                is_end = isinstance(step.event, wire.ResponseEndOfMessage)
+                yield from self.receive_piece(
+                    data, LastResponseData if is_end else wire.ResponseData
+                )
+                data = b""
+            yield step
+        yield from self.receive_piece(data, wire.ResponseData)
 
-    def receive_piece(self, parts: list[bytes], is_end: bool) -> Steps:
-        """Pass on the parts in one piece, and empty the list."""
-        if parts and self.stream_id is not None:
-            piece = LastResponseData if is_end else wire.ResponseData
-            data = piece(self.stream_id, b"".join(parts))
-            parts.clear()
-            yield ReceiveHttp(data)
+    def receive_piece(self, data: bytes, event_type: type[wire.ResponseData]) -> Steps:
+        if data and self.stream_id is not None:
+            yield ReceiveHttp(event_type(self.stream_id, data))
 
     def fail_reply(self, reason: str) -> Steps:
         """Close the connection, and report that its reply has failed."""
@@ -124,7 +132,7 @@ class RelayHttp1Client(Http1Client):
         self.buf.maybe_extract_at_most(len(self.buf))
 
 
-class RelayHttp2Client(Http2Client):
+class RelayHttp2Client(GuardedConnection, Http2Client):
     """Gives one stream of the client a new stream to the upstream for each attempt."""
 
     def __init__(self, context: Context) -> None:
@@ -137,13 +145,25 @@ class RelayHttp2Client(Http2Client):
     def _handle_event(self, event: events.Event) -> Steps:
         if isinstance(event, wire.RequestHeaders):
             self.our_stream_id.pop(event.stream_id, None)
-        for step in super()._handle_event(event):
+        for step in without_frame_notices(super()._handle_event(event)):
             if failure := received_failure(step):
                 failure.message = plain_words(failure.message)
             elif isinstance(step, commands.Log):
                 address, _, message = step.message.partition(": ")
                 if (words := plain_words(message)) != message:
                     step.message = f"{address}: {words}"
+            yield step
+
+    def open_stream_ids(self) -> set[int]:
+        ids = {self.their_stream_id.get(each, each) for each in super().open_stream_ids()}
+        return {*ids, *self.stream_queue}
+
+
+def without_frame_notices(steps: Steps) -> Steps:
+    """The steps without mitmproxy's lines for the log about single frames of HTTP/2: the other side
+    could fill the log with them, and hold up the streams of others."""
+    for step in steps:
+        if not (isinstance(step, commands.Log) and step.message.startswith(FRAME_NOTICES)):
             yield step
 
 

@@ -37,12 +37,18 @@ class ClassUse:
 type ApiTable = Mapping[str, Mapping[str, ClassUse]]
 
 PRIVATE_API: ApiTable = {  # module → name in it → its use
+    "h11._readers": {
+        "ChunkedReader": ClassUse(),
+    },
+    "h11._receivebuffer": {
+        "ReceiveBuffer": ClassUse(attributes="maybe_extract_at_most"),
+    },
     "mitmproxy.addons.proxyserver": {
         "Proxyserver": ClassUse(attributes="connections"),
     },
     "mitmproxy.proxy.server": {
         "ConnectionHandler": ClassUse(attributes="client server_event transports wakeup_timer"),
-        "ConnectionIO": ClassUse(attributes="writer"),
+        "ConnectionIO": ClassUse(attributes="handler writer"),
     },
     "mitmproxy.hooks": {
         "all_hooks": ClassUse(),
@@ -76,6 +82,7 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
     "mitmproxy.proxy.layers.http": {
         "GetHttpConnection": ClassUse(constructor="address tls via transport_protocol"),
         "GetHttpConnectionCompleted": ClassUse(constructor="command reply", attributes="command"),
+        "DropStream": ClassUse(constructor="stream_id"),
         "SendHttp": ClassUse(constructor="event connection", attributes="event connection"),
         "HttpClient": ClassUse(looked_up={"_handle_event": "Http1Client Http2Client"}),
         "HttpLayer": ClassUse(
@@ -88,8 +95,8 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
             },
         ),
         "HttpStream": ClassUse(
-            attributes="_paused client_state context flow request_body_buf response_body_buf"
-            " server_state state_done"
+            attributes="_paused _paused_event_queue client_state context flow request_body_buf"
+            " response_body_buf server_state state_done"
             " state_errored stream_id state_consume_response_body state_wait_for_response_headers",
             called={"check_killed": "emit_error_hook"},
             overridden={
@@ -153,31 +160,41 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
         "ResponseTrailers": ClassUse(attributes="trailers"),
     },
     "mitmproxy.proxy.layers.http._hooks": {
+        "HttpErrorHook": ClassUse(constructor="flow", attributes="blocking"),
         "HttpRequestHook": ClassUse(),
     },
     "mitmproxy.proxy.layers.http._http1": {
+        "Http1Connection": ClassUse(looked_up={"mark_done": "make_pipe"}),
         "Http1Server": ClassUse(
-            attributes="buf conn done passthrough request_done response state stream_id",
+            attributes="ReceiveProtocolError buf conn done passthrough request_done response state"
+            " stream_id",
             overridden={
                 "_handle_event": "event",
+                "handle_event": "event",
+                "make_pipe": "",
                 "mark_done": "request response",
                 "read_body": "event",
                 "read_headers": "event",
             },
             looked_up={
                 "_handle_event": "state",
-                "read_body": "mark_done",
+                "read_body": "body_reader mark_done",
                 "read_headers": "read_body",
                 "send": "mark_done",
             },
         ),
         "Http1Client": ClassUse(
-            attributes="buf conn done response state stream_id",
+            attributes="ReceiveProtocolError buf conn done response state stream_id",
             called={"mark_done": "request response"},
-            overridden={"_handle_event": "event", "read_body": "event", "read_headers": "event"},
+            overridden={
+                "_handle_event": "event",
+                "handle_event": "event",
+                "read_body": "event",
+                "read_headers": "event",
+            },
             looked_up={
                 "_handle_event": "state",
-                "read_body": "mark_done",
+                "read_body": "body_reader mark_done",
                 "read_headers": "buf read_body response",
                 "send": "mark_done",
             },
@@ -185,14 +202,15 @@ PRIVATE_API: ApiTable = {  # module → name in it → its use
     },
     "mitmproxy.proxy.layers.http._http2": {
         "Http2Server": ClassUse(
-            attributes="conn h2_conn is_closed streams",
+            attributes="ReceiveProtocolError conn h2_conn is_closed streams",
             constructor="context",
-            overridden={"_handle_event": "event"},
+            overridden={"_handle_event": "event", "handle_event": "event"},
         ),
         "Http2Client": ClassUse(
-            attributes="h2_conn our_stream_id",
+            attributes="ReceiveProtocolError conn h2_conn our_stream_id stream_queue streams"
+            " their_stream_id",
             constructor="context",
-            overridden={"_handle_event": "event"},
+            overridden={"_handle_event": "event", "handle_event": "event"},
         ),
     },
 }

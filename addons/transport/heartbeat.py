@@ -16,6 +16,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from addons.transport.attempts import Steps
 from addons.transport.plan import RelayPlan
 from addons.transport.shutdown import open_streams
+from addons.transport.stream_hooks import RelayFallbackHook
 from addons.transport.stream_start import ProbingStream
 
 SHORTEST, LONGEST = 0.01, 5.0  # s until the next tick; the last one outlives its stream
@@ -68,7 +69,7 @@ class HeartbeatStream(ProbingStream):
             yield self.schedule_tick(due_at - time.monotonic())
 
     def handle_tick(self) -> Steps:
-        plan, now = self.relay_plan, time.monotonic()
+        plan = self.relay_plan
         self.tick = None
         if plan is None:
             if isinstance(self.awaited_command, HttpRequestHook):
@@ -81,7 +82,14 @@ class HeartbeatStream(ProbingStream):
             return
         if self.stop_reason:
             yield from self.stop_stream()
-            return
+        elif isinstance(self.awaited_command, RelayFallbackHook):
+            # No heartbeat: the head before it has to be that of the next candidate.
+            yield self.schedule_tick(PLAN_POLL)
+        else:
+            yield from self.check_times(plan, time.monotonic())
+
+    def check_times(self, plan: RelayPlan, now: float) -> Steps:
+        """Do what is due at this monotonic time, and schedule the next tick."""
         if self.last_client_byte_at != self.last_heartbeat_at:
             self.progress_at = max(self.progress_at, self.last_client_byte_at)
         if plan.heartbeat_interval and now >= self.last_client_byte_at + plan.heartbeat_interval:
@@ -148,6 +156,7 @@ class HeartbeatStream(ProbingStream):
     def stop_stream(self) -> Steps:
         """End the reply as failed, for `stop_reason`."""
         if self.server_state == self.state_between_attempts:
+            self.client_state = self.state_done
             self.server_state = self.state_wait_for_response_headers
             yield from self.report_failure(self.stop_reason)
             return

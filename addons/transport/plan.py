@@ -41,10 +41,14 @@ class RelayPlan(Protocol):
 
     def is_ready(self) -> bool:
         """Whether the next attempt can be sent. `transport` waits for that for at most
-        `silence_limit` after the pause."""
+        `silence_limit` after the pause. It may set another `upstream_request`, too."""
 
-    def try_fallback(self, error: str | None) -> bool:
-        """Attach the plan for the next candidate to the flow; False if there is none."""
+    async def try_fallback(self) -> None:
+        """Attach the plan for the next candidate to the flow, if there is one. The stream waits
+        for it; the event loop does not.
+
+        The flow's response is the failure; without one, the connection failed.
+        """
 
     def is_writing(self) -> bool:
         """Whether the response is being stored. The client gets the end of its reply after that."""

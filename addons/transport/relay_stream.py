@@ -1,21 +1,36 @@
 """Retries, heartbeats and clean endings for a flow with a `RelayPlan`; other flows are left alone.
 
 Only the modules of this package use mitmproxy's private API, which `contract` lists. A layer of
-mitmproxy's receives events and yields commands. The classes build on one another: `attempts` and
-`connections` have the upstream's side, `stream_start` probes the start of a reply, `heartbeat` adds
-the timer, and this module has the client's side.
+mitmproxy's receives events and yields commands. Two kinds of layers are replaced:
+
+- the stream, one request and its reply. Its class is built in five steps, each of which derives
+  from the one before: `attempts` sends the request again, `reply_body` decodes and bounds the
+  reply, `stream_start` probes its start, `heartbeat` adds the timer, and `RelayStream` in this
+  module has the client's side;
+- the connections below it: `client_connections` and `connections`, the latter to upstreams.
+
+`failure_guard` ends what the relay's own failures break, in either of them.
+
+An event for the stream passes `upstream_mask`, which hides the upstream's key, before any step
+sees it. A command of the stream passes `write_barrier`, which holds the reply's end until the
+response is stored, and then `adapt_commands`, which writes what client and upstream get.
 """
 
-import logging
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mitmproxy import http
+from mitmproxy.flow import Error
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as layers
-from mitmproxy.proxy.layers.http import GetHttpConnectionCompleted, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import (
+    DropStream,
+    GetHttpConnectionCompleted,
+    HttpStream,
+    SendHttp,
+)
 from mitmproxy.proxy.layers.http import _events as wire
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
@@ -24,6 +39,7 @@ from addons.transport.attempts import Steps
 from addons.transport.client_connections import RelayHttp1Server, RelayHttp2Server
 from addons.transport.client_limits import body_limit, client_limits
 from addons.transport.connections import RelayHttp1Client, RelayHttp2Client
+from addons.transport.failure_guard import RELAY_FAILURE, guard_steps
 from addons.transport.heartbeat import HeartbeatStream
 from addons.transport.plan import RelayPlan, detach_plan
 from addons.transport.write_barrier import hold_until_written
@@ -36,7 +52,6 @@ CLIENT_MISTAKES: Mapping[wire.ErrorCode, tuple[int, str | None]] = {
     wire.ErrorCode.REQUEST_TOO_LARGE: (413, None),
     wire.ErrorCode.REQUEST_VALIDATION_FAILED: (400, None),
 }
-BROKEN = "codex-relay failed at this reply; its log has the reason"
 REQUEST_EVENTS = (wire.RequestHeaders, wire.RequestData, wire.RequestTrailers)
 
 
@@ -66,8 +81,8 @@ class RelayStream(HeartbeatStream):
             if self.flow.response:
                 return  # the head was refused: a client without access must not fill the memory
             limit = body_limit(self.flow)
-            if limit and len(self.request_body_buf) + len(event.data) > limit.max_bytes:
-                limit.refuse()
+            size = len(self.request_body_buf) + len(event.data)
+            if limit and not limit.admit_size(size):
                 yield from self.answer_early()
                 return
         yield from super().state_consume_request_body(event)
@@ -89,25 +104,8 @@ class RelayStream(HeartbeatStream):
     # Every event enters here, and every command leaves here, whatever the stream is waiting for.
 
     def handle_event(self, event: events.Event) -> Steps:
-        if isinstance(event, events.Wakeup) and event.command is self.tick:
-            yield from self.adapt_commands(self.handle_tick())
-        elif (
-            not isinstance(event, GetHttpConnectionCompleted)
-            or event.command is self.awaited_command
-        ):
-            self.last_event_at = time.monotonic()
-            try:
-                yield from self.adapt_commands(super().handle_event(event))
-            except Exception as error:  # also of an addon's function, and for lack of memory
-                if not self.relay_plan or self.stop_reason:
-                    raise
-                traceback.clear_frames(error.__traceback__)  # they may hold what took the memory
-                self.stop_reason = BROKEN
-                logging.exception("codex-relay failed at a reply")
-            if self.stop_reason == BROKEN and self.server_state != self.state_errored:
-                yield from self.adapt_commands(self.end_broken_stream())
-            if isinstance(event, wire.RequestProtocolError) and self.relay_plan:
-                yield from self.adapt_commands(self.abandon_connection("client left"))
+        steps = self.adapt_commands(self.event_steps(event))
+        yield from guard_steps(steps, self.end_failed_stream)
         end_states = self.state_done, self.state_errored
         states = self.client_state, self.server_state
         # A stream that waits, as for its response to be written, has the reply still to send.
@@ -116,46 +114,90 @@ class RelayStream(HeartbeatStream):
             if self.client_state == self.server_state == self.state_done:
                 del self.flow  # the last tick keeps the stream for a while, but not the flow
 
-    def end_broken_stream(self) -> Steps:
-        """End the reply as failed after an error of the relay's own."""
+    def event_steps(self, event: events.Event) -> Steps:
+        if isinstance(event, events.Wakeup) and event.command is self.tick:
+            yield from self.handle_tick()
+        elif (
+            not isinstance(event, GetHttpConnectionCompleted)
+            or event.command is self.awaited_command
+        ):
+            self.last_event_at = time.monotonic()
+            yield from super().handle_event(event)
+            if isinstance(event, wire.RequestProtocolError) and self.relay_plan:
+                yield from self.abandon_connection("client left")
+
+    def end_failed_stream(self) -> Steps:
+        """Called after a failure of the relay's own: end the reply in the client's dialect, and if
+        that fails, too, without a word."""
+        if self.relay_plan and not self.stop_reason:
+            self.stop_reason = RELAY_FAILURE
+            self.clear_body()  # it may hold what took the memory
+            yield from guard_steps(self.adapt_commands(self.stop_stream()), self.abort_stream)
+        else:
+            yield from self.abort_stream()
+
+    def abort_stream(self) -> Steps:
+        """End the stream and both of its sides, without a call to the plan or an addon."""
+        is_ended = self.server_state in (self.state_done, self.state_errored)
+        self.client_state = self.server_state = self.state_errored
+        self._paused, self.tick = None, None
+        self._paused_event_queue.clear()
         self.clear_body()
-        if self.context.server in self.http_layer.connections:
-            yield from self.cancel_upstream(BROKEN)
-        failure = self.stream_id, BROKEN, wire.ErrorCode.GENERIC_SERVER_ERROR
-        yield from self.handle_protocol_error(wire.ResponseProtocolError(*failure))
+        yield from self.cancel_upstream(RELAY_FAILURE)
+        for event in self.failure_events():
+            yield SendHttp(event, self.context.client)
+        if "flow" in vars(self):
+            detach_plan(self.flow)
+            self.flow.live = False
+            if not is_ended:
+                self.flow.error = Error(RELAY_FAILURE)
+                hook = HttpErrorHook(self.flow)
+                hook.blocking = False  # the stream is not there to wait for it
+                yield hook
+        yield DropStream(self.stream_id)
+
+    def failure_events(self) -> list[wire.HttpEvent]:
+        """A reply for a client that has nothing of one; another one is cut off."""
+        if not self.head_sent:
+            return self.whole_reply_events(500, error_body(500, RELAY_FAILURE))
+        code = wire.ErrorCode.GENERIC_SERVER_ERROR
+        return [wire.ResponseProtocolError(self.stream_id, RELAY_FAILURE, code)]
 
     def adapt_commands(self, steps: Iterable[commands.Command]) -> Steps:
         """The commands, with their events changed to those that the client or the upstream gets."""
         for step in steps:
-            if (
-                isinstance(step, SendHttp)
-                and step.connection is self.context.client
-                and self.relay_plan
-            ):
-                for event in self.client_events(self.relay_plan, step.event):
-                    self.last_client_byte_at = time.monotonic()
+            if isinstance(step, SendHttp):
+                for event in self.adapted_events(step):
+                    if step.connection is self.context.client:
+                        self.last_client_byte_at = time.monotonic()
                     yield SendHttp(event, step.connection)
-            elif (
-                isinstance(step, SendHttp)
-                and self.relay_plan
-                and isinstance(step.event, REQUEST_EVENTS)
-            ):
-                for event in self.upstream_events(self.relay_plan, step.event):
-                    yield SendHttp(event, step.connection)
-            elif isinstance(step, SendHttp) and isinstance(step.event, wire.ResponseProtocolError):
-                for event in self.error_events(step.event):
-                    yield SendHttp(event, step.connection)
-            elif isinstance(step, SendHttp) and "flow" in vars(self):
-                yield SendHttp(self.restore_hidden(step.event), step.connection)
             else:
                 yield step
+
+    def adapted_events(self, step: SendHttp) -> Iterable[wire.HttpEvent]:
+        """What is sent in place of the step's event."""
+        plan, event = self.relay_plan, step.event
+        if plan and step.connection is self.context.client:
+            return self.client_events(plan, event)
+        if plan and isinstance(event, REQUEST_EVENTS):
+            return self.upstream_events(plan, event)
+        if isinstance(event, wire.ResponseProtocolError):
+            return self.error_events(event)
+        restored_event = self.restore_hidden(event) if "flow" in vars(self) else event
+        if isinstance(event, wire.ResponseHeaders):
+            self.head_sent = self.head_sent or event.response.status_code != 100
+        return [restored_event]
 
     def error_events(self, event: wire.ResponseProtocolError) -> list[wire.HttpEvent]:
         """The error, but in JSON for mistakes of the client's, which mitmproxy answers in HTML."""
         if event.code not in CLIENT_MISTAKES:
             return [event]
         status, param = CLIENT_MISTAKES[event.code]
-        body = error_body(status, NO_HOST if param == "host" else event.message, param=param)
+        message = NO_HOST if param == "host" else event.message
+        return self.whole_reply_events(status, error_body(status, message, param=param))
+
+    def whole_reply_events(self, status: int, body: bytes) -> list[wire.HttpEvent]:
+        """A whole reply, after which the connection of an HTTP/1 client is closed."""
         headers = {"content-type": "application/json", "connection": "close"}
         return [
             wire.ResponseHeaders(self.stream_id, http.Response.make(status, body, headers)),
@@ -217,7 +259,7 @@ class RelayStream(HeartbeatStream):
         broken stream."""
         ending: list[wire.HttpEvent] = []
         if self.head_sent:
-            data = plan.exchange.interrupt(event.message)
+            data = self.upstream_mask.mask_events(plan.exchange.interrupt(event.message))
         else:
             reply = plan.exchange.unreachable_reply(event.message)
             data = reply.body

@@ -13,7 +13,7 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.layers.http import _events as wire
 
 from addons.transport.attempts import RetryingStream, Steps
-from addons.transport.connections import NO_HTTP
+from addons.transport.connections import INVALID_HTTP
 from addons.transport.content_decoding import (
     DECODERS,
     BoundedDecoder,
@@ -55,14 +55,17 @@ class BoundedStream(RetryingStream):
     def state_wait_for_response_headers(self, event: wire.ResponseHeaders) -> Steps:
         if plan := self.relay_plan:
             if not self.is_valid_head(event.response):
-                failure = NO_HTTP, wire.ErrorCode.RESPONSE_VALIDATION_FAILED
+                failure = INVALID_HTTP, wire.ErrorCode.RESPONSE_VALIDATION_FAILED
                 yield from self.fail_attempt(*failure)
                 return
             self.start_body(plan, event.response)
         yield from super().state_wait_for_response_headers(event)
 
     def is_valid_head(self, response: http.Response) -> bool:
-        """mitmproxy's own check; its message would repeat bytes of the upstream."""
+        """mitmproxy's own check, whose message would repeat bytes of the upstream; and no 101,
+        which would make the connection a tunnel that other requests then wait for."""
+        if response.status_code < 200:
+            return False
         try:
             if self.context.options.validate_inbound_headers:
                 validate_headers(response)
@@ -71,6 +74,7 @@ class BoundedStream(RetryingStream):
         return True
 
     def start_body(self, plan: RelayPlan, response: http.Response) -> None:
+        """Prepare for the body that follows this head, which is changed."""
         # mitmproxy must not decode what remains: it knows every codec of Python's, and no limit.
         encoding = response.headers.pop("content-encoding", "").strip().lower()
         if 200 < response.status_code < 300:
@@ -87,7 +91,7 @@ class BoundedStream(RetryingStream):
         if self.relay_plan and isinstance(event, wire.ResponseData):
             fault = self.read_piece(event)
             is_error = self.flow.response and self.flow.response.status_code != 200
-            if fault and is_error:  # its beginning says enough
+            if fault and is_error:  # the beginning of an error says enough
                 yield from self.cancel_upstream(fault.reason)
                 yield from super().state_consume_response_body(event)
                 event = wire.ResponseEndOfMessage(self.stream_id)
@@ -97,21 +101,21 @@ class BoundedStream(RetryingStream):
         yield from super().state_consume_response_body(event)
 
     def read_stream_piece(self, event: wire.ResponseData, plan: RelayPlan) -> Fault | None:
-        """`read_piece` for a streamed reply, which the plan is told of."""
+        """`read_piece` for a streamed reply; the plan gets the bytes, too."""
         fault = self.read_piece(event)
         if not fault:
             plan.on_upstream_bytes(event.data)
         return fault
 
     def read_piece(self, event: wire.ResponseData) -> Fault | None:
-        """Decode and count a piece of the body; its event gets the result. Returns what is wrong
-        with the reply."""
+        """Decode, mask and count a piece of the body; its event gets the result. Returns what is
+        wrong with the reply."""
         fault = None
         if not isinstance(event, BodyRest):
             fault = self.decode_piece(self.decoder, event) if self.decoder else None
             self.upstream_mask.mask_piece(event)
         self.reply_size += len(event.data)
-        return too_large(self.size_limit) if self.reply_size > self.size_limit else fault
+        return oversize_fault(self.size_limit) if self.reply_size > self.size_limit else fault
 
     def decode_piece(self, decoder: BoundedDecoder, event: wire.ResponseData) -> Fault | None:
         fault, steps = None, list[bytes]()
@@ -119,7 +123,7 @@ class BoundedStream(RetryingStream):
             for step in decoder.decoded_steps(event.data):
                 steps.append(step)
         except DecodedTooLarge:
-            fault = too_large(self.size_limit)
+            fault = oversize_fault(self.size_limit)
         except BrokenEncoding as error:
             if not self.encoded_size and event.data[:1] in PLAIN_STARTS:
                 self.decoder = None
@@ -130,6 +134,6 @@ class BoundedStream(RetryingStream):
         return fault
 
 
-def too_large(limit: int) -> Fault:
+def oversize_fault(limit: int) -> Fault:
     reason = f"its reply has more than {limit:,} bytes (relay_max_reply)"
     return Fault(reason, wire.ErrorCode.RESPONSE_TOO_LARGE)

@@ -26,19 +26,20 @@ async def end_open_streams(handlers: Mapping[Any, Any]) -> None:
     """
     deadline = time.monotonic() + SHUTDOWN_LIMIT
     streams = [stream for stream in open_streams if stream.relay_plan and stream.tick]
-    used = {
+    handler_by_stream = {
         stream: handler
         for stream in streams
         if (handler := handlers.get(stream.context.client.id)) is not None
     }
-    for handler in set(used.values()):
-        for timer in list(handler.wakeup_timer):  # its ticks come at once, and must not come twice
+    for handler in set(handler_by_stream.values()):
+        for timer in list(handler.wakeup_timer):  # the ticks come below, and must not come twice
             timer.cancel()
-    for stream, handler in used.items():
+    for stream, handler in handler_by_stream.items():
         stream.stop_reason = SHUTDOWN
         await handler.server_event(events.Wakeup(stream.tick))
     while time.monotonic() < deadline and (
-        any(stream.relay_plan for stream in used) or has_unsent_bytes(used.values())
+        any(stream.relay_plan for stream in handler_by_stream)
+        or has_unsent_bytes(handler_by_stream.values())
     ):
         await asyncio.sleep(SHUTDOWN_POLL)
 

@@ -10,6 +10,7 @@ from mitmproxy.http import HTTPFlow, Message, Request
 
 from addons.ingress import RELAYED_ROUTES, ROUTE_KEY, Route
 from addons.observe import PAIR_SIDE, RECORD, UPSTREAM_SIDE, partner_flow
+from addons.transport import BoundedDecoder, BrokenEncoding, DecodedTooLarge
 from addons.views.text import escape_controls, fill_empty_lines, format_size, join_page
 from translate import is_event_stream
 
@@ -18,6 +19,7 @@ CONVERSATION_ROUTES = RELAYED_ROUTES | {Route.RETRIEVE, Route.ITEMS}
 MAX_RAW_BYTES = 100_000  # of a body that is shown undecoded
 # mitmweb builds its pages in the event loop, where all streams wait for them.
 MAX_READ_BYTES = 8 << 20  # of a body
+MAX_DECODED_BYTES = MAX_READ_BYTES + (1 << 20)  # so that what is too large is known to be
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,16 @@ def shown_message(metadata: Metadata) -> ShownMessage:
 def decoded_body(message: Message | None) -> bytes:
     """The body without its content-encoding; unchanged if it cannot be decoded. Of a stream that
     is too large, its beginning. Raises ValueError for another body that is too large."""
-    return readable_start((message.get_content(strict=False) if message else None) or b"")
+    content = (message and message.raw_content) or b""
+    encoding = message.headers.get("content-encoding", "") if message else ""
+    pieces: list[bytes] = []
+    try:
+        pieces.extend(BoundedDecoder(encoding, MAX_DECODED_BYTES).decoded_steps(content))
+    except BrokenEncoding:
+        return readable_start(content)
+    except DecodedTooLarge:  # without an encoding, it is a single piece
+        return readable_start(b"".join(pieces) or content)
+    return readable_start(b"".join(pieces))
 
 
 def readable_start(body: bytes) -> bytes:

@@ -1,3 +1,5 @@
+"""Keys in use are masked in every form in which JSON may write them, across all cuts."""
+
 import json
 from collections.abc import Callable
 

@@ -33,6 +33,7 @@ ROWS: dict[str, tuple[set[str], ...]] = {
         {"flow_data"},
         {"secret_mask"},
         {"transport", "config"},
+        {"large_work"},
         {"ingress", "storage", "accounts"},
         {"routing", "observe"},
         {"exchange", "endpoints", "views", "dashboard"},

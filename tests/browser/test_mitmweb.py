@@ -3,11 +3,15 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from mitmproxy import io
+from mitmproxy.test import tflow
+from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser.mitmweb import Screen
+from tests.browser.mitmweb import Mitmweb, Screen
 from tests.codex.driver import ACCOUNT, Codex
 from tests.fake_provider import FakeProvider
 from tests.replies import Hold, call, error, say, think
@@ -167,3 +171,47 @@ def test_replay_is_declined_and_resend_works(
     expect(screen.client_rows).to_have_count(3)
     expect(marker_cell(screen.client_rows.last)).to_have_text(DONE)
     expect(screen.client_rows.last.locator(".col-comment")).to_contain_text("resent from ")
+
+
+MARKUP = "<img src=x onerror=document.title='harmed'><script>document.title='harmed'</script>"
+
+
+def poisoned_capture(file: Path) -> None:
+    """An exchange of which every text is markup."""
+    flows = [tflow.tflow(resp=True), tflow.tflow(resp=True)]
+    record = {name: MARKUP for name in ("asked", "provider", "model", "status", "error", "reason")}
+    facts = {**record, "dropped": [MARKUP], "notes": [MARKUP], "calls": 1, "seconds": 1.0}
+    body = {"model": MARKUP, "tools": [{"name": MARKUP, "type": MARKUP}], "input": MARKUP}
+    reply = {"model": MARKUP, "choices": [{"delta": {"content": MARKUP}, "finish_reason": MARKUP}]}
+    with file.open("wb") as capture:
+        writer = io.FlowWriter(capture)
+        for flow, other, side in zip(flows, flows[::-1], ("client", "upstream"), strict=True):
+            flow.metadata = {"relay.leg": side, "relay.other": other.id, "relay.facts": facts}
+            flow.comment, flow.marked = MARKUP, ":red_circle:"
+            flow.request.path = f"/v1/responses?{MARKUP}"
+            flow.request.headers[MARKUP.replace(" ", "")] = MARKUP
+            flow.request.text = json.dumps(body)
+            assert flow.response
+            flow.response.reason = flow.response.headers["content-type"] = MARKUP
+            flow.response.content = f"data: {json.dumps(reply)}\n\ndata: {MARKUP}\n\n".encode()
+            writer.add(flow)
+
+
+def test_markup_in_a_capture_stays_text(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "poisoned"
+    poisoned_capture(file)
+    relay = Mitmweb(tmp_path / "relay", "-r", str(file), upstream="http://127.0.0.1:9/v1")
+    try:
+        with browser.new_page(viewport={"width": 1400, "height": 800}) as page:
+            screen = Screen(page, relay)
+            rows = screen.rows.filter(has_text="onerror")
+            expect(rows).to_have_count(2)
+            for tab, view in product(("Request", "Response"), ("Turn", "Stream", "Both sides")):
+                assert "<img src=x" in screen.view_text(rows.first, tab, view, has="<img")
+            for tab in ("Comment", "Connection"):
+                screen.open_tab(tab)
+            assert "harmed" not in page.title()
+            assert page.locator("img[src='x']").count() == 0
+    finally:
+        relay.stop()
+    assert "Traceback" not in relay.log

@@ -1,6 +1,7 @@
 """Upstreams that fail: what Codex shows, how often the upstream is asked, and how long it takes."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -166,18 +167,24 @@ def test_client_that_leaves_cancels_the_request(codex: NewCodex, provider: FakeP
     provider.wait_until(lambda: request.client_left_at is not None, 2)
 
 
+@pytest.fixture(scope="module")
+def small_relay(
+    upstream: FakeProvider, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Relay]:
+    """A relay that takes small requests only."""
+    settings = {"upstream": upstream.url, "api_key": upstream.key or "", "max_request": "2KB"}
+    relay = Relay(tmp_path_factory.mktemp("small"), **settings)
+    yield relay
+    relay.stop()
+
+
 @MODES
 def test_limits_of_the_relay_are_shown_in_its_words(
-    mode: Mode, codex: NewCodex, upstream: FakeProvider, tmp_path: Path
+    mode: Mode, codex: NewCodex, upstream: FakeProvider, small_relay: Relay
 ) -> None:
     """Codex takes a 413 as final; nothing reaches the upstream."""
-    settings = {"upstream": upstream.url, "api_key": upstream.key or "", "max_request": "2KB"}
     upstream.reset()
-    relay = Relay(tmp_path / "small", **settings)
-    try:
-        run = codex(mode, relay=relay).exec("Hello.")
-    finally:
-        relay.stop()
+    run = codex(mode, relay=small_relay).exec("Hello.")
     assert run.exit_code != 0
     message = " ".join(run.error_messages)
     assert "larger than 2KB (relay_max_request)" in message and "413" in message

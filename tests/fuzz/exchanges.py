@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
@@ -10,6 +11,7 @@ from openai.types.responses import Response
 from tests.translate.support import (
     ACCOUNT,
     DONE,
+    END_EVENTS,
     GENERIC,
     WIDER_CODES,
     Json,
@@ -22,6 +24,8 @@ from tests.translate.support import (
     provider,
 )
 from translate import BadRequest, Dialect, Provider, decode_request, start_exchange
+from translate.mappings.annotations import ANNOTATION_FIELDS
+from translate.reply.upstream_items import ITEM_TYPES_BY_EVENT, OWN_EVENTS
 
 CORPUS = Path(__file__).parent / "corpus"
 QUIRKS = ["bracketed_calls", "dsml_calls", "tagged_calls"]
@@ -83,10 +87,8 @@ def run_streamed(fuzzed: FuzzedExchange, body: Json) -> Json:
     if fuzzed.client == "responses":
         events = events_of(wire)
         check_well_formed(events)
-        # What a Responses upstream sends passes as it is: items with odd fields, unknown events.
-        if UPSTREAMS[fuzzed.upstream].dialect == "chat":
-            for event in events:
-                check_sdk_type(without_echo(event))
+        for event in filter(is_written_here, events):
+            check_sdk_type(narrow_event(event))
         return summarise_response(events[-1]["response"])
     lawful_chunks(wire)
     return summarise_chunks(chunks_of(wire))
@@ -102,8 +104,7 @@ def run_whole(fuzzed: FuzzedExchange, body: Json) -> Json:
     if reply.status != 200:
         return {"failed": value["error"]["message"]}
     if fuzzed.client == "responses":
-        if UPSTREAMS[fuzzed.upstream].dialect == "chat":
-            Response.model_validate(value | ECHO)
+        Response.model_validate(drop_foreign_annotations(drop_foreign_items(value)) | ECHO)
         return summarise_response(value)
     ChatCompletion.model_validate(value)
     [choice] = value["choices"]
@@ -123,9 +124,55 @@ ECHO: Json = {
 }
 
 
-def without_echo(event: Json) -> Json:
-    response = event.get("response")
-    return {**event, "response": response | ECHO} if isinstance(response, dict) else event
+# The relay writes these items, whatever the upstream sends. Of others, such as calls of hosted
+# tools, it reads little, and passes them as they are; so it does with events that it does not know.
+WRITTEN_ITEMS = {"message", "reasoning", "function_call", "custom_tool_call"}
+WRITTEN_EVENTS = {
+    *END_EVENTS,
+    *(f"response.{step}" for step in ("created", "in_progress")),
+    *(f"response.output_item.{step}" for step in ("added", "done")),
+    *(f"{name}.{step}" for name in ITEM_TYPES_BY_EVENT for step in ("delta", "done")),
+    *(f"{name}.{step}" for name in OWN_EVENTS for step in ("added", "done")),
+}
+
+
+def is_written_here(event: Json) -> bool:
+    is_written_item = event.get("item", {"type": "message"})["type"] in WRITTEN_ITEMS
+    return (
+        is_written_item
+        and has_known_type(event.get("annotation"))
+        and (event["type"] in WRITTEN_EVENTS)
+    )
+
+
+def has_known_type(annotation: Json | None) -> bool:
+    """Annotations of other types pass as they are."""
+    return annotation is None or annotation["type"] in ANNOTATION_FIELDS
+
+
+def drop_foreign_items(response: Json) -> Json:
+    items = [item for item in response["output"] if item["type"] in WRITTEN_ITEMS]
+    assert all(isinstance(item["id"], str) and item["id"] for item in response["output"])
+    return {**response, "output": items}
+
+
+def drop_foreign_annotations(value: Any) -> Any:
+    if isinstance(value, list):
+        return [drop_foreign_annotations(element) for element in value]
+    if not isinstance(value, dict):
+        return value
+    value = {name: drop_foreign_annotations(element) for name, element in value.items()}
+    if isinstance(value.get("annotations"), list):
+        value["annotations"] = [*filter(has_known_type, value["annotations"])]
+    return value
+
+
+def narrow_event(event: Json) -> Json:
+    """The event without what its response repeats of the request, and without what is foreign."""
+    if isinstance(response := event.get("response"), dict):
+        event = {**event, "response": drop_foreign_items(response) | ECHO}
+    narrowed: Json = drop_foreign_annotations(event)
+    return narrowed
 
 
 def summarise_response(response: Json) -> Json:

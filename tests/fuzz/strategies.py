@@ -22,7 +22,8 @@ ODD_VALUES: list[Any] = [
     "null", "{",
     '{"a":1}', [], {}, [None], [[]], {"a": None}, {"type": "text"}, {"type": ["x"]}, DEEP,
     "response.completed", "response.output_text.delta", "function_call", "error", "length",
-    "<tool_call>", "<think>", "9" * 5_001,
+    "<tool_call>", "<think>", "9" * 5_001, "in_progress", "failed", "url_citation",
+    {"type": "url_citation"}, {"type": "x", "id": "x"}, {"type": "output_text", "text": "x"},
 ]  # fmt: skip
 DAMAGES = [
     b"", b"\n", b"\n\n", b"\r", b'"', b"{", b"}", b"\xff", b"\\ud83d", b"data: ", 
@@ -31,6 +32,11 @@ DAMAGES = [
     b"\xef\xbb\xbf", b"\x00",
 ]  # fmt: skip
 REPLIES = sorted({case.reply for case in ALL_CASES if case.reply})
+# Of an upstream, by its dialect. Some are of the other one.
+DIALECT_REPLIES = {
+    "chat": [reply for reply in REPLIES if b'"choices"' in reply],
+    "responses": [reply for reply in REPLIES if b'"response.' in reply],
+}
 REQUESTS = {
     client: [case.request for case in ALL_CASES if case.client == client]
     for client in ("responses", "chat")
@@ -41,19 +47,20 @@ REQUESTS = {
 def fuzzed_exchanges(draw: st.DrawFn) -> FuzzedExchange:
     client = draw(st.sampled_from(["responses", "chat"]))
     request = draw(changed_values(draw(st.sampled_from(REQUESTS[client])), most=2))
+    upstream = draw(st.sampled_from(sorted(UPSTREAMS)))
+    replies = draw(st.sampled_from([DIALECT_REPLIES[UPSTREAMS[upstream].dialect], REPLIES]))
     return FuzzedExchange(
         client=client,  # type: ignore[arg-type]  # the dialects' names
-        upstream=draw(st.sampled_from(sorted(UPSTREAMS))),
+        upstream=upstream,
         request=json.dumps(request),
-        reply=draw(damaged_replies()).decode("latin-1"),
+        reply=draw(damaged_replies(draw(st.sampled_from(replies)))).decode("latin-1"),
         piece_length=draw(st.sampled_from([1 << 20, 1, 7, 100])),
     )
 
 
 @st.composite
-def damaged_replies(draw: st.DrawFn) -> bytes:
-    """A reply whose events are changed, left out, repeated or swapped, and then its bytes."""
-    reply = draw(st.sampled_from(REPLIES))
+def damaged_replies(draw: st.DrawFn, reply: bytes) -> bytes:
+    """The reply, whose events are changed, left out, repeated or swapped, and then its bytes."""
     blocks = [block for block in reply.split(b"\n\n") if block]
     if draw(st.booleans()):
         position = draw(st.integers(0, len(blocks) - 1))

@@ -8,6 +8,7 @@ from mitmproxy.contentviews import Metadata
 from mitmproxy.test import tflow
 
 from addons.exchange.headers import header_text
+from addons.exchange.images import replace_images
 from addons.ingress.redaction import mask_json, mask_text
 from addons.replay.export_case import Anonymizer
 from addons.secret_mask import SecretMask
@@ -17,6 +18,7 @@ from addons.views.stream_view import Stream
 from addons.views.text import describe_data_urls, wrap_prose
 from addons.views.turn_view import Turn
 from tests.linear.growth import LinearRow, cut_pieces, feed_pieces, repeat_bytes, repeat_to
+from tests.translate.support import GENERIC
 
 KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"
 ESCAPED_START = "".join(f"\\u{ord(character):04x}" for character in KEY[:-1])
@@ -71,6 +73,14 @@ def compare_requests(texts: list[str]) -> None:
         pass
 
 
+BAD_IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,eA=="}  # becomes a text
+IMAGE_ITEM = {"role": "user", "content": [BAD_IMAGE]}
+
+
+def replace_bad_images(items: list[Any]) -> None:
+    replace_images({"input": items}, GENERIC)
+
+
 MANY_ITEMS = request_body(input=lambda size: [{}] * (size // 4))
 MANY_TOOLS = request_body(tools=lambda size: [{"name": "a"}] * (size // 15))
 THINKING = request_body(
@@ -106,6 +116,12 @@ ADDON_ROWS: list[LinearRow] = [
     ),
     LinearRow(
         "backslashes", feed_pieces(new_mask), cut_pieces(repeat_bytes(b"\\", end=b"\\u00"), 100)
+    ),
+    LinearRow("images", replace_bad_images, lambda size: [IMAGE_ITEM] * (size // 100)),
+    LinearRow(
+        "images of one item",
+        replace_bad_images,
+        lambda size: [{**IMAGE_ITEM, "content": [BAD_IMAGE] * (size // 70)}],
     ),
     LinearRow("a header", header_text, repeat_to("ä")),
     LinearRow("pictures in a text", describe_data_urls, repeat_to("data:a/b;c;base64;")),

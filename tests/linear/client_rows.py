@@ -1,12 +1,8 @@
 """Rows for what clients send: heads, chunks, trailers and compressed bodies."""
 
-import gzip
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import brotli
-import zstandard
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -14,6 +10,7 @@ from mitmproxy.test import tflow
 
 from addons.transport.client_connections import RelayHttp1Server
 from addons.transport.content_decoding import BoundedDecoder, decompress_bounded
+from tests.encoders import ENCODERS
 from tests.linear.growth import LinearRow, cut_pieces, repeat_bytes
 
 READ = 65_535  # bytes that mitmproxy reads at once
@@ -66,12 +63,6 @@ def decode_pieces(encoding: str) -> Callable[[Sequence[bytes]], None]:
     return run
 
 
-ENCODERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda content: gzip.compress(content, 1),
-    "deflate": lambda content: zlib.compress(content, 1),
-    "br": lambda content: brotli.compress(content, quality=1),
-    "zstd": lambda content: zstandard.compress(content, 1),
-}
 CLIENT_ROWS = [
     *(
         LinearRow(f"a client: {name}", read_from_client, cut_pieces(repeat_bytes(unit, start), cut))

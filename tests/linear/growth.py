@@ -18,7 +18,7 @@ from typing import Any
 SIZES = [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22]  # each four times the last
 MOST_GROWTH = 8  # between two sizes: linear work grows by 4, quadratic by 16
 SHORTEST = 0.002  # s; shorter runs are not compared
-LONG_ENOUGH = 0.05  # s; a run of this length says enough: larger sizes are left out
+LONG_ENOUGH = 0.02  # s; a run of this length says enough: larger sizes are left out
 ATTEMPTS = 3  # another process may disturb one measurement, but not three
 
 

@@ -1,6 +1,7 @@
 """Rows for translate/wire and translate/providers: JSON, events, errors, leaked calls, lessons."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,8 @@ from translate import learn_from_refusal, printable, read_failure
 from translate.providers.quirks import LEAK_FORMATS, LeakedCallReader
 from translate.wire import codec, envelope, sse
 from translate.wire.errors import BadReply
+from translate.wire.json_steps import StepLoader
+from translate.wire.split_pairs import PairJoiner
 
 LEAKY = provider(quirks=sorted(LEAK_FORMATS))
 
@@ -28,8 +31,22 @@ def _learn(body: bytes) -> None:
     learn_from_refusal(GENERIC, 400, body, {"model": "m", "messages": [], "top_k": 1})
 
 
+def _load_in_steps(data: bytes) -> None:
+    StepLoader(data, sys.maxsize).load_value()
+
+
 def _split_events(body: bytes) -> None:
     list(sse.split_events(body))
+
+
+HALVES = b'{"type":"x.delta","delta":"\\udf5e\\ud83c"}'
+
+
+def _join_pairs(deltas: Iterable[bytes]) -> None:
+    joiner = PairJoiner(max_values=1 << 30)
+    for delta in deltas:
+        joiner.feed(delta)
+    joiner.flush()
 
 
 def _until_refused(feed: Callable[[Iterable[bytes]], object]) -> Callable[[Iterable[bytes]], None]:
@@ -151,6 +168,27 @@ OTHER_ROWS = [
             ("fraction", b"1.", b"1"), ("exponent", b"1e", b"1"), ("surrogates", b'"', b"\\ud800"),
             ("escapes", b'"', b"\\\\"), ("spaces", b"", b" "), ("names", b"{", b'"a":1,'),
         )
+    ),
+    *(
+        LinearRow(f"JSON in steps: {name}", _lenient(_load_in_steps), make_json)
+        for name, make_json in (
+            ("a string", repeat_bytes(b"x", b'["', b'"]')),
+            ("escapes", repeat_bytes(b"\\n", b'["', b'"]')),
+            ("surrogates", repeat_bytes(b"\\udc00", b'["', b'"]')),
+            ("characters", repeat_bytes("你".encode(), b'["', b'"]')),
+            ("continuations", repeat_bytes(b"\x80", b'["', b'"]')),
+            ("empty lists", repeat_bytes(b"[],", b"[", b"1]")),
+            ("long strings", repeat_bytes(b'"%b",' % (b"x" * 300_000), b"[", b"1]")),
+            ("one key", repeat_bytes(b"x", b'{"', b'": 1}')),
+        )
+    ),
+    LinearRow(
+        "halves of pairs in many deltas", _join_pairs, lambda size: [HALVES] * (size // len(HALVES))
+    ),
+    LinearRow(
+        "halves of pairs in one delta",
+        _join_pairs,
+        lambda size: [b'{"choices":[%b""]}' % (b'"\\ud83c",' * (size // 9))] * 2,
     ),
     LinearRow("JSON written: surrogates", codec.dump_json, repeat_to("\ud800a")),
     LinearRow("JSON string: backslashes", codec.unescape_string, repeat_to("\\q")),

@@ -53,7 +53,7 @@ def option_row(name: str) -> Row:
         default = ""
     elif isinstance(default, bool):
         default = "on" if default else "off"
-    elif type(default) in (int, float):
+    elif type(default) is float:
         default = f"{default:g}"
     assert field.description and field.examples
     return f"`relay_{name}`", str(default), field.description, f"`{field.examples[0]}`"

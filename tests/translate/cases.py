@@ -4,9 +4,13 @@ The client sends `request.json`, and the relay must send `upstream.json`. The fo
 its provider in providers.toml, or has a `provider.toml` of its own. The upstream replies with
 `reply.sse`, `reply.json` (a whole body) or `reply.http` (an error: status, headers, body), and the
 client must get `client.sse` or `client.http`. `dropped.txt` lists what must be reported as dropped.
+
+A case may come from somebody else: nothing in it is run or contacted, and nothing outside of its
+folder is read or written.
 """
 
 import json
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +29,11 @@ from translate import (
 
 FOLDER = Path(__file__).parents[1] / "cases"
 EXPECTED = ("upstream.json", "dropped.txt", "client.sse", "client.http")
+MAX_FILE_BYTES = 4 << 20
+
+
+class UnsafeCase(Exception):
+    """A file of the case leads out of its folder, is no file, or is too large."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,28 @@ class Case:
         return files
 
 
-ALL_CASES = [Case(note.parent) for note in sorted(FOLDER.glob("*/*/note.md"))]
+def find_cases(folder: Path) -> list[Case]:
+    """The cases below this folder. Raises UnsafeCase."""
+    return [checked_case(note.parent) for note in sorted(folder.glob("*/*/note.md"))]
+
+
+def checked_case(folder: Path) -> Case:
+    """The case in this folder. Raises UnsafeCase."""
+    for path in (folder.parent, folder):
+        if path.is_symlink():
+            raise UnsafeCase(f"{path}: a link, which may lead anywhere")
+    provider_file = folder.parent / "provider.toml"
+    files = [provider_file] if provider_file.is_symlink() or provider_file.exists() else []
+    for file in [*folder.iterdir(), *files]:
+        status = file.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnsafeCase(f"{file}: not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise UnsafeCase(f"{file}: has {status.st_size:,} bytes, of {MAX_FILE_BYTES:,} at most")
+    return Case(folder)
+
+
+ALL_CASES = find_cases(FOLDER)
 RESPONSES_CASES = [case for case in ALL_CASES if case.client == "responses"]
 CHAT_CASES = [case for case in ALL_CASES if case.client == "chat"]
 

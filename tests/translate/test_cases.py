@@ -1,7 +1,10 @@
 """Every golden folder: the request that goes upstream, and the reply that the client gets."""
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +12,15 @@ from tests import strict_backend, strict_responses
 from tests.fake_backend import ACCOUNT
 from tests.provider_rules import RULES_OF_PROVIDERS
 from tests.strict_chat import Rules, body_fault
-from tests.translate.cases import ALL_CASES, EXPECTED, Case
+from tests.translate.cases import (
+    ALL_CASES,
+    EXPECTED,
+    MAX_FILE_BYTES,
+    Case,
+    UnsafeCase,
+    find_cases,
+    write,
+)
 from tests.translate.support import (
     ERROR_FIELDS,
     check_sdk_type,
@@ -73,3 +84,66 @@ def test_reply_of_each_case_obeys_the_laws(case: Case) -> None:
             lawful_completion(body)
         else:
             check_sdk_type({"type": "response.completed", "sequence_number": 0, "response": body})
+
+
+def link_to_secret(path: Path) -> None:
+    path.symlink_to(path.parents[2] / "secret")
+
+
+def write_too_much(path: Path) -> None:
+    path.write_bytes(b" " * (MAX_FILE_BYTES + 1))
+
+
+def link_folder(path: Path) -> None:
+    path.parent.rename(path.parents[2] / "elsewhere")
+    path.parent.symlink_to(path.parents[2] / "elsewhere")
+
+
+def link_provider_folder(path: Path) -> None:
+    path.parents[1].rename(path.parents[2] / "elsewhere")
+    path.parents[1].symlink_to(path.parents[2] / "elsewhere")
+
+
+POISONED_FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "an input that is a link": ("reply.sse", link_to_secret),
+    "an expected file that is a link": ("upstream.json", link_to_secret),
+    "a table of providers that is a link": ("../provider.toml", link_to_secret),
+    "a pipe": ("request.json", os.mkfifo),
+    "a folder": ("request.json", Path.mkdir),
+    "a huge file": ("request.json", write_too_much),
+    "a folder that is a link": ("request.json", link_folder),
+    "a provider's folder that is a link": ("request.json", link_provider_folder),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+@pytest.mark.parametrize("poison", POISONED_FILES.values(), ids=POISONED_FILES)
+def test_poisoned_case_is_not_read(
+    poison: tuple[str, Callable[[Path], None]], tmp_path: Path
+) -> None:
+    name, add_file = poison
+    folder = tmp_path / "generic" / "poisoned"
+    folder.mkdir(parents=True)
+    (tmp_path / "secret").write_text("the secret")
+    (folder / "note.md").write_text("From somebody else.")
+    assert find_cases(tmp_path) == [Case(folder)]
+    add_file(Path(os.path.normpath(folder / name)))
+    with pytest.raises(UnsafeCase):
+        find_cases(tmp_path)
+    assert (tmp_path / "secret").read_text() == "the secret"
+
+
+def test_poisoned_case_writes_its_own_files_only(tmp_path: Path) -> None:
+    """Names that look like paths, and tables that name a host, lead nowhere."""
+    folder = tmp_path / "evil" / "poisoned"
+    folder.mkdir(parents=True)
+    table = '[evil]\ntitle = "../evil"\nbase_urls = ["http://127.0.0.1:9/v1"]\n'
+    (folder.parent / "provider.toml").write_text(table)
+    request = {"model": "../../../x", "input": "<script>alert(1)</script>", "stream": True}
+    (folder / "request.json").write_text(json.dumps(request))
+    (folder / "reply.sse").write_text('data: {"id": "../../x", "choices": [{"delta": {}}]}\n\n')
+    (folder / "note.md").write_text("From somebody else.")
+    before = set(tmp_path.rglob("*"))
+    write(find_cases(tmp_path))
+    added = set(tmp_path.rglob("*")) - before
+    assert added <= {folder / name for name in EXPECTED} and folder / "client.sse" in added

@@ -20,6 +20,8 @@ from tests.translate.support import (
     context_for,
     events_of,
     events_wire,
+    lawful_events,
+    output,
     responses_exchange,
     stream,
 )
@@ -28,6 +30,7 @@ from translate import (
     Exchange,
     Limits,
     Provider,
+    RequestTooLarge,
     decode_request,
     estimate_input_tokens,
     start_compact_exchange,
@@ -198,6 +201,24 @@ def test_compact_exchange_reports_its_own_losses_last() -> None:
     assert first == "input[3] (mcp_list_tools)" and last.startswith("output (the ")
 
 
+def test_number_of_values_is_limited() -> None:
+    """Millions of small values take gigabytes of memory."""
+    limits = Limits(value_count=200_000)
+    many = b"[" + b'{"a":1},' * 150_000 + b"0]"
+    few = b"[" + b'{"abcdefghi":"%b"},' % (b"x" * 30) * 50_000 + b"0]"
+    body = b'{"model":"m","input":"Hello.","x":%b}'
+    assert len(decode_request(body % few, limits)["x"]) == 50_001
+    with pytest.raises(RequestTooLarge, match="200,000 values .relay_max_values") as refusal:
+        decode_request(body % many, limits)
+    assert refusal.value.status == 413
+    context = replace(context_for(GENERIC), limits=limits)
+    exchange = start_exchange(
+        {"model": "m", "input": "Hello."}, client="responses", context=context
+    )
+    reply = exchange.whole_reply(b'{"choices":[],"x":%b}' % many)
+    assert reply.status == 502 and b"200,000 values" in reply.body
+
+
 def test_reply_past_its_limit_fails_once_and_the_rest_is_discarded() -> None:
     context = replace(context_for(GENERIC), limits=Limits(reply_bytes=1_000))
     body = {"model": "m", "input": "Hello.", "stream": True}
@@ -271,11 +292,37 @@ def test_machine_that_breaks_ends_the_stream_with_one_failed_event(step: str) ->
     assert types == ["response.created", "response.in_progress", "response.failed"]
 
 
-def test_conversation_that_chat_cannot_say_is_none() -> None:
-    items = [{"role": "user", "content": [{"type": 5}]}]
-    exchange = responses_exchange(input=items, to=PROVIDERS["openai"])
-    exchange.feed(events_wire({"type": "response.completed", "response": {}}))
-    assert exchange.chat_conversation() is None
+SPLIT_TEXTS = {
+    "chat": (
+        chunk(content="a\ud83c"),
+        chunk(content="\udf5eb"),
+        chunk("stop"),
+    ),
+    "responses": (
+        {"type": "response.output_text.delta", "delta": "a\ud83c"},
+        {"type": "response.output_text.delta", "delta": "\udf5eb"},
+        {"type": "response.completed", "response": {}},
+    ),
+}
+
+
+@pytest.mark.parametrize("to", [GENERIC, ACCOUNT])
+def test_pair_that_is_split_over_two_deltas_is_joined(to: Any) -> None:
+    first, second, end = map(events_wire, SPLIT_TEXTS[to.dialect])
+    exchange = responses_exchange(to=to)
+    wire = exchange.feed(first + second) + exchange.feed(end) + exchange.feed(b"")
+    assert output(lawful_events(wire))[0]["content"][0]["text"] == "a🍞b"
+
+
+@pytest.mark.parametrize("to", [GENERIC, ACCOUNT])
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_half_a_pair_at_the_end_is_replaced(to: Any, is_torn: bool) -> None:
+    first, _, end = map(events_wire, SPLIT_TEXTS[to.dialect])
+    exchange = responses_exchange(to=to)
+    wire = exchange.feed(first)
+    wire += exchange.interrupt("torn") if is_torn else exchange.feed(end) + exchange.feed(b"")
+    deltas = [event["delta"] for event in lawful_events(wire) if "delta" in event]
+    assert "".join(deltas) == "a\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,32 @@ def annotation_to_chat(annotation: Any, offset: int) -> Json | None:
     return {"type": "url_citation", "url_citation": cited}
 
 
+# The fields that each type of a Responses annotation must have.
+ANNOTATION_FIELDS: dict[str, dict[str, type]] = {
+    "url_citation": {"url": str, "title": str, "start_index": int, "end_index": int},
+    "file_citation": {"file_id": str, "filename": str, "index": int},
+    "file_path": {"file_id": str, "index": int},
+    "container_file_citation": {
+        "container_id": str, "file_id": str, "filename": str, "start_index": int, "end_index": int,
+    },
+}  # fmt: skip
+
+
+def complete_annotation(annotation: Any) -> Json | None:
+    """A Responses upstream's annotation with every field of its type; None if it is malformed.
+
+    Annotations of other types pass.
+    """
+    if not isinstance(annotation, dict) or not isinstance(annotation.get("type"), str):
+        return None
+    fields = ANNOTATION_FIELDS.get(annotation["type"], {})
+    completed = annotation | {
+        name: kind() for name, kind in fields.items() if name not in annotation
+    }
+    is_valid = all(type(completed[name]) is kind for name, kind in fields.items())
+    return completed if is_valid else None
+
+
 def _text_position(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from translate.wire import codec
+from translate.wire.json_steps import dump_json_in_steps
 
 
 class Outcome(NamedTuple):
@@ -169,7 +170,7 @@ class SentRequest:
     def count_large(cls, body: bytes, fields: dict[str, Any]) -> "SentRequest":
         """Count at once, without the JSON of each message. `fields`: those of the body."""
         media = [part for message in _list_inputs(fields) for part in _media_parts(message)]
-        size = len(body) - sum(len(codec.dump_json(part)) for part in media)
+        size = len(body) - sum(len(dump_json_in_steps(part)) for part in media)
         return cls(body, size // BYTES_PER_TOKEN + len(media) * TOKENS_PER_PICTURE)
 
     @property

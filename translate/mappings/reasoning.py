@@ -247,9 +247,10 @@ def remove_blank_reasoning(message: Fields, provider: Provider) -> Fields:
 
 
 def reasoning_text(item: Fields) -> str:
-    """The plain text of a reasoning item."""
-    parts = [*(item.get("content") or []), *(item.get("summary") or [])]
-    return "\n\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+    """The plain text of a reasoning item. Total: an envelope may hold an item of any shape."""
+    lists = [value for name in ("content", "summary") if isinstance(value := item.get(name), list)]
+    parts = [part for value in lists for part in value if isinstance(part, dict)]
+    return "\n\n".join(str(part.get("text") or "") for part in parts)
 
 
 def all_reasoning_text(output: list[Fields]) -> str:

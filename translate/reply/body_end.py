@@ -4,10 +4,13 @@ Some upstreams send all of a reply and then neither end the body nor close the c
 break it: such a reply is as good as any other.
 """
 
+from itertools import chain
 from typing import Any
 
+from translate.reply.reply_reader import DONE_MARK, ReplyReader
 from translate.reply.stream_start import END_EVENTS
-from translate.wire import codec, sse
+
+Json = dict[str, Any]
 
 ENDED_STATUSES = ("completed", "incomplete", "failed", "cancelled")  # of a whole response
 
@@ -15,24 +18,22 @@ ENDED_STATUSES = ("completed", "incomplete", "failed", "cancelled")  # of a whol
 def has_reply_end(body: bytes) -> bool:
     """Whether the body, a stream of events or one JSON value, has what ends a reply of its dialect:
     `[DONE]`, a `finish_reason`, a last event or a final status. Total."""
-    reader = sse.SseReader()
+    reader = ReplyReader()
     try:
-        return any(map(_ends_reply, [*reader.feed(body), *reader.flush()]))
+        return any(map(_ends_reply, chain(reader.feed(body), reader.flush())))
     except (ValueError, RecursionError):  # it is too large, or no JSON
         return False
 
 
-def _ends_reply(data: bytes) -> bool:
-    if data.strip() == sse.STREAM_DONE:
-        return True
-    match codec.load_json(data) if data.strip() else None:
+def _ends_reply(event: Json) -> bool:
+    match event:
         case {"type": str(type)} if type in END_EVENTS:
             return True
         case {"object": "response", "status": status}:
             return status in ENDED_STATUSES
         case {"choices": [*choices]}:
             return any(map(_has_finish_reason, choices))
-    return False
+    return event is DONE_MARK
 
 
 def _has_finish_reason(choice: Any) -> bool:

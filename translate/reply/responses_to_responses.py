@@ -35,8 +35,8 @@ from translate.tools.tool_map import ToolMap
 from translate.wire import codec, sse
 from translate.wire.errors import Failure, read_failure
 
-# Fields of the finished response that pass. `end_turn` false: Codex continues at once.
-PASSED_FIELDS = ("end_turn",)
+# Flags of the finished response that pass. `end_turn` false: Codex continues at once.
+PASSED_FLAGS = ("end_turn",)
 
 
 class ResponsesToResponses:
@@ -77,19 +77,23 @@ class ResponsesToResponses:
         if self.outcome:
             return []
         self._writer.emit_opening()
-        event_type = str(event.get("type") or "")
+        match event.get("type"):
+            case None | "":
+                self._read_body(event)
+            case str(event_type) if sse.is_event_type(event_type):
+                self._read_event(event_type, event)
+            case _:
+                self.mark_dropped("an event whose type is no name")
+        return self._writer.drain()
+
+    def _read_event(self, event_type: str, event: Event) -> None:
         name, _, step = event_type.rpartition(".")
         if handler := self.HANDLERS.get(event_type):
             handler(self, event)
         elif name in ITEM_TYPES_BY_EVENT:
             self._add_delta(name, step, event)
-        elif event_type and not sse.is_event_type(event_type):
-            self.mark_dropped("an event whose type is no name")
-        elif event_type:
-            self._pass_unknown(name, event_type, event)
         else:
-            self._read_body(event)
-        return self._writer.drain()
+            self._pass_unknown(name, event_type, event)
 
     def mark_done(self) -> list[Event]:
         """`[DONE]` does not say how the reply ended; the event before it must have."""
@@ -135,7 +139,10 @@ class ResponsesToResponses:
 
     def _finish_item(self, event: Event) -> None:
         item = _event_item(event)
-        if item is None or (id := _as_id(item.get("id"))) in self._closed_ids:
+        if item is None:
+            self.mark_dropped("output (an item without a type)")
+            return
+        if (id := _as_id(item.get("id"))) in self._closed_ids:
             return
         open_item = self._open_items.find(event, item["type"], id)
         index = self._open_items.remove_item(open_item) if open_item else None
@@ -194,7 +201,9 @@ class ResponsesToResponses:
         )
         if counts := detect_truncation(self._request_body, usage):
             self.mark_dropped("input (it read {} of about {} tokens)".format(*counts))
-        passed_fields = {name: response[name] for name in PASSED_FIELDS if name in response}
+        passed_fields = {
+            name: response[name] for name in PASSED_FLAGS if isinstance(response.get(name), bool)
+        }
         details = {"reason": outcome.incomplete_reason} if outcome.incomplete_reason else None
         self.outcome = outcome  # only now: what fails before ends the reply as failed
         self._writer.end_response(

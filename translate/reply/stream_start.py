@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from translate.reply.chat_to_responses import chunk_error
+from translate.reply.reply_reader import DONE_MARK, ReplyReader
 from translate.wire import codec, sse
 from translate.wire.errors import status_of_code
 
@@ -37,7 +38,7 @@ class StreamProbe:
     """
 
     def __init__(self) -> None:
-        self._reader = sse.SseReader()
+        self._reader = ReplyReader()
         self._size = 0
         self._first_byte = b""
 
@@ -46,8 +47,8 @@ class StreamProbe:
         self._size += len(data)
         self._first_byte = self._first_byte or data.lstrip()[:1]
         try:
-            pieces = self._reader.flush() if at_end else self._reader.feed(data)
-            state = _first_decided(_data_state(piece) for piece in pieces)
+            events = self._reader.flush() if at_end else self._reader.feed(data)
+            state = _first_decided(map(_event_state, events))
         except (ValueError, RecursionError):  # the exchange reports what cannot be read
             return "begun"
         is_other_body = at_end and self._first_byte not in STREAM_BYTES
@@ -63,16 +64,9 @@ def _first_decided(states: Iterable[StreamStart]) -> StreamStart:
     return next((state for state in states if state != "pending"), "pending")
 
 
-def _data_state(data: bytes) -> StreamStart:
-    """The state after one event. Raises ValueError for data that is not JSON."""
-    if data.strip() == sse.STREAM_DONE:
-        return "begun"
-    value = codec.load_json(data) if data.strip() else None
-    events = value if isinstance(value, list) else [value]  # Gemini puts errors in a list
-    return _first_decided(_event_state(event) for event in events if isinstance(event, dict))
-
-
 def _event_state(event: Json) -> StreamStart:
+    if event is DONE_MARK:
+        return "begun"
     if (error := _event_error(event)) is not None:
         status = status_of_code(str(error.get("code") or error.get("type")))
         return StreamRefusal(status, codec.dump_json({"error": error})) if status else "begun"

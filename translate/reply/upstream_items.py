@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from translate.mappings import reasoning
+from translate.mappings import annotations, reasoning
 from translate.mappings.outcome import COMPLETED, Outcome
 from translate.providers.profile import Provider
 from translate.reply.call_items import CallItems
@@ -18,6 +18,7 @@ from translate.wire import codec
 from translate.wire.errors import BadReply
 
 PARTS_LIMIT = 1_000  # parts of one item
+PHASES = ("commentary", "final_answer")  # of a message; the SDK's types have no other
 NEAREST_PARTS = 16  # open parts that a final part may complete
 REASONING_TEXT = PartType(
     "reasoning", "reasoning_text", "text", "content", "content_index",
@@ -90,8 +91,11 @@ class TextItem:
         self.type, self.upstream_id = item["type"], item.get("id")
         self._context = context
         self._writer = context.writer
-        phase = {"phase": phase} if isinstance(phase := item.get("phase"), str) else {}
-        new_item = {"type": self.type, **NEW_ITEMS[self.type], **phase}
+        new_item = {"type": self.type, **NEW_ITEMS[self.type]}
+        if (phase := item.get("phase")) in PHASES:
+            new_item["phase"] = phase
+        elif phase is not None:
+            self._writer.mark_dropped(f"output ({self.type}).phase")
         self._index, self._item = self._writer.open_item(ID_PREFIXES[self.type], new_item)
         self._parts: dict[tuple[str, object], OpenPart] = {}  # by type and the upstream's index
         self._part_counts: Counter[str] = Counter()  # by the item's field
@@ -105,7 +109,7 @@ class TextItem:
         key = (part_type.type, index if isinstance(index, int) else None)
         if key not in self._parts:
             self._parts[key] = self._open_part(part_type)
-        logprobs = {"logprobs": event.get("logprobs") or []} if part_type is TEXT else {}
+        logprobs = _logprobs_field(part_type, event.get("logprobs"))
         self._emit_delta(self._parts[key], text, logprobs)
 
     def close(self, item: Item | None, outcome: Outcome) -> None:
@@ -152,7 +156,7 @@ class TextItem:
         part.final = final
         sent = part.joined_text
         if rest := text[len(sent) :] if text.startswith(sent) else "":
-            self._emit_delta(part, rest, _no_logprobs(part_type))
+            self._emit_delta(part, rest, _logprobs_field(part_type))
 
     def _emit_delta(self, part: OpenPart, text: str, logprobs: dict[str, Any]) -> None:
         part.pieces.append(text)
@@ -163,15 +167,26 @@ class TextItem:
         part_type, location = part.part_type, self._part_location(part)
         text = {part_type.text_field: part.joined_text}
         event = f"{part_type.text_event}.done"
-        self._writer.emit(event, **location, **text, **_no_logprobs(part_type))
+        self._writer.emit(event, **location, **text, **_logprobs_field(part_type))
         # what the client has seen stays, even if the whole item has another text
         final_part = {**_empty_part(part_type), **(part.final or {}), "type": part_type.type} | text
-        sources = final_part.get("annotations")
-        for number, source in enumerate(sources if isinstance(sources, list) else []):
-            fields = {"annotation_index": number, "annotation": source}
-            self._writer.emit(ANNOTATION_EVENT, **location, **fields)
+        if part_type is TEXT:
+            final_part["annotations"] = self._complete_annotations(final_part["annotations"])
+            if "logprobs" in final_part:
+                final_part |= _logprobs_field(part_type, final_part["logprobs"])
+            for number, annotation in enumerate(final_part["annotations"]):
+                fields = {"annotation_index": number, "annotation": annotation}
+                self._writer.emit(ANNOTATION_EVENT, **location, **fields)
         self._emit_part(part, "done", final_part)
         return final_part
+
+    def _complete_annotations(self, values: Any) -> list[Item]:
+        """The annotations that are well-formed; the others are dropped."""
+        values = values if isinstance(values, list) else [values] if values else []
+        completed = [annotations.complete_annotation(value) for value in values]
+        if None in completed:
+            self._writer.mark_dropped("annotations")
+        return [annotation for annotation in completed if annotation]
 
     def _emit_part(self, part: OpenPart, step: str, fields: Item) -> None:
         event = f"{part.part_type.part_event}.{step}"
@@ -189,9 +204,11 @@ def _empty_part(part_type: PartType) -> Item:
     return {"type": part_type.type, part_type.text_field: "", **part_type.initial_fields}
 
 
-def _no_logprobs(part_type: PartType) -> dict[str, Any]:
-    """The field that an event of text must have, where the upstream sent no log probabilities."""
-    return {"logprobs": []} if part_type is TEXT else {}
+def _logprobs_field(part_type: PartType, token_logprobs: Any = None) -> dict[str, Any]:
+    """The field that an event of text must have, even if the upstream sent no log probabilities."""
+    if part_type is not TEXT:
+        return {}
+    return {"logprobs": annotations.normalize_logprobs(token_logprobs)}
 
 
 class FunctionCallItem:
@@ -222,8 +239,7 @@ class FunctionCallItem:
         self._feed_call({"function": {"arguments": text}})
 
     def close(self, item: Item | None, outcome: Outcome) -> None:
-        arguments = (item or {}).get("arguments")
-        text = arguments if isinstance(arguments, str) else _json_text(arguments)
+        text = _as_text((item or {}).get("arguments"))
         sent = "".join(self._sent_pieces)
         self._feed_call_name(item or {})
         self._feed_call(
@@ -232,7 +248,10 @@ class FunctionCallItem:
         self._calls.close(outcome)
 
 
-def _json_text(value: Any) -> str:
+def _as_text(value: Any) -> str:
+    """The text of a call; some servers send it parsed."""
+    if isinstance(value, str):
+        return value
     return codec.json_text(value) if value else ""
 
 
@@ -247,21 +266,41 @@ class OtherItem:
         self._sent_pieces: list[str] = []
         self._new_ids: Item = {}
         self._item: Item = {}
+        item = self._repair_item(item, "in_progress")
         if self._kind:
             id = str(item.get("call_id") or "")
             self._new_ids["call_id"] = self._writer.unique_call_id(id, context.tools.call_ids)
-        elif not isinstance(self.upstream_id, str) or self.upstream_id in context.used_ids:
+        elif not item.get("id") or item["id"] in context.used_ids:
             self._new_ids["id"] = self._writer.new_id("item")
         context.used_ids.add(str(self.upstream_id))
         if self.type not in NAMED_TYPES or item.get("name"):
             self._open_item(item)
+
+    def _repair_item(self, item: Item, status: str) -> Item:
+        """The item without fields of the wrong type, which are dropped.
+
+        `status` replaces one that such an item cannot have.
+        """
+        wrong = [
+            name for name in STRING_FIELDS & item.keys() if not isinstance(item[name], str | None)
+        ]
+        for name in sorted(wrong):
+            self._writer.mark_dropped(f"output ({self.type}).{name}")
+        item = {name: value for name, value in item.items() if name not in wrong}
+        has_valid_status = (
+            item.get("status") in CALL_STATUSES
+            if self._kind
+            else isinstance(item.get("status"), str | None)
+        )
+        return item if has_valid_status else {**item, "status": status}
 
     def _open_item(self, item: Item) -> None:
         """Show the item. The client sees nothing of a call until its name has come."""
         empty = {self._text_field: ""} if self._text_field else {}
         if self._kind:  # not earlier: an id counts the items that the client has seen
             self._new_ids["id"] = self._writer.new_id(self._kind.id_prefix)
-        fields = {**item, **self._new_ids, **empty}
+        name = {"name": item.get("name") or ""} if self.type in NAMED_TYPES else {}
+        fields = {**item, **name, **self._new_ids, **empty}
         self._index, self._item = self._writer.open_item("item", fields)
 
     @property
@@ -279,13 +318,14 @@ class OtherItem:
     def close(self, item: Item | None, outcome: Outcome) -> None:
         if item is None and self._kind and outcome is not COMPLETED:
             return  # the client must never execute half a call
+        item = self._repair_item(item or {"type": self.type}, outcome.response_status)
         if not self._item:
-            self._open_item(item or {"type": self.type})
+            self._open_item(item)
         # what the client has seen stays, even if the whole item differs
-        fields = {k: v for k, v in (item or {}).items() if k not in IDENTITY_FIELDS}
+        fields = {k: v for k, v in item.items() if k not in IDENTITY_FIELDS}
         final_item = {**self._item, **fields}
         if self._kind and (text_field := self._text_field):
-            final_item[text_field] = self._finish_text(str(final_item.get(text_field) or ""))
+            final_item[text_field] = self._finish_text(_as_text(final_item.get(text_field)))
         self._writer.finish_item(self._index, final_item)
 
     def _finish_text(self, text: str) -> str:
@@ -303,6 +343,8 @@ class OtherItem:
 
 IDENTITY_FIELDS = frozenset({"id", "type", "call_id", "name", "namespace", "role"})
 NAMED_TYPES = frozenset({FUNCTION.call_type, CUSTOM.call_type})
+STRING_FIELDS = frozenset({"id", "call_id", "name", "namespace", "role"})
+CALL_STATUSES = (None, "in_progress", "completed", "incomplete")
 ITEM_CLASSES: dict[str, Callable[[ReplyContext, Item], UpstreamItem]] = {
     "message": TextItem,
     "reasoning": TextItem,

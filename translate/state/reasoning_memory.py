@@ -22,6 +22,7 @@ from translate.reply.responses_to_chat import CALL_FIELDS, SEPARATOR
 from translate.wire import codec
 from translate.wire.envelope import open_envelope
 from translate.wire.errors import BadRequest
+from translate.wire.json_steps import dump_json_in_steps
 from translate.wire.requests import (
     CHAT_CALL_BODY_FIELDS,
     CHAT_CALL_FIELDS,
@@ -162,7 +163,7 @@ def _read_messages(messages: list[Json], owner: str, conversation: str) -> Itera
 
 
 def _hash_texts(*texts: str) -> str:
-    return blake2b(codec.dump_json(texts), digest_size=20).hexdigest()
+    return blake2b(dump_json_in_steps(texts), digest_size=20).hexdigest()
 
 
 def _has_unique_id(call: CallIdentity) -> bool:
@@ -206,7 +207,7 @@ def _normalize_json(text: str) -> str:
     """JSON in one spelling (JavaScript writes 1.0 as 1); any other text, stripped."""
     try:
         value = json.loads(text, parse_float=_parse_float)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip() or "{}"
     return json.dumps(value, sort_keys=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from translate.mappings.parameters import fits_header
 from translate.providers.profile import Provider
-from translate.wire import codec
+from translate.wire.json_steps import dump_json_in_steps
 from translate.wire.requests import ResponsesRequest
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ def request_session_key(request: ResponsesRequest) -> str:
     if fits_header(client_key) and len(str(client_key)) <= KEY_LIMIT:
         return str(client_key)
     beginning = [request.instructions, *map(_item_content, _first_items(request.input_items))]
-    source = codec.dump_json([client_key] if client_key else beginning)
+    source = dump_json_in_steps([client_key] if client_key else beginning)
     return blake2s(source, digest_size=16).hexdigest()
 
 

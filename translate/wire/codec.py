@@ -27,10 +27,16 @@ def load_json(data: bytes | str) -> Any:
     No text in it has a lone surrogate: U+FFFD stands in its place. Numbers of too many digits
     become infinity. Raises NestedTooDeeply, a ValueError, above MAX_NESTING.
     """
+    value, may_have_halves = load_json_with_halves(data)
+    return replace_all_surrogates(value) if may_have_halves else value
+
+
+def load_json_with_halves(data: bytes | str) -> tuple[Any, bool]:
+    """As `load_json`, but lone surrogates stay; returns also whether there may be any."""
     try:
-        return from_json(data)
+        return from_json(data), False
     except ValueError:
-        return _load_odd_json(data)
+        return _load_odd_json(data), True
 
 
 def _load_odd_json(data: bytes | str) -> Any:
@@ -39,7 +45,7 @@ def _load_odd_json(data: bytes | str) -> Any:
     except RecursionError:
         raise NestedTooDeeply("JSON is nested too deeply") from None
     check_nesting(value, MAX_NESTING)
-    return _without_surrogates(value)
+    return value
 
 
 def _parse_int(digits: str) -> float:
@@ -62,16 +68,18 @@ def check_nesting(value: Any, limit: int) -> None:
         raise NestedTooDeeply(f"JSON is nested more than {limit} levels deep")
 
 
-def _without_surrogates(value: Any) -> Any:
+def replace_all_surrogates(value: Any) -> Any:
+    """The JSON value, with `replace_surrogates` for each name and text in it."""
     match value:
         case str():
             return replace_surrogates(value)
         case dict():
             return {
-                replace_surrogates(name): _without_surrogates(item) for name, item in value.items()
+                replace_surrogates(name): replace_all_surrogates(item)
+                for name, item in value.items()
             }
         case list():
-            return [_without_surrogates(item) for item in value]
+            return [replace_all_surrogates(item) for item in value]
     return value
 
 

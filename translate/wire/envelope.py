@@ -1,7 +1,8 @@
 """The envelope that the relay puts into `encrypted_content`, so that clients carry its state.
 
 Clients send the opaque field back verbatim, even after a restart or a resume. It consists of a
-version tag and base64url of compressed JSON `{provider, model, state}`.
+version tag and base64url of compressed JSON `{provider, model, state}`. Envelopes are not signed:
+what one holds is no more than the client's word.
 """
 
 import base64
@@ -12,7 +13,10 @@ from typing import Any
 from translate.wire import codec
 
 VERSION_TAG = "relay1."
-MAX_BYTES = 64 << 20  # bytes after decompression: above any reply, below a decompression bomb
+MAX_BYTES = 64 << 20  # bytes after decompression: above any reply
+# A request holds as many envelopes as its size allows, so that their contents are bounded by it: to
+# so many times the packed bytes, and a little for short envelopes. Texts shrink to a fifth.
+MAX_EXPANSION, FREE_BYTES = 16, 16 << 10
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,15 @@ def seal_envelope(envelope: Envelope) -> str:
     body = codec.dump_json(
         {"provider": envelope.provider_identity, "model": envelope.model, "state": envelope.payload}
     )
-    return VERSION_TAG + base64.urlsafe_b64encode(zlib.compress(body, 6)).decode()
+    packed = zlib.compress(body, 6)
+    if len(body) > max_content_size(packed):  # a model that repeats itself
+        packed = zlib.compress(body, 0)
+    return VERSION_TAG + base64.urlsafe_b64encode(packed).decode()
+
+
+def max_content_size(packed: bytes) -> int:
+    """How many bytes `packed` may hold."""
+    return min(FREE_BYTES + MAX_EXPANSION * len(packed), MAX_BYTES)
 
 
 def open_envelope(text: object) -> Envelope | None:
@@ -36,7 +48,8 @@ def open_envelope(text: object) -> Envelope | None:
         return None
     try:
         packed = base64.urlsafe_b64decode(text[len(VERSION_TAG) :])
-        body = codec.load_json(zlib.decompressobj().decompress(packed, MAX_BYTES))
+        content = zlib.decompressobj().decompress(packed, max_content_size(packed))
+        body = codec.load_json(content)
         return Envelope(str(body["provider"]), str(body["model"]), dict(body["state"]))
     except (ValueError, TypeError, KeyError, zlib.error):
         return None

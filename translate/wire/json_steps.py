@@ -6,6 +6,7 @@ results are the same; all in all they take about twice as long.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,6 +14,11 @@ from typing import Any
 from translate.wire.codec import MAX_NESTING, NestedTooDeeply, dump_json, load_json
 
 Json = dict[str, Any]
+
+
+class TooManyValues(ValueError):
+    """The JSON has more values than the caller takes."""
+
 
 LARGE_JSON = 256 * 1024  # bytes; less takes a call of a millisecond or two
 STEP = LARGE_JSON  # bytes of JSON for one call, unless a single string is longer
@@ -22,6 +28,10 @@ NEXT_STRUCTURE = re.compile(
     rb'(?:"[^"\\]{0,4096}+"|[^"\[\]{},]{1,4096}+){0,8}+(?P<mark>["\[\]{},])?+'
 )
 STRING_TEXT = re.compile(rb'[^"\\]{0,4096}+(?:\\.[^"\\]{0,4096}+){0,256}+', re.DOTALL)
+# The second half of a surrogate pair belongs to the escape before it.
+LOW_SURROGATE = re.compile(rb"\\u[dD][c-fC-F]")
+CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # of a character in UTF-8, behind its first byte
+MAX_CONTINUATION = 3  # such bytes of one character
 BLANKS = b" \t\r\n"
 CLOSING = {b"[": b"]", b"{": b"}"}
 
@@ -60,27 +70,38 @@ class StepLoader:
     Whatever is small is parsed together with its neighbours.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, max_values: float) -> None:
         self._data = data
+        self._max_values, self._value_count = max_values, 1
         self._open: list[OpenContainer] = []
         self._keys: list[Any] = []  # of each open container that has a value, in its parent
 
     def load_value(self) -> Any:
-        """Raises ValueError, NestedTooDeeply."""
+        """Raises ValueError, NestedTooDeeply, TooManyValues."""
         data, position = self._data, 0
         while (match := NEXT_STRUCTURE.match(data, position)) and match.end() > position:
             position, mark = match.end(), match["mark"]
             if mark == b'"':
-                position = end_of_string(data, position)
+                position = self._pass_string(position)
             elif mark == b",":
+                self._count_value()
                 self._pass_comma(position - 1)
             elif mark in CLOSING:
+                self._count_value()
                 self._enter(mark, position - 1)
             elif mark:
                 closed = self._leave(mark, position - 1)
                 if not self._open:
                     return self._finish(closed, position)
         raise ValueError("it ends in the middle of a value")
+
+    def _count_value(self) -> None:
+        """Called for each comma, which has a value behind it, and for each object and list, which
+        counts for its first value."""
+        self._value_count += 1
+        if self._value_count > self._max_values:
+            limit = f"{self._max_values:,} values (relay_max_values)"
+            raise TooManyValues(f"JSON has more than {limit}")
 
     def _enter(self, mark: bytes, position: int) -> None:
         self._open.append(OpenContainer(mark, position))
@@ -96,6 +117,22 @@ class StepLoader:
             self._parse_until(position)
             container.pending_from = position + 1
         container.last_comma = position
+
+    def _pass_string(self, start: int) -> int:
+        """Parse the string if it is a long value; returns the position behind it."""
+        end, container = end_of_string(self._data, start), self._open[-1]
+        if end - start > STEP and not self._is_key(container, start - 1):
+            self._create_values()
+            key = self._parse_before(container, start - 1)
+            container.add_child(key, load_long_string(self._data, start, end - 1))
+            container.pending_from, container.after_child = end, True
+        return end
+
+    def _is_key(self, container: OpenContainer, position: int) -> bool:
+        """Whether a string that begins here is the key of a member."""
+        member_from = max(container.pending_from, container.last_comma + 1)
+        is_first = not self._data[member_from:position].strip(BLANKS)
+        return container.opening == b"{" and is_first
 
     def _leave(self, mark: bytes, position: int) -> OpenContainer:
         container = self._open[-1]
@@ -120,6 +157,12 @@ class StepLoader:
 
     def _parse_until(self, end: int) -> None:
         """Parse the pending text of the innermost container up to here."""
+        self._create_values()
+        container = self._open[-1]
+        container.parse_pending(self._data[container.pending_from : end])
+
+    def _create_values(self) -> None:
+        """Make sure that each open container has a value."""
         for number, container in enumerate(self._open):
             if container.value is None:
                 container.value = [] if container.opening == b"[" else {}
@@ -127,8 +170,6 @@ class StepLoader:
                     self._keys.append(
                         self._parse_before(self._open[number - 1], container.opened_at)
                     )
-        container = self._open[-1]
-        container.parse_pending(self._data[container.pending_from : end])
 
     def _parse_before(self, parent: OpenContainer, start: int) -> Any:
         """Parse what stands before a child in its parent; returns the child's key."""
@@ -149,25 +190,58 @@ class StepLoader:
             raise ValueError(f"unexpected text at byte {start}")
 
 
-def load_json_in_steps(data: bytes) -> Any:
-    """`load_json`, in steps if the data is large. Raises ValueError, and nothing else."""
+def load_json_in_steps(data: bytes, max_values: float = math.inf) -> Any:
+    """`load_json`, in steps if the data is large.
+
+    Raises ValueError, and nothing else; TooManyValues, a ValueError, if the data is large and has
+    more values than this. They take many times the memory of their JSON.
+    """
     if len(data) <= LARGE_JSON:
         return load_json(data)
     encoding = json.detect_encoding(data)
     if encoding != "utf-8":
         data = data.decode(encoding, "replace").encode()
     first = data.lstrip(BLANKS)[:1]
-    return StepLoader(data).load_value() if first in CLOSING else load_json(data)
+    return StepLoader(data, max_values).load_value() if first in CLOSING else load_json(data)
 
 
 def end_of_string(data: bytes, start: int) -> int:
     """The position behind the string whose text begins at `start`. Raises ValueError."""
     position = start
     while data[position : position + 1] != b'"':
-        if not (rest := STRING_TEXT.match(data, position)) or rest.end() == position:
+        next_position = skip_text(data, position)
+        if next_position == position:
             raise ValueError("it ends in the middle of a string")
-        position = rest.end()
+        position = next_position
     return position + 1
+
+
+def skip_text(data: bytes, position: int) -> int:
+    """The position behind some of the text of a string, in no escape; the same one at its end."""
+    text = STRING_TEXT.match(data, position)
+    return text.end() if text else position
+
+
+def load_long_string(data: bytes, start: int, end: int) -> str:
+    """The string whose text begins at `start`, and whose closing quote is at `end`. Raises
+    ValueError."""
+    pieces, piece_from, position = [], start, start
+    while position < end:
+        if position - piece_from >= STEP:
+            position = next_character(data, position)
+            pieces.append(load_json(b'"%b"' % data[piece_from:position]))
+            piece_from = position
+        position = max(skip_text(data, position), position + 1)
+    pieces.append(load_json(b'"%b"' % data[piece_from:end]))
+    return "".join(pieces)
+
+
+def next_character(data: bytes, position: int) -> int:
+    """This position, which is in no escape, or the next one at which a character begins."""
+    if LOW_SURROGATE.match(data, position):
+        return position + len(b"\\udc00")
+    following = data[position : position + MAX_CONTINUATION]
+    return position + len(following) - len(following.lstrip(CONTINUATION_BYTES))
 
 
 # Out ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ class Limits:
     item_count: int = 50_000  # input items or messages of a request, those of its history included
     tool_count: int = 4_096  # tools of a request, those inside namespaces included
     nesting: int = 128  # objects and lists inside one another in a request's JSON
+    value_count: int = 2_000_000  # values of the JSON of a request or a reply
     event_bytes: int = 16 << 20  # one event of a reply, decoded
     reply_bytes: int = 64 << 20  # a whole reply, decoded, streamed or not
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import os
 import stat
 import threading
 from dataclasses import replace

@@ -4,6 +4,7 @@ import pytest
 
 from addons.config.config_file import WrongSettings, read_settings
 from addons.config.limit_settings import (
+    BodyTotals,
     ByteCount,
     ExchangeLimits,
     LimitSettings,
@@ -25,6 +26,7 @@ MB = 1 << 20
         ("max_head", "1.5KB", 1536),
         ("max_exchanges", "10,2", ExchangeLimits(10, 2)),
         ("max_exchanges", "10", ExchangeLimits(10, 10)),
+        ("max_bodies", "2GB,1GB", BodyTotals(ByteCount(2 << 30), ByteCount(1 << 30))),
         ("max_connections", "", None),
         ("max_connections", "300", 300),
         ("idle", "0.5", 0.5),
@@ -41,6 +43,7 @@ def test_valid_limits(name: str, text: str, value: object) -> None:
         ("max_request", "64MB,x", "is not a size"),
         ("max_request", "1MB,2MB,3MB", "neither one amount nor two"),
         ("max_side_call", "1.2.3MB", "is not a size"),
+        pytest.param("max_side_call", f"{10**400}GB", "is not a size", id="401 digits"),
         ("max_side_call", "0", "greater than or equal to 1000"),
         ("max_head", "many", "is not a size"),
         ("max_exchanges", "0", "greater than or equal to 1"),
@@ -65,3 +68,4 @@ def test_the_defaults_are_those_of_the_translation() -> None:
     assert translation_limits(LimitSettings()) == Limits()
     assert str(LimitSettings().max_request) == "64MB,128MB"
     assert str(LimitSettings().max_exchanges) == "1000,250"
+    assert str(LimitSettings().max_bodies) == "1GB,512MB"

@@ -1,14 +1,17 @@
 """`POST …/responses/input_tokens` through the whole relay, over real sockets."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from addons.endpoints import input_tokens
 from tests.addons.endpoints.test_stored_responses import make_turn, store_relay
 from tests.addons.exchange.test_addon import error_of, says
 from tests.addons.proxy import Answer, Client, bounded
+from translate import estimate_input_tokens
 
 PROMPT = "Where does the bread come from? " * 100
 
@@ -72,3 +75,22 @@ async def test_request_that_would_be_refused_is_not_counted(body: bytes, param: 
     async with store_relay(relay_store="off") as (_, port):
         answer = await count_tokens(port, body)
     assert answer.status == 400 and error_of(answer)["param"] == param
+
+
+@bounded
+@pytest.mark.parametrize(("text", "in_loop"), [(PROMPT, True), (PROMPT * 100, False)])
+async def test_large_request_is_counted_in_a_thread(
+    text: str, in_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def count_and_record(*arguments: Any) -> int:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return estimate_input_tokens(*arguments)
+
+    monkeypatch.setattr(input_tokens, "estimate_input_tokens", count_and_record)
+    async with store_relay(relay_store="off") as (_, port):
+        answer = await count_tokens(port, request_body(input=text))
+    assert threads == [in_loop]
+    tokens = json.loads(answer.body)["input_tokens"]
+    assert len(text) / 4.5 < tokens < len(text) / 3.5

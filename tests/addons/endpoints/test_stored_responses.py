@@ -189,7 +189,8 @@ async def test_input_items_come_in_pages(
 async def test_bad_pages_are_refused(tmp_path: Path) -> None:
     async with store_relay(says("Hi."), relay_store=str(tmp_path / "kept.db")) as (_, port):
         id = (await make_turn(port))["id"]
-        for query in ("limit=0", "limit=101", "limit=x", "order=up", "after=none"):
+        digits = f"limit={'9' * 5000}"  # more than Python reads
+        for query in ("limit=0", "limit=101", "limit=x", digits, "order=up", "after=none"):
             answer = await send_call(port, "GET", f"/responses/{id}/input_items?{query}")
             assert answer.status == 400
             assert error_of(answer)["param"] == query.partition("=")[0]

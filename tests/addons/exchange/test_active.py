@@ -102,23 +102,23 @@ def test_requests_to_one_url_share_nothing() -> None:
 
 
 def test_without_another_candidate_there_is_no_fallback() -> None:
-    def check(active: ActiveExchange) -> None:
+    async def check(active: ActiveExchange) -> None:
         flow = flow_of(active)
         active.start()
-        flow.response = Response.make(503, b"{}")
-        assert not active.try_fallback(None) and not active.try_fallback("connection refused")
-        assert active_exchange(flow) is active
+        for flow.response in (Response.make(503, b"{}"), None):
+            await active.try_fallback()
+            assert active_exchange(flow) is active
 
     with_exchange(check)
 
 
 def test_lesson_of_a_refusal_starts_another_exchange_on_the_flow() -> None:
-    def check(active: ActiveExchange) -> None:
+    async def check(active: ActiveExchange) -> None:
         flow = flow_of(active)
         active.start()
         refusal = {"error": {"message": "Unsupported parameter: 'stream_options'"}}
         flow.response = Response.make(400, json.dumps(refusal).encode())
-        assert active.try_fallback(None)
+        await active.try_fallback()
         second = active_exchange(flow)
         assert second is not None and second is not active and plan_of(flow) is second
         assert b"stream_options" not in second.exchange.body
@@ -149,6 +149,21 @@ def test_end_is_complete_without_the_thread_of_the_corpus(
         assert "relay_record: " in caplog.text
 
     with_exchange(check, relay_record=str(tmp_path))
+
+
+def test_turn_is_left_out_when_too_many_wait_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(corpus, "MAX_WAITING", 0)
+
+    def check(active: ActiveExchange) -> None:
+        active.start()
+        active.exchange.feed(REPLY)
+        active.end(None)
+        assert "0 turns wait to be written; this one is left out" in caplog.text
+
+    with_exchange(check, relay_record=str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def exchange_count() -> float:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from mitmproxy.addons.view import View
 from mitmproxy.http import HTTPFlow
 from mitmproxy.net import encoding
 from mitmproxy.test import tflow
@@ -733,3 +734,12 @@ async def test_comment_names_what_was_dropped_from_the_reply(stream: bool) -> No
     [comment] = seen
     assert comment.startswith("m · ~8 in · ~2 out")
     assert comment.endswith(" · dropped choices[1] · usage estimated")
+
+
+@bounded
+async def test_refused_requests_count_among_the_kept_exchanges() -> None:
+    view = View()
+    async with relay(says("Hi."), extra_addons=[view], relay_keep="2") as (_, port):
+        for _ in range(5):
+            assert (await ask_once(port, input=5)).status == 400
+        assert len(view) == 2

@@ -1,3 +1,5 @@
+"""What ends with an exchange: each step runs, whatever happens to the others."""
+
 import logging
 from collections import deque
 from collections.abc import Callable

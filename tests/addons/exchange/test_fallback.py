@@ -4,6 +4,7 @@ is followed by the next one."""
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from addons import large_work
 from addons.demo_provider import DemoProvider
 from addons.exchange import fallback
 from tests.addons.chain import exchange_addons
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
 from tests.translate.support import GENERIC, chunk, context_for, provider
 from tests.translate.support import stream as chat
-from translate import start_exchange
+from translate import Exchange, start_exchange
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +166,76 @@ async def test_candidate_whose_provider_cannot_take_the_request_is_skipped(
     assert answer.status == status
     requests = [call.request_line.split()[0] for call in (*one.seen, *three.seen)]
     assert requests.count("POST") == len(models.split()) - 1
+
+
+LARGE_INPUT = [{"role": "user", "content": "x" * 3_000} for _ in range(200)]
+
+
+@pytest.fixture
+def work_threads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The translations and the lessons, each with whether it was in the event loop's thread."""
+    threads: list[tuple[str, bool]] = []
+    translate_request, read_lesson = Exchange._translate_request, fallback.read_lesson
+
+    def translate_and_record(self: Exchange, *arguments: Any) -> Any:
+        threads.append(("request", threading.current_thread() is threading.main_thread()))
+        return translate_request(self, *arguments)
+
+    def read_and_record(*arguments: Any) -> Any:
+        threads.append(("lesson", threading.current_thread() is threading.main_thread()))
+        return read_lesson(*arguments)
+
+    monkeypatch.setattr(Exchange, "_translate_request", translate_and_record)
+    monkeypatch.setattr(fallback, "read_lesson", read_and_record)
+    return threads
+
+
+@pytest.mark.parametrize(("content", "in_loop"), [("Hello.", True), (LARGE_INPUT, False)])
+@bounded
+async def test_large_request_is_sent_again_without_work_in_the_event_loop(
+    content: Any, in_loop: bool, work_threads: list[tuple[str, bool]]
+) -> None:
+    async with relay(refusing("temperature")) as (_, port, above):
+        assert (await ask(port, input=content)).status == 200
+    assert fields(above) == [{"temperature", "seed"}, {"seed"}]
+    assert work_threads == [(work, in_loop) for work in ("request", "lesson", "request")]
+
+
+@pytest.mark.parametrize(("content", "in_loop"), [("Hello.", True), (LARGE_INPUT, False)])
+@bounded
+async def test_large_request_is_built_once_for_the_next_candidate(
+    tmp_path: Path, content: Any, in_loop: bool, work_threads: list[tuple[str, bool]]
+) -> None:
+    async with upstream(refusing()) as server:
+        file = tmp_path / "relay.toml"
+        file.write_text(
+            '[model_map]\nboth = ["one/m", "two/m"]\n'
+            '[providers.one]\nbase_urls = ["http://127.0.0.1:9/v1"]\n'
+            f'[providers.two]\nbase_urls = ["http://127.0.0.1:{server.port}/v1"]\n'
+        )
+        options = {"relay_provider": "one", "relay_config": str(file), "relay_retries": "0"}
+        async with proxy(*exchange_addons(DemoProvider()), **options) as (_, port):
+            assert (await ask(port, model="both", input=content)).status == 200
+    assert work_threads == [("request", in_loop)] * 2
+
+
+@bounded
+async def test_request_that_the_threads_cannot_take_gets_its_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fill_queue(call: Call) -> None:
+        monkeypatch.setattr(large_work, "QUEUE_BYTES", 0)
+        monkeypatch.setattr(large_work, "_queued_bytes", 1)
+        refusing("temperature")(call)
+
+    async with relay(fill_queue) as (_, port, above):
+        answer = await ask(port, input=LARGE_INPUT)
+        assert answer.status == 400 and "temperature" in json.loads(answer.body)["error"]["message"]
+        assert len(above.seen) == 1
+        answer = await ask(port, input=LARGE_INPUT)
+        error = json.loads(answer.body)["error"]
+        assert answer.status == 503 and error["code"] == "server_is_overloaded"
+    assert any("too many large requests" in message for message in caplog.messages)
 
 
 def test_loss_is_logged_once_and_not_remembered_for_ever(caplog: pytest.LogCaptureFixture) -> None:

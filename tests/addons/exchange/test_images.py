@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFile
 from addons.exchange import images
 from addons.exchange.images import (
     FittedImage,
+    ImageCache,
     ImageLimits,
     fit_image,
     fit_request_images,
@@ -293,7 +294,7 @@ def test_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return fit_image(url, limits)
 
     monkeypatch.setattr(images, "fit_image", fit_and_record)
-    monkeypatch.setattr(images, "_cache", {})
+    monkeypatch.setattr(images, "_cache", ImageCache())
     large, bad = image_url(image_bytes(sample_image(3000, 10))), image_url(b"x")
     body = {"input": [message(image(large), image(bad), image(large))]}
     first = images.replace_images(body, GENERIC)
@@ -306,12 +307,13 @@ def test_image_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("name", "value"), [("MAX_CACHED", 3), ("MAX_CACHED_BYTES", 1_000)])
 def test_cache_is_bounded(name: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, name, value)
-    monkeypatch.setattr(images, "_cache", cache := {})
+    cache = ImageCache()
     urls = [image_url(image_bytes(sample_image(8 + number)), "image/jpeg") for number in range(9)]
     for url in urls:
-        images.fit_image_once(url, LIMITS)
-    assert len(cache) < 9
-    assert images.fit_image_once(urls[-1], LIMITS) == fit_image(urls[-1], LIMITS)
+        cache.fit_image(url, LIMITS)
+    assert 1 <= len(cache._images) < 9
+    assert cache._size == sum(len(cached.url) for cached in cache._images.values())
+    assert cache.fit_image(urls[-1], LIMITS) == fit_image(urls[-1], LIMITS)
 
 
 # Through the relay

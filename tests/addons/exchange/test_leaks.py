@@ -75,6 +75,10 @@ UPSTREAMS: dict[str, Handler] = {
     "a stream with escapes in small pieces": streams(*pieces_of(ESCAPED_CHUNKS, 5)),
     "a stream with calls": streams(CALL_CHUNKS),
     "a stream with the key in several deltas": streams(DELTA_CHUNKS),
+    "a stream with the key in several deltas that is cut": lambda call: (
+        call.stream(chat(*(chunk(content=delta) for delta in DELTAS), done=False)),
+        call.cut(),
+    )[0],
     "a stream that is cut": lambda call: (call.stream(TEXT_CHUNKS[:-80]), call.cut())[0],
     "a stream that is cut in the key": streams(
         TEXT_CHUNKS[: TEXT_CHUNKS.index(KEY.encode()) + 20]

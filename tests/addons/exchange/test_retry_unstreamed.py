@@ -1,6 +1,7 @@
 """A stream without one event is asked for once more in one piece, over real sockets."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.addons.exchange.test_addon import (
     stream_error,
 )
 from tests.addons.proxy import Call, Client, Handler, bounded
+from translate import Exchange
 
 # llama-cpp-python 0.3.36 at a full context, which streams nothing at all
 FULL_CONTEXT = (
@@ -126,3 +128,22 @@ async def test_attempt_is_noted_on_the_flow() -> None:
     ):
         await ask(client)
     assert watch.attempts == [["after the reply is an empty stream, 0.0 s"]]
+
+
+@bounded
+async def test_large_request_is_written_anew_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[bool] = []
+    body = Exchange.unstreamed_body.fget
+    assert body
+
+    def write_and_record(self: Exchange) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return body(self)
+
+    monkeypatch.setattr(Exchange, "unstreamed_body", property(write_and_record))
+    whole: Handler = lambda call: call.reply(200, WHOLE)  # noqa: E731
+    async with relay(by_stream(empty_stream, whole), relay_retries="0") as (above, port):
+        for content in ("Hello.", "x" * 300_000):
+            assert completed_text(await ask_once(port, input=content)) == "Hi."
+    assert threads == [True, False]
+    assert requested_streams(list(above.seen)) == [True, False] * 2

@@ -1,11 +1,17 @@
 """Connections, tunnels and TLS: which are refused, decrypted, or passed untouched."""
 
 import asyncio
+import base64
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from mitmproxy import ctx
+from mitmproxy.test import tflow
 
+from addons.ingress import Ingress
 from tests.addons.ingress.relays import KEY, own_address, relay, status_of
 from tests.addons.proxy import (
     Call,
@@ -104,7 +110,6 @@ async def test_other_machines_with_a_key_reach_the_relay_and_openai_alone() -> N
             *("api.openai.com:25", "chatgpt.com:22"),
         ):
             assert await connect_status(own_host, port, target) == 403
-        assert await connect_status(own_host, port, "chatgpt.com:443") == 200
         assert await connect_status(own_host, port, f"{own_host}:{port}") == 200
         writer.close()
     assert server.seen == []
@@ -128,9 +133,90 @@ async def test_tunnel_to_the_relay_itself_is_refused(host: str) -> None:
     assert server.seen == []
 
 
-async def connect_status(own_host: str, port: int, target: str) -> int:
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "status"),
+    [
+        ("", 407),
+        (f"Bearer {KEY}", 407),
+        ("Basic ###", 407),
+        (basic("relay:wrong"), 407),
+        (basic(f"relay:{KEY}:"), 407),
+        (basic(f"relay:{KEY}"), 200),
+        (basic(f"{KEY}:"), 200),
+    ],
+)
+@bounded
+async def test_other_machines_need_a_key_for_tunnels_to_openai(
+    credentials: str, status: int
+) -> None:
+    own_host = own_address()
+    async with relay(relay_client_key=KEY, mode=["regular@0.0.0.0:0"]) as port:
+        for target in ("api.openai.com:443", "chatgpt.com:80"):
+            assert await connect_status(own_host, port, target, credentials) == status
+            assert await connect_status("127.0.0.1", port, target, credentials) == 200
+
+
+@asynccontextmanager
+async def remote_tunnel(port: int, host: str, key: str) -> AsyncIterator[Client]:
+    """A client on another machine, in a tunnel to this host."""
+    reader, writer = await asyncio.open_connection(own_address(), port)
+    head = f"CONNECT {host}:443 HTTP/1.1\r\nProxy-Authorization: {basic('relay:' + key)}\r\n\r\n"
+    writer.write(head.encode())
+    assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+    await writer.start_tls(client_tls(), server_hostname=host)
+    yield Client(reader, writer)
+    writer.close()
+
+
+@bounded
+async def test_key_of_a_tunnel_counts_for_the_requests_in_it() -> None:
+    keys = f"laptop:{KEY},other-key"
+    async with (
+        relay(relay_client_key=keys, mode=["regular@0.0.0.0:0"]) as port,
+        remote_tunnel(port, "api.openai.com", KEY) as client,
+    ):
+        host = {"host": "api.openai.com"}
+        answer = await client.ask("/v1/responses", HELLO, **host, authorization="Bearer of-openai")
+        assert answer.status == 200
+        assert await status_of(client, "/v1/nothing", **host, **CODEX_HEADERS) == 404
+        ctx.options.update(relay_client_key="laptop:new-key,other-key")
+        assert (await client.ask("/v1/responses", HELLO, **host)).status == 400
+        assert await status_of(client, "/v1/nothing", **host) == 400  # would go on to OpenAI
+
+
+@bounded
+async def test_plain_requests_of_other_machines_to_openai_need_a_key() -> None:
+    own_host = own_address()
+    async with relay(relay_client_key=KEY, mode=["regular@0.0.0.0:0"]) as port:
+        reader, writer = await asyncio.open_connection(own_host, port)
+        client, url = Client(reader, writer), "http://api.openai.com/v1"
+        assert await status_of(client, f"{url}/files", host="api.openai.com") == 400
+        assert await status_of(client, f"{url}/x", host="api.openai.com", **CODEX_HEADERS) == 400
+        headers = {"host": "api.openai.com", "proxy_authorization": basic(f"relay:{KEY}")}
+        assert (await client.ask(f"{url}/responses", HELLO, **headers)).status == 200
+        writer.close()
+
+
+async def connect_status(own_host: str, port: int, target: str, credentials: str = "") -> int:
     reader, writer = await asyncio.open_connection(own_host, port)
-    writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    header = f"Proxy-Authorization: {credentials}\r\n" if credentials else ""
+    writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{header}\r\n".encode())
     line = await reader.readline()
     writer.close()
     return int(line.split()[1])
+
+
+@pytest.mark.parametrize("hook", ["requestheaders", "http_connect"])
+@bounded
+async def test_a_request_is_refused_if_its_check_fails(hook: str) -> None:
+    flow = tflow.tflow()
+    flow.client_conn.peername = None
+    with pytest.raises(AssertionError, match="failed at the check of a request"):  # it is logged
+        async with relay():
+            getattr(Ingress(), hook)(flow)
+    assert flow.response and flow.response.status_code == 500
+    assert b"codex-relay failed at this request" in (flow.response.content or b"")

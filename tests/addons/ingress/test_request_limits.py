@@ -3,14 +3,10 @@
 import asyncio
 import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import brotli
 import pytest
-import zstandard
 from mitmproxy import ctx
 
 from addons.launch import RelayProcess, start
@@ -18,6 +14,8 @@ from tests.addons.chain import exchange_addons
 from tests.addons.endpoints.calls import CODEX_CLIENT, relay_client
 from tests.addons.ingress.relays import KEY, own_address, relay
 from tests.addons.proxy import Answer, Call, Client, Client2, bounded, confdir, proxy, upstream
+from tests.encoders import ENCODERS
+from tests.process_memory import NEEDS_PROC, peak_memory
 
 LIMITS = {
     "relay_max_request": "20KB,40KB",
@@ -33,12 +31,6 @@ SIDE_CALLS = (
 )
 GIGABYTE = 1 << 30
 MEMORY_LIMIT = (64 + 100) << 20  # bytes: one request's body, and some room
-ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda content: gzip.compress(content, 1),
-    "deflate": lambda content: zlib.compress(content, 1),
-    "br": lambda content: brotli.compress(content, quality=1),
-    "zstd": lambda content: zstandard.compress(content, 1),
-}
 
 
 def reply_ok(call: Call) -> None:
@@ -248,20 +240,11 @@ async def test_clients_of_other_machines_without_a_key_send_no_body() -> None:
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    if not Path("/proc/self/status").exists():
-        pytest.skip("this system does not tell the memory of a process")
     log = tmp_path_factory.mktemp("relay") / "relay.log"
     arguments = ["--set", f"confdir={confdir()}", "-q"]
     with start(arguments=arguments, log=log, provider="demo", store="off") as process:
         yield process
     assert "Traceback" not in log.read_text()
-
-
-def peak_memory(process: RelayProcess) -> int:
-    """Bytes, since the start of the process."""
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("VmHWM"))
-    return int(line.split()[1]) << 10
 
 
 async def send_gigabyte(process: RelayProcess, method: str, path: str, framing: str) -> Answer:
@@ -280,6 +263,7 @@ async def send_gigabyte(process: RelayProcess, method: str, path: str, framing: 
         return client.answer
 
 
+@NEEDS_PROC
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", path) for path in MODEL_PATHS[:2]] + list(SIDE_CALLS)
 )
@@ -287,16 +271,17 @@ async def send_gigabyte(process: RelayProcess, method: str, path: str, framing: 
 async def test_a_gigabyte_takes_little_memory(
     process: RelayProcess, method: str, path: str
 ) -> None:
-    before = peak_memory(process)
+    before = peak_memory(process.pid)
     for framing in (f"content-length: {GIGABYTE}", "transfer-encoding: chunked"):
         assert (await send_gigabyte(process, method, path, framing)).status == 413
-    assert peak_memory(process) - before < MEMORY_LIMIT
+    assert peak_memory(process.pid) - before < MEMORY_LIMIT
 
 
+@NEEDS_PROC
 @pytest.mark.parametrize("start_line", ["GET /", "GET / HTTP/1.1\r\nhost: localhost\r\na: "])
 @bounded
 async def test_an_endless_head_takes_little_memory(process: RelayProcess, start_line: str) -> None:
-    before = peak_memory(process)
+    before = peak_memory(process.pid)
     async with Client.connect(process.port) as client:
         client.writer.write(start_line.encode())
         answering = asyncio.create_task(refusal_of(client))
@@ -306,16 +291,17 @@ async def test_an_endless_head_takes_little_memory(process: RelayProcess, start_
             await asyncio.sleep(0)
         await answering
         assert client.answer.status == 431
-    assert peak_memory(process) - before < MEMORY_LIMIT
+    assert peak_memory(process.pid) - before < MEMORY_LIMIT
 
 
+@NEEDS_PROC
 @pytest.mark.parametrize("encoding", ENCODERS)
 @bounded
 async def test_a_bomb_takes_little_memory(process: RelayProcess, encoding: str) -> None:
-    before = peak_memory(process)
+    before = peak_memory(process.pid)
     bomb = ENCODERS[encoding](bytes(400_000_000))
     async with Client.connect(process.port) as client:
         client.send("/v1/responses", bomb, content_encoding=encoding)
         await refusal_of(client)
         assert client.answer.status == 413
-    assert peak_memory(process) - before < 2 * MEMORY_LIMIT
+    assert peak_memory(process.pid) - before < 2 * MEMORY_LIMIT

@@ -22,6 +22,7 @@ from addons.observe.flow_pair import (
     PARTNER_ID,
     PIECE_TIMES,
     UPSTREAM_SIDE,
+    VIEW_INTERVAL,
     FlowPair,
     FlowPairIndex,
     StreamedBody,
@@ -30,6 +31,7 @@ from addons.observe.flow_pair import (
     keep_ended_flows,
     partner_flow,
     view_addon,
+    view_interval,
 )
 
 SSE = {"content-type": "text/event-stream"}
@@ -200,6 +202,11 @@ def ended_flow(size: int) -> HTTPFlow:
     assert flow.response
     flow.request.raw_content, flow.response.raw_content = b"", b"x" * size
     return flow
+
+
+def test_large_flows_are_viewed_less_often() -> None:
+    assert view_interval([]) == view_interval([ended_flow(1_000_000)]) == VIEW_INTERVAL
+    assert view_interval([ended_flow(20_000_000), ended_flow(0)]) == 10 * VIEW_INTERVAL
 
 
 @pytest.mark.parametrize(

@@ -510,3 +510,30 @@ async def test_poisoned_capture_is_read_without_a_traceback(tmp_path: Path) -> N
     assert "Addon error" not in output and "cannot be re-checked" in output
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", output), output
     assert max(map(len, output.splitlines())) < 2100
+
+
+@bounded
+async def test_capture_is_checked_without_contact_to_any_host(tmp_path: Path) -> None:
+    """Every address in a capture may be somebody else's."""
+    file, poisoned_file = tmp_path / "flows", tmp_path / "poisoned"
+    async with recording_relay(file, says()) as (_, port, _):
+        await ask_relay(port)
+    with file.open("rb") as capture:
+        flows = [flow for flow in io.FlowReader(capture).stream() if isinstance(flow, HTTPFlow)]
+    async with upstream(says()) as evil:
+        url = f"http://127.0.0.1:{evil.port}"
+        picture = {"type": "input_image", "image_url": f"{url}/picture.png"}
+        file_part = {"type": "input_file", "file_url": f"{url}/file.pdf"}
+        content = [{"role": "user", "content": [picture, file_part]}]
+        for flow in flows:
+            flow.request.host, flow.request.port = "127.0.0.1", evil.port
+            if (record := flow.metadata.get("relay.facts")) is not None:
+                record |= {"url": f"{url}/v1/chat/completions", "host": f"127.0.0.1:{evil.port}"}
+                flow.request.content = json.dumps({**HELLO, "input": content}).encode()
+        with poisoned_file.open("wb") as capture:
+            writer = io.FlowWriter(capture)
+            for flow in flows:
+                writer.add(flow)
+        _, output = await asyncio.to_thread(check_capture, tmp_path, poisoned_file)
+        assert "1 exchange" in output
+        assert not evil.seen and not evil.connections

@@ -9,6 +9,7 @@ import pytest
 from mitmproxy import ctx
 from mitmproxy.exceptions import CommandError
 from mitmproxy.http import HTTPFlow
+from mitmproxy.test import tflow
 
 from addons.flow_data import MASK
 from addons.observe.flow_pair import CLIENT_SIDE, PAIR_SIDE, UPSTREAM_SIDE, partner_flow
@@ -199,6 +200,45 @@ async def test_other_flows_are_replayed_by_mitmproxy() -> None:
         again = await ended_flows.wait_for(2)
     assert again.response and again.response.content == b"plain"
     assert len(site.seen) == 2 and not server.seen
+
+
+@pytest.mark.parametrize("side", [CLIENT_SIDE, UPSTREAM_SIDE])
+@bounded
+async def test_what_a_capture_calls_an_exchange_is_sent_to_models_only(side: str) -> None:
+    async with upstream(says()) as other, relay_with_commands(says()) as relay:
+        server, port, ended_flows, call = relay
+        flow = await record_exchange(port, ended_flows)
+        flow.metadata |= {PAIR_SIDE: side, "relay.route": "relay"}
+        flow.request.host, flow.request.port = "127.0.0.1", other.port
+        for own, path in ((True, "/auth/logout"), (True, "/relay/data"), (False, "/v1/responses")):
+            flow.request.path, flow.metadata["relay.own"] = path, own
+            with pytest.raises(CommandError):
+                call("relay.resend", [flow])
+        assert len(ended_flows.flows) == 1
+    assert not other.connections and len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"relay.own": True},
+        {"relay.route": "logout"},
+        {"relay.route": "accounts", "relay.own": False},
+        {"relay.route": {}, "relay.own": True},
+    ],
+)
+@bounded
+async def test_replay_of_a_capture_changes_nothing_in_the_relay(metadata: dict[str, Any]) -> None:
+    """A capture may mark any request as one for the relay itself, to log an account out."""
+    async with relay_with_commands(says()) as (server, port, ended_flows, call):
+        await record_exchange(port, ended_flows)
+        flow = tflow.tflow(resp=True)
+        flow.live, flow.metadata = False, metadata
+        flow.request.host, flow.request.path = "other.example", "/auth/accounts"
+        call("replay.client", [flow])
+        declined = await ended_flows.wait_for(2)
+        assert declined is flow and flow.response and flow.response.status_code == 409
+    assert len(server.seen) == 1
 
 
 # relay.diff

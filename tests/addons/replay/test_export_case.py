@@ -216,6 +216,29 @@ async def test_exchange_that_cannot_be_a_case_is_refused(tmp_path: Path) -> None
     assert not (tmp_path / "a").exists()
 
 
+@bounded
+async def test_poisoned_record_becomes_one_line_of_text(tmp_path: Path) -> None:
+    """Names and headers of a capture, which anybody may have written."""
+    evil = "../../x\n# Title\n\x1b[2J`<script>alert(1)</script>sk-live-0123456789"
+    folder = tmp_path / "generic" / "poisoned"
+    handler = refuses(429, retry_after="7")
+    async with relay_with_commands(handler, relay_retries="0") as (_, port, ended_flows, call):
+        flow = await record_exchange(port, ended_flows)
+        record, upstream = flow.metadata["relay.facts"], partner_flow(flow)
+        assert upstream and upstream.response
+        flow.metadata["relay.facts"] = {**record, "provider": evil, "model": evil, "status": evil}
+        upstream.response.headers["retry-after"] = evil
+        call("relay.export", [flow], str(folder))
+    assert {file.name for file in tmp_path.rglob("*")} == {
+        *("generic", "poisoned", "request.json", "reply.http", "note.md")
+    }
+    note = (folder / "note.md").read_text()
+    assert note.count("\n") == 1 and note.count("`") == 2 and "\x1b" not in note
+    head = (folder / "reply.http").read_text().partition("\n\n")[0]
+    assert head.startswith("429\nRetry-After: ") and head.count("\n") == 1
+    assert "sk-live-0123456789" not in note + head
+
+
 # Texts
 
 # Secrets, texts that may surround them, and texts that are nearly secrets.

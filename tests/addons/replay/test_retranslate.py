@@ -1,19 +1,26 @@
 """Exchanges translated again: the compared values, and those that cannot be repeated."""
 
 import json
+import zlib
 from pathlib import Path
 
+import brotli
 import pytest
+import zstandard
 from mitmproxy.addons.view import View
 from mitmproxy.http import Response
+from mitmproxy.test import tflow
 
 from addons.observe import RECORD, FlowPairIndex, partner_flow
 from addons.replay.commands import Replay, describe_differences, find_recorded_exchange
 from addons.replay.retranslate import (
+    MAX_CONTENT_BYTES,
     MAX_DIFF_LINES,
+    CannotRetranslate,
     ClientReply,
     ReplyIdentity,
     comparable_values,
+    recorded_content,
     unified_json_diff,
 )
 from addons.storage import RESTORED_COUNT
@@ -137,3 +144,34 @@ async def test_restored_reasoning_is_restored_again_or_reported_as_lost(tmp_path
         )
         flow.metadata[RESTORED_COUNT] = 1
         assert await describe_differences(recorded) == ["no difference"]
+
+
+def test_diff_of_many_lines_begins_at_the_first_difference() -> None:
+    """The whole lists would take a diff of minutes."""
+    old = [str(number % 150) for number in range(200_000)]
+    new = [*old[:150_000], *(str((number + 1) % 149) for number in range(50_000))]
+    lines = unified_json_diff("sent", [old], [new])
+    assert lines[0] == "--- sent then from line 149999" and len(lines) <= MAX_DIFF_LINES + 1
+    assert lines[2].startswith("@@ -1,")
+    removed = unified_json_diff("sent", [old], [old[:-1]])
+    assert '- "49"' in removed and len(removed) < 20
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_bomb_in_a_capture_is_not_unpacked(encoding: str) -> None:
+    flow = tflow.tflow(resp=True)
+    assert flow.response
+    flow.response.headers["content-encoding"] = encoding
+    bomb = {
+        "gzip": lambda data: zlib.compress(data, wbits=31),
+        "deflate": zlib.compress,
+        "br": lambda data: brotli.compress(data, quality=1),
+        "zstd": zstandard.compress,
+    }[encoding]
+    flow.response.raw_content = bomb(bytes(MAX_CONTENT_BYTES + 1))
+    assert len(flow.response.raw_content) < 1 << 20
+    with pytest.raises(CannotRetranslate, match="larger than"):
+        recorded_content(flow.response)
+    flow.response.raw_content = bomb(b"Hi.")
+    assert recorded_content(flow.response) == b"Hi."
+    assert recorded_content(None) == b""

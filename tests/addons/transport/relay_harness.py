@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,7 @@ class CallbackPlan(RelayPlan):
     ready: Callable[[], bool] = lambda: True
     secrets: Callable[[], Mapping[str, str]] = dict
     probe: Callable[[], Callable[[bytes], StreamStart]] = lambda: lambda data: "begun"
+    fallback: Callable[[HTTPFlow], Awaitable[None]] | None = None
     reply_limit: int = 64 << 20
 
     def credentials(self) -> Mapping[str, str]:
@@ -84,8 +85,9 @@ class CallbackPlan(RelayPlan):
     def is_ready(self) -> bool:
         return self.ready()
 
-    def try_fallback(self, error: str | None) -> bool:
-        return False
+    async def try_fallback(self) -> None:
+        if self.fallback:
+            await self.fallback(self.flow)
 
     def stream_headers(self) -> Headers:
         headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}

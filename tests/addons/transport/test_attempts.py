@@ -10,6 +10,7 @@ import pytest
 from mitmproxy import http
 
 from addons.transport.addon import Transport
+from addons.transport.plan import attach_plan
 from addons.transport.retry_policy import build_retry_policy
 from tests.addons.proxy import (
     Call,
@@ -338,3 +339,57 @@ async def test_second_stale_connection_is_a_failure() -> None:
         await client.ask("/v1/responses")
         assert (await client.ask("/v1/responses")).status == 502
         assert len(server.seen) == 3
+
+
+LONG_HEARTBEAT = 0.5  # s; nothing else in these tests takes as long
+
+
+class SlowFallback:
+    """A plan's fallback to the same upstream, found when a heartbeat would have been due."""
+
+    addon: RelayAddon
+    ticks = 0  # of the event loop while the stream waits
+
+    async def __call__(self, flow: http.HTTPFlow) -> None:
+        for _ in range(30):
+            await asyncio.sleep(LONG_HEARTBEAT / 20)
+            self.ticks += 1
+        plan = self.addon.plan_for(flow)
+        plan.fallback = None
+        attach_plan(flow, plan)
+
+
+@bounded
+async def test_stream_waits_for_a_fallback_without_a_heartbeat() -> None:
+    fallback, handlers = SlowFallback(), (reply_status(503), reply_hello)
+    options: Any = {"callbacks": {"fallback": fallback}, "heartbeat": LONG_HEARTBEAT}
+    async with relay(*handlers, **options) as (server, addon, port):
+        fallback.addon = addon
+        answer = await request_by(port, "direct")
+    assert (answer.status, answer.body) == (200, b"hello world")
+    assert fallback.ticks == 30 and len(server.seen) == 2
+
+
+@bounded
+async def test_client_that_leaves_while_a_fallback_is_sought_ends_the_flow() -> None:
+    fallback, handlers = SlowFallback(), (hang_up, reply_hello)
+    async with relay(*handlers, callbacks={"fallback": fallback}) as (server, addon, port):
+        fallback.addon = addon
+        async with leaving_client(port, "h2") as leave:
+            while not fallback.ticks:
+                await asyncio.sleep(0.01)
+            await leave()
+            while not addon.hooks:
+                await asyncio.sleep(0.01)
+    assert len(addon.hooks) == 1 and "reset by client" in addon.hooks[0]
+    assert len(server.seen) == 1
+
+
+@bounded
+async def test_without_a_fallback_the_client_gets_the_failure() -> None:
+    async def find_none(flow: http.HTTPFlow) -> None:
+        await asyncio.sleep(0.02)
+
+    async with relay(reply_status(503), callbacks={"fallback": find_none}) as (_, _, port):
+        answer = await request_by(port, "direct")
+    assert (answer.status, answer.body) == (503, b"no")

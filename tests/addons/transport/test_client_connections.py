@@ -10,17 +10,20 @@ import h2.connection
 import h2.exceptions
 import pytest
 from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.proxy.layers.http import Http1Server, HttpLayer
 
 from addons.transport import client_connections
 from addons.transport.addon import Transport
+from addons.transport.client_connections import READ_AHEAD
+from addons.transport.client_handlers import connection_handlers
 from addons.transport.client_limits import (
     BodyLimit,
     ClientLimits,
     client_limits,
-    idle_clients,
     limit_body,
     set_client_limits,
 )
+from addons.transport.idle_clients import idle_clients
 from tests.addons.proxy import PATIENCE, Client, Client2, bounded, client_tls, proxy
 
 HEAD_LIMIT, SURPLUS_LIMIT, BODY_LIMIT = 4000, 50_000, 100_000  # bytes
@@ -69,11 +72,16 @@ class Echo:
 
 
 @asynccontextmanager
-async def echo_client(tls: bool = False, **options: Any) -> AsyncIterator[tuple[Client, Echo, int]]:
+async def echo_client(
+    tls: bool = False, tunnel: bool = False, **options: Any
+) -> AsyncIterator[tuple[Client, Echo, int]]:
     echo = Echo()
+    way: dict[str, Any] = (
+        {"tunnel": "localhost"} if tunnel else {"tls": client_tls() if tls else None}
+    )
     async with (
         proxy(Transport(), echo, **options) as (_, port),
-        Client.connect(port, tls=client_tls() if tls else None) as client,
+        Client.connect(port, **way) as client,
     ):
         yield client, echo, port
 
@@ -311,20 +319,66 @@ async def test_a_refused_request_with_a_small_body_keeps_its_connection() -> Non
         assert echo.flows[0].request.raw_content == b""
 
 
+@pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
+@pytest.mark.parametrize("size", [10, READ_AHEAD - 200, READ_AHEAD, 300_000, 3_000_000, 9_000_000])
 @bounded
-async def test_a_client_that_sends_on_before_the_reply_is_cut_off() -> None:
-    async with echo_client() as (client, echo, _):
+async def test_a_request_before_the_last_reply_is_read_when_its_turn_comes(
+    size: int, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.addons.transport.test_client_connections.BODY_LIMIT", 10_000_000)
+    async with echo_client(way == "tls", tunnel=way == "tunnel") as (client, echo, port):
+        echo.hold.clear()
+        pieces = [b"x" * each for each in (size, 1, size)]
+        for piece in pieces:
+            client.writer.write(HEAD % b"a" + b"Content-Length: %d\r\n\r\n" % len(piece) + piece)
+        await asyncio.sleep(0.1)
+        assert len(echo.flows) == 1
+        echo.hold.set()
+        for piece in pieces:
+            assert await answer_to(client) == (200, b"%d" % len(piece))
+        assert echo.errors == []
+
+
+@pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
+@bounded
+async def test_what_is_sent_before_the_reply_waits_with_the_client(way: str) -> None:
+    async with echo_client(way == "tls", tunnel=way == "tunnel") as (client, echo, port):
         echo.hold.clear()
         client.writer.write(HEAD % b"a" + b"\r\n")
-        await flood(client, b"x" * SURPLUS_LIMIT, 5)
-        with pytest.raises((EOFError, OSError)):
-            await client.head()
+        while not echo.flows:
+            await asyncio.sleep(0.01)
+        sending = asyncio.create_task(flood(client, b"x" * 1_000_000, 40))
+        await asyncio.sleep(0.3)
+        handler = connection_handlers()[echo.flows[0].client_conn.id]
+        assert layer_buffer(handler) < 3 * READ_AHEAD
+        assert not sending.done()
+        echo.hold.set()
+        assert await answer_to(client) == (200, b"0")
+        assert (await answer_to(client))[0] == 431  # x…
+        await sending
+
+
+def layer_buffer(handler: Any) -> int:
+    """How many bytes the HTTP/1 connections of a client hold."""
+    layers = [layer for layer in handler.layer.context.layers if isinstance(layer, HttpLayer)]
+    servers = [each for layer in layers for each in layer.connections.values()]
+    return sum(len(each.buf) for each in servers if isinstance(each, Http1Server))
+
+
+@bounded
+async def test_a_client_that_leaves_while_it_waits_is_forgotten() -> None:
+    async with echo_client() as (client, echo, port):
+        echo.hold.clear()
+        client.writer.write(HEAD % b"a" + b"\r\n")
+        await flood(client, b"x" * 1_000_000, 5)
+        client.writer.transport.abort()
+        await asyncio.sleep(0.05)
         echo.hold.set()
         for _ in range(100):
-            if echo.errors:
+            if not connection_handlers():
                 break
             await asyncio.sleep(0.02)
-        assert len(echo.errors) == 1
+        assert not connection_handlers()
 
 
 # Idle clients
@@ -351,11 +405,10 @@ async def test_a_client_is_idle_while_it_could_send_a_request() -> None:
 async def test_a_client_is_not_idle_while_its_body_comes_on() -> None:
     async with echo_client() as (client, _, _port):
         client.writer.write(HEAD % b"a" + b"Content-Length: 100\r\n\r\n")
-        await asyncio.sleep(0.1)
-        assert len(idle_clients(0.08)) == 1
-        client.writer.write(b"x")
-        await asyncio.sleep(0.03)
-        assert idle_clients(0.08) == []
+        for count in (1, 0):  # idle after a while, and no longer after another byte
+            while len(idle_clients(0.3)) != count:
+                await asyncio.sleep(0.01)
+            client.writer.write(b"x")
 
 
 def ports(clients: Sequence[Any]) -> list[int]:
@@ -397,6 +450,48 @@ async def test_http2_heads_are_bounded() -> None:
             while True:
                 await client.read()
         assert echo.flows == []
+
+
+def begin_upload(client: Client2) -> int:
+    """Send a head whose body follows, and return its stream."""
+    stream = client.wire.get_next_available_stream_id()
+    pseudo = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": "/a"}
+    client.wire.send_headers(stream, list(pseudo.items()))
+    client.flush()
+    return stream
+
+
+async def wait_for_idle(count: int) -> None:
+    """Wait until so many clients have been idle for 0.3 s."""
+    while len(idle_clients(0.3)) != count:
+        await asyncio.sleep(0.01)
+
+
+@bounded
+async def test_http2_client_whose_uploads_stall_is_idle() -> None:
+    async with http2_client() as (client, echo):
+        first, second = begin_upload(client), begin_upload(client)
+        await wait_for_idle(1)
+        client.wire.ping(b"12345678")  # no progress
+        client.flush()
+        await asyncio.sleep(0.05)
+        assert len(idle_clients(0.3)) == 1
+        client.wire.send_data(first, b"x")
+        client.flush()
+        await wait_for_idle(0)
+        await wait_for_idle(1)
+        echo.hold.clear()
+        client.wire.send_data(second, b"x", end_stream=True)
+        client.flush()
+        await wait_for_idle(0)
+        await asyncio.sleep(0.5)
+        assert idle_clients(0.3) == []  # it waits for a reply
+        echo.hold.set()
+        assert (await client.rest(second)).body == b"1"
+        await wait_for_idle(1)
+        client.wire.end_stream(first)
+        client.flush()
+        assert (await client.rest(first)).body == b"1"
 
 
 @bounded

@@ -1,4 +1,4 @@
-"""The limits of clients' connections, and which clients are idle."""
+"""The limits of what clients send."""
 
 from collections.abc import Iterator
 
@@ -10,16 +10,9 @@ from addons.transport.client_limits import (
     ClientLimits,
     body_limit,
     client_limits,
-    close_client,
-    idle_clients,
     limit_body,
-    mark_progress,
-    mark_served,
-    mark_waiting,
     set_client_limits,
 )
-
-AT_ONCE = -1.0  # s: whoever waits has waited for longer
 
 
 @pytest.fixture
@@ -43,32 +36,10 @@ def test_a_flow_keeps_its_limit_outside_of_its_saved_state() -> None:
     assert "relay_body_limit" not in str(flow.get_state())
 
 
-def test_clients_are_idle_until_they_are_served() -> None:
-    client = tflow.tclient_conn()
-    assert client not in idle_clients(AT_ONCE)
-    mark_waiting(client)
-    assert client in idle_clients(AT_ONCE) and client not in idle_clients(60)
-    mark_served(client)
-    mark_served(client)
-    assert client not in idle_clients(AT_ONCE)
-    mark_progress(client)
-    assert client in idle_clients(AT_ONCE)
-
-
-def test_clients_that_are_gone_are_not_idle() -> None:
-    before = len(idle_clients(AT_ONCE))
-    client = tflow.tclient_conn()
-    mark_waiting(client)
-    assert len(idle_clients(AT_ONCE)) == before + 1
-    del client
-    assert len(idle_clients(AT_ONCE)) == before
-
-
-def test_a_client_without_a_connection_is_only_forgotten() -> None:
-    class NoConnections:
-        connections: dict[str, object] = {}
-
-    client = tflow.tclient_conn()
-    mark_waiting(client)
-    close_client(NoConnections(), client)
-    assert client not in idle_clients(AT_ONCE)
+def test_a_body_is_admitted_up_to_its_limit_and_while_there_is_room() -> None:
+    refused: list[str] = []
+    limit = BodyLimit(5, lambda: refused.append("too large"), lambda size: size != 3)
+    assert limit.admit_size(5) and limit.admit_size(1) and not limit.admit_size(3)
+    assert refused == []
+    assert not limit.admit_size(6)
+    assert refused == ["too large"]

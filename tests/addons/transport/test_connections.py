@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import h2.config
@@ -13,7 +13,12 @@ import pytest
 
 from addons.exchange.active import reply_probe
 from addons.transport.addon import Transport
-from addons.transport.connections import NO_HTTP, TORN
+from addons.transport.connections import (
+    EARLY_CLOSE,
+    INVALID_HTTP,
+    LARGE_HEAD,
+    MAX_INTERIM_HEADS,
+)
 from tests.addons.proxy import (
     Call,
     Client,
@@ -66,36 +71,48 @@ LOST_STREAM = REFUSED_STREAM + b": and the connection closes\n\n"
 SPEAKING_STREAM = b'data: {"delta":"hello"}\n\n'
 
 
+type Http2Reply = Callable[[h2.connection.H2Connection, int], bool | None]
+
+
+@contextlib.asynccontextmanager
+async def http2_server(reply: Http2Reply) -> AsyncIterator[int]:
+    """The port of an HTTP/2 server that calls `reply` with the id of each stream that has ended its
+    request; if that returns True, it closes the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_closing = False
+        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        conn.initiate_connection()
+        writer.write(conn.data_to_send())
+        with contextlib.suppress(OSError):
+            while not is_closing and (data := await reader.read(65536)):
+                for event in conn.receive_data(data):
+                    if isinstance(event, h2.events.StreamEnded):
+                        is_closing = bool(reply(conn, event.stream_id))
+                writer.write(conn.data_to_send())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 @contextlib.asynccontextmanager
 async def http2_upstream(*answers: tuple[int, bytes]) -> AsyncIterator[tuple[int, list[int]]]:
     """The port of an HTTP/2 server that gives these answers, the last one repeatedly, and the ids
     of the streams that had a request."""
     stream_ids: list[int] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lost = False
-        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        conn.initiate_connection()
-        writer.write(conn.data_to_send())
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                for event in conn.receive_data(data):
-                    if isinstance(event, h2.events.StreamEnded):
-                        stream_ids.append(event.stream_id)
-                        status, body = answers[min(len(stream_ids), len(answers)) - 1]
-                        kind = "text/event-stream" if status == 200 else "text/plain"
-                        head = [(":status", str(status)), ("content-type", kind)]
-                        conn.send_headers(event.stream_id, head)
-                        conn.send_data(event.stream_id, body, end_stream=body != LOST_STREAM)
-                        lost = body == LOST_STREAM
-                writer.write(conn.data_to_send())
-                if lost:
-                    break
-        writer.close()
+    def reply(conn: h2.connection.H2Connection, stream_id: int) -> bool:
+        stream_ids.append(stream_id)
+        status, body = answers[min(len(stream_ids), len(answers)) - 1]
+        kind = "text/event-stream" if status == 200 else "text/plain"
+        conn.send_headers(stream_id, [(":status", str(status)), ("content-type", kind)])
+        conn.send_data(stream_id, body, end_stream=body != LOST_STREAM)
+        return body == LOST_STREAM
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
-    yield server.sockets[0].getsockname()[1], stream_ids
-    server.close()
+    async with http2_server(reply) as port:
+        yield port, stream_ids
 
 
 @bounded
@@ -164,7 +181,7 @@ SECRET = b"sk-live-secret"
     [
         (b"HTTP/1.1 100 Continue\r\n\r\n" + HELLO_HEAD + b"hello",),
         (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", HELLO_HEAD, b"hello"),
-        (b"HTTP/1.1 102 Processing\r\n\r\n" * 5000 + HELLO_HEAD + b"hello",),
+        (b"HTTP/1.1 102 Processing\r\n\r\n" * MAX_INTERIM_HEADS + HELLO_HEAD + b"hello",),
     ],
     ids=["100", "103", "many"],
 )
@@ -177,11 +194,38 @@ async def test_interim_replies_are_skipped(parts: tuple[bytes, ...]) -> None:
 
 
 @bounded
+async def test_endless_interim_replies_end_the_attempt() -> None:
+    """Each takes a little work, which would hold up the streams of others."""
+    heads = b"HTTP/1.1 102 Processing\r\n\r\n" * (MAX_INTERIM_HEADS + 1)
+    async with relay(raw(heads + HELLO_HEAD + b"hello")) as (_, addon, port):
+        answer = await request_by(port, "direct")
+    assert (answer.status, answer.body) == (502, b"<lost %s>" % LARGE_HEAD.encode())
+
+
+@pytest.mark.parametrize("upgrade", [b"Upgrade: websocket\r\nConnection: upgrade\r\n", b""])
+@bounded
+async def test_a_switch_of_protocols_is_a_failed_reply(upgrade: bytes) -> None:
+    """mitmproxy would make the connection a tunnel, and the next request on it would hang."""
+
+    def handler(call: Call) -> None:
+        if call.connection == 1:
+            call.writer.write(b"HTTP/1.1 101 Switching\r\n%s\r\nxxxx" % upgrade)
+        else:
+            call.writer.write(HELLO_HEAD + b"hello")
+
+    async with relay(handler, heartbeat=0) as (server, _, port), Client.connect(port) as client:
+        answer = await client.ask("/v1/responses")
+        assert (answer.status, answer.body) == (502, b"<lost %s>" % INVALID_HTTP.encode())
+        assert (await client.ask("/v1/responses")).body == b"hello"
+    assert server.connections == 2
+
+
+@bounded
 async def test_connection_is_reused_after_an_interim_reply() -> None:
     def handler(call: Call) -> None:
         call.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" + HELLO_HEAD + b"hello")
 
-    async with relay(handler) as (server, _, port), Client.connect(port) as client:
+    async with relay(handler, heartbeat=0) as (server, _, port), Client.connect(port) as client:
         for _ in range(3):
             assert (await client.ask("/v1/responses")).body == b"hello"
     assert server.connections == 1
@@ -200,40 +244,57 @@ async def test_trailers_are_ignored(kind: bytes, cut: int) -> None:
             await asyncio.sleep(0.05)
             call.writer.write(body[-cut:])
 
-    async with relay(handler) as (server, _, port), Client.connect(port) as client:
+    async with relay(handler, heartbeat=0) as (server, _, port), Client.connect(port) as client:
         for _ in range(2):
             answer = await client.ask("/v1/responses")
             assert (answer.status, answer.body) == (200, b"hello")
     assert server.connections == 1
 
 
+FRAME_OF_UNKNOWN_TYPE = bytes([0, 0, 0, 0x77, 0, 0, 0, 0, 0])
+
+
+@bounded
+async def test_http2_frames_without_meaning_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def reply(conn: h2.connection.H2Connection, stream_id: int) -> None:
+        for _ in range(50):
+            conn.send_headers(stream_id, [(":status", "103"), ("link", "</x>")])
+        conn.send_headers(stream_id, [(":status", "200"), ("content-type", "a/b")])
+        conn.send_data(stream_id, b"hello", end_stream=True)
+        conn._data_to_send += FRAME_OF_UNKNOWN_TYPE * 50
+
+    caplog.set_level("DEBUG")
+    async with http2_server(reply) as server_port:
+        addon = RelayAddon(server_port, "https", heartbeat=0)
+        async with (
+            proxy(Transport(), addon, ssl_insecure=True) as (_, port),
+            Client2.connect(port) as client,
+        ):
+            client.writer.write(FRAME_OF_UNKNOWN_TYPE * 50)
+            for _ in range(2):
+                assert (await client.rest(client.send("/v1/responses"))).body == b"hello"
+    assert "HTTP/2 frame" not in caplog.text and "informational" not in caplog.text
+
+
 @bounded
 async def test_trailers_of_http2_are_ignored() -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        conn.initiate_connection()
-        writer.write(conn.data_to_send())
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                for event in conn.receive_data(data):
-                    if isinstance(event, h2.events.StreamEnded):
-                        head = [(":status", "200"), ("content-type", kinds.pop())]
-                        conn.send_headers(event.stream_id, head)
-                        conn.send_data(event.stream_id, b"hello")
-                        conn.send_headers(event.stream_id, [("x-checksum", "1")], end_stream=True)
-                writer.write(conn.data_to_send())
-        writer.close()
-
     kinds = ["text/event-stream", "application/json"]
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
-    addon = RelayAddon(server.sockets[0].getsockname()[1], "https", heartbeat=0)
-    async with (
-        proxy(Transport(), addon, ssl_insecure=True) as (_, port),
-        Client2.connect(port) as http2_client,
-    ):
-        for _ in range(2):
-            assert (await http2_client.rest(http2_client.send("/v1/responses"))).body == b"hello"
-    server.close()
+
+    def reply(conn: h2.connection.H2Connection, stream_id: int) -> None:
+        conn.send_headers(stream_id, [(":status", "200"), ("content-type", kinds.pop())])
+        conn.send_data(stream_id, b"hello")
+        conn.send_headers(stream_id, [("x-checksum", "1")], end_stream=True)
+
+    async with http2_server(reply) as server_port:
+        addon = RelayAddon(server_port, "https", heartbeat=0)
+        async with (
+            proxy(Transport(), addon, ssl_insecure=True) as (_, port),
+            Client2.connect(port) as client,
+        ):
+            for _ in range(2):
+                assert (await client.rest(client.send("/v1/responses"))).body == b"hello"
 
 
 FLOODED_HEADS = {
@@ -280,45 +341,34 @@ async def test_large_head_that_is_complete_is_too_large() -> None:
 @bounded
 async def test_head_below_the_limit_is_read() -> None:
     head = HELLO_HEAD.replace(b"Content-T", b"X-A: %s\r\nContent-T" % (b"a" * 60_000))
-    async with relay(raw(head + b"hello")) as (_, _, port):
+    async with relay(raw(head + b"hello"), heartbeat=0) as (_, _, port):
         assert (await request_by(port, "direct")).body == b"hello"
 
 
 @bounded
 async def test_large_head_on_http2() -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        conn.initiate_connection()
-        writer.write(conn.data_to_send())
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                for event in conn.receive_data(data):
-                    if isinstance(event, h2.events.StreamEnded):
-                        head = [(":status", "200"), *[("x-a", "a" * 1000)] * 200]
-                        conn.send_headers(event.stream_id, head)
-                writer.write(conn.data_to_send())
-        writer.close()
+    def reply(conn: h2.connection.H2Connection, stream_id: int) -> None:
+        conn.send_headers(stream_id, [(":status", "200"), *[("x-a", "a" * 1000)] * 200])
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls("h2"))
-    addon = RelayAddon(server.sockets[0].getsockname()[1], "https", exchange=WholeExchange())
-    async with proxy(Transport(), addon, ssl_insecure=True) as (_, port):
-        answer = await request_by(port, "h2")
-    server.close()
+    async with http2_server(reply) as server_port:
+        addon = RelayAddon(server_port, "https", exchange=WholeExchange())
+        async with proxy(Transport(), addon, ssl_insecure=True) as (_, port):
+            answer = await request_by(port, "h2")
     assert answer.status == 502 and b"(relay_max_head)" in answer.body
 
 
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (b"HTTP/1.1 2OO " + SECRET + b"\r\n\r\n", NO_HTTP),
-        (SECRET + b"\r\n\r\n", NO_HTTP),
-        (b"HTTP/1.1 200 OK\r\n" + SECRET + b"\r\n\r\n", NO_HTTP),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: " + SECRET + b"\r\n\r\n", NO_HTTP),
-        (b"HTTP/1.1 200 OK\r\nX y: " + SECRET + b"\r\n\r\n", NO_HTTP),
-        (b"HTTP/1.1 200 OK\r\n" + SECRET, TORN),
-        (CHUNKED_HEAD % b"a/b" + SECRET + b"\r\n\r\n", NO_HTTP),
-        (CHUNKED_HEAD % b"a/b" + b"5\r\nhel", TORN),
-        (HELLO_HEAD.replace(b"text/event-stream", b"a/b") + b"hel", TORN),
+        (b"HTTP/1.1 2OO " + SECRET + b"\r\n\r\n", INVALID_HTTP),
+        (SECRET + b"\r\n\r\n", INVALID_HTTP),
+        (b"HTTP/1.1 200 OK\r\n" + SECRET + b"\r\n\r\n", INVALID_HTTP),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + SECRET + b"\r\n\r\n", INVALID_HTTP),
+        (b"HTTP/1.1 200 OK\r\nX y: " + SECRET + b"\r\n\r\n", INVALID_HTTP),
+        (b"HTTP/1.1 200 OK\r\n" + SECRET, EARLY_CLOSE),
+        (CHUNKED_HEAD % b"a/b" + SECRET + b"\r\n\r\n", INVALID_HTTP),
+        (CHUNKED_HEAD % b"a/b" + b"5\r\nhel", EARLY_CLOSE),
+        (HELLO_HEAD.replace(b"text/event-stream", b"a/b") + b"hel", EARLY_CLOSE),
     ],
 )
 @bounded
@@ -340,7 +390,7 @@ async def test_data_without_a_request_is_not_logged(caplog: pytest.LogCaptureFix
     async def handler(call: Call) -> None:
         call.writer.write(HELLO_HEAD + b"hello" + SECRET)
 
-    async with relay(handler) as (server, _, port), Client.connect(port) as client:
+    async with relay(handler, heartbeat=0) as (server, _, port), Client.connect(port) as client:
         for _ in range(2):
             assert (await client.ask("/v1/responses")).body == b"hello"
             await asyncio.sleep(0.05)

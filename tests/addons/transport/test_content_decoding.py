@@ -1,11 +1,7 @@
 """Content-encodings, decoded in bounded steps."""
 
-import gzip
 import tracemalloc
-import zlib
-from collections.abc import Callable, Mapping
 
-import brotli
 import pytest
 import zstandard
 
@@ -18,24 +14,11 @@ from addons.transport.content_decoding import (
     DecodedTooLarge,
     decompress_bounded,
 )
+from tests.encoders import ENCODERS, raw_deflate
 
 TEXT = "".join(f"{number}, " for number in range(50_000)).encode()
 BOMB_SIZE, LIMIT = 100 << 20, 1 << 20
 STEPS_IN_MEMORY = 64 << 20  # bytes: what one slice of Zstandard may decode to, and some room
-
-
-def raw_deflate(content: bytes) -> bytes:
-    encoder = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
-    return encoder.compress(content) + encoder.flush()
-
-
-ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda content: gzip.compress(content, 1),
-    "deflate": lambda content: zlib.compress(content, 1),
-    "deflateraw": raw_deflate,
-    "br": lambda content: brotli.compress(content, quality=1),
-    "zstd": lambda content: zstandard.compress(content, 1),
-}
 EVERY_ENCODING = pytest.mark.parametrize("encoding", ENCODERS)
 
 

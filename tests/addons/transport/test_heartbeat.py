@@ -60,7 +60,7 @@ async def test_heartbeats_before_the_first_byte(kind: str, tls: bool) -> None:
 async def test_heartbeats_in_mid_stream(kind: str) -> None:
     async def handler(call: Call) -> None:
         call.stream(b"one ")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)
         call.chunks(b"two")
         call.end()
 

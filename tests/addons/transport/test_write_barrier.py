@@ -28,7 +28,8 @@ from addons.storage.response_store import ResponseSaver
 from addons.storage.sqlite_backend import SqliteBackend
 from addons.transport.attempts import Steps
 from addons.transport.plan import attach_plan
-from addons.transport.write_barrier import RelayWriteHook, hold_until_written
+from addons.transport.stream_hooks import RelayWriteHook
+from addons.transport.write_barrier import hold_until_written
 from tests.addons.proxy import bounded
 from tests.fake_provider import FakeProvider
 from tests.replies import say

@@ -1,6 +1,8 @@
 """The base of the views: every view shows something, for any body and any metadata."""
 
 import time
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,3 +158,33 @@ def test_pages_have_no_control_characters(views: Views) -> None:
     flow = relayed_flow(body, body)
     page = view_text(flow.request, flow, "turn")[1]
     assert all(row.isprintable() for row in page.split("\n")), page
+
+
+@pytest.mark.parametrize("start", [b"data: ", b'{"input": "'])
+def test_bomb_in_a_capture_is_not_unpacked(views: Views, start: bytes) -> None:
+    """A view of one flow decodes the other flow of the pair itself."""
+    flow = relayed_flow(b"{}", b"{}")
+    assert flow.response
+    flow.response.headers["content-encoding"] = "gzip"
+    flow.response.raw_content = zlib.compress(start + bytes(200 << 20), wbits=31)
+    tracemalloc.start()
+    try:
+        if start.startswith(b"data"):
+            assert len(decoded_body(flow.response)) == MAX_READ_BYTES
+        else:
+            with pytest.raises(ValueError, match="a view reads"):
+                decoded_body(flow.response)
+        assert tracemalloc.get_traced_memory()[1] < 5 * MAX_READ_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_body_with_a_broken_encoding_is_shown_as_it_is() -> None:
+    flow = relayed_flow(b"{}", b"{}")
+    assert flow.response
+    flow.response.headers["content-encoding"] = "gzip"
+    flow.response.raw_content = b"no gzip"
+    assert decoded_body(flow.response) == b"no gzip"
+    flow.response.headers["content-encoding"] = "gzip, unknown"
+    assert decoded_body(flow.response) == b"no gzip"
+    assert decoded_body(None) == b""

@@ -516,7 +516,8 @@ def test_estimate_counts_instructions_but_not_the_bytes_of_images() -> None:
 
 
 ODD_COUNTS = [
-    "1e400", "Infinity", "-1", "1.5", "true", '"10"', "[]", "{}", "9" * 5_001, "1e300", "10000000000",
+    "1e400", "Infinity", "-1", "1.5", "true", '"10"', "[]", "{}", "9" * 5_001, "1e300",
+    "10000000000",
 ]  # fmt: skip
 
 

@@ -313,3 +313,10 @@ def test_unknown_upstream_never_gets_the_reasoning_of_another() -> None:
     sealed = {"encrypted_content": seal_fields({"reasoning_content": "Hm."}, first, "m")}
     assert reasoning_to_chat(sealed, first) == {"reasoning_content": "Hm."}
     assert reasoning_to_chat(sealed, second) is None
+
+
+@pytest.mark.parametrize("summary", [5, True, "text", {"text": "text"}, [5, None, ["text"]]])
+def test_a_forged_envelope_may_hold_an_item_of_any_shape(summary: Any) -> None:
+    seal = seal_envelope(Envelope("any", "m", {"item": {"summary": summary, "content": summary}}))
+    item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": seal}
+    assert reasoning_to_chat(item, provider(reasoning_back="reasoning_content")) is None

@@ -221,6 +221,15 @@ def test_empty_reply_fails_unless_the_turn_goes_on() -> None:
     assert events_for(goes_on)[-1]["type"] == "response.completed"
 
 
+@pytest.mark.parametrize("value", [1, "false", None, []])
+def test_end_of_the_turn_passes_only_as_a_flag(value: Any) -> None:
+    end: Json = {**COMPLETED, "response": {"status": "completed", "end_turn": value}}
+    events = events_for(done_event(message_item("Hi.")), end)
+    assert "end_turn" not in events[-1]["response"]
+    end["response"]["end_turn"] = False
+    assert events_for(end)[-1]["response"]["end_turn"] is False
+
+
 def test_shortened_input_is_reported() -> None:
     exchange = responses_exchange(to=NATIVE, input="word " * 12_000)
     usage = {"input_tokens": 2048, "output_tokens": 1}
@@ -248,9 +257,11 @@ def test_calls_with_the_same_index_are_distinguished_by_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "event_type", ["x\nevent: response.completed\ndata: {}\n", "x\r\n", "\ud800", "a b", "x" * 101]
-)
-def test_event_whose_type_is_no_name_is_dropped(event_type: str) -> None:
+    "event_type",
+    ["x\nevent: response.completed\ndata: {}\n", "x\r\n", "\ud800", "a b", "x" * 101,
+     1.5, True, ["response.completed"], {"a": 1}],
+)  # fmt: skip
+def test_event_whose_type_is_no_name_is_dropped(event_type: Any) -> None:
     message = message_item("Hi.")
     wire = events_wire(done_event(message), {"type": event_type}, COMPLETED)
     exchange = responses_exchange(to=NATIVE)

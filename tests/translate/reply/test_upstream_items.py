@@ -1,5 +1,7 @@
 """Items of a Responses upstream: function calls, native calls, text and reasoning."""
 
+from typing import Any
+
 import pytest
 
 from tests.translate.reply.test_responses_to_responses import (
@@ -11,7 +13,15 @@ from tests.translate.reply.test_responses_to_responses import (
     done_event,
     events_for,
 )
-from tests.translate.support import output, provider
+from tests.translate.support import (
+    PROVIDERS,
+    Json,
+    events_wire,
+    lawful_events,
+    output,
+    provider,
+    responses_exchange,
+)
 from translate.wire.envelope import open_envelope
 
 
@@ -107,3 +117,96 @@ def test_text_in_another_form_arrives() -> None:
         )
         [item] = events[-1]["response"]["output"]
         assert item["content"][0]["text"] == "Hi."
+
+
+ALL_TAKEN = provider(dialect="responses", tool_types=["*"])
+URL_CITATION = {"type": "url_citation", "url": "https://a.example"}
+CITED = {**URL_CITATION, "title": "", "start_index": 0, "end_index": 0}
+FILE_PATH = {"type": "file_path", "file_id": "file-1", "index": 0}
+SEARCH_CALL = {
+    "type": "web_search_call", "id": "ws", "status": "searching",
+    "action": {"type": "search", "query": "q"},
+}  # fmt: skip
+
+
+def reply_to(item: Json, to: Any = NATIVE) -> tuple[Json, list[str]]:
+    """The client's item for an upstream's, and what was dropped."""
+    exchange = responses_exchange(to=to, tools=[])
+    wire = exchange.feed(events_wire(done_event(item), COMPLETED))
+    [client_item] = output(lawful_events(wire))
+    return client_item, exchange.dropped
+
+
+def text_part(**fields: Any) -> Json:
+    part = {"type": "output_text", "text": "Hi.", **fields}
+    return {"type": "message", "role": "assistant", "content": [part]}
+
+
+@pytest.mark.parametrize("annotations", ["x", 5, {"a": 1}, [5], [{}], [{"type": 5}],
+                                         [{"type": "file_path", "file_id": 5, "index": 0}],
+                                         [{**CITED, "end_index": True}]])  # fmt: skip
+def test_malformed_annotations_are_dropped_and_noted(annotations: Any) -> None:
+    item, dropped = reply_to(text_part(annotations=annotations))
+    assert item["content"][0]["annotations"] == []
+    assert dropped == ["annotations"]
+
+
+@pytest.mark.parametrize("annotations", [None, [], "", {}])
+def test_text_without_annotations_has_an_empty_list(annotations: Any) -> None:
+    item, dropped = reply_to(text_part(annotations=annotations))
+    assert item["content"][0]["annotations"] == dropped == []
+
+
+def test_annotations_get_the_fields_that_they_lack() -> None:
+    item, dropped = reply_to(text_part(annotations=[URL_CITATION, 5, FILE_PATH]))
+    assert item["content"][0]["annotations"] == [CITED, FILE_PATH]
+    assert dropped == ["annotations"]
+
+
+def test_wrong_log_probabilities_are_left_out() -> None:
+    item, _ = reply_to(text_part(logprobs=[5, {"token": "Hi.", "logprob": -1}]))
+    token = {"token": "Hi.", "bytes": [72, 105, 46], "logprob": -1, "top_logprobs": []}
+    assert item["content"][0]["logprobs"] == [token]
+
+
+@pytest.mark.parametrize("phase", [5, [], "x"])
+def test_unknown_phase_of_a_message_is_dropped_and_noted(phase: Any) -> None:
+    item, dropped = reply_to({**text_part(), "phase": phase})
+    assert "phase" not in item and dropped == ["output (message).phase"]
+
+
+@pytest.mark.parametrize("phase", [None, "commentary"])
+def test_phase_of_a_message_passes(phase: Any) -> None:
+    item, dropped = reply_to({**text_part(), "phase": phase})
+    assert item.get("phase") == phase and dropped == []
+
+
+def test_fields_of_the_wrong_type_are_dropped_and_noted() -> None:
+    item, dropped = reply_to({**SEARCH_CALL, "id": ["x"], "status": 5, "name": {}})
+    assert item == {**SEARCH_CALL, "id": item["id"], "status": "completed"}
+    assert dropped == ["output (web_search_call).id", "output (web_search_call).name"]
+
+
+def test_item_without_an_id_gets_one() -> None:
+    assert reply_to({**SEARCH_CALL, "id": ""})[0]["id"]
+
+
+def test_status_that_no_call_has_is_repaired() -> None:
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "p", "input": "x", "status": "done"}
+    item, dropped = reply_to(call, ALL_TAKEN)
+    assert item["status"] == "completed" and dropped == []
+
+
+def test_native_call_without_a_name_or_text_is_well_formed() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": 5, "arguments": {"x": 1}}
+    item, dropped = reply_to(call, ALL_TAKEN)
+    assert (item["name"], item["arguments"]) == ("", '{"x":1}')
+    assert dropped == ["output (function_call).name"]
+
+
+def test_item_without_a_type_is_noted() -> None:
+    exchange = responses_exchange(to=PROVIDERS["responses"])
+    items = [done_event({"type": 5}), done_event(text_part())]
+    events = lawful_events(exchange.feed(events_wire(*items, COMPLETED)))
+    assert len(output(events)) == 1
+    assert exchange.dropped == ["output (an item without a type)"]

@@ -556,10 +556,19 @@ def test_deeply_nested_body_passes() -> None:
         deep = [deep]
     body = {"model": "m", "messages": [user([{"type": "x", "x": deep}]), {"role": "assistant"}]}
     assert read_conversation_keys(body, OWNER).missing == {}
+
+
+def test_reasoning_before_deeply_nested_arguments_is_remembered() -> None:
     arguments = "[" * 100_000 + "]" * 100_000
+    deep_call = {**call("f", "a"), "arguments": arguments}
+    envelope = seal_envelope(Envelope("p", "m", {"x": 1}))
+    thought = {**reasoning_item("a"), "encrypted_content": envelope}
+    keys = read_conversation_keys({"model": "m", "messages": [user("A")]}, OWNER)
+    remembered = reasoning_to_remember(keys, [thought, deep_call])
     calls = [{"id": "a", "function": {"name": "f", "arguments": arguments}}]
-    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": calls}]}
-    assert read_conversation_keys(body, "").missing == {}
+    messages = [user("A"), {"role": "assistant", "tool_calls": calls}]
+    again = read_conversation_keys({"model": "m", "messages": messages}, OWNER)
+    assert again.missing == {1: tuple(remembered)} and remembered
 
 
 ARGUMENTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 2) | TEXTS, max_size=2)

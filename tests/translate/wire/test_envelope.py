@@ -1,4 +1,4 @@
-"""Envelopes come back from clients: the relay opens only those that it sealed itself."""
+"""Envelopes come back from clients: the relay opens those in its own form, up to a size."""
 
 import base64
 import zlib
@@ -62,3 +62,19 @@ def test_decompression_bomb_is_not_unpacked() -> None:
         open_envelope(pack_bytes(b'{"provider":"a","model":"b","state":{"x":"' + b"0" * MAX_BYTES))
         is None
     )
+
+
+@pytest.mark.parametrize("filling", [b"0", b"\\n", b"[]"])
+def test_many_small_bombs_hold_no_more_than_the_request_allows(filling: bytes) -> None:
+    """A request of 64 MB could hold hundreds of envelopes that unpack to the limit each."""
+    content = b'{"provider":"a","model":"b","state":{"x":"' + filling * (1 << 20) + b'"}}'
+    packed = zlib.compress(content)
+    assert len(content) > 100 * len(packed) and len(content) < MAX_BYTES
+    assert open_envelope(pack_bytes(content)) is None
+
+
+@pytest.mark.parametrize("size", [10, 1000, 16 << 10, 1 << 20])
+def test_text_that_repeats_itself_comes_back(size: int) -> None:
+    envelope = Envelope("a", "b", {"reasoning": "no " * size})
+    sealed = seal_envelope(envelope)
+    assert open_envelope(sealed) == envelope

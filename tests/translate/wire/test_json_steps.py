@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.translate.support import VALUES
 from translate.wire import codec, json_steps
-from translate.wire.json_steps import dump_json_in_steps, load_json_in_steps
+from translate.wire.json_steps import TooManyValues, dump_json_in_steps, load_json_in_steps
 
 MARKS = [b",", b"]", b"}", b'"', b"[", b"{", b":", b"\\", b" ", b"1", b""]
 
@@ -80,6 +80,39 @@ def test_long_strings_with_escapes_are_read_and_written() -> None:
     data = json.dumps(value, indent=9_000).encode()
     assert load_json_in_steps(data) == value
     assert dump_json_in_steps(value) == codec.dump_json(value)
+
+
+@pytest.mark.parametrize("unit", ["é", "你", "😀", "\\n", "\\\\", "\\u0041", "\\ud83d\\ude00", "a"])
+@pytest.mark.parametrize("start", range(7))
+def test_long_string_is_cut_between_characters(unit: str, start: int) -> None:
+    text = "x" * start + "\\n" * start + unit * 1_000
+    for data in (f'{{"a": 1, "b": "{text}", "c": []}}', f'[["{text}"], "{text}"]'):
+        assert load_json_in_steps(data.encode()) == json.loads(data)
+
+
+@pytest.mark.parametrize("end", ["\\", "\\udc", "\\udc0x", "\\q", "\n"])
+def test_long_string_that_is_no_json_is_refused(end: str) -> None:
+    for data in (f'["{"x" * 9_000}{end}"]', f'{{"a": "{"x" * 9_000}{end}{"x" * 9_000}"}}'):
+        with pytest.raises(ValueError):
+            load_json_in_steps(data.encode())
+
+
+def test_long_keys_are_read() -> None:
+    value = {"k" * 9_000: "v" * 9_000, "l" * 9_000: {"m" * 9_000: ["n" * 9_000]}}
+    assert load_json_in_steps(json.dumps(value).encode()) == value
+    for text in ('{"a" "b"}', '{"a": "b" "a": 1}', '["a" "b"]', '{"a": 1 "b"}', '{"a"}'):
+        long_text = text.replace("b", "b" * 9_000).replace("a", "a" * 9_000)
+        with pytest.raises(ValueError):
+            load_json_in_steps(long_text.encode())
+
+
+def test_values_are_counted_and_bounded() -> None:
+    value = {"a": [1, "two", {"b": [None, {}]}], "c": "d, e"}
+    data = json.dumps(value).encode()
+    assert load_json_in_steps(data, 10) == value  # an empty object counts as two
+    for limit in range(1, 10):
+        with pytest.raises(TooManyValues, match="JSON has more than"):
+            load_json_in_steps(data, limit)
 
 
 def test_halves_of_a_surrogate_pair_stay_together() -> None:

@@ -1,6 +1,5 @@
 """Errors name the wrong field of a request; the response echoes a valid request as OpenAI does."""
 
-import json
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,7 +11,6 @@ from tests.translate.support import (
     output,
     reply_events,
     responses_exchange,
-    stream,
 )
 from translate import BadRequest, decode_request, start_exchange
 from translate.wire.requests import ITEM_FIELDS, check_fields, validate_chat_request
@@ -195,30 +193,3 @@ def test_client_sees_its_own_model_name() -> None:
     assert (exchange.requested_model, exchange.model) == ("gpt-5.5", "upstream-model")
     events = reply_events(chunk("stop", content="Hi."), exchange=exchange)
     assert "upstream-model" not in str(events) and output(events)
-
-
-def test_chat_conversation_has_request_and_reply() -> None:
-    exchange = responses_exchange(
-        instructions="Be brief.", tools=[{"type": "function", "name": "f"}]
-    )
-    exchange.feed(stream(chunk(tool_calls=[CALL]), chunk("tool_calls")))
-    conversation = exchange.chat_conversation()
-    assert conversation is not None
-    assert [message["role"] for message in conversation["messages"]] == [
-        "system",
-        "user",
-        "assistant",
-    ]
-    assert conversation["messages"][-1]["tool_calls"][0]["function"]["name"] == "f"
-    assert conversation["tools"] == json.loads(exchange.body)["tools"]
-    assert (
-        responses_exchange(input=[user(), {"type": "compaction_trigger"}]).chat_conversation()
-        is None
-    )
-
-
-CALL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
-
-
-def user() -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": "Hello."}

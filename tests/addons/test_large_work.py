@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from addons import large_work
 from addons.config.addon import Config
-from addons.exchange import large_work
 from addons.exchange.addon import Translator
-from addons.exchange.large_work import (
+from addons.large_work import (
     LARGE_WORK_GC,
     SWITCH_INTERVAL,
-    LargeWorkTimeout,
+    LargeWorkUnavailable,
     return_unused_memory,
     run_in_turns,
     run_sized,
@@ -78,9 +78,30 @@ async def test_memory_is_given_back_once_no_large_request_comes(
 async def test_work_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
     async with proxy(Config(), relay_timeout="1"):
-        with pytest.raises(LargeWorkTimeout, match="relay_timeout"):
+        with pytest.raises(LargeWorkUnavailable, match="relay_timeout"):
             await run_sized(LARGE_JSON + 1, end.wait)
     end.set()
+
+
+@bounded
+async def test_queue_is_bounded_and_its_room_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_work, "QUEUE_BYTES", 3 * LARGE_JSON)
+    size, end = LARGE_JSON + 1, threading.Event()
+    async with proxy(Config()):
+        assert await run_sized(100 * LARGE_JSON, int) == 0  # alone, any size is done
+        works = [asyncio.create_task(run_sized(size, end.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        for _ in range(3):  # a refused one takes no room
+            with pytest.raises(LargeWorkUnavailable, match="too many large requests"):
+                await run_sized(size, int)
+        assert await run_sized(LARGE_JSON, int) == 0  # small work goes on
+        end.set()
+        assert await asyncio.gather(*works) == [True, True]
+        assert await run_sized(size, int) == 0
+        with pytest.raises(ZeroDivisionError):
+            await run_sized(size, lambda: 1 / 0)
+        await asyncio.sleep(0.05)
+    assert large_work._queued_bytes == 0
 
 
 def answer(call: Call) -> None:

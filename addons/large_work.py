@@ -11,7 +11,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from addons.config import current_settings
@@ -19,6 +19,9 @@ from translate import LARGE_JSON
 
 # One more than needed: a request of 64 MB does not make all others of more than LARGE_JSON wait.
 _threads = ThreadPoolExecutor(2, "relay-large-request")
+# Bytes of the requests whose work waits or runs; of work that is small, LARGE_JSON count.
+QUEUE_BYTES = 512 << 20
+BUSY = "The relay has too many large requests to translate. Try again in a moment."
 # s for which a thread may keep the event loop waiting; Python's own are 5 ms. An event of a stream
 # takes some three of these turns.
 SWITCH_INTERVAL = 0.0005
@@ -33,35 +36,56 @@ RETURN_DELAY = 5.0
 _return_timer: asyncio.TimerHandle | None = None
 _lock = threading.Lock()
 _running_count = 0
+_queued_bytes = 0
 _usual_interval = 0.0
 _usual_gc = gc.get_threshold()
 
 
-class LargeWorkTimeout(Exception):
-    """The work did not get its turn, or did not end, within `relay_timeout`."""
+class LargeWorkUnavailable(Exception):
+    """The work is not done: too much waits for the threads, or it takes longer than
+    `relay_timeout`."""
 
 
 async def run_sized[T](size: int, work: Callable[[], T]) -> T:
     """The result of the work on JSON of this many bytes: in a thread if it is large.
 
-    Raises what the work raises, and LargeWorkTimeout.
+    Raises what the work raises, and LargeWorkUnavailable.
     """
     if size <= LARGE_JSON:
         return work()
     return_memory_later()
-    return await run_in_thread(_threads, work)
+    return await run_in_thread(size, work)
 
 
-async def run_in_thread[T](threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    """The result of the work in one of these threads. Raises what the work raises, and
-    LargeWorkTimeout."""
+async def run_in_thread[T](size: int, work: Callable[[], T]) -> T:
+    """The result of the work on this many bytes, in a thread. Raises what the work raises, and
+    LargeWorkUnavailable."""
     limit = current_settings().timeout
-    future = asyncio.get_running_loop().run_in_executor(threads, run_in_turns, work)
+    future = submit_work(size, work)
     try:
-        return await asyncio.wait_for(future, limit)
+        return await asyncio.wait_for(asyncio.wrap_future(future), limit)
     except TimeoutError:
         message = f"The relay could not translate this request in {limit:g} s (relay_timeout)."
-        raise LargeWorkTimeout(message) from None
+        raise LargeWorkUnavailable(message) from None
+
+
+def submit_work[T](size: int, work: Callable[[], T]) -> "Future[T]":
+    """Queue the work for the threads. Raises LargeWorkUnavailable if the queue is full."""
+    global _queued_bytes
+    size = max(size, LARGE_JSON)
+    with _lock:
+        if _queued_bytes and _queued_bytes + size > QUEUE_BYTES:
+            raise LargeWorkUnavailable(BUSY)
+        _queued_bytes += size
+    future = _threads.submit(run_in_turns, work)
+    future.add_done_callback(lambda _: leave_queue(size))
+    return future
+
+
+def leave_queue(size: int) -> None:
+    global _queued_bytes
+    with _lock:
+        _queued_bytes -= size
 
 
 def run_in_turns[T](work: Callable[[], T]) -> T:
