@@ -138,7 +138,7 @@ class LimitSettings(BaseModel):
         2_000_000,
         description="How many values (objects, lists, texts, numbers) the JSON of a request or of "
         "one event of a provider's reply may have. They take many times the memory of their JSON; "
-        "below 256 KB they are not counted.",
+        "below 1 MB they are not counted.",
         examples=["4000000"],
     )
     max_event: Bytes = Field(

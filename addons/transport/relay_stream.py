@@ -95,11 +95,10 @@ class RelayStream(HeartbeatStream):
         yield from self.state_consume_request_body(wire.RequestEndOfMessage(self.stream_id))
 
     def _handle_event(self, event: events.Event) -> Steps:
-        for masked_event in self.upstream_mask.mask_event(event):
-            steps = super()._handle_event(masked_event)
-            if self.relay_plan:
-                steps = hold_until_written(self.flow, steps, self.context.client)
-            yield from steps
+        steps = super()._handle_event(event)
+        if self.relay_plan:
+            steps = hold_until_written(self.flow, steps, self.context.client)
+        yield from steps
 
     # Every event enters here, and every command leaves here, whatever the stream is waiting for.
 

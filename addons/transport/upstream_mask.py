@@ -46,10 +46,13 @@ class UpstreamMask:
                 return [*self._rest_of_body(stream), error]
         return [event]
 
-    def mask_piece(self, event: wire.ResponseData) -> None:
-        """Mask a decoded piece of the body. Its end may be held back until the next event."""
+    def mask_piece(self, event: wire.ResponseData, *, has_rest: bool = False) -> None:
+        """Mask a decoded piece of the body. Its end may be held back until the next event.
+
+        `has_rest`: more of the same event is still to be decoded.
+        """
         event.data = self._mask.feed(event.data)
-        if isinstance(event, LastResponseData):
+        if isinstance(event, LastResponseData) and not has_rest:
             event.data += self._mask.close()
 
     def mask_events(self, data: bytes) -> bytes:

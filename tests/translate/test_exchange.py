@@ -348,7 +348,7 @@ def test_wrong_type_is_a_400_or_passes(fields: Json, to: Any) -> None:
 def test_a_large_request_is_written_in_steps_with_the_same_bytes(to: Provider) -> None:
     texts = [f'{number} "quoted"\n' * 2_000 for number in range(30)]
     body = {"model": "m", "input": [{"role": "user", "content": text} for text in texts]}
-    picture = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 400_000}
+    picture = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 1_100_000}
     body["input"] += [{"role": "user", "content": [picture]}]
     whole = start_exchange(body, client="responses", context=context_for(to))
     size = len(json.dumps(body))

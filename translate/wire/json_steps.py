@@ -20,8 +20,8 @@ class TooManyValues(ValueError):
     """The JSON has more values than the caller takes."""
 
 
-LARGE_JSON = 256 * 1024  # bytes; less takes a call of a millisecond or two
-STEP = LARGE_JSON  # bytes of JSON for one call, unless a single string is longer
+LARGE_JSON = 1 << 20  # bytes; a request of less is parsed, translated and written in some 10 ms
+STEP = 256 * 1024  # bytes of JSON for one call: a millisecond or two
 # From one structural character to the next, past plain strings and whatever else stands between.
 # All repeats are possessive and bounded: the expressions are linear, and one match is short.
 NEXT_STRUCTURE = re.compile(

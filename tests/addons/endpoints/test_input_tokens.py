@@ -78,7 +78,7 @@ async def test_request_that_would_be_refused_is_not_counted(body: bytes, param: 
 
 
 @bounded
-@pytest.mark.parametrize(("text", "in_loop"), [(PROMPT, True), (PROMPT * 100, False)])
+@pytest.mark.parametrize(("text", "in_loop"), [(PROMPT, True), (PROMPT * 500, False)])
 async def test_large_request_is_counted_in_a_thread(
     text: str, in_loop: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,7 +168,7 @@ async def test_candidate_whose_provider_cannot_take_the_request_is_skipped(
     assert requests.count("POST") == len(models.split()) - 1
 
 
-LARGE_INPUT = [{"role": "user", "content": "x" * 3_000} for _ in range(200)]
+LARGE_INPUT = [{"role": "user", "content": "x" * 3_000} for _ in range(400)]
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ async def test_large_request_is_written_anew_in_a_thread(monkeypatch: pytest.Mon
     monkeypatch.setattr(Exchange, "unstreamed_body", property(write_and_record))
     whole: Handler = lambda call: call.reply(200, WHOLE)  # noqa: E731
     async with relay(by_stream(empty_stream, whole), relay_retries="0") as (above, port):
-        for content in ("Hello.", "x" * 300_000):
+        for content in ("Hello.", "x" * 1_100_000):
             assert completed_text(await ask_once(port, input=content)) == "Hi."
     assert threads == [True, False]
     assert requested_streams(list(above.seen)) == [True, False] * 2

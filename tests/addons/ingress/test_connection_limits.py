@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import logging
+import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -132,7 +133,8 @@ async def test_connections_past_the_limit_are_closed_with_one_line_in_the_log(
 async def test_many_clients_under_few_files_write_no_traceback(tmp_path: Path) -> None:
     """300 clients under 256 files used to write 5,195."""
     log = tmp_path / "relay.log"
-    limit = f'ulimit -n 256 && exec {Path(sys.executable).with_name("mitmdump")} "$@"'
+    mitmdump = shlex.quote(str(Path(sys.executable).with_name("mitmdump")))
+    limit = f'ulimit -n 256 && exec {mitmdump} "$@"'
     program = tmp_path / "limited-mitmdump"
     program.write_text(f"#!/bin/sh\n{limit}\n")
     program.chmod(0o755)

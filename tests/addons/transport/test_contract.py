@@ -13,6 +13,7 @@ import sys
 import time
 import tomllib
 import traceback
+from collections import deque
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -375,7 +376,7 @@ CONTEXT = {"master"}  # of `mitmproxy.ctx`, which only declares it
 OURS_AND_PYTHONS: list[Any] = [
     *(RelayPlan, HiddenValues, Exchange, StreamRefusal, WholeReply, BodyLimit, ClientLimits),
     *(BoundedDecoder, SecretMask, asyncio.StreamWriter, asyncio.Transport, asyncio.Task, Generator),
-    *(str, bytes, list, dict, set, tuple, time, logging, traceback, BaseException),
+    *(str, bytes, list, dict, set, tuple, deque, time, logging, traceback, BaseException),
 ]
 LIBRARIES: list[Any] = [  # those that mitmproxy's layers are built on; they are documented
     *(h2.connection.H2Connection, h2.settings.Settings, h2.stream.H2Stream, h2.stream.StreamState),

@@ -5,7 +5,7 @@ import gzip
 import json
 import resource
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import zstandard
 
 from addons.launch import RelayProcess, start
 from tests.addons.exchange.test_addon import (
+    HELLO,
     ask,
     ask_once,
     completed_text,
@@ -29,7 +30,7 @@ from tests.addons.exchange.test_native_upstreams import DONE, completed
 from tests.addons.proxy import Answer, Call, Client, Handler, bounded, upstream
 from tests.encoders import raw_deflate
 from tests.process_memory import MEGABYTE, NEEDS_PROC, address_space, peak_memory, reset_peak
-from tests.translate.support import chunk, events_of, events_wire
+from tests.translate.support import check_well_formed, chunk, events_of, events_wire
 from tests.translate.support import stream as chat
 
 PIECE = chat(chunk(content="x" * 1000), done=False)
@@ -322,6 +323,159 @@ async def test_events_after_the_end_do_not_hold_the_client() -> None:
     assert events_of(answer.body)[-1]["type"] == "response.completed"
 
 
+# Replies that decode to much more than they are
+
+
+# Most of each chunk is a field that the relay ignores.
+LONG_CHUNKS = [{**chunk(content=f"{index} "), "padding": "x" * 1000} for index in range(20_000)]
+LONG_TEXT = "".join(f"{index} " for index in range(20_000))
+SHORT_COUNT = 3000
+SHORT_TEXT = LONG_TEXT[: LONG_TEXT.index(f" {SHORT_COUNT} ") + 1]
+TERMINAL_TYPES = {"response.completed", "response.failed", "response.incomplete", "error"}
+
+
+@cache
+def long_reply() -> bytes:
+    """A stream of more than 20 MB, which few reads bring when it is compressed."""
+    body = chat(*LONG_CHUNKS, chunk("stop"))
+    assert len(body) > 20 * MEGABYTE and len(gzip.compress(body)) < 256 << 10
+    return body
+
+
+class Ticker:
+    """An upstream whose stream goes on until it is told to end."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def __call__(self, call: Call) -> None:
+        call.stream()
+        while not self.ended.is_set():
+            call.chunks(PIECE)
+            await call.writer.drain()
+            await asyncio.sleep(0.001)
+        call.chunks(chat(chunk("stop")))
+        call.end()
+
+
+async def chunks_from(client: Client, **fields: Any) -> AsyncIterator[bytes]:
+    client.send("/v1/responses", json.dumps({**HELLO, **fields}).encode())
+    assert (await client.head()).status == 200
+    while data := await client.chunk():
+        yield data
+
+
+async def count_chunks(chunks: AsyncIterator[bytes], counts: list[int]) -> None:
+    """Count each chunk in the last of the counts."""
+    async for _ in chunks:
+        counts[-1] += 1
+
+
+def long_or_ticking(long: Handler, ticker: Ticker) -> Handler:
+    return lambda call: (long if json.loads(call.body)["model"] == "long" else ticker)(call)
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
+def test_reply_that_decodes_to_much_lets_others_go_on(name: str) -> None:
+    ticker = Ticker()
+    handler = long_or_ticking(encoded(name, long_reply()), ticker)
+
+    async def run() -> None:
+        async with (
+            relay(handler) as (above, port),
+            Client.connect(port) as client,
+            Client.connect(port) as bystander,
+        ):
+            counts, parts = [0], list[bytes]()
+            ticking = asyncio.create_task(count_chunks(chunks_from(bystander), counts))
+            async for data in chunks_from(client, model="long"):
+                if not parts:
+                    counts.append(0)
+                parts.append(data)
+            counts.append(0)
+            ticker.ended.set()
+            await ticking
+        assert len(above.seen) == 2
+        events = events_of(b"".join(parts))
+        check_well_formed(events)
+        assert [each["type"] for each in events if each["type"] in TERMINAL_TYPES] == [
+            "response.completed"
+        ]
+        deltas = [each for each in events if each["type"] == "response.output_text.delta"]
+        assert "".join(each["delta"] for each in deltas) == LONG_TEXT
+        print("COUNTS", counts)
+        assert counts[1] >= 20, counts
+
+    bounded(run, 60.0)()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", [Call.end, Call.cut])
+@bounded
+async def test_whole_reply_that_decodes_to_much_is_complete(end: Callable[[Call], Any]) -> None:
+    body = chat(*LONG_CHUNKS[:SHORT_COUNT], chunk("stop"))
+
+    def handler(call: Call) -> None:
+        call.stream(gzip.compress(body), content_encoding="gzip")
+        end(call)
+
+    async with relay(handler) as (above, port):
+        answer = await ask_once(port, stream=False)
+    assert completed_text(answer) == SHORT_TEXT
+    assert len(above.seen) == 1
+
+
+@bounded
+async def test_torn_reply_that_decodes_to_much_keeps_all_that_came() -> None:
+    def handler(call: Call) -> None:
+        packer = zlib.compressobj(wbits=31)
+        data = packer.compress(chat(*LONG_CHUNKS[:SHORT_COUNT], done=False))
+        call.stream(data + packer.flush(zlib.Z_SYNC_FLUSH), content_encoding="gzip")
+        call.cut()
+
+    async with relay(handler) as (above, port):
+        answer = await ask_once(port)
+    assert "in the middle of its reply" in stream_error(answer)["message"]
+    deltas = [each.get("delta", "") for each in events_of(answer.body)]
+    assert "".join(each for each in deltas if isinstance(each, str)) == SHORT_TEXT
+    assert len(above.seen) == 1
+
+
+@bounded
+async def test_limit_ends_a_reply_between_its_turns() -> None:
+    async with relay(encoded("gzip", long_reply()), relay_max_reply="2MB") as (above, port):
+        answer = await ask_once(port)
+    assert "relay_max_reply" in stream_error(answer)["message"]
+    text = "".join(each.get("delta", "") for each in events_of(answer.body))
+    count = len(text.split())
+    assert 1000 < count < 2000 and LONG_TEXT.startswith(text)
+    assert len(above.seen) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@bounded
+async def test_another_attempt_drops_what_is_left_of_a_reply(stream: bool) -> None:
+    """A refusal as the first event of a long stream, and a whole reply past its limit."""
+    refusal = b'data: {"error": {"message": "busy", "code": 503}}\n\n'
+
+    def handler(call: Call) -> Any:
+        is_first = json.loads(call.body)["model"] == "a"
+        long = refusal + b": ping\n\n" * 500_000
+        return encoded("gzip", long if is_first else reply())(call)
+
+    options = {"relay_model_map": "*:a|b", "relay_max_reply": "1MB", "relay_retries": "0"}
+    async with relay(handler, **options) as (above, port):
+        assert completed_text(await ask_once(port, stream=stream)) == "Hi."
+    assert [json.loads(call.body)["model"] for call in above.seen] == ["a", "b"]
+
+
+@bounded
+async def test_client_may_leave_between_the_turns_of_a_reply() -> None:
+    async with relay(encoded("gzip", long_reply()), encoded("gzip", reply())) as (_, port):
+        async with Client.connect(port) as client:
+            await anext(chunks_from(client))
+        assert completed_text(await ask_once(port)) == "Hi."
+
+
 # In a process of its own: what replies cost at their worst
 
 
@@ -423,7 +577,11 @@ def test_lack_of_memory_ends_the_reply_and_not_the_relay(
             try:
                 limit_memory(relay, 200 * MEGABYTE)
                 answer = await ask_once(relay.port, stream=stream)
-                assert answer.status == 502 and error_of(answer)["message"]
+                # A streamed reply is decoded in turns, and need not run out of memory at all.
+                if stream and answer.status == 200:
+                    assert stream_error(answer)["message"]
+                else:
+                    assert answer.status == 502 and error_of(answer)["message"]
                 assert relay.poll() is None
             finally:
                 await asyncio.to_thread(relay.stop)

@@ -509,7 +509,7 @@ def test_silently_truncated_input_is_reported() -> None:
 
 
 def test_estimate_counts_instructions_but_not_the_bytes_of_images() -> None:
-    url = "data:image/png;base64," + "A" * 400_000
+    url = "data:image/png;base64," + "A" * 1_100_000
     output = {"type": "function_call_output", "output": [{"type": "input_image", "image_url": url}]}
     body = json.dumps({"instructions": "word " * 400, "input": [output]}).encode()
     assert 1_900 < estimate_usage(SentRequest(body), [])["input_tokens"] < 2_200

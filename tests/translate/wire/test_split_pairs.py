@@ -59,7 +59,7 @@ def test_only_a_delta_waits_for_the_next_event() -> None:
 
 def test_large_json_is_no_delta_and_has_a_bound() -> None:
     joiner = PairJoiner(max_values=1_000)
-    large = json.dumps(delta("x" * 300_000 + FIRST)).encode()
-    assert joiner.feed(large) == [delta("x" * 300_000 + "\ufffd")]
+    large = json.dumps(delta("x" * 1_100_000 + FIRST)).encode()
+    assert joiner.feed(large) == [delta("x" * 1_100_000 + "\ufffd")]
     with pytest.raises(ValueError, match="more than 1,000 values"):
-        joiner.feed(b"[%b1]" % (b"1," * 200_000))
+        joiner.feed(b"[%b1]" % (b"1," * 600_000))
