@@ -48,7 +48,7 @@ def test_traceback_is_a_fault() -> None:
 def test_short_day_ends_every_request_once() -> None:
     """Too short for a word on growth."""
     day = subprocess.run(
-        [sys.executable, "-m", "scripts.soak", "--minutes", "0.1"],
+        [sys.executable, "-m", "scripts.soak", "--minutes", "0.05"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -27,7 +27,7 @@ from scripts.soak.probe import SAMPLES
 from scripts.soak.upstream import serve
 
 PROBE = Path(__file__).with_name("probe.py")
-LAST_LOOK = 6.0  # s after the last turn, for connections and timers to end
+LAST_LOOK = 4.0  # s after the last turn, for connections and timers to end
 # By how much a figure may grow from the second fifth of the day to its last, and, without
 # developers, from the start to the end.
 GROWTH_LIMITS = {"memory": 16.0, "files": 8.0, "tasks": 30.0}
