@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import brotli
 import pytest
 import zstandard
 
@@ -120,7 +121,9 @@ def test_a_stream_is_decoded_in_small_steps(encoding: str) -> None:
     decoder = BoundedDecoder(encoding, BOMB_SIZE)
     sizes = [len(step) for step in decoder.decoded_steps(ENCODERS[encoding](b"\0" * (8 << 20)))]
     assert sum(sizes) == 8 << 20
-    assert max(sizes) <= 2 * STEP  # Brotli rounds up
+    is_bounded = encoding != "br" or hasattr(brotli.Decompressor, "can_accept_more_data")
+    # Brotli rounds up; before 1.2, a block of one byte repeated is one step, of at most 16 MB.
+    assert max(sizes) <= (2 * STEP if is_bounded else 1 << 24)
 
 
 def test_every_decoder_is_tested() -> None:
