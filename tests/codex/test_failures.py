@@ -182,7 +182,7 @@ def small_relay(
 def test_limits_of_the_relay_are_shown_in_its_words(
     mode: Mode, codex: NewCodex, upstream: FakeProvider, small_relay: Relay
 ) -> None:
-    """Codex asks six times and shows the message; nothing reaches the upstream."""
+    """Codex shows the message, and nothing reaches the upstream."""
     upstream.reset()
     run = codex(mode, relay=small_relay).exec("Hello.")
     assert run.exit_code != 0
