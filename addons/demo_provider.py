@@ -17,7 +17,7 @@ type Json = dict[str, Any]
 
 MODEL = "demo"
 WELCOME = """\
-This is codex-relay's demonstration provider: no model is behind it. To use a real one, start the \
+This is mitmcodex's demonstration provider: no model is behind it. To use a real one, start the \
 relay with CODEX_RELAY_UPSTREAM=https://api.example.com/v1 and CODEX_RELAY_API_KEY=… set. Until \
 then I can show you tools at work: ask me to `call NAME {"argument": "value"}`."""
 MENTION = re.compile(r"\bcall\s+`?([A-Za-z0-9_-]+)`?\s*")
@@ -81,7 +81,7 @@ class UnknownPathHandler(DemoHandler):
 
 class ModelsHandler(DemoHandler):
     def get(self) -> None:
-        model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "codex-relay"}
+        model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "mitmcodex"}
         self.finish({"object": "list", "data": [model]})
 
 

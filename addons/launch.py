@@ -85,7 +85,7 @@ def start(
     if unknown := settings.keys() - set(SETTING_NAMES):
         names = ", ".join(sorted(SETTING_NAMES))
         raise TypeError(f"{min(unknown)} is not a setting; there are: {names}")
-    log = log or Path(tempfile.mkdtemp(prefix="codex-relay-")) / "relay.log"
+    log = log or Path(tempfile.mkdtemp(prefix="mitmcodex-")) / "relay.log"
     inherited = os.environ if environment is None else environment
     variables = {**inherited, **setting_variables(settings)}
     command = [find_program(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1", *arguments]

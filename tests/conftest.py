@@ -36,9 +36,9 @@ def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_auth.FakeAuth]:
 
 @pytest.fixture(autouse=True, scope="session")
 def isolate_user_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests away from the user's own relay.toml and data."""
+    """Keep the tests away from the user's own relay.toml, data and running relay."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
 

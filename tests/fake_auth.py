@@ -39,7 +39,7 @@ FORM = "application/x-www-form-urlencoded"
 OPENAI_NAMES = re.compile(
     r"codex_|codex$|codex[ -](cli|tui|vscode|desktop|exec|sdk)|openai|chatgpt", re.I
 )
-RELAY_AGENT = re.compile(r"codex-relay/\S+")
+RELAY_AGENT = re.compile(r"mitmcodex/\S+")
 
 type Json = dict[str, Any]
 

@@ -79,7 +79,7 @@ def header_fault(headers: dict[str, str]) -> str | None:
     if headers["content-type"].partition(";")[0] != "application/json":
         return f"content-type: {headers['content-type']!r}"
     for name in ("originator", "user-agent"):
-        if OTHER_CLIENTS.search(headers[name].replace("codex-relay", "")):
+        if OTHER_CLIENTS.search(headers[name].replace("mitmcodex", "")):
             return f"{name}: {headers[name]!r} is another's"
     unexpected = (
         name for name in headers if name not in KNOWN_HEADERS and not name.startswith("x-codex-")

@@ -104,7 +104,7 @@ def header_fault(headers: dict[str, str], key: str | None, rules: Rules) -> str 
         return f"authorization: not this provider's key: {headers.get('authorization')!r}"
     if stray := sorted(headers.keys() - HEADERS - rules.headers):
         return f"{stray[0]}: unexpected header {headers[stray[0]]!r}"
-    if "codex" in headers.get("user-agent", "").lower().replace("codex-relay", ""):
+    if "codex" in headers.get("user-agent", "").lower().replace("mitmcodex", ""):
         return f"user-agent: the client's own: {headers['user-agent']!r}"
     return None
 

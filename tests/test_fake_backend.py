@@ -49,8 +49,8 @@ HEADERS = {
     "chatgpt-account-id": ACCOUNT,
     "content-type": "application/json",
     "accept": "text/event-stream",
-    "originator": "codex-relay",
-    "user-agent": "codex-relay/1.0",
+    "originator": "mitmcodex",
+    "user-agent": "mitmcodex/1.0",
     "session_id": "s-1",
     "x-codex-window-id": "w-1",
 }

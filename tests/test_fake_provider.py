@@ -126,7 +126,7 @@ def test_provider_may_require_earlier_reasoning() -> None:
 def test_header_of_the_client_is_refused(headers: dict[str, str]) -> None:
     assert header_fault(headers, "key", Rules())
     assert (
-        header_fault({"authorization": "Bearer key", "user-agent": "codex-relay/1"}, "key", Rules())
+        header_fault({"authorization": "Bearer key", "user-agent": "mitmcodex/1"}, "key", Rules())
         is None
     )
 

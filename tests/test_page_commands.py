@@ -149,7 +149,7 @@ def start_with_demo(scene: Scene) -> None:
     """Also what the page says of the demonstration: Codex asks it to call a tool."""
     [prompt] = [code for code in Page(README).code if code.startswith("call exec_command")]
     with scene.terminal.relay(scene.text) as url:
-        assert "codex-relay" in get_text(f"{url}/")
+        assert "mitmcodex" in get_text(f"{url}/")
         run_codex_by_proxy(scene, prompt)
     assert (scene.terminal.home / "work" / "hello.txt").read_text() == "hello\n"
 
@@ -246,12 +246,12 @@ def start_mitmweb(scene: Scene) -> None:
 def start_on_port(scene: Scene) -> None:
     port = available_port(0)
     with scene.terminal.relay(replace_each(scene.text, {"9090": str(port)}), port) as url:
-        assert "codex-relay" in get_text(f"{url}/")
+        assert "mitmcodex" in get_text(f"{url}/")
 
 
 def start_mitmdump(scene: Scene) -> None:
     with scene.terminal.relay(scene.text) as url:
-        assert "codex-relay" in get_text(f"{url}/")
+        assert "mitmcodex" in get_text(f"{url}/")
 
 
 def start_from_python(scene: Scene) -> None:
@@ -269,7 +269,7 @@ def start_with_config_file(scene: Scene) -> None:
     ports = {"kimi": available_port(0), "groq": available_port(0)}
     with_ports = json.dumps([f"{name}:{port}" for name, port in ports.items()])
     text = replace_each(scene.text, {'["kimi", "groq"]': with_ports})
-    file = ".config/codex-relay/relay.toml"
+    file = ".config/mitmcodex/relay.toml"
     scene.terminal.write(file, text)
     with scene.terminal.relay("./scripts/run"):
         assert all(map(is_healthy, ports.values()))
@@ -365,7 +365,7 @@ BLOCKS = [block for block in all_blocks() if block.language in LANGUAGES_THAT_RU
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_repository(tmp_path_factory.mktemp("pages") / "codex-relay")
+    return copy_repository(tmp_path_factory.mktemp("pages") / "mitmcodex")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

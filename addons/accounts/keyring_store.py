@@ -23,7 +23,7 @@ from keyring.errors import KeyringError, PasswordDeleteError
 from addons.accounts.locked_file import LoginStoreUnavailable, write_private_file
 
 KEYRING_TIMEOUT = 20.0  # s for one task, during which the user may have to unlock the keyring
-SERVICE_NAME = "codex-relay"
+SERVICE_NAME = "codex-relay"  # the name of the first releases, under which logins are found
 PIECE_LENGTH = 1000  # characters; Windows uses two bytes for each
 OTHER_SLOT = {"a": "b", "b": "a"}  # slot of the current text → slot of the next one
 

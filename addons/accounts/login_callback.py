@@ -184,7 +184,7 @@ def render_page(title: str, *paragraphs: str) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} · codex-relay</title>
+<title>{escape(title)} · mitmcodex</title>
 <style>{PAGE_STYLE}</style>
 </head>
 <body>
@@ -198,10 +198,10 @@ def render_page(title: str, *paragraphs: str) -> str:
 
 def success_page() -> str:
     return render_page(
-        "You are logged in", "codex-relay has your account. You may close this page."
+        "You are logged in", "mitmcodex has your account. You may close this page."
     )
 
 
 def failure_page(fault: str) -> str:
-    advice = "Start the login again from codex-relay. You may close this page."
+    advice = "Start the login again from mitmcodex. You may close this page."
     return render_page("The login did not work", fault, advice)

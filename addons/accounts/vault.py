@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_data_path
 
 from addons.accounts.keyring_store import (
     KEYRING_TIMEOUT,
@@ -29,6 +28,7 @@ from addons.accounts.locked_file import (
 from addons.accounts.oauth import LoginEnded
 from addons.accounts.quota import parse_number
 from addons.accounts.tokens import Tokens, fits_header
+from addons.user_folders import data_folder
 
 VERSION = 1
 FOLDER_NAME = "accounts"
@@ -84,7 +84,7 @@ class VaultContents:
             document = json.loads(text)
             if document["version"] > VERSION:
                 raise LoginStoreUnavailable(
-                    "these logins were kept by a newer codex-relay: update this one"
+                    "these logins were kept by a newer mitmcodex: update this one"
                 )
             accounts = document["accounts"].items()
             logins = {name: login_from_json(login) for name, login in accounts}
@@ -110,7 +110,7 @@ class Vault:
     def __init__(self, path: Path | None = None, timeout: float = KEYRING_TIMEOUT) -> None:
         """`path`: the file to use instead of the keyring or a file in the user's data folder.
         `timeout`: seconds that the keyring may take for one call."""
-        self._folder = user_data_path("codex-relay", appauthor=False) / FOLDER_NAME
+        self._folder = data_folder() / FOLDER_NAME
         self._path, self._timeout = path, timeout
         self._cache: tuple[bytes | None, VaultContents] = None, VaultContents()
 

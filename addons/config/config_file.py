@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import platformdirs
 from pydantic import ValidationError
 
 from addons.config.option_types import amount_units, plain_number, setting_text, validate_path
@@ -29,6 +28,7 @@ from addons.config.settings import (
     Settings,
 )
 from addons.flow_data import MASK
+from addons.user_folders import config_folder
 from translate import InvalidTable, Provider, load_providers
 
 PROVIDERS_KEY = "providers"
@@ -54,7 +54,7 @@ def builtin_providers() -> Mapping[str, Provider]:
 
 def default_path() -> Path:
     """The path of relay.toml, unless `relay_config` names another file."""
-    return platformdirs.user_config_path("codex-relay", appauthor=False) / "relay.toml"
+    return config_folder() / "relay.toml"
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ class Settings(LimitSettings):
         "",
         description="File for the logins made with the relay. By default they are in the system's "
         "keyring or, where there is none, in a file in the user's data folder.",
-        examples=["~/.codex-relay.vault"],
+        examples=["~/.mitmcodex.vault"],
     )
     account: str = Field(
         "",

@@ -49,11 +49,11 @@ Custom model: {model}
         "Continue",
         "~/.continue/config.yaml",
         """\
-name: codex-relay
+name: mitmcodex
 version: 1.0.0
 schema: v1
 models:
-  - name: {model} by codex-relay
+  - name: {model} by mitmcodex
     provider: openai
     model: {model}
     apiBase: {url}/v1

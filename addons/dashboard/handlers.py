@@ -65,7 +65,7 @@ class DashboardHandler(RequestHandler):
     def prepare(self) -> None:
         inner_secret = self.request.headers.get(INNER_HEADER, "").encode("utf-8", "replace")
         if self.inner_secret and not hmac.compare_digest(inner_secret, self.inner_secret.encode()):
-            raise HTTPError(403, reason="This port is for codex-relay itself")
+            raise HTTPError(403, reason="This port is for mitmcodex itself")
         site = self.request.headers.get("sec-fetch-site", "none")
         if not self.open_to_other_sites and site not in ("none", "same-origin"):
             raise HTTPError(403, reason="A page of another site sent this request")
@@ -105,7 +105,7 @@ class DashboardHandler(RequestHandler):
     def auth_fail(self, invalid_password: bool) -> None:
         """mitmweb calls it for a request without its own login."""
         self.set_header("content-type", "text/html; charset=utf-8")
-        self.finish('<!doctype html><title>codex-relay</title><p><a href="/">Log in to mitmweb</a>')
+        self.finish('<!doctype html><title>mitmcodex</title><p><a href="/">Log in to mitmweb</a>')
 
 
 class FileHandler(DashboardHandler):
@@ -219,7 +219,7 @@ class AccountHandler(DashboardHandler):
         except HTTPError:
             raise
         except Exception:
-            logging.exception("codex-relay failed at an action on an account")
+            logging.exception("mitmcodex failed at an action on an account")
             raise HTTPError(500, reason="This failed; the relay's log says why") from None
         self.finish(accounts.accounts_snapshot())
 

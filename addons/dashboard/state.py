@@ -157,7 +157,7 @@ class DashboardState:
                 for viewer in self.hub.viewers:
                     self._publish_changes(viewer)
             except Exception:
-                logging.exception("codex-relay failed to update the dashboard")
+                logging.exception("mitmcodex failed to update the dashboard")
 
     def _publish_changes(self, viewer: Viewer) -> None:
         state = self.polled_state(viewer)

@@ -129,7 +129,7 @@ async def answer_identity(flow: HTTPFlow) -> None:
         {"url": url, "headers": displayed_headers(target) | await displayed_credentials(target)}
         for url, target in target_by_url.items()
     ]
-    answer_json(flow, {"name": "codex-relay", "version": VERSION, "requests": requests})
+    answer_json(flow, {"name": "mitmcodex", "version": VERSION, "requests": requests})
 
 
 def displayed_headers(target: Target) -> dict[str, str]:

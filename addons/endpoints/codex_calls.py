@@ -41,5 +41,5 @@ async def answer_upgrade(flow: HTTPFlow) -> None:
 
 
 async def answer_isolated(flow: HTTPFlow) -> None:
-    message = "codex-relay does not send this call to OpenAI; with relay_isolate=off it does."
+    message = "mitmcodex does not send this call to OpenAI; with relay_isolate=off it does."
     refuse_flow(flow, 404, message)

@@ -26,7 +26,7 @@ from addons.routing import displayed_target
 START_TIME = time.monotonic()
 
 INDEX_PAGE = """\
-codex-relay {version}, upstream: {title}. Dashboard: http://{host}/relay/
+mitmcodex {version}, upstream: {title}. Dashboard: http://{host}/relay/
 
 Codex, proxy:  HTTPS_PROXY=http://{host} and CODEX_CA_CERTIFICATE=~/.mitmproxy/mitmproxy-ca-cert.pem
 Codex, URL:    base_url = "http://{host}/v1" in a provider's table of ~/.codex/config.toml

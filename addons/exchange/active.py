@@ -199,7 +199,7 @@ class ActiveExchange(RelayPlan):
         try:
             return self.current_record()
         except Exception as error:
-            logging.exception("codex-relay failed at the end of an exchange: reading its record")
+            logging.exception("mitmcodex failed at the end of an exchange: reading its record")
             first_record = self.flow_pair.client_flow.metadata[RECORD]
             return {**first_record, "status": "failed", "error": f"no record: {error}"}
 

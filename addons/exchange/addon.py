@@ -62,8 +62,8 @@ class Translator:
             elif last_events := active.exchange.feed(b""):
                 flow.response.raw_content = last_events
         except Exception:  # the client would get the upstream's own reply
-            logging.exception("codex-relay failed at a reply")
-            refuse_flow(flow, 500, "codex-relay failed at this reply; its log has the reason.")
+            logging.exception("mitmcodex failed at a reply")
+            refuse_flow(flow, 500, "mitmcodex failed at this reply; its log has the reason.")
         active.end(upstream_reply)
 
     def error(self, flow: HTTPFlow) -> None:

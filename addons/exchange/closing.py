@@ -10,4 +10,4 @@ def run_steps(occasion: str, steps: Mapping[str, Callable[[], object]]) -> None:
         try:
             run_step()
         except Exception:
-            logging.exception(f"codex-relay failed at the {occasion} of an exchange: {name}")
+            logging.exception(f"mitmcodex failed at the {occasion} of an exchange: {name}")

@@ -97,7 +97,7 @@ def check_tunnel(flow: HTTPFlow) -> None:
             "Clients on other machines need one of relay_client_key's keys in the URL of their "
             "proxy: http://relay:KEY@host:port"
         )
-        challenge = {"proxy_authenticate": 'Basic realm="codex-relay"'}
+        challenge = {"proxy_authenticate": 'Basic realm="mitmcodex"'}
         refuse_flow(flow, 407, message, "invalid_api_key", **challenge)
 
 

@@ -25,7 +25,7 @@ from addons.ingress.routes import OPENAI_HOSTS, route_of
 from addons.transport import plan_of
 from translate import error_body
 
-CHECK_FAILED = "codex-relay failed at this request; its log has the reason."
+CHECK_FAILED = "mitmcodex failed at this request; its log has the reason."
 
 
 class Ingress:
@@ -48,7 +48,7 @@ class Ingress:
 
     def client_connected(self, client: Client) -> None:
         if is_remote_client(client) and not current_settings().client_key:
-            client.error = "codex-relay serves this machine only, unless relay_client_key is set"
+            client.error = "mitmcodex serves this machine only, unless relay_client_key is set"
         else:
             self.connection_limits.admit(client)
 
@@ -59,7 +59,7 @@ class Ingress:
     def server_connect(self, data: ServerConnectionHookData) -> None:
         # Through a tunnel to itself, the relay would see a client on this machine, and trust it.
         if data.server.address and is_relay_address(data.client, *data.server.address[:2]):
-            data.server.error = "codex-relay does not connect to itself"
+            data.server.error = "mitmcodex does not connect to itself"
 
     def tls_clienthello(self, data: ClientHelloData) -> None:
         """Decrypt TLS to the relay and to OpenAI's hosts; all other TLS passes untouched."""
@@ -97,5 +97,5 @@ def run_check(check: Callable[[HTTPFlow], None], flow: HTTPFlow) -> None:
     try:
         check(flow)
     except Exception:
-        logging.exception("codex-relay failed at the check of a request")
+        logging.exception("mitmcodex failed at the check of a request")
         flow.response = Response.make(500, error_body(500, CHECK_FAILED), JSON_HEADERS)

@@ -76,7 +76,7 @@ class ConnectionLimits:
         """Close the new connection if there are too many."""
         count, limit = count_clients(), connection_limit()
         if count > limit:
-            client.error = "codex-relay has too many connections"
+            client.error = "mitmcodex has too many connections"
             if not self._is_full:
                 message = f"relay: clients have {limit} connections open; further ones are closed"
                 logging.warning(f"{message} (relay_max_connections)")

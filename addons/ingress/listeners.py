@@ -52,6 +52,6 @@ def can_listen(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             address = f"127.0.0.1:{port} ({error.strerror})"
-            logging.error(f"codex-relay cannot listen on {address}; free it or choose another port")
+            logging.error(f"mitmcodex cannot listen on {address}; free it or choose another port")
             return False
     return True

@@ -111,7 +111,7 @@ def notify_listeners(flow: HTTPFlow, record: ExchangeRecord) -> None:
         try:
             listener(flow, record)
         except Exception:
-            logging.exception("codex-relay failed at recording an exchange")
+            logging.exception("mitmcodex failed at recording an exchange")
 
 
 def is_client_gone(flow: HTTPFlow) -> bool:

@@ -43,5 +43,5 @@ def refuse_for_error(flow: HTTPFlow, error: Exception) -> None:
         case StorageUnavailable():
             refuse_flow(flow, 503, str(error), "store_unavailable")
         case _:
-            logging.error("codex-relay failed at a request", exc_info=error)
-            refuse_flow(flow, 500, "codex-relay failed at this request; its log has the reason.")
+            logging.error("mitmcodex failed at a request", exc_info=error)
+            refuse_flow(flow, 500, "mitmcodex failed at this request; its log has the reason.")

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_data_path
 
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings, StoreLimits, current_settings
 from addons.storage.backend import Backend, ResponseMissing, storage_limits
 from addons.storage.sqlite_backend import SqliteBackend
 from addons.storage.worker import BackendQueue, StorageSuspended, failed_future
+from addons.user_folders import data_folder
 from translate import (
     StoredResponse,
     history_items,
@@ -50,8 +50,7 @@ def open_backend(settings: Settings) -> Backend:
 
 
 def response_file(settings: Settings) -> Path:
-    folder = user_data_path("codex-relay", appauthor=False)
-    return Path(settings.store) if settings.store else folder / "responses.db"
+    return Path(settings.store) if settings.store else data_folder() / "responses.db"
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from platformdirs import user_data_path
 
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings
 from addons.storage.sqlite_file import open_sqlite_file
 from addons.storage.worker import Closable
+from addons.user_folders import data_folder
 
 COUNT_FIELDS = (
     *("exchanges", "failed", "input", "cached", "output", "reasoning"),
@@ -171,5 +171,5 @@ def open_usage_backend(settings: Settings) -> UsageBackend:
 def usage_file(settings: Settings) -> Path:
     """The path of the usage totals, in the folder of the stored responses."""
     responses = Path(settings.store) if settings.store else None
-    folder = user_data_path("codex-relay", appauthor=False)
+    folder = data_folder()
     return responses.with_name(f"{responses.stem}-usage.db") if responses else folder / "usage.db"

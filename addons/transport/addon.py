@@ -37,7 +37,7 @@ class Transport:
         if difference := first_difference():
             unfit: Any = AddonManagerError  # untyped in mitmproxy
             raise unfit(
-                f"codex-relay cannot run on {difference}. It is tested with mitmproxy"
+                f"mitmcodex cannot run on {difference}. It is tested with mitmproxy"
                 f" {locked_versions()}; ./scripts/run installs the newest of these."
             )
         # Not at the top: the import fails if mitmproxy lacks a name of the contract.

@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
 from addons.transport.attempts import Steps
 
-RELAY_FAILURE = "codex-relay failed at this reply; its log has the reason"
+RELAY_FAILURE = "mitmcodex failed at this reply; its log has the reason"
 
 
 def guard_steps(steps: Steps, end_failed: Callable[[], Iterable[commands.Command]]) -> Steps:
@@ -25,7 +25,7 @@ def guard_steps(steps: Steps, end_failed: Callable[[], Iterable[commands.Command
         return
     except Exception as error:  # also of an addon's function, and for lack of memory
         traceback.clear_frames(error.__traceback__)  # they may hold what took the memory
-        logging.exception("codex-relay failed at a reply")
+        logging.exception("mitmcodex failed at a reply")
     yield from end_failed()
 
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from mitmproxy.proxy import events
 
-SHUTDOWN = "codex-relay is shutting down"
+SHUTDOWN = "mitmcodex is shutting down"
 SHUTDOWN_LIMIT = 2.0  # s for all clients together
 SHUTDOWN_POLL = 0.02  # s between two checks whether all replies have ended
 

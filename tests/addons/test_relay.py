@@ -16,9 +16,9 @@ def test_touching_the_script_reloads_all_modules(tmp_path: Path) -> None:
     options = ["--listen-port", str(port), "--set", "relay_api_key=key-by-option"]
     with mitmdump(tmp_path, *options, root=tmp_path, CODEX_RELAY_ISOLATE="on") as running:
         try:
-            assert "codex-relay" in front_page(port)
+            assert "mitmcodex" in front_page(port)
             page_file = tmp_path / "addons" / "endpoints" / "own_port.py"
-            edit_file(page_file, "codex-relay {version}", "Edited {version}")
+            edit_file(page_file, "mitmcodex {version}", "Edited {version}")
             edit_file(
                 tmp_path / "translate" / "providers" / "providers.toml",
                 "The demonstration",

@@ -29,7 +29,7 @@ ROWS: dict[str, tuple[set[str], ...]] = {
     ),
     "addons": (
         {"__init__", "identity"},
-        {"http_client", "demo_provider", "private_files"},
+        {"http_client", "demo_provider", "private_files", "user_folders"},
         {"flow_data"},
         {"secret_mask"},
         {"transport", "config"},

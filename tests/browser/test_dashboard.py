@@ -172,7 +172,7 @@ def test_model_name_with_markup_stays_text(
     expect(page.locator("#legend")).to_contain_text(EVIL)
     page.get_by_text("The same numbers as a table").click()
     expect(page.locator("#totals-table")).to_contain_text(EVIL)
-    assert page.title() == "codex-relay"
+    assert page.title() == "mitmcodex"
     assert page.locator("img").count() == 1  # the page's own
 
 

@@ -190,7 +190,7 @@ apps = false
 """
 PROVIDER_CONFIG = """
 [model_providers.relay]
-name = "codex-relay"
+name = "mitmcodex"
 base_url = "{}/v1"
 env_key = "RELAY_TEST_KEY"
 wire_api = "responses"

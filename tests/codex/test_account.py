@@ -137,8 +137,8 @@ def test_greeting_is_answered_by_the_account(mode: Mode, account_setup: AccountS
     assert request.body["model"] == "gpt-5.5"
     assert request.items[-1]["content"][0]["text"] == "Say hello, please."
     headers = request.headers
-    assert headers["originator"] == "codex-relay"
-    assert headers["user-agent"].startswith("codex-relay/")
+    assert headers["originator"] == "mitmcodex"
+    assert headers["user-agent"].startswith("mitmcodex/")
     assert headers["chatgpt-account-id"] == ADA.workspace
     assert headers["session-id"] == headers["session_id"] == headers["thread-id"] == run.thread_id
     assert json.loads(headers["x-codex-turn-metadata"])["thread_id"] == run.thread_id

@@ -18,7 +18,7 @@ def harness(tmp_path: Path) -> PoolHarness:
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The vault's default folder."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path / "codex-relay" / "accounts"
+    return tmp_path / "mitmcodex" / "accounts"
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ async def test_usage_page_is_queried_when_somebody_looks(
     for call in service.seen:
         assert call.headers["authorization"] == f"Bearer {ada.access_token}"
         assert call.headers["chatgpt-account-id"] == "ws-ada"
-        assert call.headers["originator"] == "codex-relay"
+        assert call.headers["originator"] == "mitmcodex"
         assert call.headers["user-agent"] == USER_AGENT
 
 

@@ -42,8 +42,8 @@ async def test_account_answers_a_chat_client(tmp_path: Path) -> None:
     assert message(answer)["reasoning_content"] == "Hm."
     assert answer.headers["x-relay-provider"] == "chatgpt"
     assert answer.headers["x-relay-dropped"] == "temperature"
-    assert turn.headers["originator"] == "codex-relay"
-    assert turn.headers["user-agent"].startswith("codex-relay/")
+    assert turn.headers["originator"] == "mitmcodex"
+    assert turn.headers["user-agent"].startswith("mitmcodex/")
     assert turn.headers["chatgpt-account-id"] == ADA.workspace
     assert "set-cookie" not in answer.headers
 
@@ -257,7 +257,7 @@ async def test_identity_page_shows_no_secret(tmp_path: Path) -> None:
         answer = await relay.get("/debug/identity")
         [token] = relay.auth.access_tokens
     [request] = json.loads(answer.body)["requests"]
-    assert request["headers"]["originator"] == "codex-relay"
+    assert request["headers"]["originator"] == "mitmcodex"
     assert request["headers"]["authorization"] == "Bearer (hidden)"
     assert token not in answer.body.decode() and ADA.workspace not in answer.body.decode()
 

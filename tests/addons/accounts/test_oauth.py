@@ -152,8 +152,8 @@ def test_code_gives_tokens_once(auth: FakeAuth) -> None:
     [
         ("%20", "+", "query: a blank is %20 here, not +"),
         ("S256", "plain", "code_challenge_method"),
-        ("originator=codex-relay", "originator=codex_cli_rs", "originator"),
-        ("originator=codex-relay", "originator=Codex%20Desktop", "originator"),
+        ("originator=mitmcodex", "originator=codex_cli_rs", "originator"),
+        ("originator=mitmcodex", "originator=Codex%20Desktop", "originator"),
         ("localhost", "127.0.0.1", "redirect_uri"),
         ("codex_cli_simplified_flow=true&", "", "codex_cli_simplified_flow: missing"),
         ("%20offline_access", "", "scope"),

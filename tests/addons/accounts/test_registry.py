@@ -90,8 +90,8 @@ def test_unreadable_vault_leaves_its_accounts_and_names_the_problem(
         for _ in range(2):
             await registry.reload()
         assert list(registry.members) == [ADA.account_name]
-        assert "newer codex-relay" in registry.problem
-        assert caplog.text.count("newer codex-relay") == 1
+        assert "newer mitmcodex" in registry.problem
+        assert caplog.text.count("newer mitmcodex") == 1
         harness.file.unlink()
         await registry.reload()
         assert (registry.problem, registry.members) == ("", {})

@@ -111,9 +111,9 @@ def test_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_file_of_a_newer_version_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "logins"
     file.write_text('{"version": 2}')
-    with pytest.raises(LoginStoreUnavailable, match="newer codex-relay"):
+    with pytest.raises(LoginStoreUnavailable, match="newer mitmcodex"):
         Vault(file).read_contents()
-    with pytest.raises(LoginStoreUnavailable, match="newer codex-relay"):
+    with pytest.raises(LoginStoreUnavailable, match="newer mitmcodex"):
         save_login(Vault(file))
     assert file.read_text() == '{"version": 2}'
 

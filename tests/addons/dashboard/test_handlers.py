@@ -33,7 +33,7 @@ async def test_page_and_files_come_with_protective_headers() -> None:
     async with dashboard_relay() as (_, port), Client.connect(port) as client:
         assert (await get_page(client, "/relay")).headers["location"] == "/relay/"
         answer = await get_page(client, "/relay/")
-        assert answer.status == 200 and b"<h1>codex-relay" in answer.body
+        assert answer.status == 200 and b"<h1>mitmcodex" in answer.body
         for file in sorted(STATIC_FOLDER.iterdir()):
             answer = await get_page(client, f"/relay/static/{file.name}")
             assert (answer.status, answer.body) == (200, file.read_bytes())

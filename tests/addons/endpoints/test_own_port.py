@@ -44,7 +44,7 @@ async def test_index_page_tells_what_the_relay_is() -> None:
     async with relay_client(answer_with_list()) as (client, _):
         answer = await get_path(client, "/", host="localhost:1234")
     assert answer.headers["content-type"].startswith("text/plain")
-    assert b"codex-relay" in answer.body
+    assert b"mitmcodex" in answer.body
     assert b"http://localhost:1234/v1" in answer.body
     assert b"GET /health" in answer.body
 

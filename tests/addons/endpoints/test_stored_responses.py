@@ -416,6 +416,6 @@ def test_default_file_is_created_for_the_first_response(
             await make_turn(port, store=False)
             assert not list(tmp_path.iterdir())
             await make_turn(port)
-        assert (tmp_path / "codex-relay" / "responses.db").exists()
+        assert (tmp_path / "mitmcodex" / "responses.db").exists()
 
     run()

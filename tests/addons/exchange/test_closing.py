@@ -32,7 +32,7 @@ def test_failing_step_is_logged_with_its_name_and_the_others_run(
     run_steps("end", {name: lambda name=name: run_step(name) for name in names})  # type: ignore[misc]
     assert calls == names
     assert [record.getMessage() for record in caplog.records] == [
-        f"codex-relay failed at the end of an exchange: {failing}"
+        f"mitmcodex failed at the end of an exchange: {failing}"
     ]
 
 

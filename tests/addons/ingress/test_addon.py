@@ -219,4 +219,4 @@ async def test_a_request_is_refused_if_its_check_fails(hook: str) -> None:
         async with relay():
             getattr(Ingress(), hook)(flow)
     assert flow.response and flow.response.status_code == 500
-    assert b"codex-relay failed at this request" in (flow.response.content or b"")
+    assert b"mitmcodex failed at this request" in (flow.response.content or b"")

@@ -198,7 +198,7 @@ def test_location_decides_the_backend(
     tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert response_file(read_settings({}, {})) == tmp_path / "codex-relay" / "responses.db"
+    assert response_file(read_settings({}, {})) == tmp_path / "mitmcodex" / "responses.db"
     for location, backend_type in ((redis.url, RedisBackend), ("", SqliteBackend)):
         backend = open_backend(read_settings({"relay_store": location}, {}))
         assert type(backend) is backend_type

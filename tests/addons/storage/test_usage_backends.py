@@ -87,7 +87,7 @@ def test_file_is_beside_the_stored_responses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert usage_file(read_settings({}, {})) == tmp_path / "codex-relay" / "usage.db"
+    assert usage_file(read_settings({}, {})) == tmp_path / "mitmcodex" / "usage.db"
     settings = read_settings({"relay_store": str(tmp_path / "my.db")}, {})
     assert usage_file(settings) == tmp_path / "my-usage.db"
 

@@ -94,7 +94,7 @@ def test_the_error_names_the_tested_versions(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(AddonManagerError) as error:
         Transport().load(Loader(None))  # type: ignore[no-untyped-call]  # mitmproxy's
     assert str(error.value) == (
-        f"codex-relay cannot run on mitmproxy {version.VERSION}: {HTTP_MODULE} has no SendHttp."
+        f"mitmcodex cannot run on mitmproxy {version.VERSION}: {HTTP_MODULE} has no SendHttp."
         f" It is tested with mitmproxy {locked_versions()};"
         " ./scripts/run installs the newest of these."
     )

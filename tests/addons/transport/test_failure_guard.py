@@ -23,7 +23,7 @@ from tests.addons.transport.relay_harness import (
 )
 from tests.addons.transport.test_connections import http2_server
 
-LOG_LINE = "codex-relay failed at a reply"
+LOG_LINE = "mitmcodex failed at a reply"
 BROKEN_HEADERS = Headers([(b"content-type", b"text/event-stream")])
 BROKEN_HEADERS.fields = ((b"content-type", None),)  # type: ignore[assignment]  # what is broken
 
