@@ -197,9 +197,7 @@ def render_page(title: str, *paragraphs: str) -> str:
 
 
 def success_page() -> str:
-    return render_page(
-        "You are logged in", "mitmcodex has your account. You may close this page."
-    )
+    return render_page("You are logged in", "mitmcodex has your account. You may close this page.")
 
 
 def failure_page(fault: str) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-
 from addons.accounts.keyring_store import (
     KEYRING_TIMEOUT,
     KeyringStore,

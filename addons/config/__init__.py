@@ -10,6 +10,13 @@ from addons.config.addon import (
     key_from_environment,
     update_options,
 )
+from addons.config.config_file import (
+    ConfigFile,
+    WrongSettings,
+    config_path,
+    default_path,
+    read_settings,
+)
 from addons.config.limit_settings import (
     ExchangeLimits,
     LimitSettings,
@@ -30,6 +37,7 @@ __all__ = [
     "AccountStrategy",
     "ClientKey",
     "Config",
+    "ConfigFile",
     "ExchangeLimits",
     "LimitSettings",
     "OPTION_PREFIX",
@@ -40,12 +48,16 @@ __all__ = [
     "Settings",
     "StoreLimits",
     "VARIABLE_PREFIX",
+    "WrongSettings",
     "additional_ports",
     "additional_providers",
     "available_providers",
     "concealed_values",
+    "config_path",
     "current_settings",
+    "default_path",
     "key_from_environment",
+    "read_settings",
     "setting_text",
     "translation_limits",
     "update_options",

@@ -16,6 +16,7 @@ from addons.config.config_file import (
     ConfigFile,
     WrongSettings,
     collect_values,
+    config_path,
     deprecation_notices,
     read_settings,
     unknown_name_faults,
@@ -157,7 +158,7 @@ def refresh_settings() -> None:
     """Read all settings again. Raises WrongSettings, and keeps the old settings in that case."""
     global _current, _file
     options = read_options()
-    file = ConfigFile.from_path(config_path(options))
+    file = ConfigFile.from_path(config_path(options, os.environ))
     _current, _file = read_settings(options, os.environ, file), file
 
 
@@ -172,12 +173,6 @@ def read_options() -> dict[str, str | None]:
         elif value:
             concealed_values[name] = value
     return options
-
-
-def config_path(options: Mapping[str, str | None]) -> str:
-    """The path of relay.toml as the user wrote it; "" for the default one."""
-    variable = os.environ.get(f"{VARIABLE_PREFIX}CONFIG", "")
-    return (options[f"{OPTION_PREFIX}config"] or variable).strip()
 
 
 def warn_of_unknown_variables() -> None:

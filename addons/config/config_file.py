@@ -57,6 +57,12 @@ def default_path() -> Path:
     return config_folder() / "relay.toml"
 
 
+def config_path(options: Mapping[str, str | None], environment: Mapping[str, str]) -> str:
+    """The path of relay.toml as the user wrote it; "" for the default one."""
+    variable = environment.get(f"{VARIABLE_PREFIX}CONFIG", "")
+    return (options.get(f"{OPTION_PREFIX}config") or variable).strip()
+
+
 @dataclass(frozen=True)
 class ConfigFile:
     path: Path

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings, StoreLimits, current_settings
 from addons.storage.backend import Backend, ResponseMissing, storage_limits
 from addons.storage.sqlite_backend import SqliteBackend

@@ -5,7 +5,6 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings
 from addons.storage.sqlite_file import open_sqlite_file
 from addons.storage.worker import Closable

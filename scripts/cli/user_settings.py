@@ -1,0 +1,25 @@
+"""The settings that a relay started now would have: from the environment and relay.toml."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from addons.config import ConfigFile, Settings, WrongSettings, config_path, read_settings
+
+from .errors import CommandFailed
+
+
+@dataclass(frozen=True)
+class UserSettings:
+    settings: Settings
+    file: ConfigFile  # with the table of providers
+
+
+def load_user_settings(environment: Mapping[str, str] | None = None) -> UserSettings:
+    """Raises CommandFailed, which names the place, for settings with which no relay starts."""
+    variables = os.environ if environment is None else environment
+    try:
+        file = ConfigFile.from_path(config_path({}, variables))
+        return UserSettings(read_settings({}, variables, file), file)
+    except WrongSettings as wrong:
+        raise CommandFailed("\n       ".join(wrong.args), "correct it, and try again") from None
