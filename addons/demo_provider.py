@@ -17,9 +17,10 @@ type Json = dict[str, Any]
 
 MODEL = "demo"
 WELCOME = """\
-This is mitmcodex's demonstration provider: no model is behind it. To use a real one, start the \
-relay with CODEX_RELAY_UPSTREAM=https://api.example.com/v1 and CODEX_RELAY_API_KEY=… set. Until \
-then I can show you tools at work: ask me to `call NAME {"argument": "value"}`."""
+This is mitmcodex's demonstration provider: no model is behind it. To use a real one, run \
+`mitmcodex setup`, or start the relay with CODEX_RELAY_UPSTREAM=https://api.example.com/v1 and \
+CODEX_RELAY_API_KEY=… set. Until then I can show you tools at work: ask me to \
+`call NAME {"argument": "value"}`."""
 MENTION = re.compile(r"\bcall\s+`?([A-Za-z0-9_-]+)`?\s*")
 # Codex gives its newest models this one tool: it runs a script, which calls all other tools.
 SCRIPT_TOOL = "functions__exec"

@@ -32,8 +32,16 @@ def client_options(timeout: float = REQUEST_TIMEOUT) -> dict[str, Any]:
         "timeout": timeout,
         "trust_env": False,  # the proxy that the environment names may be the relay itself
         "follow_redirects": False,  # another host must not get the key
-        "verify": tls_context(ctx.options.ssl_verify_upstream_trusted_ca, ctx.options.ssl_insecure),
+        "verify": tls_context(*tls_options()),
     }
+
+
+def tls_options() -> tuple[str | None, bool]:
+    """mitmproxy's options for the certificates of upstreams; their defaults where none runs."""
+    options: Any = getattr(ctx, "options", None)
+    names = "ssl_verify_upstream_trusted_ca", "ssl_insecure"
+    authorities_file, insecure = (getattr(options, name, None) for name in names)
+    return authorities_file, bool(insecure)
 
 
 async def bound_reply(reply: httpx2.Response) -> None:

@@ -22,13 +22,22 @@ from types import TracebackType
 from typing import Any
 
 from addons.config import SETTING_NAMES, VARIABLE_PREFIX, setting_text
-from addons.identity import MARK_VARIABLE
+from addons.identity import MARK_VARIABLE, PARENT_VARIABLE
 from addons.private_files import open_private
 
 SCRIPT = Path(__file__).with_name("relay.py")
 LOG_TAIL = 4000  # characters of the log in an error's message
 PORT_ATTEMPTS = 3  # with port 0: another program may take the free port before the relay does
 STOP_TIMEOUT = 10.0  # s that a terminated relay has to end
+LOOPBACK = ("--listen-host", "127.0.0.1")
+
+# How a process gets away from the terminal of the one that starts it.
+if sys.platform == "win32":
+    DETACHED: dict[str, Any] = {
+        "creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+    }
+else:
+    DETACHED = {"start_new_session": True}
 
 
 class NotStarted(RuntimeError):
@@ -74,12 +83,15 @@ def start(
     arguments: Sequence[str] = (),
     log: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    ends_with_caller: bool = False,
     **settings: Any,
 ) -> RelayProcess:
     """Start the relay on 127.0.0.1 and wait until it answers there, at most `patience` s.
 
     `port`: 0 for a free one. `environment`: instead of this process's own. `settings`: the options
     without `relay_`; the relay gets them in its environment, as lists of processes show arguments.
+    `ends_with_caller`: the relay ends a second after this process, even if that is killed, and not
+    by a Ctrl-C in its terminal.
     Raises NotStarted.
     """
     if unknown := settings.keys() - set(SETTING_NAMES):
@@ -88,9 +100,12 @@ def start(
     log = log or Path(tempfile.mkdtemp(prefix="mitmcodex-")) / "relay.log"
     inherited = os.environ if environment is None else environment
     variables = {**inherited, **setting_variables(settings)}
-    command = [find_program(program), "-s", str(SCRIPT), "--listen-host", "127.0.0.1", *arguments]
+    if ends_with_caller:
+        variables[PARENT_VARIABLE] = str(os.getpid())
+    command = [find_program(program), "-s", str(SCRIPT), *LOOPBACK, *arguments]
+    process_options = DETACHED if ends_with_caller else {}
     for attempts_left in range(PORT_ATTEMPTS, 0, -1):
-        relay = launch_process(command, available_port(port), log, variables)
+        relay = launch_process(command, available_port(port), log, variables, **process_options)
         try:
             wait_until_ready(relay, patience)
         except BaseException as error:
@@ -104,8 +119,13 @@ def start(
 
 
 def launch_process(
-    command: Sequence[str], port: int, log: Path, environment: Mapping[str, str]
+    command: Sequence[str],
+    port: int,
+    log: Path,
+    environment: Mapping[str, str],
+    **process_options: Any,
 ) -> RelayProcess:
+    """Start the process. `process_options` are those of subprocess.Popen."""
     mark = secrets.token_hex(8)
     with open(log, "ab", opener=open_private) as output:
         relay = RelayProcess(
@@ -114,6 +134,7 @@ def launch_process(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            **process_options,
         )
     relay.port, relay.log, relay.mark = port, log, mark
     return relay

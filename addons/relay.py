@@ -22,8 +22,10 @@ from addons.endpoints import Endpoints
 from addons.exchange import Translator
 from addons.ingress import Ingress
 from addons.observe import Corpus, FlowPairIndex, RecordLog, UsageCounter
+from addons.parent_watch import ParentWatch
 from addons.replay import Check, Replay
 from addons.routing import CodexVersion
+from addons.startup import Startup
 from addons.storage import ResponseStore
 from addons.transport import Transport
 from addons.views import Views
@@ -34,7 +36,8 @@ addons = [
     *(Config(), Replay(), Ingress(), FlowPairIndex()),
     *(ResponseStore(), Accounts(), Endpoints(), CodexVersion()),
     *(Translator(), RecordLog(), Dashboard(AccountActions()), Corpus()),
-    *(DemoProvider(), UsageCounter(), Check(), Views()),
+    *(DemoProvider(), UsageCounter(), Check(), Views(), ParentWatch()),
+    Startup(),  # last: it reports what the others have opened
 ]
 
 # What is loaded by now stays. Left out of the garbage collection, it does not stop all streams for

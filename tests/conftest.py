@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,12 +11,22 @@ from addons.launch import available_port
 from tests import fake_auth
 from tests.deployments import Deployments
 from tests.fake_provider import FakeProvider, running_provider
+from tests.newest_codex import newest_codex_path
 
 # Property tests draw the same examples on every machine, so that CI is no surprise.
 settings.register_profile(
     "steady", derandomize=True, database=None, deadline=None, max_examples=100
 )
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def newest_codex() -> Path:
+    """The program of the newest Codex, which is on npm only."""
+    path = newest_codex_path()
+    if path is None:
+        pytest.skip("@openai/codex is not installed (./scripts/test does that with npm)")
+    return path
 
 
 @pytest.fixture

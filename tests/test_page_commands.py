@@ -262,7 +262,15 @@ def start_from_python(scene: Scene) -> None:
         '\n    reply = client.chat.completions.create(model="gpt-5.5", messages=messages)'
         "\n    print(reply.choices[0].message.content)\n"
     )
-    assert scene.terminal.run(".venv/bin/python -", program).strip() == "Hello, start."
+    # As if the package were installed.
+    python = "PYTHONPATH=scripts/package .venv/bin/python -"
+    assert scene.terminal.run(python, program).strip() == "Hello, start."
+
+
+def read_container_commands(scene: Scene) -> None:
+    """tests/test_container.py runs them where a container engine runs."""
+    scene.terminal.write("commands.sh", scene.text)
+    scene.terminal.run('bash -n "$HOME/commands.sh"')
 
 
 def start_with_config_file(scene: Scene) -> None:
@@ -348,6 +356,10 @@ RUNNERS: dict[tuple[str, str], Runner] = {
     (ADDONS, "./scripts/run -p 9090"): start_on_port,
     (ADDONS, ".venv/bin/mitmdump -s addons/relay.py --set relay_heartbeat=10"): start_mitmdump,
     (ADDONS, "from openai import OpenAI"): start_from_python,
+    (
+        ADDONS,
+        "docker build --file scripts/deploy/Dockerfile --tag mitmcodex .",
+    ): read_container_commands,
     (ADDONS, 'provider = "deepseek"'): start_with_config_file,
     (ADDONS, ".venv/bin/mitmdump -s addons/relay.py -w capture.mitm"): record_capture,
     (

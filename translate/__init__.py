@@ -32,6 +32,7 @@ from translate.providers.catalog import (
     parse_model,
     parse_model_list,
 )
+from translate.providers.catalog_size import catalog_limit, fit_codex_models
 from translate.providers.learned import describe_lesson, learn_from_refusal
 from translate.providers.model_names import ModelVariant, parse_variant
 from translate.providers.profile import Dialect, Provider
@@ -54,7 +55,14 @@ from translate.state.reasoning_memory import (
 from translate.state.stored_response import StoredResponse, history_items, list_input_items
 from translate.tools.kinds import KIND_BY_CALL_TYPE, OUTPUT_TYPES
 from translate.wire.codec import dump_json, json_text, load_json
+from translate.wire.connection_faults import (
+    connection_fault,
+    connection_words,
+    is_lasting_fault,
+    url_origin,
+)
 from translate.wire.envelope import Envelope, open_envelope, seal_envelope
+from translate.wire.error_bodies import error_text
 from translate.wire.errors import (
     ACCOUNT_LIMITS,
     FAILURE_RULES,
@@ -71,6 +79,7 @@ from translate.wire.errors import (
 from translate.wire.json_steps import LARGE_JSON, dump_json_in_steps, rough_size
 from translate.wire.limits import Limits
 from translate.wire.printable import printable
+from translate.wire.similar_names import did_you_mean
 from translate.wire.sse import STREAM_DONE, SseEvent, SseReader, is_event_stream, split_events
 
 __all__ = [
@@ -113,19 +122,26 @@ __all__ = [
     "USAGE_LIMIT_REACHED",
     "WholeReply",
     "asks_for_compaction",
+    "catalog_limit",
+    "connection_fault",
+    "connection_words",
     "decode_request",
     "describe_lesson",
+    "did_you_mean",
     "dump_json",
     "dump_json_in_steps",
     "error_body",
+    "error_text",
     "estimate_input_tokens",
     "failure_rule",
     "find_catalog_template",
     "find_model_list",
+    "fit_codex_models",
     "has_reply_end",
     "history_items",
     "insert_reasoning",
     "is_event_stream",
+    "is_lasting_fault",
     "items_by_key",
     "json_text",
     "learn_from_refusal",
@@ -155,4 +171,5 @@ __all__ = [
     "split_events",
     "start_compact_exchange",
     "start_exchange",
+    "url_origin",
 ]

@@ -37,6 +37,7 @@ from translate.wire.errors import (
     Failure,
     RequestTooLarge,
     previous_response_missing,
+    read_connection_failure,
     read_failure,
 )
 from translate.wire.json_steps import (
@@ -102,6 +103,7 @@ class ExchangeContext:
     variant: ModelVariant | None = None  # settings that the client's name for the model implies
     default_instructions: str = ""  # in place of the provider's, for a request without any
     limits: Limits = Limits()  # of the request and the reply
+    advise: Callable[[int], str] | None = None  # what the user can do about a reply's status
     from_codex: bool = True  # else the client gets the upstream's own 401, 403, 404 and 422
 
 
@@ -199,6 +201,8 @@ class Exchange:
         self._client = client
         self._clock = context.clock
         self.from_codex: bool = context.from_codex
+        self.advice = ""  # what `advise` has said of the upstream's error reply
+        self._advise = context.advise
         self._on_response_end = context.on_response_end
         stores = self.stores_response and request.store is not False
         self._store_response = context.store_response if stores else None
@@ -316,9 +320,15 @@ class Exchange:
         self, status: int, body: bytes, retry_after: str | None, location: str | None = None
     ) -> WholeReply:
         """The upstream's error reply in the client's dialect; `location`: where it redirects to."""
-        title, accounts = self.provider.title, self.provider.accounts
+        self.advice = self._advise(status) if self._advise else ""
         failure = read_failure(
-            title, status, body, retry_after, location=location, accounts=accounts
+            self.provider.title,
+            status,
+            body,
+            retry_after,
+            location=location,
+            accounts=self.provider.accounts,
+            advice=self.advice,
         )
         return self._failed_reply(failure.for_client(self.from_codex))
 
@@ -337,7 +347,7 @@ class Exchange:
         return self._encode_events(events)
 
     def _connection_failure(self, reason: str) -> Failure:
-        return Failure(502, "server_error", f"{self.provider.title} was lost: {reason}")
+        return read_connection_failure(self.provider.title, reason).for_client(self.from_codex)
 
     def _failed_reply(self, failure: Failure) -> WholeReply:
         event = self._encode_events(self._machine.fail(failure))

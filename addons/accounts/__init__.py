@@ -11,12 +11,13 @@ from addons.accounts.addon import (
 from addons.accounts.claims import chatgpt_account_id, is_openai_token
 from addons.accounts.codex_auth_file import NotALogin, import_login
 from addons.accounts.lease import Lease
-from addons.accounts.locked_file import LoginStoreUnavailable
+from addons.accounts.locked_file import LoginStoreUnavailable, write_private_file
 from addons.accounts.login import login_fault
 from addons.accounts.login_callback import PortInUse
 from addons.accounts.oauth import LoginEnded, LoginServiceUnreachable
 from addons.accounts.pool import AccountUnavailable
 from addons.accounts.registry import AccountNotFound
+from addons.accounts.vault import delete_keyring_logins, has_keyring_logins
 
 __all__ = [
     "AccountNotFound",
@@ -34,7 +35,10 @@ __all__ = [
     "any_account_headers",
     "chatgpt_account_id",
     "current_login",
+    "delete_keyring_logins",
+    "has_keyring_logins",
     "import_login",
     "is_openai_token",
     "login_fault",
+    "write_private_file",
 ]

@@ -1,4 +1,4 @@
-"""Long texts in the system's keyring, with a time limit on each call.
+"""Long texts in the system's keyring.
 
 Windows accepts 2,560 bytes a value and one login is longer, so on every system a text is stored in
 pieces. A file on disk marks the valid pieces. A new text goes into the other one of two slots, and
@@ -7,83 +7,24 @@ counts once that file is replaced: neither a crash nor another process leaves ha
 
 import json
 import logging
-import queue
 import secrets
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import keyring
 from keyring.backend import KeyringBackend
-from keyring.errors import KeyringError, PasswordDeleteError
+from keyring.errors import PasswordDeleteError
 
 from addons.accounts.locked_file import LoginStoreUnavailable, write_private_file
+from addons.system_keyring import KEYRING_TIMEOUT, SERVICE_NAME, KeyringUnavailable, use_keyring
 
-KEYRING_TIMEOUT = 20.0  # s for one task, during which the user may have to unlock the keyring
-SERVICE_NAME = "codex-relay"  # the name of the first releases, under which logins are found
 PIECE_LENGTH = 1000  # characters; Windows uses two bytes for each
 OTHER_SLOT = {"a": "b", "b": "a"}  # slot of the current text → slot of the next one
 
 
 class StoreDamaged(Exception):
     """The store does not hold what the relay wrote; the text says what is wrong."""
-
-
-class KeyringThread:
-    """Runs tasks on one daemon thread: a task that blocks for ever does not keep the process from
-    ending."""
-
-    def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]]
-        self._tasks = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def __call__[T](self, task: Callable[[], T], timeout: float = KEYRING_TIMEOUT) -> T:
-        """Run the task and return its result. Raises TimeoutError, and what the task raises."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="relay-keyring", daemon=True)
-            self._thread.start()
-        future: Future[T] = Future()
-        self._tasks.put((future, task))
-        try:
-            return future.result(timeout)
-        finally:
-            future.cancel()  # so that a task that has timed out in the queue never runs
-
-    def _run(self) -> None:
-        while True:
-            future, task = self._tasks.get()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(task())
-                except BaseException as error:
-                    future.set_exception(error)
-
-
-_run_on_thread = KeyringThread()
-
-
-def working_keyring(timeout: float = KEYRING_TIMEOUT) -> KeyringBackend | None:
-    """The system's keyring if it returns what the relay stores in it, else None. Never raises."""
-    probe = secrets.token_hex(8)
-
-    def probe_keyring() -> KeyringBackend | None:
-        backend = keyring.get_keyring()
-        if backend.priority < 1:  # a backend that fails, that forgets or that stores plain text
-            return None
-        backend.set_password(SERVICE_NAME, f"probe-{probe}", probe)
-        stored = backend.get_password(SERVICE_NAME, f"probe-{probe}")
-        backend.delete_password(SERVICE_NAME, f"probe-{probe}")
-        return backend if stored == probe else None
-
-    try:
-        return _run_on_thread(probe_keyring, timeout)
-    except Exception as error:  # backends raise whatever their systems do
-        logging.info(f"The system's keyring is not used: {type(error).__name__}")
-        return None
 
 
 class KeyringStore:
@@ -130,19 +71,23 @@ class KeyringStore:
             logging.warning(f"An old login is still in the keyring: {error}")
         return new_mark
 
+    def delete_text(self, mark: bytes) -> None:
+        """Delete the text whose pieces `mark` names. The file stays."""
+        try:
+            id = str(json.loads(mark)["id"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise StoreDamaged(f"{type(error).__name__}") from None
+        for slot in OTHER_SLOT:
+            self._call(partial(delete_pieces, id=id, slot=slot))
+
     def _call[T](self, task: Callable[[KeyringBackend], T]) -> T:
         try:
-            return _run_on_thread(lambda: task(keyring.get_keyring()), self._timeout)
-        except TimeoutError:
-            why = f"does not answer within {self._timeout:g} s"
-        except KeyringError as error:
-            why = f"refuses ({type(error).__name__})"
-        except Exception as error:  # backends raise whatever their systems do
-            why = f"fails ({type(error).__name__})"
-        raise LoginStoreUnavailable(
-            f"The system's keyring {why}, and the logins are in it: unlock it, or let relay_vault"
-            " (CODEX_RELAY_VAULT) name a file and log in again."
-        )
+            return use_keyring(task, self._timeout)
+        except KeyringUnavailable as unavailable:
+            raise LoginStoreUnavailable(
+                f"The system's keyring {unavailable}, and the logins are in it: unlock it, or let"
+                " relay_vault (CODEX_RELAY_VAULT) name a file and log in again."
+            ) from None
 
 
 def read_piece(ring: KeyringBackend, id: str, slot: str, number: int) -> str | None:

@@ -4,18 +4,14 @@ Logins stay where they were first saved. A file in the user's data folder either
 marks that the keyring does. Every call blocks, for a bounded time.
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from addons.accounts.keyring_store import (
-    KEYRING_TIMEOUT,
-    KeyringStore,
-    StoreDamaged,
-    working_keyring,
-)
+from addons.accounts.keyring_store import KeyringStore, StoreDamaged
 from addons.accounts.locked_file import (
     LoginStoreUnavailable,
     exclusive_lock,
@@ -27,6 +23,7 @@ from addons.accounts.locked_file import (
 from addons.accounts.oauth import LoginEnded
 from addons.accounts.quota import parse_number
 from addons.accounts.tokens import Tokens, fits_header
+from addons.system_keyring import KEYRING_TIMEOUT, working_keyring
 from addons.user_folders import data_folder
 
 VERSION = 1
@@ -190,6 +187,24 @@ class Vault:
 
     def _keyring(self, path: Path) -> KeyringStore:
         return KeyringStore(path, self._timeout)
+
+
+def has_keyring_logins() -> bool:
+    """Whether the user's keyring holds logins."""
+    return keyring_mark().is_file()
+
+
+def delete_keyring_logins() -> None:
+    """Delete the logins in the user's keyring, and the file that marks them. Raises
+    LoginStoreUnavailable, OSError."""
+    mark = keyring_mark()
+    with contextlib.suppress(StoreDamaged):  # then it marks nothing
+        KeyringStore(mark).delete_text(mark.read_bytes())
+    mark.unlink()
+
+
+def keyring_mark() -> Path:
+    return data_folder() / FOLDER_NAME / KEYRING_MARK_NAME
 
 
 class VaultLogin:

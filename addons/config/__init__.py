@@ -7,14 +7,18 @@ from addons.config.addon import (
     available_providers,
     concealed_values,
     current_settings,
+    is_set_by_user,
     key_from_environment,
+    setting_origin,
     update_options,
+    use_settings,
 )
 from addons.config.config_file import (
     ConfigFile,
     WrongSettings,
     config_path,
     default_path,
+    find_line,
     read_settings,
 )
 from addons.config.limit_settings import (
@@ -24,12 +28,16 @@ from addons.config.limit_settings import (
     translation_limits,
 )
 from addons.config.option_types import (
+    KEYRING_PREFIX,
     REDIS_SCHEMES,
     STORE_OFF,
     AccountStrategy,
     ClientKey,
     StoreLimits,
+    resolve_keyring_entry,
     setting_text,
+    validate_base_url,
+    validate_header_value,
 )
 from addons.config.settings import OPTION_PREFIX, SETTING_NAMES, VARIABLE_PREFIX, Settings
 
@@ -39,6 +47,7 @@ __all__ = [
     "Config",
     "ConfigFile",
     "ExchangeLimits",
+    "KEYRING_PREFIX",
     "LimitSettings",
     "OPTION_PREFIX",
     "REDIS_SCHEMES",
@@ -56,9 +65,16 @@ __all__ = [
     "config_path",
     "current_settings",
     "default_path",
+    "find_line",
+    "is_set_by_user",
     "key_from_environment",
     "read_settings",
+    "resolve_keyring_entry",
+    "setting_origin",
     "setting_text",
     "translation_limits",
     "update_options",
+    "use_settings",
+    "validate_base_url",
+    "validate_header_value",
 ]

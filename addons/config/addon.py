@@ -26,7 +26,6 @@ from addons.config.settings import (
     CONCEALED_FIELDS,
     DEPRECATED,
     FIELD_OF_OPTION,
-    FIELD_OF_VARIABLE,
     OPTION_PREFIX,
     SETTING_FIELDS,
     VARIABLE_PREFIX,
@@ -44,9 +43,9 @@ MITMPROXY_DEFAULTS = {
     "web_columns": ["tls", "icon", "path", "comment", "method", "status", "size", "time"],
 }
 
-# Keeps mitmdump from printing the relay's flows, as the relay logs a line for each exchange. It is
-# not set if the user has changed `flow_detail`.
-QUIET_MITMDUMP = {"dumper_filter": "! ~meta 'relay.(leg|facts)|relay.route: dashboard'"}
+# Keeps mitmdump from printing flows, as the relay logs a line for each exchange. It is not set if
+# the user has set `flow_detail`, as -v does; a filter of the user's replaces it.
+QUIET_MITMDUMP = {"dumper_filter": "! ~all"}
 
 # mitmproxy would send a streamed body to the host that the client named, past the relay.
 STREAMING_FAULT = (
@@ -73,6 +72,17 @@ def additional_providers() -> list[str]:
     return list(dict.fromkeys([*(name for name, _ in _current.ports), *_file.user_providers]))
 
 
+def setting_origin(name: str) -> str:
+    """Where the user has set this setting, for messages: `relay_api_key`, `CODEX_RELAY_API_KEY`,
+    `relay.toml (api_key)`; "" if it has its default."""
+    option, variable = OPTION_PREFIX + name, VARIABLE_PREFIX + name.upper()
+    if getattr(getattr(ctx, "options", None), option, None):
+        return option
+    if os.environ.get(variable, "").strip():
+        return variable
+    return f"{_file.path.name} ({name})" if _file.values.get(name) else ""
+
+
 def key_from_environment(variable: str) -> str | None:
     """The key in this environment variable; None if there is none that a header can carry."""
     text = os.environ.get(variable, "").strip()
@@ -92,10 +102,9 @@ class Config:
         values, faults = take_deferred_options(ctx.options)
         declare_options(loader)
         defaults = dict(MITMPROXY_DEFAULTS)
-        if getattr(ctx.options, "flow_detail", 1) == 1:
+        if not is_set_by_user("flow_detail"):
             defaults |= QUIET_MITMDUMP
         update_options(**values, **{k: v for k, v in defaults.items() if not is_set_by_user(k)})
-        warn_of_unknown_variables()
         try:
             refresh_settings()
             warn_of_deprecated()
@@ -162,6 +171,12 @@ def refresh_settings() -> None:
     _current, _file = read_settings(options, os.environ, file), file
 
 
+def use_settings(settings: Settings, file: ConfigFile) -> None:
+    """Put these settings in force, in a process in which no mitmproxy runs."""
+    global _current, _file
+    _current, _file = settings, file
+
+
 def read_options() -> dict[str, str | None]:
     """The values of our options. For those that show MASK, the value is in `concealed_values`,
     where this function stores new secret values."""
@@ -173,13 +188,6 @@ def read_options() -> dict[str, str | None]:
         elif value:
             concealed_values[name] = value
     return options
-
-
-def warn_of_unknown_variables() -> None:
-    """Log a line for each variable that has our prefix and is not a setting."""
-    names = [name for name in os.environ if name.startswith(VARIABLE_PREFIX)]
-    for fault in unknown_name_faults(names, FIELD_OF_VARIABLE):
-        logging.warning(fault)
 
 
 def warn_of_deprecated() -> None:

@@ -3,7 +3,7 @@
 The file has settings by their names without prefix, and tables of the user's own providers.
 """
 
-import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,8 +29,11 @@ from addons.config.settings import (
 )
 from addons.flow_data import MASK
 from addons.user_folders import config_folder
-from translate import InvalidTable, Provider, load_providers
+from translate import InvalidTable, Provider, did_you_mean, load_providers
 
+TOML_BOOLEANS = {"on": "true", "off": "false"}
+TOML_NUMBER = re.compile(r"\d+(\.\d+)?")
+PYDANTIC_WORDS = re.compile(r"^(Value error, |Input )|, unable to .*$")
 PROVIDERS_KEY = "providers"
 TABLE_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?$")
 KEY_START = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[\w.-])+)\s*=""")
@@ -122,8 +125,7 @@ def unknown_name_faults(names: Iterable[str], valid_names: Iterable[str]) -> Ite
     """One line for each name that is not valid, with the most similar valid name."""
     valid = sorted(valid_names)
     for name in sorted(set(names).difference(valid)):
-        similar = difflib.get_close_matches(name, valid, 1, 0.75)
-        yield f"{name} is unknown: " + (f"did you mean {similar[0]}?" if similar else "remove it")
+        yield f"{name} is unknown: " + (did_you_mean(name, valid) or "remove it")
 
 
 def find_line(text: str, path: list[str]) -> int:
@@ -171,8 +173,11 @@ def read_settings(
 ) -> Settings:
     """The settings from these sources: an option overrides a variable, and both override the file.
 
-    `options` and `environment` have full names. Raises WrongSettings.
+    `options` and `environment` have full names. Raises WrongSettings, also for a variable that has
+    our prefix and is no setting.
     """
+    variables = [name for name in environment if name.startswith(VARIABLE_PREFIX)]
+    name_faults = list(unknown_name_faults(variables, FIELD_OF_VARIABLE))
     file = file or ConfigFile.empty()
     values = collect_values(options, environment, file)
     faults = dict(deprecated_faults(values))
@@ -181,10 +186,9 @@ def read_settings(
         settings = Settings.model_validate(replace_deprecated(valid), context=file.providers)
     except ValidationError as error:
         faults |= {str(fault["loc"][0]): fault["msg"] for fault in reversed(error.errors())}
-    if faults:
-        raise WrongSettings(
-            *(wrong_value_fault(name, values[name], why) for name, why in faults.items())
-        )
+    value_faults = [wrong_value_fault(name, values[name], why) for name, why in faults.items()]
+    if name_faults or value_faults:
+        raise WrongSettings(*name_faults, *value_faults)
     return settings
 
 
@@ -274,20 +278,29 @@ def deprecation_notices(values: Mapping[str, SettingValue]) -> Iterator[str]:
 def assignment(field: str, text: str, rank: int) -> str:
     """What to write in the source of this rank to set the setting to this text."""
     if rank == FILE_RANK:
-        return f'{field} = "{text}"'
+        return f"{field} = {toml_value(text)}"
     if rank == VARIABLE_RANK:
         return f"{VARIABLE_PREFIX}{field.upper()}={text}"
     return f"{OPTION_PREFIX}{field}={text}"
+
+
+def toml_value(text: str) -> str:
+    """The text of an option as a value in relay.toml: `4444`, `false`, `"deepseek"`."""
+    if text in TOML_BOOLEANS:
+        return TOML_BOOLEANS[text]
+    return text if TOML_NUMBER.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def wrong_value_fault(name: str, entry: SettingValue, why: str) -> str:
     """One line with the value, without a secret in it, the reason, and a valid example."""
     value = re.sub(r"//[^/]*@", f"//{MASK}@", repr(entry.value))
     text = MASK if name in SECRET_FIELDS else value
-    why = re.sub(r"^(Value error, |Input )", "", why)
-    short_name = entry.full_name.rpartition(" ")[2]
+    why = PYDANTIC_WORDS.sub("", why)
     if name in DEPRECATED:
         example = DEPRECATED[name].example
     else:
         [example, *_] = SETTING_FIELDS[name].examples or [""]
-    return f"{entry.full_name} is {text}: {why}; for example {short_name}={example}"
+    fault = f"{entry.full_name} is {text}: {why}"
+    if why.endswith("?"):  # it names what to write
+        return fault
+    return f"{fault}; for example {assignment(name, example, entry.rank)}"

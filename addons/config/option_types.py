@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
-from translate import QUIRKS, Provider
+from addons.system_keyring import KeyringUnavailable, read_password
+from translate import QUIRKS, Provider, did_you_mean
 
 STORE_OFF = "off"
+KEYRING_PREFIX = "keyring:"  # of a key that is in the system's keyring; the entry's name follows
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SQLITE_SCHEME = "sqlite://"
 CLIENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -46,7 +48,8 @@ def providers_in_context(info: ValidationInfo) -> dict[str, Provider]:
 def validate_provider_name(text: str, info: ValidationInfo) -> str:
     providers = providers_in_context(info)
     if text not in providers:
-        raise ValueError(f"unknown provider; known: {', '.join(sorted(providers))}")
+        hint = did_you_mean(text, providers) or f"there are {', '.join(sorted(providers))}"
+        raise ValueError(f"there is no provider {text!r}: {hint}")
     return text
 
 
@@ -62,7 +65,8 @@ def validate_reachable_provider(text: str, info: ValidationInfo) -> str:
 
 def validate_quirk_name(text: str) -> str:
     if text not in QUIRKS:
-        raise ValueError(f"{text!r} is not a quirk; known: {', '.join(sorted(QUIRKS))}")
+        hint = did_you_mean(text, QUIRKS) or f"there are {', '.join(sorted(QUIRKS))}"
+        raise ValueError(f"there is no quirk {text!r}: {hint}")
     return text
 
 
@@ -70,6 +74,27 @@ def validate_header_value(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
         raise ValueError("has spaces or other characters that no HTTP header can carry")
     return secret
+
+
+def resolve_keyring_entry(secret: SecretStr) -> SecretStr:
+    """`keyring:NAME` → the password with this name in the system's keyring; any other key stays."""
+    text = secret.get_secret_value()
+    if not text.startswith(KEYRING_PREFIX):
+        return secret
+    name = text.removeprefix(KEYRING_PREFIX).strip()
+    try:
+        password = read_password(name)
+    except KeyringUnavailable as unavailable:
+        raise ValueError(
+            f"the system's keyring, which has the key {name!r}, {unavailable}: unlock it, or write "
+            "the key itself here"
+        ) from None
+    if not password:
+        raise ValueError(
+            f"the system's keyring has no key {name!r}: run `mitmcodex setup` again, or write the "
+            "key itself here"
+        )
+    return SecretStr(password)
 
 
 def validate_host_name(text: str) -> str:
@@ -300,7 +325,9 @@ class StoreLimits:
 Role = Literal["subagent", "compaction", "review", "title"]
 AccountStrategy = Literal["selected", "least_used", "round_robin", "sticky"]
 BaseUrl = Annotated[str, AfterValidator(validate_base_url)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(validate_header_value)]
+ProviderKey = Annotated[
+    SecretStr, AfterValidator(resolve_keyring_entry), AfterValidator(validate_header_value)
+]
 ProviderName = Annotated[str, AfterValidator(validate_reachable_provider)]
 ClientKeys = Annotated[
     tuple[ClientKey, ...], BeforeValidator(parse_client_keys), AfterValidator(validate_client_keys)

@@ -11,10 +11,10 @@ from addons.config.option_types import (
     BaseUrl,
     ClientKeys,
     FilePath,
-    HeaderSecret,
     HostNames,
     ModelMap,
     PortNumber,
+    ProviderKey,
     ProviderName,
     ProviderPorts,
     QuirkNames,
@@ -44,10 +44,11 @@ class Settings(LimitSettings):
         description="Base URL of the provider, in the form that an OpenAI SDK takes.",
         examples=["https://api.deepseek.com/v1"],
     )
-    api_key: HeaderSecret = Field(
+    api_key: ProviderKey = Field(
         SecretStr(""),
         description="The provider's API key. By default, the relay reads it from the variable "
-        "that the provider itself uses, such as DEEPSEEK_API_KEY.",
+        "that the provider itself uses, such as DEEPSEEK_API_KEY. `keyring:NAME` stands for the "
+        "key of that name in the system's keyring, where `mitmcodex setup` stores it.",
         examples=["sk-…"],
     )
     provider: ProviderName = Field(

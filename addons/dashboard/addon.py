@@ -17,6 +17,7 @@ from addons.dashboard.handlers import (
     EVERYBODY,
     HANDLERS,
     INNER_HEADER,
+    MITMWEB_HANDLERS,
     SCHEME_HEADER,
     VIEWER_HEADER,
     MissingPageHandler,
@@ -131,7 +132,8 @@ def add_to_mitmweb(state: DashboardState) -> list[Any]:
     rules = application.default_router.rules
     old_rules = list(rules)
     application.add_handlers(
-        r".*", [(path, behind_mitmweb_login(handler), arguments) for path, handler in HANDLERS]
+        r".*",
+        [(path, behind_mitmweb_login(handler), arguments) for path, handler in MITMWEB_HANDLERS],
     )
     return [rule for rule in rules if rule not in old_rules]
 

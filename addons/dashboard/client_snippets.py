@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+from addons.codex_blocks import KEY_VARIABLE, provider_block
+from addons.routing import NO_KEY
+
 PLACEHOLDER = "YOUR_RELAY_KEY"  # never the key itself
-NO_KEY = "none"  # the clients need a key, the relay does not
 
 
 class Snippet(NamedTuple):
@@ -16,15 +18,7 @@ SNIPPETS = (
     Snippet(
         "Codex",
         "~/.codex/config.toml{codex_key}",
-        """\
-model = "{model}"
-model_provider = "relay"
-
-[model_providers.relay]
-name = "relay"
-base_url = "{url}/v1"
-wire_api = "responses"
-{env_key}""",
+        "{codex_block}",
     ),
     Snippet(
         "Codex, by proxy",
@@ -120,11 +114,15 @@ def client_snippets(
         "model": quotable_model(model),
         "ca": ca_file,
         "key": PLACEHOLDER if has_client_key else NO_KEY,
-        "env_key": 'env_key = "RELAY_KEY"\n' if has_client_key else "",
+        "codex_block": provider_block(
+            relay_url, quotable_model(model), has_client_key=has_client_key
+        ),
         "proxy_url": relay_url.replace("//", f"//relay:{PLACEHOLDER}@", 1)
         if has_client_key
         else relay_url,
-        "codex_key": f"; in the terminal: export RELAY_KEY={PLACEHOLDER}" if has_client_key else "",
+        "codex_key": f"; in the terminal: export {KEY_VARIABLE}={PLACEHOLDER}"
+        if has_client_key
+        else "",
     }
     return [
         {field: text.format(**values) for field, text in snippet._asdict().items()}

@@ -38,6 +38,14 @@ CONTENT_TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+FLOW_LOGIN_PAGE = """\
+<!doctype html><html lang="en"><meta charset="utf-8"><title>mitmcodex</title>{refresh}
+<h1>Log in to mitmweb</h1>
+<p>{note}mitmweb shows exchanges to those who have its password. If you have not set one, it is
+the token in mitmweb's address, which the relay prints at its start.
+<form method="post"><label>Password or token <input type="password" name="token" autofocus></label>
+<button>Show the exchange</button></form></html>
+"""
 SEND_TIMEOUT = 30.0  # s that a page may take to read an event
 
 
@@ -224,6 +232,33 @@ class AccountHandler(DashboardHandler):
         self.finish(accounts.accounts_snapshot())
 
 
+class FlowHandler(DashboardHandler):
+    """In mitmweb only: leads from the dashboard to an exchange's flow, through mitmweb's login."""
+
+    open_to_other_sites = True  # the dashboard is on another port, and may be on another name
+
+    def get(self, flow_id: str) -> None:
+        self.redirect(f"/#/flows/{flow_id}/request")
+
+    post = get  # the form with the password
+
+    def check_post(self) -> None:
+        """A login needs no token: mitmweb's password comes with it."""
+
+    def auth_fail(self, invalid_password: bool) -> None:
+        self.set_header("content-type", "text/html; charset=utf-8")
+        self.set_header(
+            "content-security-policy",
+            "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        )
+        # Browsers send mitmweb's cookie with no link from another name of this machine, such as
+        # localhost; they send it when the page itself asks again.
+        is_first = self.request.method == "GET" and not self.request.query
+        refresh = '<meta http-equiv="refresh" content="0; url=?again">' if is_first else ""
+        note = "That is not it. " if invalid_password else ""
+        self.finish(FLOW_LOGIN_PAGE.format(refresh=refresh, note=note))
+
+
 class MissingPageHandler(DashboardHandler):
     def prepare(self) -> None:
         super().prepare()
@@ -240,6 +275,10 @@ HANDLERS: list[tuple[str, type[DashboardHandler]]] = [
     (r"/relay/data", SnapshotHandler),
     (r"/relay/events", EventsHandler),
     (r"/relay/accounts/(login|cancel|select|logout)", AccountHandler),
+]
+MITMWEB_HANDLERS: list[tuple[str, type[DashboardHandler]]] = [
+    *HANDLERS,
+    (r"/relay/flow/([0-9a-f-]{1,64})", FlowHandler),
 ]
 
 

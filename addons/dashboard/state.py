@@ -30,11 +30,10 @@ from addons.observe import (
 from addons.routing import (
     Target,
     account_target,
-    default_provider,
     has_configured_provider,
     is_target_ready,
     list_target_models,
-    provider_key,
+    main_target,
     target_by_name,
 )
 from addons.storage import UsageRow
@@ -111,7 +110,7 @@ class DashboardState:
         return {
             "version": VERSION,
             "keyed": has_client_key,
-            "mitmweb": mitmweb_address(),
+            "mitmweb": mitmweb_address() if viewer is None else None,  # the admin has its password
             "exchanges": rows,
             "totals": totals,
             "setup": client_snippets(relay_url, model, ca_file, has_client_key),
@@ -184,17 +183,12 @@ def shown_targets(recent_names: Iterable[str]) -> list[Target]:
 def default_target() -> Target | None:
     """The provider of the settings. Without one: None if there are accounts, else the
     demonstration."""
-    settings = current_settings()
-    if not has_configured_provider(settings) and account_target():
+    if not has_configured_provider(current_settings()) and account_target():
         return None
     try:
-        provider, url = default_provider(settings)
+        return main_target()
     except RuntimeError:  # it is the demonstration, which is not running
         return None
-    if provider.accounts:
-        return target_by_name(provider.name)
-    key = settings.api_key.get_secret_value() or provider_key(provider, url)
-    return Target(provider, url, key or None)
 
 
 async def first_listed_model() -> str:

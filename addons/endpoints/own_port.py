@@ -22,12 +22,15 @@ from addons.ingress import (
 )
 from addons.observe import METRICS_CONTENT_TYPE, metrics_page
 from addons.routing import displayed_target
+from addons.start_report import report_to_json
+from addons.startup import start_report
 
 START_TIME = time.monotonic()
 
 INDEX_PAGE = """\
 mitmcodex {version}, upstream: {title}. Dashboard: http://{host}/relay/
-
+{problem}
+Set-up:        mitmcodex setup asks for a provider, its key and a model
 Codex, proxy:  HTTPS_PROXY=http://{host} and CODEX_CA_CERTIFICATE=~/.mitmproxy/mitmproxy-ca-cert.pem
 Codex, URL:    base_url = "http://{host}/v1" in a provider's table of ~/.codex/config.toml
 Other clients: http://{host}/v1 is a base URL of Chat Completions and of the Responses API
@@ -40,17 +43,27 @@ Paths: {paths}
 async def answer_index(flow: HTTPFlow) -> None:
     provider = displayed_target(flow).provider
     host = flow.request.host_header or f"127.0.0.1:{flow.client_conn.sockname[1]}"
-    page = INDEX_PAGE.format(version=VERSION, title=provider.title, host=host, paths=served_paths())
+    report = start_report() if has_client_key(flow) else None
+    page = INDEX_PAGE.format(
+        version=VERSION,
+        title=provider.title,
+        host=host,
+        paths=served_paths(),
+        problem=f"Problem: {report.problem}\n" if report and report.problem else "",
+    )
     answer_flow(flow, 200, page, content_type="text/plain; charset=utf-8")
 
 
 async def answer_health(flow: HTTPFlow) -> None:
     """`mark` lets the process that has started this relay recognise it. Where client keys are set,
-    requests without one do not learn where the relay sends theirs."""
+    requests without one do not learn where the relay sends theirs. `report`: see
+    addons/start_report.py."""
     health: dict[str, Any] = {"status": "ok", "version": VERSION}
     if has_client_key(flow):
         target = displayed_target(flow)
+        report = start_report()
         health |= {"provider": target.provider.name, "upstream": target.url}
+        health["report"] = report_to_json(report) if report else None
     if MARK_VARIABLE in os.environ:
         health["mark"] = os.environ[MARK_VARIABLE]
     answer_json(flow, {**health, "uptime": round(time.monotonic() - START_TIME, 1)})

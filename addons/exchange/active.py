@@ -13,7 +13,7 @@ from addons.accounts import Lease
 from addons.config import current_settings
 from addons.exchange import headers
 from addons.exchange.closing import run_steps
-from addons.exchange.fallback import FallbackPlan, warn_of_losses
+from addons.exchange.fallback import FallbackPlan, has_new_loss
 from addons.exchange.retry_unstreamed import RetryUnstreamed
 from addons.flow_data import with_headers
 from addons.large_work import LargeWorkUnavailable
@@ -90,6 +90,7 @@ class ActiveExchange(RelayPlan):
             "url": self.target.url,
             "account": self.lease.summary.id if self.lease else None,
             "variant": asdict(variant) if variant else None,
+            "advice": self.exchange.advice,
         }
 
     # The methods of RelayPlan, which `transport` calls
@@ -167,10 +168,9 @@ class ActiveExchange(RelayPlan):
                 "its leases": self.fallback_plan.release_leases,
                 "its record": lambda: save_record(flow, record),
                 "its listeners": lambda: notify_listeners(flow, record),
-                "its line in the log": lambda: logging.info(record_log_line(record)),
+                "its line in the log": lambda: log_record(record, self.exchange),
                 "its metrics": lambda: count_exchange(record),
                 "its stream": lambda: forget_translator(flow),
-                "its losses": lambda: warn_of_losses(self.exchange),
                 "its corpus": lambda: record_turn(
                     self.exchange, record, self.credentials().values()
                 ),
@@ -219,6 +219,12 @@ class ActiveExchange(RelayPlan):
             # The first heartbeat sends the client a head; no other candidate can answer after it.
             budget = min(budget, settings.heartbeat * 0.8)
         return build_retry_policy(settings.retries.further_attempts + 1, budget)
+
+
+def log_record(record: ExchangeRecord, exchange: Exchange) -> None:
+    """Log the exchange's one line; as a warning if it shows a loss that no line has shown yet."""
+    level = logging.WARNING if has_new_loss(exchange) else logging.INFO
+    logging.log(level, record_log_line(record))
 
 
 def active_exchange(flow: HTTPFlow) -> ActiveExchange | None:

@@ -13,7 +13,7 @@ from mitmproxy.http import Response
 from addons.config import current_settings
 from addons.ingress import Route
 from addons.large_work import run_sized
-from addons.routing import ModelTarget
+from addons.routing import ModelTarget, reply_advice
 from addons.storage import ResponseSaver
 from translate import (
     BadRequest,
@@ -49,7 +49,7 @@ EXCHANGE_BUILDERS: dict[Route, Callable[..., Exchange]] = {
 
 # By URL and model: the profile that was refused, and the one with the lessons applied.
 _learned_profiles: dict[tuple[str, str], tuple[Provider, Provider]] = {}
-_logged_losses: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
+_known_losses: set[tuple[str, str, str]] = set()  # provider, model, what it did not get
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class FallbackPlan:
             dropped=candidate.image_changes,
             history=candidate.history,
             variant=target.variant,
+            advise=partial(reply_advice, target),
         )
         if context.provider.reasoning_back == "never":  # no need to remember its reasoning
             context = replace(context, on_response_end=None)
@@ -197,15 +198,15 @@ def may_succeed_elsewhere(reply: Response) -> bool:
     return failure_rule(reply.status_code, reply.get_content(strict=False) or b"").fallback
 
 
-def warn_of_losses(exchange: Exchange) -> None:
-    """Log each serious loss once: what the model did not get, and a user would notice."""
-    for dropped in exchange.dropped:
-        if match := SERIOUS_LOSS.match(dropped):
-            loss = exchange.provider.identity, exchange.model, match[0]
-            if loss not in _logged_losses:
-                title = exchange.provider.title
-                line = f"{title} ({printable(exchange.model, 200)}) did not get {dropped}"
-                logging.warning(printable(line, current_settings().max_log_line))
-            if len(_logged_losses) >= MEMORY_LIMIT:
-                _logged_losses.clear()
-            _logged_losses.add(loss)
+def has_new_loss(exchange: Exchange) -> bool:
+    """Whether the model did not get something that a user would notice, for the first time."""
+    losses = {
+        (exchange.provider.identity, exchange.model, match[0])
+        for dropped in exchange.dropped
+        if (match := SERIOUS_LOSS.match(dropped))
+    }
+    new_losses = losses - _known_losses
+    if len(_known_losses) >= MEMORY_LIMIT:
+        _known_losses.clear()
+    _known_losses.update(new_losses)
+    return bool(new_losses)

@@ -10,11 +10,9 @@ from hashlib import blake2s
 
 from mitmproxy.http import Headers
 
-from addons.ingress import cors_headers
+from addons.ingress import cors_headers, header_text
 from addons.observe import FlowPair, server_timing
 from translate import Exchange, Provider
-
-MAX_LENGTH = 2000  # characters of a value: servers and clients limit it
 
 
 def stream_headers(exchange: Exchange, flow_pair: FlowPair) -> Headers:
@@ -46,11 +44,6 @@ def relay_headers(exchange: Exchange, flow_pair: FlowPair) -> dict[str, str]:
         headers |= forwarded_reply_headers(flow.response.headers, exchange.provider)
     headers |= cors_headers(flow)
     return {name: header_text(value) for name, value in headers.items()}
-
-
-def header_text(value: str) -> str:
-    """The value in printable ASCII, as header values are Latin-1 without control characters."""
-    return "".join(char if " " <= char <= "~" else "?" for char in value[:MAX_LENGTH])
 
 
 def forwarded_request_headers(headers: Headers, provider: Provider) -> dict[str, str]:

@@ -18,6 +18,7 @@ from addons.ingress import Route, is_codex, request_content, route_of
 from addons.large_work import run_sized
 from addons.routing import (
     ModelTarget,
+    check_own_url,
     provider_for_model,
     request_role,
     select_model_targets,
@@ -33,6 +34,7 @@ from addons.storage import (
     restore_reasoning,
 )
 from translate import (
+    BadRequest,
     Dialect,
     ExchangeContext,
     asks_for_compaction,
@@ -78,7 +80,8 @@ async def prepare_fallback_plan(flow: HTTPFlow) -> FallbackPlan:
         flow.metadata[RESTORED_COUNT] = count
         body = restored_body
     candidates = [await build_candidate(target, body, history, size) for target in targets]
-    return FallbackPlan(route, context, tuple(candidates), response_saver=saver)
+    notes = tuple(filter(None, [targets[0].note]))
+    return FallbackPlan(route, context, tuple(candidates), response_saver=saver, notes=notes)
 
 
 async def find_targets(
@@ -88,6 +91,9 @@ async def find_targets(
     Raises BadRequest and AccountUnavailable."""
     role = "compaction" if route is Route.COMPACT else request_role(flow.request, body)
     targets = await select_model_targets(flow, str(body.get("model")), role)
+    for target in targets:
+        if own_check := check_own_url(target.target.url):
+            raise BadRequest(own_check.words)
     if route is Route.COMPACT or asks_for_compaction(body.get("input")):
         targets = await asyncio.gather(*map(with_context_window, targets))
     client: Dialect = "chat" if route is Route.CHAT else "responses"

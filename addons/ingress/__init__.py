@@ -1,6 +1,6 @@
 """What happens to a request before it is served: access, its route, and masks for secrets."""
 
-from addons.ingress.access import is_remote_client
+from addons.ingress.access import is_own_url, is_remote_client, self_connection_step
 from addons.ingress.addon import Ingress
 from addons.ingress.client_keys import (
     NOT_ADMIN,
@@ -11,7 +11,15 @@ from addons.ingress.client_keys import (
     is_admin,
 )
 from addons.ingress.cors import cors_headers, preflight_headers
-from addons.ingress.local_reply import JSON_HEADERS, answer_flow, answer_json, refuse_flow
+from addons.ingress.hosts import is_loopback_address
+from addons.ingress.listeners import is_named_fault, listen_addresses
+from addons.ingress.local_reply import (
+    JSON_HEADERS,
+    answer_flow,
+    answer_json,
+    header_text,
+    refuse_flow,
+)
 from addons.ingress.redaction import SECRET_HEADERS, mask_headers, mask_json, mask_response
 from addons.ingress.request_limits import request_content
 from addons.ingress.routes import (
@@ -63,13 +71,18 @@ __all__ = [
     "client_key_name",
     "cors_headers",
     "has_client_key",
+    "header_text",
     "is_admin",
     "is_codex",
     "is_codex_request",
+    "is_loopback_address",
+    "is_named_fault",
+    "is_own_url",
     "is_post_token",
     "is_remote_client",
     "issue_cookie",
     "leave_to_openai",
+    "listen_addresses",
     "mask_headers",
     "mask_json",
     "mask_response",
@@ -80,5 +93,6 @@ __all__ = [
     "refuse_flow",
     "request_content",
     "route_of",
+    "self_connection_step",
     "session_cookies",
 ]

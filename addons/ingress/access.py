@@ -1,5 +1,7 @@
 """Which clients may send which requests, and with which key."""
 
+from urllib.parse import urlsplit
+
 from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 
@@ -12,11 +14,14 @@ from addons.ingress.client_keys import (
     take_proxy_key,
 )
 from addons.ingress.hosts import is_loopback_address, is_trusted_host, url_host
+from addons.ingress.listeners import listening_ports
 from addons.ingress.local_reply import refuse_flow
 from addons.ingress.routes import OPENAI_HOSTS, RELAYED_ROUTES, STORED_ROUTES, Route, route_of
 from addons.ingress.session_cookie import is_public_page, session_key_name
 
 OPENAI_PORTS = frozenset({80, 443})  # of the API
+DEFAULT_PORTS = {"http": 80, "https": 443}
+RELAY_PORT = 8080  # where mitmproxy listens by default
 # On the relay's own port every route but these needs the client key. Browsers send no key with a
 # preflight.
 KEYLESS_ROUTES = frozenset({Route.HEALTH, Route.PREFLIGHT})
@@ -115,6 +120,19 @@ def is_relay_address(client: Client, host: str, port: int) -> bool:
     """Whether the relay itself listens at this address."""
     ports = {client.sockname[1], *additional_ports()}
     return port in ports and is_trusted_host(host.lower())
+
+
+def is_own_url(url: str) -> bool:
+    """Whether the relay itself listens at this URL's host and port."""
+    parts = urlsplit(url)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    return port in listening_ports() and is_trusted_host((parts.hostname or "").lower())
+
+
+def self_connection_step(port: int | None) -> str:
+    """What the user can do when the relay would connect to itself at this port."""
+    reason = " (llama.cpp's usual port is the relay's, too)" if port == RELAY_PORT else ""
+    return f"start the relay on another port, as with -p 8090{reason}, or correct the URL"
 
 
 def is_forbidden_target(flow: HTTPFlow) -> bool:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
@@ -35,6 +36,9 @@ class Ingress:
         self.listeners = Listeners()
         self.connection_limits = ConnectionLimits()
 
+    def load(self, loader: Loader) -> None:
+        self.listeners.load()
+
     def configure(self, updated: set[str]) -> None:
         self.listeners.configure(updated)
         apply_limits()
@@ -59,7 +63,8 @@ class Ingress:
     def server_connect(self, data: ServerConnectionHookData) -> None:
         # Through a tunnel to itself, the relay would see a client on this machine, and trust it.
         if data.server.address and is_relay_address(data.client, *data.server.address[:2]):
-            data.server.error = "mitmcodex does not connect to itself"
+            host, port = data.server.address[:2]
+            data.server.error = f"{host}:{port} is this relay itself"
 
     def tls_clienthello(self, data: ClientHelloData) -> None:
         """Decrypt TLS to the relay and to OpenAI's hosts; all other TLS passes untouched."""

@@ -10,6 +10,7 @@ from addons.ingress.cors import cors_headers
 from translate import error_body, printable
 
 JSON_HEADERS = {"content-type": "application/json"}
+MAX_LENGTH = 2000  # characters of a header's value: servers and clients limit it
 
 
 def answer_flow(flow: HTTPFlow, status: int, body: bytes | str, **headers: str) -> None:
@@ -43,3 +44,8 @@ def refuse_flow(
     """Reply with an error in OpenAI's form. The message may repeat a client's words."""
     body = error_body(status, printable(message), code=code, param=param)
     answer_flow(flow, status, body, **JSON_HEADERS, **headers)
+
+
+def header_text(value: str) -> str:
+    """The value in printable ASCII, as header values are Latin-1 without control characters."""
+    return "".join(char if " " <= char <= "~" else "?" for char in value[:MAX_LENGTH])

@@ -33,9 +33,12 @@ from addons.observe.usage_totals import (
     CostByFlow,
     ExchangeCost,
     UsageCounter,
+    exchange_cost,
     flatten_row,
+    million_token_prices,
     usage_listeners,
     usage_table,
+    utc_day,
 )
 
 __all__ = [
@@ -57,11 +60,13 @@ __all__ = [
     "UsageCounter",
     "build_record",
     "count_exchange",
+    "exchange_cost",
     "flatten_row",
     "format_count",
     "is_client_gone",
     "keep_ended_flows",
     "metrics_page",
+    "million_token_prices",
     "notify_listeners",
     "partner_flow",
     "record_listeners",
@@ -72,5 +77,6 @@ __all__ = [
     "server_timing",
     "usage_listeners",
     "usage_table",
+    "utc_day",
     "view_addon",
 ]

@@ -139,6 +139,7 @@ class SavedRecord(BaseModel):
     context_window: Count = 0
     learned: str | None = None  # None: of an older relay
     variant: dict[str, Any] | None = None
+    advice: str = ""
     resent: str | None = None
     error: str | None = None
     reason: str | None = None

@@ -221,22 +221,40 @@ def exchange_cost(record: ExchangeRecord) -> ExchangeCost | None:
 
     None if the price or the usage is unknown. The first call reads the list, in half a second.
     """
-    from genai_prices import Usage, calc_price
-
     if record["input_tokens"] is None:
         return None
-    usage = Usage(
-        input_tokens=record["input_tokens"],
-        cache_read_tokens=min(record["cached_tokens"] or 0, record["input_tokens"]),
-        output_tokens=record["output_tokens"] or 0,
-    )
+    counts = {
+        "input_tokens": record["input_tokens"],
+        "cache_read_tokens": min(record["cached_tokens"] or 0, record["input_tokens"]),
+        "output_tokens": record["output_tokens"] or 0,
+    }
     is_account = bool(record["account"])
-    vendor = {"provider_id": "openai"} if is_account else {"provider_api_url": record["url"]}
+    url = "" if is_account else record["url"]
+    dollars = listed_price(record["model"], url, counts)
+    return None if dollars is None else ExchangeCost(round(dollars, 6), notional=is_account)
+
+
+def listed_price(model: str, url: str, counts: Mapping[str, int]) -> float | None:
+    """The price of so many tokens in US dollars; None if it is unknown. `url`: the provider's base
+    URL, "" for OpenAI."""
+    from genai_prices import Usage, calc_price
+
+    vendor: Any = {"provider_api_url": url} if url else {"provider_id": "openai"}
     try:
-        price = calc_price(usage, record["model"], **vendor)
+        return float(calc_price(Usage(**counts), model, **vendor).total_price)
     except (LookupError, ValueError):
         return None
-    return ExchangeCost(round(float(price.total_price), 6), notional=is_account)
+
+
+def million_token_prices(model: str, url: str) -> tuple[float, float] | None:
+    """US dollars for a million tokens of input and of output in short requests; None if they are
+    unknown. `url`: as for `listed_price`."""
+    sample = 1000  # tokens: some models cost more in long requests
+    prices = [listed_price(model, url, {f"{kind}_tokens": sample}) for kind in ("input", "output")]
+    if any(price is None for price in prices):
+        return None
+    paid, received = (round((price or 0.0) * 1_000_000 / sample, 4) for price in prices)
+    return paid, received
 
 
 def storable_name(text: str) -> str:

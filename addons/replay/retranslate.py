@@ -204,7 +204,8 @@ def recorded_target(recorded: RecordedExchange, record: Json) -> ModelTarget:
     for path in DIALECT_PATHS.values():
         base_url = base_url.removesuffix(path)
     variant = ModelVariant(**record["variant"]) if record.get("variant") else None
-    return ModelTarget(Target(provider, base_url, None), model, variant)
+    target = Target(provider, base_url, None)
+    return ModelTarget(target, model, variant, recorded_advice=record["advice"])
 
 
 async def _with_restored_reasoning(client: HTTPFlow, body: Json) -> Json:

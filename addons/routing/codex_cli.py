@@ -11,7 +11,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.ingress import is_codex_request
 
-DEFAULT_VERSION = "0.169.0"  # without a Codex: the newest one whose requests the relay knows
+NEWEST_CODEX_VERSION = "0.169.0"  # whose requests the relay knows; counts without a Codex
 CODEX_TIMEOUT = 5.0  # s; Codex waits about as long for its catalog
 VERSION = re.compile(r"(?<!\d)\d+\.\d+\.\d+")
 CODEX_USER_AGENT = re.compile(r"codex[\w -]*/(\d+\.\d+\.\d+)", re.I)
@@ -20,7 +20,7 @@ _versions = {"client": "", "installed": ""}
 
 
 def codex_version() -> str:
-    return _versions["client"] or _versions["installed"] or DEFAULT_VERSION
+    return _versions["client"] or _versions["installed"] or NEWEST_CODEX_VERSION
 
 
 def learn_codex_version(flow: HTTPFlow) -> None:

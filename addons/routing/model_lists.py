@@ -3,66 +3,67 @@ cached."""
 
 import asyncio
 import time
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import httpx2
-
 from addons.config import current_settings
-from addons.http_client import client_options
 from addons.routing.codex_cli import codex_output
+from addons.routing.key_origin import KeyOrigin
+from addons.routing.upstream_check import NO_QUERY, StringMap, UpstreamCheck, check_upstream
 from translate import (
     DEFAULT_CATALOG_TEMPLATE,
     CatalogModel,
     find_catalog_template,
-    parse_model_list,
+    is_lasting_fault,
 )
 
 LIST_TIMEOUT = 5.0  # s; Codex waits about as long for its catalog
 FAILURE_TTL = 60.0  # s until the relay asks an upstream again that gave no list
+REFUSED_TTL = 2.0  # s, the same where nothing listens: the user may be starting the server
 MAX_LISTS = 32  # clients may bring many keys, and each has a list of its own
 
-type StringMap = Mapping[str, str]
 type ModelList = list[CatalogModel] | None
 
-NO_QUERY: StringMap = MappingProxyType({})
 # By URL and credentials. A result has the monotonic time at which the list is fetched again.
-_lists: dict[tuple[str, frozenset[tuple[str, str]]], asyncio.Task[tuple[ModelList, float]]] = {}
+_checks: dict[
+    tuple[str, frozenset[tuple[str, str]]], asyncio.Task[tuple[UpstreamCheck, float]]
+] = {}
 _bundled: list[asyncio.Task[dict[str, Any] | None]] = []
 
 
-async def cached_model_list(
-    url: str, credentials: StringMap, query: StringMap = NO_QUERY
-) -> ModelList:
-    """The models that the upstream at this base URL lists for these headers; None if it gives no
-    list. Never raises."""
-    key = (url, frozenset(credentials.items()))
-    task = _lists.pop(key, None)
+async def cached_check(
+    url: str, credentials: StringMap, query: StringMap = NO_QUERY, key: KeyOrigin | None = None
+) -> UpstreamCheck:
+    """What the upstream at this base URL lists for these headers, or why it gives no list. `key`:
+    where the key in the headers comes from. Never raises."""
+    cache_key = (url, frozenset(credentials.items()))
+    task = _checks.pop(cache_key, None)
     if task is None or (task.done() and task.result()[1] <= time.monotonic()):
-        task = asyncio.create_task(fetch_model_list(url, credentials, query))
-    _lists[key] = task  # at the end: the list that was not used for longest is dropped first
-    while len(_lists) > MAX_LISTS:
-        del _lists[next(iter(_lists))]
+        task = asyncio.create_task(new_check(url, credentials, query, key))
+    _checks[cache_key] = task  # at the end: the list that was not used for longest is dropped first
+    while len(_checks) > MAX_LISTS:
+        del _checks[next(iter(_checks))]
     return (await asyncio.shield(task))[0]
 
 
-async def fetch_model_list(
-    url: str, credentials: StringMap, query: StringMap
-) -> tuple[ModelList, float]:
-    """The list, None if there is none, and the monotonic time until which this is valid. Never
-    raises."""
-    headers = {"accept": "application/json", **credentials}
-    options = client_options(LIST_TIMEOUT)
-    try:
-        async with asyncio.timeout(LIST_TIMEOUT), httpx2.AsyncClient(**options) as client:
-            reply = await client.get(f"{url}/models", headers=headers, params=query)
-            models = parse_model_list(reply.raise_for_status().content)
-    except (httpx2.HTTPError, OSError, ValueError):
-        return None, time.monotonic() + FAILURE_TTL
-    return models, time.monotonic() + current_settings().models_ttl
+def latest_models(url: str, credentials: StringMap) -> ModelList:
+    """The models of the latest check with these headers, even if it has expired, without another
+    request; None if there are none."""
+    task = _checks.get((url, frozenset(credentials.items())))
+    return task.result()[0].models if task and task.done() and not task.cancelled() else None
+
+
+async def new_check(
+    url: str, credentials: StringMap, query: StringMap, key: KeyOrigin | None
+) -> tuple[UpstreamCheck, float]:
+    """The check, and the monotonic time until which it is valid. Never raises."""
+    check = await check_upstream(url, credentials, query=query, key=key, timeout=LIST_TIMEOUT)
+    if check.models is not None:
+        lifetime = current_settings().models_ttl
+    else:
+        lifetime = REFUSED_TTL if is_lasting_fault(check.fault) else FAILURE_TTL
+    return check, time.monotonic() + lifetime
 
 
 async def catalog_template() -> dict[str, Any]:
@@ -92,7 +93,7 @@ def base_instructions() -> str:
 
 def forget_model_lists() -> None:
     """Empty the caches. Requests that are under way go on until their timeout."""
-    _lists.clear()
+    _checks.clear()
     for task in _bundled:
         task.cancel()
     _bundled.clear()

@@ -1,6 +1,7 @@
 """Which provider and model serve a request."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from mitmproxy.http import HTTPFlow, Request
 
 from addons.config import additional_providers, available_providers, current_settings
+from addons.demo_provider import MODEL as DEMO_MODEL
 from addons.ingress import Route, route_of
 from addons.routing.target import (
     Target,
@@ -18,12 +20,13 @@ from addons.routing.target import (
     request_target,
     target_by_name,
 )
-from translate import BadRequest, ModelVariant, asks_for_compaction, parse_variant
+from translate import BadRequest, CatalogModel, ModelVariant, asks_for_compaction, parse_variant
 
 # Codex 0.163 and 0.169: one header names the agent that sends the request; another has metadata of
 # the request, as a JSON object.
 SUBAGENT_HEADER = "x-openai-subagent"
 METADATA_HEADER = "x-codex-turn-metadata"
+DEMO_PROVIDER = "demo"
 AGENT_ROLES = {"review": "review", "compact": "compaction"}  # other agents are sub-agents
 
 
@@ -32,6 +35,8 @@ class ModelTarget:
     target: Target
     model: str  # the provider's name for it
     variant: ModelVariant | None = None  # effort and tier in the requested name
+    note: str = ""  # why it is not the requested model, for the flow's comment
+    recorded_advice: str | None = None  # of a recorded exchange: `reply_advice` at its time
 
 
 def request_role(request: Request, body: dict[str, Any]) -> str | None:
@@ -62,7 +67,33 @@ async def select_model_targets(
     port of one provider stays with that provider. Raises BadRequest if no target can be reached.
     """
     targets = await matching_targets(flow, requested, role)
+    if requested == DEMO_MODEL:
+        targets = [await replace_demo_model(target) for target in targets]
     return [await resolve_variant(target) for target in targets]
+
+
+async def replace_demo_model(model_target: ModelTarget) -> ModelTarget:
+    """The target with a model of its own in place of the demonstration's.
+
+    Codex takes its default from the list of models that it has cached, and a session keeps its
+    model: after the demonstration, both ask the user's own provider for it.
+    """
+    provider = model_target.target.provider
+    models = await list_target_models(model_target.target) or []
+    if provider.name == DEMO_PROVIDER or DEMO_MODEL in [model.id for model in models]:
+        return model_target
+    model = model_target.model if model_target.model != DEMO_MODEL else first_usable_model(models)
+    if not model:
+        return model_target
+    note = f"{model} in place of {DEMO_MODEL}, which is the demonstration's"
+    return replace(model_target, model=model, note=note)
+
+
+def first_usable_model(models: Iterable[CatalogModel]) -> str:
+    """The first model that Codex can use; "" if there is none."""
+    shown = [model for model in models if model.chat and not model.hidden]
+    ordered = sorted(shown, key=lambda model: model.has_tools is False)
+    return ordered[0].id if ordered else ""
 
 
 async def resolve_variant(model_target: ModelTarget) -> ModelTarget:

@@ -15,16 +15,22 @@ from addons.config import (
     available_providers,
     current_settings,
     key_from_environment,
+    setting_origin,
 )
 from addons.flow_data import REQUESTED_PORT, is_own_port
 from addons.identity import USER_AGENT
-from addons.ingress import OPENAI_HOSTS, bearer_token
+from addons.ingress import OPENAI_HOSTS, bearer_token, is_own_url, self_connection_step
 from addons.routing.codex_cli import codex_version
-from addons.routing.model_lists import ModelList, cached_model_list
-from translate import BadRequest, CatalogModel, Provider
+from addons.routing.key_origin import KEY_STATUSES, KeyOrigin
+from addons.routing.model_lists import ModelList, cached_check, latest_models
+from addons.routing.upstream_check import UpstreamCheck, names_version
+from translate import BadRequest, CatalogModel, Provider, url_origin
 
 DIALECT_PATHS = {"chat": "/chat/completions", "responses": "/responses"}  # after the base URL
 CODEX_PATH = "/codex"  # where the service behind ChatGPT accounts serves Codex
+NO_KEY = "none"  # a client's key in place of one: clients need a key, the relay does not
+CLIENT_KEY = "the client's request"  # for messages about a key that the client sends
+API_KEY_SETTINGS = ("CODEX_RELAY_API_KEY", "relay_api_key")  # the setting, in two of its forms
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -34,22 +40,28 @@ class Target:
     url: str  # the base URL, without a slash at the end
     key: str | None = field(default=None, repr=False)
     lease: Lease | None = None  # of an account, in place of a key
+    key_origin: KeyOrigin | None = None  # where the key comes from; None for accounts
 
 
 def request_target(flow: HTTPFlow) -> Target:
     """The upstream of a request, apart from its model: that of the port at which it came in, else
     the configured one. Raises BadRequest."""
-    if name := provider_at_port(flow):
-        target = target_by_name(name)
-        return target if target.key else replace(target, key=client_provider_key(flow, target.url))
+    target = target_by_name(name) if (name := provider_at_port(flow)) else main_target()
+    if target.key or target.provider.accounts or not (key := client_provider_key(flow, target.url)):
+        return target
+    return replace(target, key=key, key_origin=KeyOrigin(CLIENT_KEY))
+
+
+def main_target() -> Target:
+    """The configured upstream, else that of the accounts, else the demonstration; with the key of
+    the settings, if any. Raises BadRequest."""
     settings = current_settings()
     if not has_configured_provider(settings) and (target_of_accounts := account_target()):
         return target_of_accounts
     provider, url = default_provider(settings)
     if provider.accounts:
         return target_by_name(provider.name)
-    key = settings.api_key.get_secret_value() or provider_key(provider, url)
-    return Target(configured_provider(provider), url, key or client_provider_key(flow, url))
+    return target_with_key(provider, url, takes_api_key=True)
 
 
 def displayed_target(flow: HTTPFlow) -> Target:
@@ -78,8 +90,21 @@ def target_by_name(name: str) -> Target:
     if not url and not provider.base_urls:
         raise BadRequest(f"{provider.title} has no base_urls in its table, so it cannot be reached")
     url = url or provider.base_urls[0]
-    key = settings.api_key.get_secret_value() if is_default else ""
-    return Target(configured_provider(provider), url, key or provider_key(provider, url))
+    return target_with_key(provider, url, takes_api_key=is_default)
+
+
+def target_with_key(provider: Provider, url: str, *, takes_api_key: bool) -> Target:
+    """The provider at this URL, with its key. `takes_api_key`: whether `relay_api_key` is its."""
+    profile = configured_provider(provider)
+    variables = key_variables(provider, url)
+    key = current_settings().api_key.get_secret_value() if takes_api_key else ""
+    settings = (*variables, *(API_KEY_SETTINGS[bool(variables) :] if takes_api_key else ()))
+    if key:
+        return Target(profile, url, key, key_origin=KeyOrigin(setting_origin("api_key"), settings))
+    for name in variables:
+        if key := key_from_environment(name) or "":
+            return Target(profile, url, key, key_origin=KeyOrigin(name, settings))
+    return Target(profile, url, key_origin=KeyOrigin("", settings))
 
 
 def account_target() -> Target | None:
@@ -126,14 +151,14 @@ def provider_for_url(provider: Provider | None, url: str) -> Provider:
     if provider is None:
         return recognise_provider(url)
     is_hostless = not provider.base_urls and not provider.hosts
-    return provider.at_host(urlsplit(url).hostname) if is_hostless else provider
+    return provider.at_host(url_host_and_port(url)) if is_hostless else provider
 
 
 def recognise_provider(url: str) -> Provider:
     """The provider that serves the URL's host, else the generic one."""
     providers = available_providers()
     matches = (provider for provider in providers.values() if serves_url(provider, url))
-    return next(matches, providers["generic"].at_host(urlsplit(url).hostname))
+    return next(matches, providers["generic"].at_host(url_host_and_port(url)))
 
 
 def serves_url(provider: Provider, url: str) -> bool:
@@ -145,6 +170,10 @@ def serves_url(provider: Provider, url: str) -> bool:
     )
 
 
+def url_host_and_port(url: str) -> str:
+    return url_origin(url).partition("//")[2]
+
+
 @cache
 def url_host(url: str) -> str:
     """The host of a URL; for this machine with the port, as many servers run on it."""
@@ -153,11 +182,15 @@ def url_host(url: str) -> str:
     return f"localhost:{parts.port}" if host in LOOPBACK_HOSTS else host
 
 
+def key_variables(provider: Provider, url: str) -> tuple[str, ...]:
+    """The environment variables that may hold the key for this URL: the provider's, for its own
+    hosts only."""
+    return provider.key_env if serves_url(provider, url) else ()
+
+
 def provider_key(provider: Provider, url: str) -> str | None:
     """The key in the provider's environment variable, for the provider's own hosts only."""
-    if not serves_url(provider, url):
-        return None
-    keys_found = (key_from_environment(name) for name in provider.key_env)
+    keys_found = (key_from_environment(name) for name in key_variables(provider, url))
     return next((key for key in keys_found if key), None)
 
 
@@ -169,19 +202,44 @@ def client_provider_key(flow: HTTPFlow, url: str) -> str | None:
     token = bearer_token(flow)
     if is_openai_token(token) and urlsplit(url).hostname not in OPENAI_HOSTS:
         return None
-    return token or None
+    return token if token and token != NO_KEY else None
 
 
 async def list_target_models(target: Target) -> ModelList:
     """The models that the upstream lists for this target's key; None if it gives no list."""
+    return (await check_target(target)).models
+
+
+def seen_models(target: Target) -> list[CatalogModel]:
+    """The models that this target's upstream has listed, as far as the relay has asked it."""
+    headers = target.provider.headers | credential_headers(target)
+    return latest_models(target.url, headers) or []
+
+
+async def check_target(target: Target) -> UpstreamCheck:
+    """The models that the upstream lists for this target's key, or why there is no list."""
+    if own_check := check_own_url(target.url):
+        return own_check
     provider = target.provider
     query = {"client_version": codex_version()} if provider.list_version else {}
     if not provider.accounts:
         headers = provider.headers | credential_headers(target)
-        return await cached_model_list(target.url, headers, query)
+        return await cached_check(target.url, headers, query, target.key_origin)
     headers = provider.headers | await any_account_headers()
-    models = await cached_model_list(target.url, headers, query)
-    return models or [CatalogModel(name) for name in provider.known_models]
+    check = await cached_check(target.url, headers, query)
+    if check.status in KEY_STATUSES:
+        fault = f"the login was refused ({check.status})"
+        check = replace(check, fault=fault, next_step="log in again at the relay's /auth/login")
+    known_models = [CatalogModel(name) for name in provider.known_models]
+    return replace(check, models=check.models or known_models)
+
+
+def check_own_url(url: str) -> UpstreamCheck | None:
+    """The result for an upstream that is this relay itself; None for any other."""
+    if not is_own_url(url):
+        return None
+    fault = f"the upstream {url} is this relay itself"
+    return UpstreamCheck(url, None, fault=fault, next_step=self_connection_step(urlsplit(url).port))
 
 
 async def provider_for_model(target: Target, model: str) -> Provider:
@@ -191,6 +249,11 @@ async def provider_for_model(target: Target, model: str) -> Provider:
     if not window:
         return target.provider
     return target.provider.model_copy(update={"context_window": window})
+
+
+def lacks_version(url: str, provider: Provider) -> bool:
+    """Whether the URL may be wrong for want of a /v1: it is none that the provider has."""
+    return url not in provider.base_urls and not names_version(url)
 
 
 def credential_headers(target: Target) -> dict[str, str]:

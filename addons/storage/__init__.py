@@ -24,6 +24,7 @@ from addons.storage.usage_backends import (
     UsageKey,
     UsageRow,
     open_usage_backend,
+    read_usage_rows,
 )
 from addons.storage.worker import BackendQueue, StorageSuspended, StorageUnavailable
 
@@ -45,6 +46,7 @@ __all__ = [
     "count_restored",
     "load_history",
     "open_usage_backend",
+    "read_usage_rows",
     "remember_reasoning",
     "resolve_references",
     "response_saver",

@@ -2,11 +2,12 @@
 They block; only the storage thread calls them."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from addons.config import REDIS_SCHEMES, STORE_OFF, Settings
-from addons.storage.sqlite_file import open_sqlite_file
+from addons.storage.sqlite_file import LOCK_TIMEOUT, holds_all_content, open_sqlite_file
 from addons.storage.worker import Closable
 from addons.user_folders import data_folder
 
@@ -99,14 +100,18 @@ class SqliteUsage:
         return key, tuple(row)
 
     def load_rows(self, first_day: str) -> list[UsageRow]:
-        rows = self._db.execute(SELECT_ROWS, (first_day,)).fetchall()
-        return [(UsageKey(*row[:3]), tuple(row[3:])) for row in rows]
+        return select_rows(self._db, first_day)
 
     def remove_before(self, day: str) -> None:
         self._db.execute("DELETE FROM usage WHERE day < ?", (day,))
 
     def close(self) -> None:
         self._db.close()
+
+
+def select_rows(db: sqlite3.Connection, first_day: str) -> list[UsageRow]:
+    rows = db.execute(SELECT_ROWS, (first_day,)).fetchall()
+    return [(UsageKey(*row[:3]), tuple(row[3:])) for row in rows]
 
 
 def create_usage_table(db: sqlite3.Connection) -> None:
@@ -165,6 +170,37 @@ def open_usage_backend(settings: Settings) -> UsageBackend:
     if settings.store.startswith(REDIS_SCHEMES):
         return RedisUsage(settings.store)
     return SqliteUsage(usage_file(settings))
+
+
+def read_usage_rows(settings: Settings, first_day: str) -> list[UsageRow]:
+    """The stored rows of this day and of later ones, without a change to what is stored; none
+    where the totals are in memory or were never written. Raises OSError."""
+    if settings.store == STORE_OFF:
+        return []
+    if settings.store.startswith(REDIS_SCHEMES):
+        return read_redis_rows(settings.store, first_day)
+    path = usage_file(settings)
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    # A relay that writes has its journal beside the file; without one, no other file is needed.
+    mode = "mode=ro&immutable=1" if holds_all_content(path) else "mode=ro"
+    try:
+        uri = f"{path.absolute().as_uri()}?{mode}"
+        with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT)) as db:
+            return select_rows(db, first_day)
+    except sqlite3.Error as error:
+        raise OSError(f"{path}: {error}") from None
+
+
+def read_redis_rows(url: str, first_day: str) -> list[UsageRow]:
+    """Raises OSError."""
+    from redis import RedisError
+
+    try:
+        with closing(RedisUsage(url)) as backend:
+            return backend.load_rows(first_day)
+    except RedisError as error:
+        raise OSError(str(error)) from None
 
 
 def usage_file(settings: Settings) -> Path:

@@ -18,6 +18,7 @@ from addons.transport.content_decoding import (
     DecodedTooLarge,
     decompress_bounded,
 )
+from addons.transport.contract import TESTED_VERSIONS, first_difference
 from addons.transport.idle_clients import idle_clients, mark_progress
 from addons.transport.plan import RelayPlan, attach_plan, plan_of
 from addons.transport.retry_policy import EMPTY_STREAM, RetryPolicy, build_retry_policy
@@ -31,12 +32,14 @@ __all__ = [
     "EMPTY_STREAM",
     "RelayPlan",
     "RetryPolicy",
+    "TESTED_VERSIONS",
     "Transport",
     "attach_plan",
     "build_retry_policy",
     "close_client",
     "count_clients",
     "decompress_bounded",
+    "first_difference",
     "idle_clients",
     "limit_body",
     "mark_progress",

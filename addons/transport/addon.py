@@ -15,7 +15,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.transport.client_handlers import connection_handlers
 from addons.transport.connection_cleanup import close_leftover
-from addons.transport.contract import OPTIONAL_API, first_difference, locked_versions
+from addons.transport.contract import OPTIONAL_API, TESTED_VERSIONS, first_difference
 from addons.transport.plan import plan_of
 from addons.transport.read_gate import install_gate
 
@@ -38,7 +38,7 @@ class Transport:
             unfit: Any = AddonManagerError  # untyped in mitmproxy
             raise unfit(
                 f"mitmcodex cannot run on {difference}. It is tested with mitmproxy"
-                f" {locked_versions()}; ./scripts/run installs the newest of these."
+                f" {' and '.join(TESTED_VERSIONS)}: install mitmproxy=={TESTED_VERSIONS[-1]}."
             )
         # Not at the top: the import fails if mitmproxy lacks a name of the contract.
         from addons.transport.relay_stream import ORIGINALS, REPLACEMENTS, layer_namespace

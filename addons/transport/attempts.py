@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mitmproxy.connection import Server
+from mitmproxy.http import Request
+from mitmproxy.net.server_spec import ServerSpec
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import (
@@ -21,7 +23,7 @@ from mitmproxy.proxy.layers.http import _events as wire
 from addons.flow_data import ATTEMPTS
 from addons.transport.plan import RelayPlan, plan_of
 from addons.transport.stream_hooks import RelayFallbackHook
-from translate import has_reply_end, printable
+from translate import connection_words, has_reply_end, printable
 
 READY_POLL = 0.05  # s between two checks whether the plan is ready for the next attempt
 # The same upstream would fail again.
@@ -103,7 +105,8 @@ class RetryingStream(HttpStream):
             address, request.scheme == "https", server.via, server.transport_protocol
         )
         if error:
-            failure = self.stream_id, error, wire.ErrorCode.CONNECT_FAILED
+            reason = connection_words(connection_url(request, server.via), error)
+            failure = self.stream_id, reason, wire.ErrorCode.CONNECT_FAILED
             yield from self.handle_protocol_error(wire.ResponseProtocolError(*failure))
         else:
             self.context.server = self.flow.server_conn = connection
@@ -236,3 +239,12 @@ class RetryingStream(HttpStream):
         is_first = not self.attempt and self.server_state == self.state_wait_for_response_headers
         is_closed = not server.connected and event.code is wire.ErrorCode.GENERIC_SERVER_ERROR
         return is_first and is_reused and is_closed
+
+
+def connection_url(request: Request, via: ServerSpec | None) -> str:
+    """The URL to which the connection for the request goes: its own, or that of the proxy that
+    mitmproxy's `upstream` mode names."""
+    if via is None:
+        return request.url
+    scheme, (host, port) = via
+    return f"{scheme}://{host}:{port}"

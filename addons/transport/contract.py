@@ -8,18 +8,14 @@ by the tests of `transport`.
 import dis
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mitmproxy import version
 
-# The suite runs on the mitmproxy version of each of these lock files.
-LOCKS = [
-    Path(__file__).parents[2] / "scripts" / f"{name}.lock" for name in ("oldest", "requirements")
-]
+# The suite runs on these, which are the ones of scripts/oldest.lock and scripts/requirements.lock.
+TESTED_VERSIONS = ("12.2.0", "12.2.3")
 
 
 @dataclass(frozen=True)
@@ -237,12 +233,6 @@ OPTIONAL_API: ApiTable = {  # of `hook_dispatch`, which is left out where they d
 def first_difference(table: ApiTable = PRIVATE_API) -> str | None:
     """How the installed mitmproxy differs from the table, in words; None if it does not."""
     return next((f"mitmproxy {version.VERSION}: {text}" for text in api_differences(table)), None)
-
-
-def locked_versions() -> str:
-    """The mitmproxy versions that the suite runs on."""
-    locks = "\n".join(lock.read_text() for lock in LOCKS)
-    return " and ".join(re.findall(r"^mitmproxy==(\S+)", locks, re.MULTILINE))
 
 
 def api_differences(table: ApiTable) -> Iterator[str]:

@@ -10,11 +10,12 @@ from email.utils import parsedate_to_datetime
 
 from mitmproxy.http import HTTPFlow, Response
 
-from translate import FailureRule, failure_rule
+from translate import FailureRule, failure_rule, is_lasting_fault
 
 # Errors of replies with status 200.
 EARLY_END = "the reply ended before it said anything"
 EMPTY_STREAM = "the reply is an empty stream"  # without one event
+LASTING_ATTEMPTS = 2  # at a host where nothing listens, or that is not there
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # s; a provider's own Retry-After may be longer
 
 # The flow, the error of a failed connection, the number of attempts so far → seconds until the
@@ -33,7 +34,10 @@ def build_retry_policy(
 
     def retry_delay(flow: HTTPFlow, error: str | None, attempt: int) -> float | None:
         reply = None if error else flow.response
-        if attempt >= max_attempts or (reply and not is_repeatable(reply)):
+        limit = min(
+            max_attempts, LASTING_ATTEMPTS if is_lasting_fault(error or "") else max_attempts
+        )
+        if attempt >= limit or (reply and not is_repeatable(reply)):
             return None
         retry_after = parse_retry_after(reply, now()) if reply else None
         delay = retry_after or max(

@@ -1,83 +1,136 @@
 """The table of commands, and what happens around each of them."""
 
+import os
 import sys
-from collections.abc import Callable
-from typing import Any
+import traceback
 
 import typer
 
 from addons.identity import VERSION
-from addons.launch import NotStarted
 
-from .commands.script import print_script_path
-from .commands.status import show_status
-from .console import output, print_failure
+from .command_group import CommandPlace, lazy_group
 from .errors import CommandFailed
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+DEBUG = "--debug"
 
-START, CODEX, CHECK, ACCOUNTS, OTHERS = (
+PANELS = START, CODEX, CHECK, ACCOUNTS, OTHERS = (
     *("Start and stop", "Codex and other programs", "Look and check"),
     *("Accounts and costs", "Everything else"),
 )
-# Name → panel of the help, function. The first line of its docstring is its help.
-COMMANDS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "status": (START, show_status),
-    "script": (OTHERS, print_script_path),
-}
 # Arguments of these commands go on to another program, as they are.
 PASS_ON = {
     "ignore_unknown_options": True,
     "allow_extra_args": True,
     "allow_interspersed_args": False,
 }
-PASSING_COMMANDS = frozenset({"codex", "run"})
+# Name → heading in the help, and `module:name` in the package `commands`: a function, whose
+# docstring is the help, or a typer.Typer(help="…") with commands of its own.
+COMMANDS = {
+    "setup": CommandPlace(START, "setup:set_up"),
+    "up": CommandPlace(START, "up:start_relay"),
+    "down": CommandPlace(START, "down:end_relay"),
+    "status": CommandPlace(START, "status:show_status"),
+    "logs": CommandPlace(START, "logs:show_logs"),
+    "open": CommandPlace(START, "open:open_relay_page"),
+    "probe": CommandPlace(CHECK, "probe:probe_endpoint"),
+    "doctor": CommandPlace(CHECK, "doctor:examine_setup"),
+    "models": CommandPlace(CHECK, "models:show_models"),
+    "providers": CommandPlace(CHECK, "providers:show_providers"),
+    "accounts": CommandPlace(ACCOUNTS, "accounts:show_accounts"),
+    "login": CommandPlace(ACCOUNTS, "accounts:log_in"),
+    "logout": CommandPlace(ACCOUNTS, "accounts:log_out"),
+    "usage": CommandPlace(ACCOUNTS, "usage:show_usage"),
+    "case": CommandPlace(OTHERS, "case:case_commands"),
+    "codex": CommandPlace(CODEX, "codex:start_codex", PASS_ON),
+    "run": CommandPlace(CODEX, "run:start_program", PASS_ON),
+    "try": CommandPlace(CODEX, "try_prompt:try_prompt"),
+    "config": CommandPlace(CODEX, "config:config_commands"),
+    "service": CommandPlace(OTHERS, "service:service_commands"),
+    "completion": CommandPlace(OTHERS, "completion:print_completion"),
+    "script": CommandPlace(OTHERS, "script:print_script_path"),
+    "uninstall": CommandPlace(OTHERS, "uninstall:uninstall_all"),
+}
 
 app = typer.Typer(
     name="mitmcodex",
-    help="Codex on any model, and any client on a ChatGPT account.",
-    no_args_is_help=False,
-    rich_markup_mode="rich",
+    cls=lazy_group(COMMANDS, PANELS),
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
 )
 
 
-def print_version(is_asked: bool) -> None:
-    if is_asked:
-        output.print(f"mitmcodex {VERSION}")
+def print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"mitmcodex {VERSION}")
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def start_command(
     context: typer.Context,
-    version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True),
+    version: bool = typer.Option(
+        False, "--version", callback=print_version, is_eager=True, help="Print the version."
+    ),
+    debug: bool = typer.Option(False, DEBUG, help="Show where an unexpected error arises."),
 ) -> None:
-    """Codex on any model, and any client on a ChatGPT account."""
+    """Codex on any model, and any client on a ChatGPT account.
 
+    `mitmcodex COMMAND --help` shows the options of a command, with examples.
+    """
+    if not context.invoked_subcommand:
+        from .console import print_line  # late, as are the commands
+        from .next_step import next_step_lines
 
-for name, (panel, function) in COMMANDS.items():
-    settings = PASS_ON if name in PASSING_COMMANDS else {}
-    app.command(name, rich_help_panel=panel, context_settings=settings)(function)
+        for line in next_step_lines():
+            print_line(line)
 
 
 def main() -> int:
     """Run the command of `sys.argv`; the exit status of the process."""
     try:
-        app(standalone_mode=True)
-    except CommandFailed as failure:
-        print_failure(failure)
-        return failure.status
-    except NotStarted as failure:
-        print_failure(CommandFailed(str(failure)))
+        status = app(prog_name="mitmcodex", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    return 0
+        status = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except Exception as error:
+        return report_failure(error)
+    return status if isinstance(status, int) else 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def report_failure(error: Exception) -> int:
+    """Print it in two lines: what went wrong, and what the user can do. Returns the exit status."""
+    from .console import print_failure  # late: Rich takes time, and most commands do not fail
+
+    if DEBUG in sys.argv:
+        traceback.print_exception(error)
+    failure = failure_from(error)
+    print_failure(failure)
+    return failure.status
+
+
+def failure_from(error: Exception) -> CommandFailed:
+    from addons.launch import NotStarted  # late: it loads the relay's settings
+
+    from .relay_process.start import start_fault
+
+    match error:
+        case CommandFailed():
+            return error
+        case NotStarted():
+            return start_fault(error)
+        case typer.TyperException():  # of Typer's own: wrong arguments
+            message = error.format_message()
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else app.info.name
+            help_line = f"`{command} --help` shows what it takes"
+            return CommandFailed(
+                message[:1].lower() + message[1:], help_line, status=error.exit_code
+            )
+    summary = f"mitmcodex itself has failed: {type(error).__name__}: {error}"
+    return CommandFailed(summary, f"`mitmcodex {DEBUG} …` shows where; please report that")

@@ -8,7 +8,7 @@ from addons.identity import USER_AGENT
 
 from .errors import CommandFailed
 from .running_relay import RunningRelay
-from .user_settings import load_user_settings
+from .user_settings import owner_key
 
 TIMEOUT = 30.0  # s for a whole request
 
@@ -20,13 +20,6 @@ def relay_client(relay: RunningRelay, timeout: float = TIMEOUT) -> httpx2.Client
         headers["authorization"] = f"Bearer {key}"
     # The proxy that the environment names may be the relay itself.
     return httpx2.Client(base_url=relay.origin, headers=headers, timeout=timeout, trust_env=False)
-
-
-def owner_key() -> str:
-    """The key of `relay_client_key` with which the relay shows everything; "" if it needs none."""
-    keys = load_user_settings().settings.client_key
-    owners = [key for key in keys if key.name in ("", "admin")]
-    return owners[0].secret.get_secret_value() if owners else ""
 
 
 def request_json(relay: RunningRelay, method: str, path: str, **options: Any) -> Any:

@@ -1,16 +1,21 @@
 """Which relay runs: the one that `mitmcodex up` has started, or any other on the usual port.
 
-`mitmcodex up` writes its relay into a file of the user's state folder. Nothing is trusted that the
-relay's own `/health` does not confirm."""
+`mitmcodex up` writes its relay into a file of the user's state folder. The file may be older than
+the last crash or the last start of the machine: it counts only while the process that it names has
+the mark that it names."""
 
 import http.client
 import json
+import os
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from addons.identity import MARK_VARIABLE
 from addons.private_files import write_private_bytes
 from addons.user_folders import state_folder
 
@@ -28,8 +33,17 @@ class StartedRelay:
     pid: int
     port: int
     program: str  # mitmdump or mitmweb
+    mark: str  # random; the process has it in its environment, and `/health` shows it
     log: str = ""  # path; "" for a relay that prints to its terminal
-    web: str = ""  # URL of mitmweb's page, with its token; "" for mitmdump
+    settings: Mapping[str, str] = field(default_factory=dict)  # name → fingerprint of its value
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs. Another process may have got its number."""
+        try:
+            return psutil.Process(self.pid).environ().get(MARK_VARIABLE) == self.mark
+        except psutil.Error:
+            return False
 
 
 @dataclass(frozen=True)
@@ -53,26 +67,47 @@ class RunningRelay:
     def dashboard(self) -> str:
         return f"{self.origin}/relay/"
 
+    @property
+    def web_page(self) -> str:
+        """The URL of mitmweb's page, with its token; "" for mitmdump, or if nobody knows it."""
+        try:
+            return web_page_path().read_text("utf-8").strip() if self.is_web else ""
+        except OSError:
+            return ""
+
+    @property
+    def is_web(self) -> bool:
+        return self.started is not None and self.started.program == "mitmweb"
+
 
 def state_path() -> Path:
     return state_folder() / "relay.json"
 
 
+def web_page_path() -> Path:
+    """The file into which a relay of `mitmcodex up --web` writes the URL of mitmweb's page."""
+    return state_folder() / "mitmweb.url"
+
+
 def save_started_relay(relay: StartedRelay) -> None:
-    write_private_bytes(state_path(), json.dumps(asdict(relay)).encode())
+    """Replace the file in one step, as another command may read it at any time."""
+    temporary = state_path().with_suffix(".new")
+    write_private_bytes(temporary, json.dumps(asdict(relay)).encode())
+    os.replace(temporary, state_path())
 
 
 def forget_started_relay() -> None:
-    state_path().unlink(missing_ok=True)
+    for path in (state_path(), web_page_path()):
+        path.unlink(missing_ok=True)
 
 
 def read_started_relay() -> StartedRelay | None:
     """The relay of the last `mitmcodex up`, if its process still runs."""
     try:
         relay = StartedRelay(**json.loads(state_path().read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        return relay if relay.is_alive else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return relay if psutil.pid_exists(relay.pid) else None
 
 
 def find_running_relay(port: int | None = None) -> RunningRelay | None:
@@ -92,12 +127,25 @@ def require_running_relay(port: int | None = None) -> RunningRelay:
     raise CommandFailed(f"{NOT_RUNNING}{place}", "start it with `mitmcodex up --detach`")
 
 
-def read_health(port: int) -> dict[str, Any] | None:
-    """What the relay on this port of this machine says of itself; None if none answers."""
+def wait_for_answer(started: StartedRelay, patience: float) -> RunningRelay | None:
+    """The relay as soon as it answers; None if it ends, or does not answer within `patience` s."""
+    deadline = time.monotonic() + patience
+    while started.is_alive and time.monotonic() < deadline:
+        if (health := read_health(started.port)) and health.get("mark") == started.mark:
+            return RunningRelay(started.port, health, started)
+        time.sleep(0.05)
+    return None
+
+
+def read_health(port: int, key: str = "") -> dict[str, Any] | None:
+    """What the relay on this port of this machine says of itself; None if none answers.
+
+    `key`: of `relay_client_key`; where there are such keys, it says more with one."""
     # Not urllib, which would use a proxy that the environment names.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_TIMEOUT)
     try:
-        connection.request("GET", "/health")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        connection.request("GET", "/health", headers=headers)
         health = json.loads(connection.getresponse().read(1 << 20))
     except (OSError, http.client.HTTPException, ValueError):
         return None

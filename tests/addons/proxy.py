@@ -174,6 +174,9 @@ class Upstream:
     """An HTTP/1.1 server: each request is answered by the next handler, the last one repeats."""
 
     handlers: tuple[Handler, ...]
+    # The request for a list of models, with which a relay of its own process starts, gets a 404 and
+    # is not `seen`.
+    refuses_lists: bool = False
     seen: list[Call] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -188,6 +191,9 @@ class Upstream:
                 head, headers = await read_head(reader)
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 call = Call(head, headers, body, number, reader, writer)
+                if self.refuses_lists and "/models" in head:
+                    call.reply(404)
+                    continue
                 handler = self.handlers[min(len(self.seen), len(self.handlers) - 1)]
                 self.seen.append(call)
                 if (waiting := handler(call)) is not None:
@@ -202,9 +208,9 @@ class Upstream:
 
 @contextlib.asynccontextmanager
 async def upstream(
-    *handlers: Handler, tls: ssl.SSLContext | None = None
+    *handlers: Handler, tls: ssl.SSLContext | None = None, refuses_lists: bool = False
 ) -> AsyncIterator[Upstream]:
-    server = Upstream(handlers)
+    server = Upstream(handlers, refuses_lists)
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

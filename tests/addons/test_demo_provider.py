@@ -76,7 +76,7 @@ def stream_reply(
 
 def test_welcome_says_what_this_is_and_how_to_use_a_real_provider() -> None:
     reply = stream_reply("Hello!")
-    assert "demonstration" in reply["text"]
+    assert "demonstration" in reply["text"] and "mitmcodex setup" in reply["text"]
     assert "CODEX_RELAY_UPSTREAM" in reply["text"]
     assert "CODEX_RELAY_API_KEY" in reply["text"]
     assert reply["thought"]

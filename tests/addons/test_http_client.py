@@ -4,10 +4,17 @@ import ssl
 
 import httpx2
 import pytest
+from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
-from addons.http_client import REPLY_LIMIT, REQUEST_TIMEOUT, client_options, tls_context
+from addons.http_client import (
+    REPLY_LIMIT,
+    REQUEST_TIMEOUT,
+    client_options,
+    tls_context,
+    tls_options,
+)
 from addons.identity import USER_AGENT
 from tests.addons.proxy import Call, bounded, confdir, upstream
 
@@ -92,3 +99,9 @@ async def test_compressed_reply_is_an_error() -> None:
         with pytest.raises(httpx2.DecodingError):
             await client.get(f"http://127.0.0.1:{server.port}/")
     assert server.seen[0].headers["accept-encoding"] == "identity"
+
+
+def test_program_without_mitmproxy_checks_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ctx, "options", raising=False)
+    assert tls_options() == (None, False)
+    assert client_options()["verify"].verify_mode is ssl.CERT_REQUIRED

@@ -3,6 +3,7 @@
 Imports inside functions and under TYPE_CHECKING count like any other."""
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+CLI = "scripts.cli"  # the command line
 
 # The lowest row first. A module imports from the rows before its own and from its own package;
 # packages that share a row do not import one another. `__init__` is the tree's own.
@@ -29,17 +31,47 @@ ROWS: dict[str, tuple[set[str], ...]] = {
     ),
     "addons": (
         {"__init__", "identity"},
-        {"http_client", "demo_provider", "private_files", "user_folders"},
+        {
+            "http_client",
+            "demo_provider",
+            "parent_watch",
+            "port_holder",
+            "private_files",
+            "start_report",
+            "system_keyring",
+        }
+        | {"user_folders"},
         {"flow_data"},
         {"secret_mask"},
         {"transport", "config"},
         {"large_work"},
         {"ingress", "storage", "accounts"},
         {"routing", "observe"},
+        {"codex_blocks", "startup"},
         {"exchange", "endpoints", "views", "dashboard"},
         {"replay"},
         {"relay"},
         {"launch"},
+    ),
+    # It may import all of the relay's public names, and is imported by none of the relay.
+    CLI: (
+        {"__init__", "errors"},
+        {"console", "running_relay", "user_settings"},
+        {"relay_client", "start_report", "tables", "user_target"},
+        {
+            "account_list",
+            "capture_file",
+            "completions",
+            "model_list",
+            "page_opener",
+            "usage_report",
+        },
+        {"codex_config", "launcher", "probe", "relay_process", "service", "setup"},
+        {"doctor", "next_step", "relay_activity", "removal", "temporary_relay"},
+        {"commands"},
+        {"command_group"},
+        {"app"},
+        {"__main__"},
     ),
 }
 IMPURE = {
@@ -61,7 +93,8 @@ class Import:
     path: Path
     line: int
     importer: str  # dotted name of the module with the statement
-    module: str  # what stands after `from`, with its dots, or after `import`
+    module: str  # what stands after `import`, or after `from` and without its dots
+    level: int  # how many dots these are
     name: str | None  # what is imported from it; None for `import module`
     local_name: str
 
@@ -75,13 +108,14 @@ class Import:
 
 
 class SourceTree:
-    """Every module of both trees below `root`, parsed, and every import in them."""
+    """Every module of the trees below `root`, parsed, and every import in them."""
 
     def __init__(self, root: Path) -> None:
         self.syntax: dict[str, ast.Module] = {}
         self.paths: dict[str, Path] = {}
         self.imports: list[Import] = []
-        for file in sorted(file for tree in ROWS for file in (root / tree).rglob("*.py")):
+        folders = [root / tree.replace(".", "/") for tree in ROWS]
+        for file in sorted(file for folder in folders for file in folder.rglob("*.py")):
             path = file.relative_to(root)
             parts = path.with_suffix("").parts
             module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -112,25 +146,27 @@ class SourceTree:
 
 
 def module_imports(module: str, path: Path, syntax: ast.Module) -> Iterator[Import]:
+    package = ".".join(path.parent.parts)
     for node in ast.walk(syntax):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 local_name = alias.asname or alias.name.partition(".")[0]
-                yield Import(path, node.lineno, module, alias.name, None, local_name)
+                yield Import(path, node.lineno, module, alias.name, 0, None, local_name)
         elif isinstance(node, ast.ImportFrom):
-            source = f"{'.' * node.level}{node.module or ''}"
+            dots = "." * node.level
+            source = importlib.util.resolve_name(f"{dots}{node.module or ''}", package)
             for alias in node.names:
                 local_name = alias.asname or alias.name
-                yield Import(path, node.lineno, module, source, alias.name, local_name)
+                yield Import(path, node.lineno, module, source, node.level, alias.name, local_name)
 
 
 def tree_of(module: str) -> str:
-    return module.partition(".")[0]
+    return CLI if f"{module}.".startswith(f"{CLI}.") else module.partition(".")[0]
 
 
 def unit_of(module: str) -> str:
     """The package or top-level module that a module belongs to; each has a row."""
-    return [*module.split("."), "__init__"][1]
+    return [*module.removeprefix(tree_of(module)).split("."), "__init__"][1]
 
 
 # The rules: each yields its violations as "path:line: what is wrong".
@@ -170,9 +206,10 @@ def cycle_violations(source: SourceTree) -> Iterator[str]:
 
 def translate_violations(source: SourceTree) -> Iterator[str]:
     public = source.exported_names("translate")
-    for item in source.imports_between("addons", "translate"):
+    importing = source.imports_between("addons", "translate")
+    for item in importing + source.imports_between(CLI, "translate"):
         if item.module != "translate":
-            yield f"{item.place}: imports {item.full_name}; addons use `from translate import …`"
+            yield f"{item.place}: imports {item.full_name}; others use `from translate import …`"
         elif item.name is None:
             yield from attribute_violations(source, item, public)
         elif item.name not in public:
@@ -180,14 +217,15 @@ def translate_violations(source: SourceTree) -> Iterator[str]:
 
 
 def package_violations(source: SourceTree) -> Iterator[str]:
-    for item in source.imports_between("addons", "addons"):
+    importing = source.imports_between("addons", "addons")
+    for item in importing + source.imports_between(CLI, "addons"):
         if item.full_name in ("addons", "addons.*"):
             yield f"{item.place}: imports all of addons; name the package"
             continue
         package = ".".join(item.full_name.split(".")[:2])
         if package not in source.packages:
             continue  # a top-level module has no `__init__` to go through
-        if unit_of(package) == unit_of(item.importer):
+        if f"{item.importer}.".startswith(f"{package}."):
             if source.target_module(item) == package:
                 yield f"{item.place}: imports from the __init__ of its own package"
         else:
@@ -248,8 +286,22 @@ def purity_violations(source: SourceTree) -> Iterator[str]:
 
 def relative_violations(source: SourceTree) -> Iterator[str]:
     for item in source.imports:
-        if item.module.startswith("."):
-            yield f"{item.place}: imports from {item.module}; imports are absolute"
+        if item.level and tree_of(item.importer) != CLI:
+            yield f"{item.place}: imports from {'.' * item.level}; imports are absolute"
+
+
+def command_line_violations(source: SourceTree) -> Iterator[str]:
+    """The installed command line has another name than in a checkout."""
+    for item in source.imports:
+        target = source.target_module(item)
+        if tree_of(target) != CLI or (item.importer, unit_of(target)) == (CLI, "__init__"):
+            continue
+        if tree_of(item.importer) != CLI:
+            yield f"{item.place}: imports {target}; nothing imports the command line"
+        elif not item.level:
+            yield f"{item.place}: imports {target}; imports in the command line are relative"
+        elif unit_of(target) == unit_of(item.importer) == "commands":
+            yield f"{item.place}: imports {target}; commands do not import one another"
 
 
 def export_violations(source: SourceTree) -> Iterator[str]:
@@ -288,6 +340,8 @@ Rule = Callable[[SourceTree], Iterator[str]]
 RULES: dict[str, Rule] = {
     "translate rows": partial(row_violations, "translate"),
     "addons rows": partial(row_violations, "addons"),
+    "command line rows": partial(row_violations, CLI),
+    "command line imports": command_line_violations,
     "no cycles": cycle_violations,
     "translate's public names": translate_violations,
     "packages' public names": package_violations,

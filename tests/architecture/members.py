@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from tests.architecture.sources import FUNCTIONS, TREES, Source, is_hook
+from tests.architecture.sources import FUNCTIONS, RELAY, TREES, Source, is_hook
 
 INNER_SCOPES = (
     *(*FUNCTIONS, ast.ClassDef, ast.Lambda),
@@ -192,7 +192,7 @@ def value_annotation(value: ast.expr, parameters: dict[str, str]) -> str:
 
 
 def duplicate_classes(sources: Iterable[Source]) -> dict[str, list[str]]:
-    """Names that two or more classes of both trees have → where they are defined."""
+    """Names that two or more classes of the trees have → where they are defined."""
     places: dict[str, list[str]] = defaultdict(list)
     for item in read_classes(sources):
         if not item.is_private_nested:
@@ -231,12 +231,12 @@ class SharedName:
 
 
 def shared_members(sources: Iterable[Source]) -> dict[str, SharedName]:
-    """The names that two or more classes introduce.
+    """The names that two or more classes of the relay introduce.
 
     A class introduces what it binds itself, unless a base of it or a Protocol that it implements
     has that name, and unless it is a field of a pydantic model: those are spelled as on the wire.
     """
-    hierarchy = Hierarchy(list(sources))
+    hierarchy = Hierarchy([source for source in sources if source.tree in RELAY])
     owners: dict[str, dict[str, Member]] = defaultdict(dict)
     for item in hierarchy.classes.values():
         for member in hierarchy.introduced_members(item):
@@ -279,7 +279,7 @@ class Hierarchy:
             full_name = self.full_name(item.module, base)
             if ours := self.classes.get(full_name):
                 yield from self.library_bases(ours)
-            elif full_name.partition(".")[0] not in TREES:
+            elif full_name.partition(".")[0] not in RELAY:
                 yield library_class(full_name)
 
     def is_protocol(self, item: SourceClass) -> bool:

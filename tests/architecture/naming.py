@@ -136,10 +136,10 @@ def main() -> None:
 
 
 def report_scopes(sources: list[Source]) -> Iterator[tuple[str, list[Source]]]:
-    yield "both trees", [source for source in sources if source.tree in TREES]
-    for folder in FOLDERS:
-        yield folder, [source for source in sources if source.tree == folder]
-    for package in sorted({source.package for source in sources} - set(FOLDERS)):
+    yield "the trees", [source for source in sources if source.tree in TREES]
+    for tree in sorted({source.tree for source in sources}):
+        yield tree, [source for source in sources if source.tree == tree]
+    for package in sorted({source.package for source in sources} - {*TREES, *FOLDERS}):
         yield package, [source for source in sources if source.package == package]
 
 

@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TREES = ("addons", "translate")
-FOLDERS = (*TREES, "scripts")
+RELAY = ("addons", "translate")
+CLI = "scripts/cli"  # the command line, a program beside the relay
+TREES = (*RELAY, CLI)
+FOLDERS = (*RELAY, "scripts")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -22,7 +24,9 @@ class Source:
 
     @property
     def tree(self) -> str:
-        return self.path.parts[0]
+        """Its tree, or else its folder."""
+        file = self.path.as_posix()
+        return next((tree for tree in TREES if file.startswith(f"{tree}/")), self.path.parts[0])
 
     @property
     def package(self) -> str:
@@ -30,8 +34,7 @@ class Source:
 
     @property
     def module(self) -> str:
-        parts = self.path.with_suffix("").parts
-        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        return module_name(self.path)
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
@@ -46,6 +49,11 @@ def read_sources(root: Path, folders: Iterable[str] = FOLDERS) -> list[Source]:
     return [
         Source(file.relative_to(root), ast.parse(file.read_text(), str(file))) for file in files
     ]
+
+
+def module_name(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @cache

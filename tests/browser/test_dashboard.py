@@ -368,3 +368,19 @@ def test_dashboard_in_mitmweb_needs_its_login_and_links_to_flows(
         page.get_by_role("link", name=re.compile("show the flow in mitmweb")).click()
         expect(page.locator(".flow-detail")).to_be_visible()
         expect(page.locator("tbody tr .col-path").filter(has_text="/relay/")).to_have_count(0)
+        log = mitmweb.log  # of the terminal
+        assert f"  mitmweb      {web}/\n" in log  # whose password is the user's own
+        assert "client connect" not in log and "Web server listening" not in log
+        open_page(page, mitmweb.url.replace("127.0.0.1", "localhost"))  # gets no cookie of mitmweb
+        page.get_by_role("link", name=re.compile("show the flow in mitmweb")).click()
+        expect(page.locator(".flow-detail")).to_be_visible()
+    with browser.new_page() as page:  # without mitmweb's login
+        open_page(page, mitmweb.url)
+        page.get_by_role("link", name=re.compile("show the flow in mitmweb")).click()
+        field = page.get_by_label("Password or token")
+        field.fill("a-wrong-one")
+        field.press("Enter")
+        expect(page.get_by_text("That is not it.")).to_be_visible()
+        field.fill(PASSWORD)
+        field.press("Enter")
+        expect(page.locator(".flow-detail")).to_be_visible()

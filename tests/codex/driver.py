@@ -142,6 +142,15 @@ class Codex:
         """Run `codex exec`. Raises subprocess.TimeoutExpired after `timeout` s."""
         return self._run([*options, "-m", model, "--", prompt], timeout)
 
+    def exec_default(self, prompt: str, timeout: float = 40) -> CodexRun:
+        """The same with the model that Codex chooses itself."""
+        return self._run(["--", prompt], timeout)
+
+    def use_relay(self, relay: Relay) -> None:
+        """Go on by proxy through another relay."""
+        proxy = {"HTTPS_PROXY": relay.url, "CODEX_CA_CERTIFICATE": str(relay.ca)}
+        self._environment |= proxy
+
     def resume(
         self,
         thread: str,

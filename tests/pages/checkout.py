@@ -15,7 +15,10 @@ from addons.launch import available_port
 from tests.codex.driver import CODEX, base_environment
 from tests.pages.markdown import PAGES, ROOT
 
-COPIED = ("addons", "translate", "scripts", "tests", ".github", "README.md", "pyproject.toml")
+COPIED = (
+    *("addons", "translate", "scripts", "tests", ".github", "README.md", "CHANGELOG.md", "LICENSE"),
+    *("pyproject.toml", ".gitignore", ".python-version"),
+)
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "node_modules", ".*_cache", "*.pyc")
 # The environment is complete, so that uv has nothing to install.
 UV = "#!/bin/sh\n"

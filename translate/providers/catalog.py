@@ -21,6 +21,7 @@ class CatalogModel:
     owned_by: str = ""
     context_window: int | None = None  # tokens that may be sent
     images: bool | None = None  # whether it accepts images
+    has_tools: bool | None = None  # whether it calls functions
     chat: bool = True  # False: it makes embeddings, speech, pictures …
     hidden: bool = False  # clients may use it, but no list shows it
     codex: Json | None = field(default=None, repr=False)  # its entry in Codex's own form
@@ -51,6 +52,8 @@ INPUT_LIMIT_FIELDS = (
 INPUT_FIELDS = ("architecture.input_modalities", "input_modalities", "modalities.input")
 OUTPUT_FIELDS = ("architecture.output_modalities", "output_modalities", "modalities.output")
 VISION_FIELDS = ("capabilities.vision", "supports_image_in", "supports_vision")
+TOOL_LISTS = ("supported_parameters",)  # OpenRouter
+TOOL_FIELDS = ("capabilities.function_calling", "capabilities.supports.tool_calls")  # Mistral, …
 CHAT_FIELDS = ("capabilities.completion_chat",)  # Mistral
 TYPE_FIELDS = ("type", "task")  # Together, LM Studio
 
@@ -127,6 +130,7 @@ def parse_model(model: Any) -> CatalogModel | None:
         owned_by=first_value(model, OWNER_FIELDS, str) or "",
         context_window=input_budget(model),
         images=accepts_images(model),
+        has_tools=calls_tools(model),
         chat=codex is not None or is_chat_model(model, name),
         hidden=first_value(model, ("visibility",), str) == "hide",
         codex=codex,
@@ -145,6 +149,11 @@ def input_budget(model: Json) -> int | None:
 def accepts_images(model: Json) -> bool | None:
     inputs = first_value(model, INPUT_FIELDS, list)
     return first_value(model, VISION_FIELDS, bool) if inputs is None else "image" in inputs
+
+
+def calls_tools(model: Json) -> bool | None:
+    parameters = first_value(model, TOOL_LISTS, list)
+    return first_value(model, TOOL_FIELDS, bool) if parameters is None else "tools" in parameters
 
 
 def is_chat_model(model: Json, name: str) -> bool:

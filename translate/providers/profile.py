@@ -1,5 +1,6 @@
 """The profile of a provider, as data: one table for each provider in providers.toml."""
 
+import re
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -26,6 +27,7 @@ COMMON_PARAMETERS = frozenset(
         "top_p",
     }
 )
+HOST_PORT = re.compile(r":\d+$")
 
 
 class FrozenTable(BaseModel):
@@ -88,8 +90,8 @@ class Provider(FrozenTable):
     )
     host: str = Field(
         "",
-        description="The host of an upstream without a table, or the id of an account; the relay "
-        "sets it.",
+        description="The host, with its port, of an upstream without a table, or the id of an "
+        "account; the relay sets it.",
     )
     hosts: tuple[str, ...] = Field((), description="More hosts; `*` stands for any text.")
     key_env: tuple[str, ...] = Field(
@@ -97,6 +99,7 @@ class Provider(FrozenTable):
         description="Environment variables that may hold its key, for a relay without "
         "`relay_api_key`; the first that is set counts. The key goes to its own hosts only.",
     )
+    keys_page: str = Field("", description="The page where its users get a key, for people.")
     port: int | None = Field(
         None, ge=1, le=65_535, description="The port on which `relay_ports` serves it."
     )
@@ -344,7 +347,7 @@ class Provider(FrozenTable):
         )
 
     def at_host(self, host: str | None) -> "Provider":
-        """The profile of one unknown upstream, by its host, or of one account, by its id.
+        """The profile of one unknown upstream, by its host and port, or of one account, by its id.
 
         It keeps their identities apart, so that neither gets sealed thinking of the other.
         """
@@ -354,8 +357,10 @@ class Provider(FrozenTable):
 
     @property
     def identity(self) -> str:
-        """The name under which envelopes hold this provider's thinking."""
-        return f"{self.name}@{self.host}" if self.host else self.name
+        """The name under which envelopes hold this provider's thinking: without the port of its
+        host, which may differ from one start of the server to the next."""
+        host = HOST_PORT.sub("", self.host).strip("[]")
+        return f"{self.name}@{host}" if host else self.name
 
     def key_headers(self, key: str | None) -> dict[str, str]:
         """The header with the key; {} without a key."""

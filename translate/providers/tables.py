@@ -7,14 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from translate.providers.profile import Provider
 from translate.providers.quirks import QUIRKS
+from translate.wire.similar_names import did_you_mean
 
 Json = dict[str, Any]
 
 # These say where a provider is, so a table that is `like` another does not inherit them.
-LOCATION_FIELDS = ("base_urls", "hosts", "key_env", "port", "title")
+LOCATION_FIELDS = ("base_urls", "hosts", "key_env", "keys_page", "port", "title")
 
 
 class InvalidTable(ValueError):
@@ -41,7 +43,9 @@ def load_providers(
             raise InvalidTable((name,), "must be a table")
         like = table.get("like", name)
         if not isinstance(like, str) or ("like" in table and like not in tables):
-            raise InvalidTable((name, "like"), f"there is no provider {like!r}")
+            hint = did_you_mean(str(like), tables)
+            fault = f"there is no provider {like!r}" + (f": {hint}" if hint else "")
+            raise InvalidTable((name, "like"), fault)
         base = tables.get(like, {})
         if like != name:
             base = {key: value for key, value in base.items() if key not in LOCATION_FIELDS}
@@ -88,10 +92,18 @@ def _validate_table(name: str, table: object) -> Provider:
         provider = Provider.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidTable((name, *map(str, first["loc"])), first["msg"]) from None
+        raise InvalidTable((name, *map(str, first["loc"])), field_fault(first)) from None
     for pattern, profile in (("", provider), *provider.models.items()):
         for field, quirks in (("quirks", profile.quirks), ("quirks_off", profile.quirks_off)):
             if unknown := set(quirks) - QUIRKS:
                 path = (name, *(("models", pattern) if pattern else ()), field)
                 raise InvalidTable(path, f"{min(unknown)!r} is not a quirk")
     return provider
+
+
+def field_fault(error: ErrorDetails) -> str:
+    """What is wrong with a field of a table, in words for people."""
+    if error["type"] != "extra_forbidden":
+        return error["msg"].removeprefix("Input ")
+    hint = did_you_mean(str(error["loc"][-1]), Provider.model_fields)
+    return f"no provider has such a field: {hint or 'remove it'}"

@@ -28,6 +28,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from translate.wire import codec
+from translate.wire.connection_faults import is_lasting_fault
 from translate.wire.error_bodies import (
     error_code,
     error_text,
@@ -342,20 +343,23 @@ def read_failure(
     *,
     location: str | None = None,
     accounts: bool = False,
+    advice: str = "",
 ) -> Failure:
     """The failure that an upstream's error reply tells of.
 
     `title` is the provider's name for the message, `status` is 200 for an error inside a stream,
     `location` is the target of a redirect, and `accounts` says whether the relay logs in there, so
-    that the advice is about that login.
+    that the advice is about that login. `advice` is what the user can do here, where that is more
+    than the table of failures knows.
     """
     rule = failure_rule(status, body)
     status = stream_error_status(body) if status == 200 else status
     text = _redirect_text(location) if location and status // 100 == 3 else error_text(body)
     message = f"{title} failed: {text}" if status == 200 else f"{title} answered {status}: {text}"
     facts = {"type": rule.code, **reset_facts(body)} if rule.blocks_account else {}
-    advice = (rule.account_advice if accounts else "") or rule.advice
-    message += f" ({advice})" if advice else ""
+    step = (rule.account_advice if accounts else "") or rule.advice
+    if step:
+        message += f" ({advice or step})"
     if rule.blocks_account:
         words, retry_after = _reset_wait(facts.get("resets_in_seconds"))
         message += words
@@ -367,6 +371,20 @@ def read_failure(
     return Failure(
         rule.status, rule.code, message, retry_after, facts, rule.sdk_status, rule.sdk_code
     )
+
+
+def read_connection_failure(title: str, reason: str) -> Failure:
+    """The failure of a connection, for one of the reasons of `connection_faults` or another.
+
+    Codex would ask up to 30 times over two minutes, and say nothing, before it shows a 502. Where
+    asking again is of no use, it gets an error that it shows at once.
+    """
+    if is_lasting_fault(reason):
+        message = f"{title} cannot be reached: {reason}"
+        return Failure(
+            400, "invalid_prompt", message, None, sdk_status=502, sdk_code="server_error"
+        )
+    return Failure(502, "server_error", f"{title} was lost: {reason}")
 
 
 def _redirect_text(location: str) -> str:

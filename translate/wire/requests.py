@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
 from translate.wire.errors import BadRequest
 
 # The first wrong element is enough: millions of errors would fill the memory.
-Objects = Annotated[list[dict[str, Any]], FailFast()]
-Strings = Annotated[list[str], FailFast()]
+# With `type`, as Python 3.12.0 and 3.12.1 cannot put a plain Annotated[…, FailFast()] into a union.
+type Objects = Annotated[list[dict[str, Any]], FailFast()]
+type Strings = Annotated[list[str], FailFast()]
 type FieldTypes = dict[str, type | tuple[type, ...]]
 
 # Items, messages, tools and parts are open-ended, so only the fields that the relay reads have

@@ -57,7 +57,7 @@ export function add(exchange) {
 
 function urlOfFlows({ host, port }) {
   const here = Number(location.port) === port;
-  return here ? "/#/flows/" : `http://${host ?? location.hostname}:${port}/#/flows/`;
+  return here ? "/relay/flow/" : `http://${host ?? location.hostname}:${port}/relay/flow/`;
 }
 
 function draw() {
@@ -98,7 +98,7 @@ function fill(element, exchange) {
 function time(exchange) {
   const timeElement = make("time", { datetime: iso(exchange.at) }, at(exchange.at));
   if (!flowsUrl) return timeElement;
-  return make("a", { href: `${flowsUrl}${encodeURIComponent(exchange.id)}/request`,
+  return make("a", { href: `${flowsUrl}${encodeURIComponent(exchange.id)}`,
     "aria-label": `${at(exchange.at)}, show the flow in mitmweb` }, timeElement);
 }
 

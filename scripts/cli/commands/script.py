@@ -6,5 +6,8 @@ from ..console import print_line
 
 
 def print_script_path() -> None:
-    """Print the path of relay.py, for `mitmweb -s "$(mitmcodex script)"`."""
+    """Print the path of relay.py, for mitmproxy's own programs.
+
+    Example: mitmweb -s "$(mitmcodex script)"
+    """
     print_line(str(SCRIPT))

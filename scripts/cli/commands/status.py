@@ -1,12 +1,13 @@
 """`mitmcodex status`"""
 
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from ..console import print_json, print_line
-from ..running_relay import NOT_RUNNING, find_running_relay
+from ..running_relay import NOT_RUNNING, RunningRelay, find_running_relay
 
 NOT_RUNNING_STATUS = 3  # exit status, as `systemctl status` has it
 
@@ -15,18 +16,68 @@ def show_status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     port: Annotated[int | None, typer.Option(help="Port of the relay.")] = None,
 ) -> None:
-    """Show whether a relay runs, where, and which provider serves."""
+    """Show whether a relay runs, where, and which provider serves.
+
+    The exit status is 3 if none runs.
+
+    Examples:
+      mitmcodex status
+      mitmcodex status --json | jq .exchanges
+    """
     relay = find_running_relay(port)
-    if as_json:
-        started = asdict(relay.started) if relay and relay.started else None
-        print_json(
-            {"running": True, "port": relay.port, **relay.health, "started": started}
-            if relay
-            else {"running": False}
-        )
-    elif relay:
-        print_line(f"The relay runs on {relay.base_url}: {relay.health.get('upstream')}")
-    else:
-        print_line(f"{NOT_RUNNING}; start it with `mitmcodex up --detach`")
     if not relay:
+        if as_json:
+            print_json({"running": False})
+        else:
+            print_line(f"{NOT_RUNNING}; start one with `mitmcodex up`")
         raise typer.Exit(NOT_RUNNING_STATUS)
+    if as_json:
+        print_json(status_facts(relay))
+        return
+    for line in status_lines(relay):
+        print_line(line)
+
+
+def status_facts(relay: RunningRelay) -> dict[str, Any]:
+    """The status for programs: what `/health` says, and more."""
+    from ..relay_activity import read_activity
+
+    activity = read_activity(relay)
+    started = relay.started
+    return {
+        "running": True,
+        "port": relay.port,
+        **relay.health,
+        "process": started.pid if started else None,
+        "program": started.program if started else None,
+        "log": started.log or None if started else None,
+        "exchanges": activity.exchanges,
+        "accounts": [account["email"] or account["id"] for account in activity.accounts],
+    }
+
+
+def status_lines(relay: RunningRelay) -> Iterator[str]:
+    from addons.start_report import labelled_line
+
+    from ..relay_activity import read_activity
+    from ..start_report import relay_lines
+
+    activity = read_activity(relay)
+    yield from relay_lines(relay)
+    if activity.accounts:
+        names = ", ".join(account["email"] or account["id"] for account in activity.accounts)
+        yield labelled_line("accounts", names)
+    process = f"process {relay.started.pid}, " if relay.started else ""
+    yield labelled_line(
+        "running", f"{process}for {activity.duration_text}, {activity.exchanges_text}"
+    )
+    if relay.started and relay.started.log:
+        yield labelled_line("log", short_path(relay.started.log))
+
+
+def short_path(path: str) -> str:
+    """The path with `~` for the user's home."""
+    home = Path.home()
+    return (
+        f"~/{Path(path).relative_to(home).as_posix()}" if Path(path).is_relative_to(home) else path
+    )

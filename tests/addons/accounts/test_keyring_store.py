@@ -3,18 +3,15 @@
 import time
 from pathlib import Path
 
-import keyring
 import pytest
-from keyring.backends import fail
 
 from addons.accounts.keyring_store import (
     PIECE_LENGTH,
     KeyringStore,
     StoreDamaged,
-    working_keyring,
 )
 from addons.accounts.locked_file import LoginStoreUnavailable
-from tests.addons.accounts.small_keyring import SmallKeyring
+from tests.small_keyring import SmallKeyring
 
 TEXT = "0123456789" * 450
 PIECES = len(TEXT) // PIECE_LENGTH + 1
@@ -50,6 +47,14 @@ def test_incomplete_write_does_not_count_and_leaves_nothing_later(
     assert store.read_text(mark) == TEXT and len(small_keyring.passwords) == PIECES
 
 
+def test_deleted_text_leaves_nothing(store: KeyringStore, small_keyring: SmallKeyring) -> None:
+    mark = store.write_text("short", store.write_text(TEXT, None))
+    store.delete_text(mark)
+    assert small_keyring.passwords == {}
+    with pytest.raises(StoreDamaged):
+        store.delete_text(b"{}")
+
+
 def test_missing_piece_is_damage(store: KeyringStore, small_keyring: SmallKeyring) -> None:
     mark = store.write_text(TEXT, None)
     small_keyring.passwords.popitem()
@@ -83,12 +88,3 @@ def test_error_of_the_backend_names_its_type(
     with pytest.raises(LoginStoreUnavailable, match=r"fails \(ValueError\)") as error:
         store.write_text(TEXT, None)
     assert "secret" not in str(error.value)
-
-
-def test_keyring_works_if_it_returns_what_it_stores(small_keyring: SmallKeyring) -> None:
-    assert working_keyring() is small_keyring
-    assert small_keyring.passwords == {}
-    small_keyring.trouble = OSError()
-    assert working_keyring() is None
-    keyring.set_keyring(fail.Keyring())
-    assert working_keyring() is None

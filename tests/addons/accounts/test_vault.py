@@ -14,8 +14,15 @@ from keyring.errors import KeyringLocked
 from addons.accounts.locked_file import LoginStoreUnavailable
 from addons.accounts.oauth import LoginEnded
 from addons.accounts.tokens import Tokens
-from addons.accounts.vault import SavedLogin, Vault, VaultContents, VaultLogin
-from tests.addons.accounts.small_keyring import SmallKeyring
+from addons.accounts.vault import (
+    SavedLogin,
+    Vault,
+    VaultContents,
+    VaultLogin,
+    delete_keyring_logins,
+    has_keyring_logins,
+)
+from tests.small_keyring import SmallKeyring
 
 TOKENS = Tokens("access-" + "x" * 2500, "refresh-1", "id-" + "y" * 1500, 1_790_000_000.5)
 NEWER = replace(TOKENS, access_token="access-2", refresh_token="refresh-2")
@@ -165,6 +172,16 @@ def test_keyring_holds_the_tokens_and_the_file_only_marks_them(
     other.read_contents()
     save_login(Vault(), "acct_2")
     assert list(other.read_contents().logins) == ["acct_1", "acct_2"]
+
+
+def test_logins_in_the_keyring_are_deleted_with_the_file_that_marks_them(
+    data_folder: Path, small_keyring: SmallKeyring
+) -> None:
+    assert not has_keyring_logins()
+    save_login(Vault(), "a")
+    assert has_keyring_logins() and small_keyring.passwords
+    delete_keyring_logins()
+    assert not has_keyring_logins() and not small_keyring.passwords
 
 
 def test_locked_keyring_is_not_an_empty_one(data_folder: Path, small_keyring: SmallKeyring) -> None:

@@ -21,7 +21,9 @@ from addons.config.config_file import (
 )
 from addons.config.option_types import RetryLimits, StoreLimits, ViewLimits
 from addons.config.settings import FIELD_OF_OPTION, Settings
+from addons.flow_data import MASK
 from tests.addons.proxy import bounded, proxy
+from tests.small_keyring import SmallKeyring
 
 WHOLE = """\
 # mine
@@ -97,12 +99,20 @@ WRONG = [
     ("a = ", "Invalid value (at"),
     ("providers = 3", "1: providers must have a table for each provider"),
     ("[providers]\nbox = 3", "2: providers.box: must be a table"),
+    ("[providers.box]\nzzz = 1", "2: providers.box.zzz: no provider has such a field: remove it"),
+    (
+        "[providers.box]\nlike = 'grok'",
+        "2: providers.box.like: there is no provider 'grok': did you mean groq?",
+    ),
     ("[providers.box]\nlike = 'x'", "2: providers.box.like: there is no provider 'x'"),
-    ("[providers.box]\n\nimagse = true", "3: providers.box.imagse: Extra inputs are not permitted"),
-    ("[providers.kimi]\nimages = 'no idea'", "2: providers.kimi.images: Input should be a valid"),
+    (
+        "[providers.box]\n\nimagse = true",
+        "3: providers.box.imagse: no provider has such a field: did you mean images?",
+    ),
+    ("[providers.kimi]\nimages = 'no idea'", "2: providers.kimi.images: should be a valid"),
     (
         '[providers.kimi.models."k*"]\nport = 0',
-        "2: providers.kimi.models.k*.port: Input should be greater",
+        "2: providers.kimi.models.k*.port: should be greater",
     ),
     ("[providers.kimi]\nquirks = ['x']", "2: providers.kimi.quirks: 'x' is not a quirk"),
 ]
@@ -320,3 +330,72 @@ def test_names_of_clients_in_a_table_have_the_form_of_those_in_text(tmp_path: Pa
     file.write_text('[client_key]\nlaptop = "k-1"\n')
     [key] = read_settings({}, {}, ConfigFile.from_path(str(file))).client_key
     assert key.name == "laptop"
+
+
+# A key in the system's keyring
+
+
+def test_keyring_entry_stands_for_the_key_in_every_source(
+    tmp_path: Path, small_keyring: SmallKeyring
+) -> None:
+    small_keyring.passwords["codex-relay", "box"] = "sk-in-the-keyring"
+    file = write_file(tmp_path, 'api_key = "keyring:box"\n')
+    assert read_settings({}, {}, file).api_key.get_secret_value() == "sk-in-the-keyring"
+    from_variable = read_settings({}, {"CODEX_RELAY_API_KEY": "keyring:box"})
+    assert from_variable.api_key.get_secret_value() == "sk-in-the-keyring"
+
+
+def test_missing_keyring_entry_names_the_place_and_the_cure(
+    tmp_path: Path, small_keyring: SmallKeyring
+) -> None:
+    file = write_file(tmp_path, 'provider = "kimi"\napi_key = "keyring:box"\n')
+    with pytest.raises(WrongSettings) as missing:
+        read_settings({}, {}, file)
+    assert str(missing.value).startswith(f"{file.path}:2: api_key is {MASK}: the system's keyring")
+    assert "has no key 'box': run `mitmcodex setup` again" in str(missing.value)
+
+
+def test_keyring_that_refuses_is_named(small_keyring: SmallKeyring) -> None:
+    small_keyring.trouble = OSError("on strike")
+    with pytest.raises(WrongSettings, match=r"fails \(OSError\): unlock it"):
+        read_settings({"relay_api_key": "keyring:box"}, {})
+
+
+def test_key_from_the_keyring_must_fit_into_a_header(small_keyring: SmallKeyring) -> None:
+    small_keyring.passwords["codex-relay", "box"] = "two words"
+    with pytest.raises(WrongSettings, match="no HTTP header can carry"):
+        read_settings({"relay_api_key": "keyring:box"}, {})
+
+
+def test_misspelt_variable_is_a_fault_beside_wrong_values() -> None:
+    environment = {"CODEX_RELAY_UPSTRAEM": "https://a.example/v1", "CODEX_RELAY_TIMEOUT": "soon"}
+    with pytest.raises(WrongSettings) as raised:
+        read_settings({}, environment)
+    misspelt, wrong = raised.value.args
+    assert misspelt == "CODEX_RELAY_UPSTRAEM is unknown: did you mean CODEX_RELAY_UPSTREAM?"
+    assert wrong.startswith("CODEX_RELAY_TIMEOUT is 'soon'")
+
+
+@pytest.mark.parametrize(
+    ("line", "example"),
+    [
+        ("port = 'abc'", "port = 4444"),
+        ("redact = 'perhaps'", "redact = false"),
+        ("upstream = 'box'", 'upstream = "https://api.deepseek.com/v1"'),
+        ("store_days = 'x'", "store_days = 7"),
+    ],
+)
+def test_example_for_the_file_is_toml(line: str, example: str, tmp_path: Path) -> None:
+    """It was `port=4444`, as for a variable."""
+    (tmp_path / "relay.toml").write_text(line)
+    with pytest.raises(WrongSettings) as caught:
+        read_settings({}, {}, ConfigFile.from_path(str(tmp_path / "relay.toml")))
+    assert caught.value.args[0].endswith(f"; for example {example}")
+
+
+def test_misspelt_provider_is_named_with_its_nearest(tmp_path: Path) -> None:
+    """It was "unknown provider" and the names of all, without the one at fault."""
+    (tmp_path / "relay.toml").write_text('ports = ["kimi", "grok"]')
+    with pytest.raises(WrongSettings) as caught:
+        read_settings({}, {}, ConfigFile.from_path(str(tmp_path / "relay.toml")))
+    assert caught.value.args[0].endswith(": there is no provider 'grok': did you mean groq?")

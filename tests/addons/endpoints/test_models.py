@@ -116,10 +116,68 @@ async def test_silent_upstream_times_out(monkeypatch: pytest.MonkeyPatch) -> Non
 @bounded
 async def test_codex_keeps_its_own_catalog_if_there_are_no_models() -> None:
     async with relay_client(answer_with_list(b"", 404)) as (client, _):
-        assert model_ids(await get_path(client, "/v1/models")) == []
-        answer = await get_path(client, "/v1/models?client_version=1")
-        assert answer.status == 404
-        assert b"relay_model" in answer.body
+        for query in ("", "?client_version=1"):
+            answer = await get_path(client, f"/v1/models{query}")
+            assert answer.status == 404
+            assert b"there is no list of models at http" in answer.body
+            assert b"relay_model can name one" in answer.body
+
+
+@pytest.mark.parametrize(("status", "body"), [(401, b"{}"), (502, b""), (502, b"<html>")])
+def test_list_that_failed_says_why(status: int, body: bytes) -> None:
+    """It was 200 with an empty list, and the user of an SDK saw no reason."""
+    upstream_status = {b"{}": 401, b"": 500, b"<html>": 200}[body]
+
+    async def run() -> None:
+        async with relay_client(answer_with_list(body, upstream_status)) as (client, _):
+            for path in ("/v1/models", "/v1/models/m"):
+                answer = await get_path(client, path)
+                assert answer.status == status and answer.headers["x-should-retry"] == "false"
+                error = json.loads(answer.body)["error"]
+                assert error["message"].startswith("The upstream 127.0.0.1:")
+                assert error["code"] == "no_model_list"
+            assert (await get_path(client, "/v1/models?client_version=1")).status == 404
+
+    bounded(run)()
+
+
+@bounded
+async def test_missing_key_is_named() -> None:
+    async with relay_client(answer_with_list(b"{}", 401)) as (client, _):
+        message = json.loads((await get_path(client, "/v1/models")).body)["error"]["message"]
+        assert "no key was sent (401); set CODEX_RELAY_API_KEY or relay_api_key" in message
+        answer = await get_path(client, "/v1/models", authorization="Bearer sk-other-0001")
+        assert b"check the key in the client's request" in answer.body
+        answer = await get_path(client, "/v1/models", authorization="Bearer none")
+        assert b"no key was sent" in answer.body
+
+
+@bounded
+async def test_list_with_some_models_notes_what_is_missing() -> None:
+    async with relay_client(answer_with_list(b"{}", 401), relay_model="m") as (client, _):
+        answer = await get_path(client, "/v1/models")
+        assert model_ids(answer) == ["m"]
+        assert "no key was sent (401)" in answer.headers["x-relay-dropped"]
+
+
+@bounded
+async def test_long_catalog_fits_into_what_codex_reads() -> None:
+    """Codex 0.163 ignores a catalog above 1 MiB, and then has no model at all."""
+    names = [f"vendor/model-{number}" for number in range(350)]
+    entries = [
+        {"id": name, "supported_parameters": ["tools"] if number % 3 else []}
+        for number, name in enumerate(names)
+    ]
+    model_list = json.dumps({"data": entries}).encode()
+    async with relay_client(answer_with_list(model_list)) as (client, _):
+        old = await get_path(client, "/v1/models?client_version=0.163.0")
+        new = await get_path(client, "/v1/models?client_version=0.169.0")
+        openai = await get_path(client, "/v1/models")
+    assert len(old.body) < 1 << 20
+    assert not {names[0], names[3]} & set(catalog_slugs(old))  # they call no tools
+    assert len(catalog_slugs(old)) > 220 and len(catalog_slugs(new)) == 350
+    assert old.headers["x-relay-dropped"].endswith("models, as Codex reads no longer catalog")
+    assert model_ids(openai) == names
 
 
 @bounded
@@ -156,7 +214,7 @@ async def test_each_key_has_its_own_list() -> None:
         assert [call.headers["authorization"] for call in calls] == ["Bearer one", "Bearer two"]
         for number in range(models.MAX_LISTS):  # the oldest lists are forgotten
             await get_path(client, "/v1/models", authorization=f"Bearer {number}")
-        assert len(models._lists) == models.MAX_LISTS
+        assert len(models._checks) == models.MAX_LISTS
 
 
 async def catalog_entry(client: Client) -> dict[str, Any]:

@@ -547,7 +547,10 @@ async def test_unreachable_upstream_is_a_502() -> None:
     async with relay(says(), relay_upstream=unreachable, relay_retries="0") as (_, port):
         answer = await ask_once(port)
     assert answer.status == 502
-    assert "The upstream" in error_of(answer)["message"]
+    assert error_of(answer)["message"] == (
+        "The upstream 127.0.0.1:9 cannot be reached: nothing listens at http://127.0.0.1:9; is the "
+        "server running?"
+    )
 
 
 def old(body: bytes) -> Handler:

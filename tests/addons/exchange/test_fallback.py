@@ -19,7 +19,7 @@ from tests.addons.chain import exchange_addons
 from tests.addons.proxy import Answer, Call, Client, Upstream, bounded, proxy, upstream
 from tests.translate.support import GENERIC, chunk, context_for, provider
 from tests.translate.support import stream as chat
-from translate import Exchange, start_exchange
+from translate import Exchange, Provider, start_exchange
 
 
 @pytest.fixture(autouse=True)
@@ -238,26 +238,20 @@ async def test_request_that_the_threads_cannot_take_gets_its_failure(
     assert any("too many large requests" in message for message in caplog.messages)
 
 
-def test_loss_is_logged_once_and_not_remembered_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    fallback._logged_losses.clear()
+def test_loss_is_new_once_and_not_remembered_for_ever() -> None:
+    fallback._known_losses.clear()
     tools = [{"type": "web_search", "filters": {"x": 1}}, {"type": "function", "name": "f"}]
     off = provider(tools_off=["f"], web_search={"tool": {"type": "s"}})
-    with caplog.at_level(logging.WARNING):
-        for to, model in [
-            (off, "m"),
-            (GENERIC, "m"),
-            (GENERIC, "m"),
-            (GENERIC, "n"),
-            (GENERIC, "m"),
-        ]:
-            request = {"model": "m", "input": "Hello.", "tools": tools}
-            fallback.warn_of_losses(
-                start_exchange(request, client="responses", context=context_for(to, model))
-            )
-    assert [line.split(" did")[0] for line in caplog.messages] == [
-        "The upstream (m)", "The upstream (n)",
-    ]  # fmt: skip
+
+    def is_new(to: Provider, model: str) -> bool:
+        request = {"model": "m", "input": "Hello.", "tools": tools}
+        return fallback.has_new_loss(
+            start_exchange(request, client="responses", context=context_for(to, model))
+        )
+
+    assert not is_new(off, "m")  # the user's own choice is no loss
+    assert [is_new(GENERIC, model) for model in "mmnm"] == [True, False, True, False]
     for number in range(2 * fallback.MEMORY_LIMIT):
         request = {"model": "m", "input": "Hello.", "tools": [{"type": f"hosted_{number}"}]}
-        fallback.warn_of_losses(start_exchange(request, client="responses", context=context_for()))
-        assert len(fallback._logged_losses) <= fallback.MEMORY_LIMIT
+        fallback.has_new_loss(start_exchange(request, client="responses", context=context_for()))
+        assert len(fallback._known_losses) <= fallback.MEMORY_LIMIT

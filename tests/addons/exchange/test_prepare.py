@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,9 @@ from addons.exchange.prepare import (
     build_candidate,
     prepare_fallback_plan,
 )
+from addons.ingress.addon import Ingress
 from addons.ingress.routes import Route
+from addons.launch import available_port
 from tests.addons.exchange.test_images import image, image_bytes, image_url, message, sample_image
 from tests.addons.proxy import bounded, proxy
 from translate import BadRequest
@@ -53,6 +56,17 @@ async def test_chat_clients_stay_chat_clients() -> None:
     assert plan.route is Route.CHAT
     assert plan.context.on_response_end is not None  # the reasoning that the client omits
     assert sent["messages"] == body["messages"]
+
+
+@bounded
+async def test_relay_is_not_its_own_upstream() -> None:
+    port = available_port(0)
+    options = {"relay_port": str(port), "relay_upstream": f"http://localhost:{port}/v1"}
+    async with proxy(Config(), Ingress(), relay_store="off", **options) as (master, _):
+        while len(master.addons.get("proxyserver").listen_addrs()) < 2:
+            await asyncio.sleep(0.005)
+        with pytest.raises(BadRequest, match="is this relay itself; start the relay on another"):
+            await prepare_fallback_plan(flow_for({"model": "m", "input": "Hello."}))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])

@@ -6,7 +6,13 @@ from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.test import tflow
 
 from addons.flow_data import OWN_PORT, hidden_values
-from addons.ingress.local_reply import answer_flow, answer_json, refuse_flow
+from addons.ingress.local_reply import (
+    MAX_LENGTH,
+    answer_flow,
+    answer_json,
+    header_text,
+    refuse_flow,
+)
 
 
 def reply_of(flow: HTTPFlow) -> Response:
@@ -55,3 +61,8 @@ def test_pages_that_may_call_the_relay_may_read_its_errors() -> None:
     refuse_flow(flow, 401, "No key.")
     headers = reply_of(flow).headers
     assert headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+def test_values_are_printable_ascii_of_limited_length() -> None:
+    assert header_text("mödel\r\n") == "m?del??"
+    assert header_text("x" * (MAX_LENGTH + 1)) == "x" * MAX_LENGTH

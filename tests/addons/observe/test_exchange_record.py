@@ -3,9 +3,12 @@
 import io
 import json
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mitmproxy import flowfilter
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowWriter
@@ -183,6 +186,19 @@ def test_comment_has_all_known_facts(fields: Json, comment: str) -> None:
 def test_log_line_has_both_models_and_the_time() -> None:
     line = record_log_line({**WHOLE, "input_tokens": None, "first_token": None})
     assert line == "gpt-5.5 → deepseek-chat · 52 tokens/s · 8.2 s"
+
+
+def test_readmes_search_finds_first_tokens_from_two_seconds_on() -> None:
+    readme = (Path(__file__).parents[3] / "addons" / "README.md").read_text()
+    [search] = re.findall(r"`(~comment '.+?')`", readme)
+    flow = tflow.tflow()
+
+    def is_found(seconds: float) -> bool:
+        flow.comment = record_comment({**WHOLE, "first_token": seconds, "tokens_per_second": 25})
+        return bool(flowfilter.match(flowfilter.parse(search), flow))
+
+    assert all(map(is_found, (2.0, 2.04, 9.96, 10.0, 31.2, 250.0)))
+    assert not any(map(is_found, (0.0, 0.002, 0.02, 0.099, 0.25, 1.94)))
 
 
 def test_markers() -> None:

@@ -23,6 +23,7 @@ from addons.observe.usage_totals import (
     UsageTotals,
     exchange_cost,
     flatten_row,
+    million_token_prices,
     record_counts,
     storable_name,
     usage_table,
@@ -210,3 +211,11 @@ async def test_addon_counts_ends_only(caplog: pytest.LogCaptureFixture) -> None:
         notify_listeners(flow, RECORD)
         assert (await usage_table())["rows"] == []
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_prices_are_for_a_million_tokens() -> None:
+    prices = million_token_prices("deepseek-chat", "https://api.deepseek.com/v1")
+    assert prices and 0 < prices[0] < prices[1] < 10
+    assert million_token_prices("gpt-5", "") == (1.25, 10.0)
+    assert million_token_prices("no-such-model", "https://api.deepseek.com/v1") is None
+    assert million_token_prices("gpt-5", "http://127.0.0.1:1/v1") is None

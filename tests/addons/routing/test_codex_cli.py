@@ -8,7 +8,7 @@ from mitmproxy.test import tflow, tutils
 
 from addons.routing import codex_cli
 from addons.routing.codex_cli import (
-    DEFAULT_VERSION,
+    NEWEST_CODEX_VERSION,
     codex_output,
     codex_version,
     learn_codex_version,
@@ -41,9 +41,9 @@ def install_codex(folder: Path, script: str, patch: pytest.MonkeyPatch) -> None:
         ("codex_cli_rs/0.171.2 (Debian 12; x86_64)", "/", "0.171.2"),
         ("Codex Desktop/0.172.0", "/", "0.172.0"),
         ("codex_exec", "/models?client_version=0.170.0", "0.170.0"),
-        ("codex_exec", "/models?client_version=evil", DEFAULT_VERSION),
-        ("Mozilla/5.0 codex_exec/0.1.0", "/", DEFAULT_VERSION),
-        ("curl/8", "/models?client_version=0.170.0", DEFAULT_VERSION),
+        ("codex_exec", "/models?client_version=evil", NEWEST_CODEX_VERSION),
+        ("Mozilla/5.0 codex_exec/0.1.0", "/", NEWEST_CODEX_VERSION),
+        ("curl/8", "/models?client_version=0.170.0", NEWEST_CODEX_VERSION),
     ],
 )
 def test_version_is_learned_from_codexs_requests(agent: str, path: str, version: str) -> None:
@@ -54,7 +54,7 @@ def test_version_is_learned_from_codexs_requests(agent: str, path: str, version:
 
 @pytest.mark.parametrize(
     ("script", "version"),
-    [("echo codex-cli 0.163.0", "0.163.0"), ("exit 1", DEFAULT_VERSION)],
+    [("echo codex-cli 0.163.0", "0.163.0"), ("exit 1", NEWEST_CODEX_VERSION)],
 )
 @bounded
 async def test_codex_on_path_tells_its_version(

@@ -9,7 +9,7 @@ import pytest
 from addons.config.addon import Config
 from addons.routing import model_lists
 from addons.routing.model_lists import (
-    cached_model_list,
+    cached_check,
     catalog_template,
     forget_model_lists,
 )
@@ -20,10 +20,10 @@ LIST = b'{"data": [{"id": "a"}]}'
 
 @pytest.fixture(autouse=True)
 def empty_caches() -> Iterator[None]:
-    model_lists._lists.clear()
+    model_lists._checks.clear()
     model_lists._bundled.clear()
     yield
-    model_lists._lists.clear()
+    model_lists._checks.clear()
     model_lists._bundled.clear()
 
 
@@ -42,7 +42,7 @@ async def list_server(body: bytes = LIST, status: int = 200) -> AsyncIterator[tu
 async def test_list_is_fetched_once_for_each_key() -> None:
     async with list_server() as (server, url):
         for key in ("one", "two", "one"):
-            models = await cached_model_list(url, {"authorization": f"Bearer {key}"})
+            models = (await cached_check(url, {"authorization": f"Bearer {key}"})).models
             assert models and [model.id for model in models] == ["a"]
     keys = [call.headers["authorization"] for call in server.seen]
     assert keys == ["Bearer one", "Bearer two"]
@@ -51,7 +51,7 @@ async def test_list_is_fetched_once_for_each_key() -> None:
 @bounded
 async def test_query_goes_with_the_request() -> None:
     async with list_server() as (server, url):
-        await cached_model_list(url, {}, {"client_version": "0.1.0"})
+        await cached_check(url, {}, {"client_version": "0.1.0"})
     assert server.seen[0].request_line == "GET /v1/models?client_version=0.1.0 HTTP/1.1"
 
 
@@ -59,7 +59,8 @@ async def test_query_goes_with_the_request() -> None:
 def test_upstream_without_a_list_is_not_asked_again(body: bytes, status: int) -> None:
     async def run() -> None:
         async with list_server(body, status) as (server, url):
-            assert [await cached_model_list(url, {}) for _ in range(2)] == [None, None]
+            checks = [await cached_check(url, {}) for _ in range(2)]
+            assert [check.models for check in checks] == [None, None]
         assert len(server.seen) == 1
 
     bounded(run)()
@@ -70,11 +71,11 @@ async def test_expired_and_forgotten_lists_are_fetched_again() -> None:
     async with list_server(status=404) as (server, url):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(model_lists, "FAILURE_TTL", -1.0)
-            await cached_model_list(url, {})
-        await cached_model_list(url, {})
+            await cached_check(url, {})
+        await cached_check(url, {})
         assert len(server.seen) == 2
         forget_model_lists()
-        await cached_model_list(url, {})
+        await cached_check(url, {})
     assert len(server.seen) == 3
 
 
@@ -84,7 +85,7 @@ async def test_oldest_list_is_dropped_when_there_are_too_many() -> None:
         patch.setattr(model_lists, "MAX_LISTS", 2)
         async with list_server() as (server, url):
             for key in ("one", "two", "one", "three", "one", "two"):
-                await cached_model_list(url, {"x-key": key})
+                await cached_check(url, {"x-key": key})
     assert [call.headers["x-key"] for call in server.seen] == ["one", "two", "three", "two"]
 
 

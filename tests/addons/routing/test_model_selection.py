@@ -247,3 +247,50 @@ async def test_configured_model_is_used_if_the_list_cannot_be_reached() -> None:
     target = Target(builtin_providers()["generic"], "http://127.0.0.1:9/v1", None)
     async with proxy(Config(), relay_model="m"):
         assert (await requested_target(target, "gpt-5.5", is_chat=False)).model == "m"
+
+
+DEMO_REQUEST = json.dumps({"model": "demo", "input": "Hello."}).encode()
+
+
+@pytest.mark.parametrize(
+    ("options", "models", "asked"),
+    [
+        ({}, b'["text-embedding-1", "a", "b"]', "a"),
+        ({"relay_model": "b"}, b'["a", "b"]', "b"),
+        ({}, b'["a", "demo"]', "demo"),  # the provider has one of its own
+        ({"relay_model_map": "demo:c"}, b'["a"]', "c"),
+        ({}, b"[]", "demo"),
+        ({}, None, "demo"),
+    ],
+)
+def test_demonstrations_model_becomes_one_of_the_provider(
+    options: dict[str, str], models: bytes | None, asked: str
+) -> None:
+    """Codex takes its default from a list that it has cached: the first turn after the
+    demonstration failed with a 404."""
+
+    async def run() -> None:
+        async with one_provider_relay(models, **options) as relay:
+            answer = await send_request(relay.port, body=DEMO_REQUEST)
+            assert answer.status == 200 and answer.headers["x-relay-model"] == asked
+            assert json.loads(relay.chats[0].body)["model"] == asked
+
+    bounded(run)()
+
+
+def test_replaced_model_is_noted(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with one_provider_relay(b'["a"]') as relay:
+            await send_request(relay.port, body=DEMO_REQUEST)
+
+    caplog.set_level("INFO")
+    bounded(run)()
+    assert "a in place of demo, which is the demonstration's" in caplog.text
+
+
+@bounded
+async def test_demonstration_serves_its_own_model() -> None:
+    async with one_provider_relay(relay_upstream="") as relay:
+        answer = await send_request(relay.port, body=DEMO_REQUEST)
+        assert answer.status == 200 and answer.headers["x-relay-model"] == "demo"
+        assert not relay.chats

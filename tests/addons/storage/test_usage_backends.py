@@ -17,6 +17,7 @@ from addons.storage.usage_backends import (
     UsageBackend,
     UsageKey,
     open_usage_backend,
+    read_usage_rows,
     usage_file,
 )
 from tests.redis import RedisServer
@@ -101,6 +102,44 @@ def test_location_decides_the_backend(tmp_path: Path, redis: RedisServer) -> Non
         backend = open_usage_backend(read_settings({"relay_store": location}, {}))
         assert type(backend) is backend_type
         backend.close()
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_rows_are_read_while_a_relay_writes(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    is_redis = store == "redis"
+    location = request.getfixturevalue("redis").url if is_redis else str(tmp_path / "kept.db")
+    settings = read_settings({"relay_store": location}, {})
+    backend = open_usage_backend(settings)
+    backend.add_counts(KEY, COUNTS)
+    backend.add_counts(KEY._replace(day="2026-01-01"), COUNTS)
+    assert read_usage_rows(settings, "2026-01-02") == [(KEY, COUNTS)]
+    backend.add_counts(KEY, COUNTS)
+    assert read_usage_rows(settings, "2026-01-02") == [(KEY, TWICE)]
+    backend.close()
+    assert read_usage_rows(settings, "2026-01-02") == [(KEY, TWICE)]
+
+
+def test_reading_rows_writes_nothing(tmp_path: Path) -> None:
+    settings = read_settings({"relay_store": str(tmp_path / "kept.db")}, {})
+    assert read_usage_rows(settings, "") == []
+    assert read_usage_rows(read_settings({"relay_store": "off"}, {}), "") == []
+    assert not list(tmp_path.iterdir())
+    backend = open_usage_backend(settings)
+    backend.add_counts(KEY, COUNTS)
+    backend.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert read_usage_rows(settings, "") == [(KEY, COUNTS)]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_unreadable_rows_are_told(tmp_path: Path) -> None:
+    (tmp_path / "kept-usage.db").write_bytes(b"no database " * 1000)
+    with pytest.raises(OSError, match="kept-usage.db: file is not a database"):
+        read_usage_rows(read_settings({"relay_store": str(tmp_path / "kept.db")}, {}), "")
+    with pytest.raises(OSError, match="refused"):
+        read_usage_rows(read_settings({"relay_store": "redis://127.0.0.1:1/0"}, {}), "")
 
 
 def test_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from mitmproxy.test import taddons
 
 from addons.transport import contract
 from addons.transport.addon import Transport
-from addons.transport.contract import locked_versions
+from addons.transport.contract import TESTED_VERSIONS
 from addons.transport.relay_stream import ORIGINALS
 from tests.addons.proxy import bounded, proxy, upstream
 from tests.addons.transport.relay_harness import RelayAddon, reply_late, request_by
@@ -95,8 +95,8 @@ def test_the_error_names_the_tested_versions(monkeypatch: pytest.MonkeyPatch) ->
         Transport().load(Loader(None))  # type: ignore[no-untyped-call]  # mitmproxy's
     assert str(error.value) == (
         f"mitmcodex cannot run on mitmproxy {version.VERSION}: {HTTP_MODULE} has no SendHttp."
-        f" It is tested with mitmproxy {locked_versions()};"
-        " ./scripts/run installs the newest of these."
+        f" It is tested with mitmproxy {' and '.join(TESTED_VERSIONS)}:"
+        f" install mitmproxy=={TESTED_VERSIONS[-1]}."
     )
 
 
@@ -134,7 +134,7 @@ def test_mitmproxy_ends_at_its_start(tmp_path: Path, change: str, text: str) -> 
     output = process.stdout + process.stderr
     if text:
         assert process.returncode == 1 and "it runs" not in output
-        assert f"{text}. It is tested with mitmproxy {locked_versions()}" in output
+        assert f"{text}. It is tested with mitmproxy {TESTED_VERSIONS[0]} and" in output
         assert "exiting" in output
     else:
         assert process.returncode == 0 and "it runs" in output, output

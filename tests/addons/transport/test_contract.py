@@ -40,11 +40,11 @@ from addons.transport.content_decoding import BoundedDecoder
 from addons.transport.contract import (
     OPTIONAL_API,
     PRIVATE_API,
+    TESTED_VERSIONS,
     ApiTable,
     ClassUse,
     class_attributes,
     first_difference,
-    locked_versions,
     mitmproxy_class,
 )
 from addons.transport.plan import RelayPlan
@@ -429,6 +429,9 @@ def test_every_overridden_method_is_in_the_table(name: str) -> None:
 def test_the_suite_runs_on_the_oldest_mitmproxy_and_on_a_newer_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (requirement,) = (each for each in project["dependencies"] if each.startswith("mitmproxy"))
-    oldest, newest = locked_versions().split(" and ")
+    locks = [ROOT / "scripts" / f"{name}.lock" for name in ("oldest", "requirements")]
+    locked = [re.findall(r"^mitmproxy==(\S+)", lock.read_text(), re.MULTILINE) for lock in locks]
+    assert locked == [[tested] for tested in TESTED_VERSIONS]
+    oldest, newest = TESTED_VERSIONS
     assert requirement.startswith(f"mitmproxy>={oldest.removesuffix('.0')},<")
     assert oldest != newest

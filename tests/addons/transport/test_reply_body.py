@@ -528,7 +528,7 @@ def test_reply_costs_a_bounded_amount_of_memory(stream: bool) -> None:
         return REPLIES[json.loads(call.body)["model"]](call)
 
     async def run() -> None:
-        async with upstream(answer) as above:
+        async with upstream(answer, refuses_lists=True) as above:
             settings = {"upstream": f"http://127.0.0.1:{above.port}/v1", "api_key": "k"}
             settings |= {"store": "off", "retries": "0", "max_reply": str(REPLY_LIMIT)}
             relay = await asyncio.to_thread(start, **settings)
@@ -564,7 +564,7 @@ def test_lack_of_memory_ends_the_reply_and_not_the_relay(
         call.end()
 
     async def run() -> None:
-        async with upstream(REPLIES[name], hello) as above:
+        async with upstream(REPLIES[name], hello, refuses_lists=True) as above:
             relay = await asyncio.to_thread(
                 start,
                 upstream=f"http://127.0.0.1:{above.port}/v1",

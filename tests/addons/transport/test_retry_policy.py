@@ -36,7 +36,15 @@ def test_waits_double_up_to_a_limit_and_end_with_the_count() -> None:
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, None, None]
 
 
-@pytest.mark.parametrize("error", ["[Errno 111] Connect call failed", "server closed connection"])
+def test_host_where_nothing_listens_is_tried_once_more() -> None:
+    flow = tflow.tflow(req=tutils.treq(timestamp_end=NOW))
+    error = "nothing listens at http://127.0.0.1:9; is the server running?"
+    assert decide(flow, error) == 0.5
+    assert decide(flow, error, 2) is None
+    assert build_retry_policy(1, 30.0, now=lambda: NOW)(flow, error, 1) is None
+
+
+@pytest.mark.parametrize("error", ["[Errno 104] Connection reset", "server closed connection"])
 def test_connection_error_is_tried_again(error: str) -> None:
     flow = tflow.tflow(req=tutils.treq(timestamp_end=NOW))
     assert decide(flow, error) == 0.5

@@ -47,7 +47,7 @@ def running_streams() -> list[Any]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_open_streams_get_their_last_event(number: int, tmp_path: Path) -> None:
     async def run() -> None:
-        async with upstream(speak_and_stall) as above:
+        async with upstream(speak_and_stall, refuses_lists=True) as above:
             url = f"http://127.0.0.1:{above.port}/v1"
             process = await asyncio.to_thread(
                 start, upstream=url, api_key="k", store=str(tmp_path / "kept.db")

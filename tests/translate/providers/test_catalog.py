@@ -353,3 +353,17 @@ def test_models_that_the_chatgpt_backend_hides_are_marked() -> None:
         ("gpt-5.5", 272_000, True),
         ("secret", 272_000, False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "tools"),
+    [
+        ({"supported_parameters": ["tools", "seed"]}, True),  # OpenRouter
+        ({"supported_parameters": ["seed"]}, False),
+        ({"capabilities": {"function_calling": True}}, True),  # Mistral
+        ({"capabilities": {"supports": {"tool_calls": False}}}, False),  # GitHub Copilot
+        ({}, None),
+    ],
+)
+def test_models_that_call_tools(model: dict[str, object], tools: bool | None) -> None:
+    assert parse_models({"data": [{"id": "m", **model}]})[0].has_tools is tools

@@ -102,6 +102,9 @@ def test_unknown_upstream_is_named_by_its_host_and_an_account_is_not() -> None:
     server = provider(models={"m*": {}}).at_host("box.example")
     assert server.title == server.for_model("m1").title == "The upstream box.example"
     assert server.identity == server.for_model("m1").identity == f"{server.name}@box.example"
+    for host in ("box.example:8000", "box.example"):
+        assert provider().at_host(host).title == f"The upstream {host}"
+        assert provider().at_host(host).identity == server.identity  # its thinking stays readable
     account = provider(accounts=True, title="ChatGPT").at_host("account-1")
     assert (account.title, account.identity) == ("ChatGPT", f"{account.name}@account-1")
     assert provider().identity == provider().name

@@ -516,3 +516,27 @@ def test_every_error_code_has_a_rule(code: str) -> None:
 )
 def test_error_code_may_be_a_status(code: str, status: int) -> None:
     assert status_of_code(code) == status
+
+
+def test_upstream_that_is_not_there_is_shown_at_once() -> None:
+    """Codex asked 30 times in 131 s, as after a 502, before it said that nothing listens."""
+    reason = "nothing listens at http://127.0.0.1:9; is the server running?"
+    reply = responses_exchange().unreachable_reply(reason)
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"]) == (400, "invalid_prompt")
+    assert error["message"] == f"{GENERIC.title} cannot be reached: {reason}"
+    assert b'"code":"invalid_prompt"' in responses_exchange().interrupt(reason)
+    sdk = sdk_exchange("chat").unreachable_reply(reason)
+    error = json.loads(sdk.body)["error"]
+    assert (sdk.status, error["code"]) == (502, "server_error")
+
+
+def test_advice_of_the_caller_replaces_that_of_the_table() -> None:
+    steps = {401: "check the key in BOX_KEY"}
+    context = replace(context_for(), advise=lambda status: steps.get(status, ""))
+    body = {"model": "m", "input": "Hello."}
+    exchange = start_exchange(body, client="responses", context=context)
+    reply = exchange.error_reply(401, error_json(message="No."), None)
+    assert json.loads(reply.body)["error"]["message"].endswith("No. (check the key in BOX_KEY)")
+    assert exchange.advice == "check the key in BOX_KEY"
+    assert "(check" not in read_failure("X", 400, b"no", advice="check it").message

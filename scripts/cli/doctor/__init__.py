@@ -1,0 +1,1 @@
+"""Looks for what keeps Codex and the relay from working, and names the cure."""

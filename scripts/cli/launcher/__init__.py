@@ -1,0 +1,1 @@
+"""Codex and other programs, run through the relay."""

@@ -1,0 +1,141 @@
+"""The measured profile as a table of relay.toml, and its place in the user's file.
+
+The file keeps its comments, its order and its other tables; the relay's own reader checks the
+result before it replaces the file."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomlkit
+from tomlkit.items import Table
+
+from addons.config import ConfigFile, WrongSettings
+from addons.private_files import write_private_bytes
+
+from ..errors import CommandFailed
+from .endpoint import Endpoint
+
+Json = dict[str, Any]
+
+GENERIC_NAMES = frozenset({"generic", "responses", "demo"})  # no table of one provider
+MEASURED_MARK = "Measured by mitmcodex probe"
+
+
+def table_name(endpoint: Endpoint) -> str:
+    """The name of the provider's table: its own, or one from the URL's host and port."""
+    if endpoint.provider.name not in GENERIC_NAMES:
+        return endpoint.provider.name
+    parts = urlsplit(endpoint.url)
+    host = re.sub(r"[^a-z0-9]+", "-", (parts.hostname or "").lower()).strip("-")
+    return f"{host}-{parts.port}" if parts.port else host
+
+
+def table_path(endpoint: Endpoint, name: str) -> tuple[str, ...]:
+    """Where the fields stand: in the table of the user's own provider; for a built-in provider in
+    that of the model, as its other models were not measured."""
+    if name in ConfigFile.empty().providers:
+        return ("providers", name, "models", model_pattern(endpoint.model))
+    return ("providers", name)
+
+
+def model_pattern(model: str) -> str:
+    """The pattern that matches this model's name alone."""
+    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", model.lower())
+
+
+def table_fields(endpoint: Endpoint, fields: Mapping[str, Any], name: str) -> Json:
+    """The fields of the table, with those that a new provider needs beside the measured ones."""
+    if endpoint.provider.name == name:
+        return dict(fields)
+    provider, variable = endpoint.provider, endpoint.key_variable
+    key_env = [variable] if variable else list(provider.key_env)
+    return {
+        **({} if provider.name in GENERIC_NAMES else {"like": provider.name}),
+        "base_urls": [endpoint.url],
+        **({"key_env": key_env} if key_env else {}),
+        "model": endpoint.model,
+        **fields,
+    }
+
+
+def merge_table(
+    toml_text: str, path: tuple[str, ...], fields: Mapping[str, Any], endpoint: Endpoint, day: date
+) -> str:
+    """The file's text with these fields set in the table at this path. Other fields stay."""
+    document = tomlkit.parse(toml_text)
+    place: Any = document
+    for depth, key in enumerate(path, 1):
+        if key not in place:
+            place[key] = tomlkit.table(is_super_table=depth < len(path))
+        place = place[key]
+    remove_mark(place)
+    note = f"{MEASURED_MARK} on {day.isoformat()}: {endpoint.title}"
+    set_fields(place, fields)
+    mark_table(place, note)
+    return tomlkit.dumps(document)
+
+
+def set_fields(table: Any, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        table[name] = inline_value(value)
+
+
+def inline_value(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    inline = tomlkit.inline_table()
+    inline.update({key: inline_value(inner) for key, inner in value.items()})
+    return inline
+
+
+def mark_table(table: Any, note: str) -> None:
+    """Put the note into the table's first line."""
+    if isinstance(table, Table):
+        table.comment(note)
+
+
+def remove_mark(table: Any) -> None:
+    """An earlier note gives way to the new one."""
+    if isinstance(table, Table) and table.trivia.comment.startswith(f"# {MEASURED_MARK}"):
+        table.trivia.comment, table.trivia.comment_ws = "", ""
+
+
+def table_text(path: tuple[str, ...], fields: Mapping[str, Any], endpoint: Endpoint) -> str:
+    """The table alone, as it would stand in an empty file."""
+    return merge_table("", path, fields, endpoint, date.today())
+
+
+def read_file(path: Path) -> str:
+    """The text of relay.toml; "" if there is none yet. Raises CommandFailed."""
+    try:
+        return path.read_text("utf-8-sig") if path.exists() else ""
+    except (OSError, ValueError) as error:
+        raise CommandFailed(
+            f"{path} cannot be read: {error}", "correct it, and try again"
+        ) from None
+
+
+def write_checked(path: Path, toml_text: str) -> None:
+    """Replace the file, once the relay's own reader has accepted the text. Raises CommandFailed."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        tomllib.loads(toml_text)
+        write_private_bytes(draft, toml_text.encode())
+        ConfigFile.from_path(str(draft))
+        write_private_bytes(path, toml_text.encode())
+    except (WrongSettings, ValueError) as wrong:
+        problem = str(wrong).replace(str(draft), str(path))
+        raise CommandFailed(
+            f"the measured table does not fit: {problem}", "correct the file"
+        ) from None
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Starts the relay of `mitmcodex up`, ends it, and reads its log."""

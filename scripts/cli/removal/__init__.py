@@ -1,0 +1,1 @@
+"""What mitmcodex has left on this machine, and its removal."""

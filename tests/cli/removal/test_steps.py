@@ -1,0 +1,54 @@
+"""What `mitmcodex uninstall` removes, and what stays."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.cli.removal.inventory import own_data
+from scripts.cli.removal.steps import package_removal, remove_data, remove_empty_folders
+from tests.cli.user_home import ROOT
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    return tmp_path
+
+
+def write_file(path: Path, text: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_data_goes_and_what_the_user_has_put_elsewhere_stays(home: Path) -> None:
+    relay_file = write_file(home / ".config/mitmcodex/relay.toml", 'record = "~/corpus"\n')
+    mine = write_file(home / ".config/mitmcodex/mine.txt")
+    store = write_file(home / ".local/share/mitmcodex/relay.sqlite")
+    corpus = write_file(home / "corpus/2026-01-01.jsonl")
+    data = own_data({"CODEX_RELAY_STORE": "redis://localhost/0"})
+    assert data.files == (relay_file,) and data.folders == (store.parent,)
+    assert data.other_places == ("redis://localhost/0", "~/corpus")
+    remove_data(data)
+    assert sorted(path for path in home.rglob("*") if path.is_file()) == sorted([mine, corpus])
+    assert not (home / ".local").exists()
+
+
+def test_relay_file_at_a_place_of_the_users_own_is_found(home: Path) -> None:
+    path = write_file(home / "elsewhere" / "relay.toml", "isolate = ")
+    assert own_data({"CODEX_RELAY_CONFIG": str(path)}).files == (path,)
+
+
+def test_folders_outside_of_the_home_stay(home: Path) -> None:
+    (home / "a" / "b").mkdir(parents=True)
+    remove_empty_folders(home / "a" / "b")
+    assert home.is_dir() and not (home / "a").exists()
+    remove_empty_folders(home.parent)
+    assert home.parent.is_dir()
+
+
+def test_checkout_is_removed_by_hand() -> None:
+    assert package_removal() == f"delete the folder {ROOT}"
