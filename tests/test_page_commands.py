@@ -4,8 +4,11 @@ copy of the repository and in a home of its own; only ports, keys and providers'
 `RUNNERS` says of each block how it runs; a block without a runner fails."""
 
 import json
+import re
 import shlex
 import stat
+import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping
@@ -167,6 +170,35 @@ def start_codex_by_proxy(scene: Scene) -> None:
         assert "Hello, proxy." in run_codex_by_proxy(scene, "Say hello.")
 
 
+def install_command(scene: Scene) -> None:
+    """With the real uv and what it has in its cache, as the tests fetch nothing."""
+    bin_folder = scene.terminal.home / "installed"
+    cache = subprocess.run([find_uv(), "cache", "dir"], capture_output=True, text=True, check=True)
+    scene.terminal.environment |= {
+        "UV_CACHE_DIR": cache.stdout.strip(),
+        "UV_CONSTRAINT": "scripts/requirements.lock",
+        "UV_OFFLINE": "1",
+        "UV_PYTHON": sys.executable,
+        "UV_TOOL_BIN_DIR": str(bin_folder),
+    }
+    scene.terminal.run(replace_each(scene.text, {"uv ": f"{shlex.quote(find_uv())} "}))
+    program = shlex.quote(str(bin_folder / "mitmcodex"))
+    assert scene.terminal.run(f"cd / && {program} --version") == f"mitmcodex {VERSION}\n"
+
+
+def set_up_provider(scene: Scene) -> None:
+    """The flags answer what the interview asks."""
+    answers = f"--upstream {scene.provider.url} --model m --key-stdin --yes"
+    scene.terminal.run(f"{scene.text} {answers}", text=str(scene.provider.key))
+    assert "no relay runs" in scene.terminal.run("mitmcodex status || [ $? = 3 ]")
+    assert scene.provider.url in scene.terminal.read(".config/mitmcodex/relay.toml")
+
+
+def start_codex_by_command(scene: Scene) -> None:
+    printed = run_codex(scene, scene.text, "Hello?")
+    assert "demonstration provider" in printed
+
+
 def start_codex_by_base_url(scene: Scene) -> None:
     scene.terminal.write(".codex/config.toml", scene.at_port(scene.text))
     scene.provider.reply(say("Hello, base URL."))
@@ -192,13 +224,14 @@ def log_in_with_code(scene: Scene) -> None:
         "chatgpt_base": f"{scene.auth.url}/none",
         "vault": str(scene.terminal.home / "logins"),
     }
-    with scene.terminal.relay(page_block(README, "./scripts/run"), **settings) as url:
-        login = json.loads(scene.terminal.run(scene.at_port(scene.text)))
-        scene.auth.approve_device(login["user_code"])
-        deadline = time.monotonic() + 10
-        while not json.loads(get_text(f"{url}/auth/accounts"))["accounts"]:
-            assert time.monotonic() < deadline, "nobody is logged in"
-            time.sleep(0.05)
+    with (
+        scene.terminal.relay(page_block(README, "./scripts/run"), **settings) as url,
+        scene.terminal.process(f"{scene.text} --port {scene.terminal.port}") as login,
+    ):
+        code = scene.terminal.wait_for_text(login, re.compile(r"[A-Z0-9]{4}-[A-Z0-9]{4,5}"))
+        scene.auth.approve_device(code)
+        assert login.wait(20) == 0
+        assert json.loads(get_text(f"{url}/auth/accounts"))["accounts"]
 
 
 def answer_client(scene: Scene, answer: str, run: Callable[[str], str]) -> str:
@@ -340,14 +373,17 @@ RUNNERS: dict[tuple[str, str], Runner] = {
         "HTTPS_PROXY=http://127.0.0.1:8080 "
         "CODEX_CA_CERTIFICATE=~/.mitmproxy/mitmproxy-ca-cert.pem codex",
     ): start_codex_by_proxy,
+    (README, "uv tool install ."): install_command,
+    (README, "mitmcodex setup"): set_up_provider,
+    (README, "mitmcodex codex"): start_codex_by_command,
     (README, 'model = "deepseek-chat"'): start_codex_by_base_url,
     (
         README,
         "CODEX_RELAY_UPSTREAM=http://localhost:11434/v1 CODEX_RELAY_MODEL=qwen3 ./scripts/run",
     ): start_on_local_model,
-    (README, "curl 'http://127.0.0.1:8080/auth/login?device=true'"): log_in_with_code,
+    (README, "mitmcodex login --device"): log_in_with_code,
     (README, "from openai import OpenAI"): run_python_client,
-    (README, 'import OpenAI from "openai";'): run_node_client,
+    (ADDONS, 'import OpenAI from "openai";'): run_node_client,
     (
         README,
         "curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\",

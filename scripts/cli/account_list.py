@@ -99,6 +99,13 @@ def start_device_login(relay: RunningRelay) -> Mapping[str, Any]:
     return status
 
 
+def cancel_login(relay: RunningRelay) -> None:
+    """End the login in progress, with the port on which the relay waits for a browser. Raises
+    CommandFailed."""
+    token = request_json(relay, "GET", "/relay/token")["token"]
+    request_json(relay, "POST", "/relay/accounts/cancel", headers={"x-relay-token": token})
+
+
 def wait_for_login(
     relay: RunningRelay, timeout: float, sleep: Callable[[float], None] = time.sleep
 ) -> list[Account]:

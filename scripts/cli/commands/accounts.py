@@ -12,6 +12,7 @@ from ..account_list import (
     DEVICE_TIMEOUT,
     LOGIN_TIMEOUT,
     account_cells,
+    cancel_login,
     find_account,
     list_accounts,
     start_browser_login,
@@ -69,8 +70,12 @@ def log_in(
             print_line(f"Log in at {url}")
             if sys.stdout.isatty():
                 webbrowser.open(url)
-        with messages.status("Waiting for the login. Ctrl-C gives up."):
-            accounts = wait_for_login(relay, DEVICE_TIMEOUT if device else LOGIN_TIMEOUT)
+        try:
+            with messages.status("Waiting for the login. Ctrl-C gives up."):
+                accounts = wait_for_login(relay, DEVICE_TIMEOUT if device else LOGIN_TIMEOUT)
+        except KeyboardInterrupt:
+            cancel_login(relay)
+            raise
     new = [account for account in accounts if account["id"] not in before] or accounts
     names = ", ".join(account["email"] or account["id"] for account in new)
     print_line(f"Logged in: {names}")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,19 @@ def test_refused_login_is_told(office: Office) -> None:
     office.auth.deny_device(process.stdout.readline().rsplit(maxsplit=1)[-1])
     _, messages = process.communicate(timeout=30)
     assert process.returncode == 1 and "OpenAI refused the login" in messages
+
+
+def test_interrupted_login_ends_in_the_relay_as_well(office: Office) -> None:
+    process = office.start("login", "--device")
+    assert process.stdout and process.stderr
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 130, messages
+    headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+    url = f"http://127.0.0.1:{office.relay.port}/auth/accounts"
+    with httpx2.Client(trust_env=False, timeout=10) as client:
+        assert client.get(url, headers=headers).json()["login"] is None
 
 
 def test_case_is_made_of_a_capture(office: Office) -> None:
