@@ -9,7 +9,6 @@ import shlex
 import stat
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ import httpx2
 import pytest
 
 from addons.config.config_file import builtin_providers_text
+from addons.identity import VERSION
 from addons.launch import available_port
 from tests.codex.driver import QUIET_CONFIG
 from tests.deployments import Deployments
@@ -28,6 +28,7 @@ from tests.node.conftest import Node, node
 from tests.pages.checkout import Terminal, copy_repository, is_healthy, read_files
 from tests.pages.markdown import Block, Page, all_blocks
 from tests.replies import say
+from tests.test_package import find_uv
 from translate import load_providers
 
 __all__ = ["node"]
@@ -188,10 +189,11 @@ def install_command(scene: Scene) -> None:
 
 def set_up_provider(scene: Scene) -> None:
     """The flags answer what the interview asks."""
-    answers = f"--upstream {scene.provider.url} --model m --key-stdin --yes"
+    answers = f"--upstream {scene.provider.url} --model fake-model --key-stdin --yes"
     scene.terminal.run(f"{scene.text} {answers}", text=str(scene.provider.key))
-    assert "no relay runs" in scene.terminal.run("mitmcodex status || [ $? = 3 ]")
-    assert scene.provider.url in scene.terminal.read(".config/mitmcodex/relay.toml")
+    assert "no relay runs" in scene.terminal.run("mitmcodex status --port 1 || [ $? = 3 ]")
+    written = scene.terminal.home / ".config" / "mitmcodex" / "relay.toml"
+    assert scene.provider.url in written.read_text()
 
 
 def start_codex_by_command(scene: Scene) -> None:
@@ -228,7 +230,8 @@ def log_in_with_code(scene: Scene) -> None:
         scene.terminal.relay(page_block(README, "./scripts/run"), **settings) as url,
         scene.terminal.process(f"{scene.text} --port {scene.terminal.port}") as login,
     ):
-        code = scene.terminal.wait_for_text(login, re.compile(r"[A-Z0-9]{4}-[A-Z0-9]{4,5}"))
+        assert login.stdout
+        [code] = re.findall(r"enter the code (\S+)", login.stdout.readline())
         scene.auth.approve_device(code)
         assert login.wait(20) == 0
         assert json.loads(get_text(f"{url}/auth/accounts"))["accounts"]
@@ -315,7 +318,9 @@ def start_with_config_file(scene: Scene) -> None:
     with scene.terminal.relay("./scripts/run"):
         assert all(map(is_healthy, ports.values()))
     scene.terminal.write(file, text.replace("omits", "omit"))
-    place_of_typo = pytest.raises(AssertionError, match=r"relay.toml:18: providers.deepseek.omit: ")
+    place_of_typo = pytest.raises(
+        AssertionError, match=r"relay.toml:\d+: providers.deepseek.omit: .* did you mean omits"
+    )
     with place_of_typo, scene.terminal.relay("./scripts/run"):
         pass
 
@@ -385,7 +390,7 @@ RUNNERS: dict[tuple[str, str], Runner] = {
     (README, "from openai import OpenAI"): run_python_client,
     (ADDONS, 'import OpenAI from "openai";'): run_node_client,
     (
-        README,
+        ADDONS,
         "curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\",
     ): run_curl_client,
     (README, ".venv/bin/mitmweb -s addons/relay.py"): start_mitmweb,

@@ -55,6 +55,8 @@ class Terminal:
         programs = home / "bin"
         self.write("bin/uv", UV, executable=True)
         self.write("bin/codex", f'#!/bin/sh\nexec "{CODEX}" "$@"\n', executable=True)
+        command = f'exec "{checkout}/scripts/mitmcodex" "$@"'
+        self.write("bin/mitmcodex", f"#!/bin/sh\n{command}\n", executable=True)
         self.write(".mitmproxy/config.yaml", f"listen_host: 127.0.0.1\nlisten_port: {self.port}\n")
         path = f"{programs}{os.pathsep}{base_environment(home)['PATH']}"
         self.environment = base_environment(home) | {"PATH": path}
@@ -80,6 +82,22 @@ class Terminal:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    @contextmanager
+    def process(self, command: str) -> Iterator[subprocess.Popen[str]]:
+        """The running command; what it prints is in its `stdout`. It is killed in the end."""
+        with subprocess.Popen(
+            [BASH, "-euo", "pipefail", "-c", f"exec {command}"],
+            cwd=self.checkout,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     @contextmanager
     def relay(self, command: str, port: int | None = None, **settings: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from translate import CatalogModel
 from ..errors import CommandFailed
 from .choices import (
     CODEX_WAYS,
+    MOST_MODELS,
     OTHER_URL,
     Choice,
     ChosenKey,
@@ -254,7 +255,9 @@ class Interview:
         except ValueError as wrong:
             if self.flags.skips_check:
                 return self.flags.model
-            raise CommandFailed(f"--model: {wrong}", "`mitmcodex models` lists them") from None
+            listed = ", ".join(model.id for model in models[:MOST_MODELS])
+            more = f" and {len(models) - MOST_MODELS} more" if models[MOST_MODELS:] else ""
+            raise CommandFailed(f"--model: {wrong}", f"choose one of {listed}{more}") from None
 
     def choose_way(self) -> CodexWay:
         if self.flags.way:
