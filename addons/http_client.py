@@ -9,6 +9,8 @@ from typing import Any
 import certifi
 import httpx2
 from mitmproxy import ctx
+from mitmproxy.proxy.mode_specs import ProxyMode, UpstreamMode
+from mitmproxy.utils.human import format_address
 
 from addons.identity import USER_AGENT
 
@@ -31,6 +33,7 @@ def client_options(timeout: float = REQUEST_TIMEOUT) -> dict[str, Any]:
         "event_hooks": {"response": [bound_reply]},
         "timeout": timeout,
         "trust_env": False,  # the proxy that the environment names may be the relay itself
+        "proxy": upstream_proxy(),
         "follow_redirects": False,  # another host must not get the key
         "verify": tls_context(*tls_options()),
     }
@@ -42,6 +45,22 @@ def tls_options() -> tuple[str | None, bool]:
     names = "ssl_verify_upstream_trusted_ca", "ssl_insecure"
     authorities_file, insecure = (getattr(options, name, None) for name in names)
     return authorities_file, bool(insecure)
+
+
+def upstream_proxy() -> httpx2.Proxy | None:
+    """The proxy of mitmproxy's mode `upstream:`, through which it sends clients' requests as well;
+    None in other modes, and where no mitmproxy runs."""
+    options: Any = getattr(ctx, "options", None)
+    for text in getattr(options, "mode", ()):
+        mode = ProxyMode.parse(text)
+        if isinstance(mode, UpstreamMode):
+            user, colon, password = (getattr(options, "upstream_auth", None) or "").partition(":")
+            return httpx2.Proxy(
+                f"{mode.scheme}://{format_address(mode.address)}",
+                auth=(user, password) if colon else None,
+                ssl_context=tls_context(*tls_options()) if mode.scheme == "https" else None,
+            )
+    return None
 
 
 async def bound_reply(reply: httpx2.Response) -> None:

@@ -6,12 +6,9 @@ with start(port=4446, upstream="https://api.deepseek.com/v1", api_key="sk-…") 
     client = OpenAI(base_url=relay.url, api_key="none")
 """
 
-import http.client
-import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,13 +20,16 @@ from typing import Any
 
 from addons.config import SETTING_NAMES, VARIABLE_PREFIX, setting_text
 from addons.identity import MARK_VARIABLE, PARENT_VARIABLE
+from addons.port_holder import bind_fault, free_port
 from addons.private_files import open_private
+from addons.relay_health import LOOPBACK, read_health
 
 SCRIPT = Path(__file__).with_name("relay.py")
 LOG_TAIL = 4000  # characters of the log in an error's message
+POLL_INTERVAL = 0.05  # s
 PORT_ATTEMPTS = 3  # with port 0: another program may take the free port before the relay does
 STOP_TIMEOUT = 10.0  # s that a terminated relay has to end
-LOOPBACK = ("--listen-host", "127.0.0.1")
+LOOPBACK_ARGUMENTS = ("--listen-host", LOOPBACK)
 
 # How a process gets away from the terminal of the one that starts it.
 if sys.platform == "win32":
@@ -102,7 +102,7 @@ def start(
     variables = {**inherited, **setting_variables(settings)}
     if ends_with_caller:
         variables[PARENT_VARIABLE] = str(os.getpid())
-    command = [find_program(program), "-s", str(SCRIPT), *LOOPBACK, *arguments]
+    command = [find_program(program), "-s", str(SCRIPT), *LOOPBACK_ARGUMENTS, *arguments]
     process_options = DETACHED if ends_with_caller else {}
     for attempts_left in range(PORT_ATTEMPTS, 0, -1):
         relay = launch_process(command, available_port(port), log, variables, **process_options)
@@ -110,7 +110,7 @@ def start(
             wait_until_ready(relay, patience)
         except BaseException as error:
             relay.stop()
-            has_lost_port = isinstance(error, NotStarted) and is_port_taken(relay.port)
+            has_lost_port = isinstance(error, NotStarted) and bind_fault(LOOPBACK, relay.port)
             if port or attempts_left == 1 or not has_lost_port:
                 raise
         else:
@@ -155,7 +155,7 @@ def wait_until_ready(relay: RelayProcess, patience: float) -> None:
     while relay.poll() is None and time.monotonic() < deadline:
         if is_ready(relay):
             return
-        time.sleep(0.05)
+        time.sleep(POLL_INTERVAL)
     status = relay.returncode
     reason = f"ended with {status}" if status is not None else "does not answer"
     tail = relay.log.read_text("utf-8", "replace")[-LOG_TAIL:]
@@ -164,36 +164,15 @@ def wait_until_ready(relay: RelayProcess, patience: float) -> None:
 
 def is_ready(relay: RelayProcess) -> bool:
     """Whether a relay answers on the port, and it is this one."""
-    # Not urllib, which would use a proxy that the environment names.
-    connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        health = json.loads(connection.getresponse().read())
-        return isinstance(health, dict) and health.get("mark") == relay.mark
-    except (OSError, http.client.HTTPException, ValueError):
-        return False
-    finally:
-        connection.close()
+    health = read_health(relay.port)
+    return bool(health and health.get("mark") == relay.mark)
 
 
 def available_port(port: int) -> int:
     """The port, or a free one for 0. Raises NotStarted if the port cannot be used."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise NotStarted(f"port {port} is not available: {error.strerror}") from None
-        bound_port: int = probe.getsockname()[1]
-    return bound_port
-
-
-def is_port_taken(port: int) -> bool:
-    """Whether the port cannot be used, as another program has it."""
-    try:
-        return available_port(port) != port
-    except NotStarted:
-        return True
+    if fault := port and bind_fault(LOOPBACK, port):
+        raise NotStarted(f"port {port} is not available: {fault}")
+    return port or free_port(LOOPBACK)
 
 
 def find_program(program: str) -> str:

@@ -4,13 +4,13 @@ import logging
 import queue
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
 import keyring
 from keyring.backend import KeyringBackend
-from keyring.errors import KeyringError, PasswordDeleteError
+from keyring.errors import KeyringError, NoKeyringError, PasswordDeleteError
 
 KEYRING_TIMEOUT = 20.0  # s for one task, during which the user may have to unlock the keyring
 SERVICE_NAME = "codex-relay"  # the name of the first releases, under which entries are found
@@ -92,6 +92,19 @@ def working_keyring(timeout: float = KEYRING_TIMEOUT) -> KeyringBackend | None:
 def read_password(name: str) -> str | None:
     """The password of this name; None if there is none. Raises KeyringUnavailable."""
     return use_keyring(lambda ring: ring.get_password(SERVICE_NAME, name))
+
+
+def stored_names(names: Iterable[str]) -> list[str]:
+    """Those of the names that have a password; none on a system without a keyring. Raises
+    KeyringUnavailable."""
+
+    def look_up(ring: KeyringBackend) -> list[str]:
+        try:
+            return [name for name in names if ring.get_password(SERVICE_NAME, name) is not None]
+        except NoKeyringError:
+            return []
+
+    return use_keyring(look_up)
 
 
 def save_password(name: str, password: str) -> None:

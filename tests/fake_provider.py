@@ -127,12 +127,12 @@ class FakeProvider:
     base = "/v1"
     paths: tuple[str, ...] = ("/v1/chat/completions", NATIVE)
 
-    def __init__(self, key: str = "provider-key-0001") -> None:
+    def __init__(self, key: str = "provider-key-0001", port: int = 0) -> None:
         self.key: str | None = key
         self._initial_key = key
         self._lock = threading.Lock()
         self.reset()
-        self._server = ProviderServer(("127.0.0.1", 0), self.handler_class())
+        self._server = ProviderServer(("127.0.0.1", port), self.handler_class())
         self._server.provider = self
         self.url = f"http://127.0.0.1:{self._server.server_port}{self.base}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

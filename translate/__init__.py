@@ -60,6 +60,7 @@ from translate.wire.connection_faults import (
     connection_words,
     is_lasting_fault,
     url_origin,
+    without_step,
 )
 from translate.wire.envelope import Envelope, open_envelope, seal_envelope
 from translate.wire.error_bodies import error_text
@@ -172,4 +173,5 @@ __all__ = [
     "start_compact_exchange",
     "start_exchange",
     "url_origin",
+    "without_step",
 ]

@@ -11,7 +11,7 @@ from addons.accounts.addon import (
 from addons.accounts.claims import chatgpt_account_id, is_openai_token
 from addons.accounts.codex_auth_file import NotALogin, import_login
 from addons.accounts.lease import Lease
-from addons.accounts.locked_file import LoginStoreUnavailable, write_private_file
+from addons.accounts.locked_file import LoginStoreUnavailable
 from addons.accounts.login import login_fault
 from addons.accounts.login_callback import PortInUse
 from addons.accounts.oauth import LoginEnded, LoginServiceUnreachable
@@ -40,5 +40,4 @@ __all__ = [
     "import_login",
     "is_openai_token",
     "login_fault",
-    "write_private_file",
 ]

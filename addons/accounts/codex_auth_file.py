@@ -15,10 +15,10 @@ from addons.accounts.locked_file import (
     LoginStoreUnavailable,
     lock_path_for,
     read_private_file,
-    write_private_file,
 )
 from addons.accounts.oauth import LoginEnded
 from addons.accounts.tokens import Tokens, fits_header
+from addons.private_files import write_private_file
 
 # Codex writes the file in place, so a reader may see half of it.
 READ_ATTEMPTS, READ_PAUSE = 5, 0.05  # s between two attempts

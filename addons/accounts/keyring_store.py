@@ -16,7 +16,8 @@ from pathlib import Path
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from addons.accounts.locked_file import LoginStoreUnavailable, write_private_file
+from addons.accounts.locked_file import LoginStoreUnavailable
+from addons.private_files import write_private_file
 from addons.system_keyring import KEYRING_TIMEOUT, SERVICE_NAME, KeyringUnavailable, use_keyring
 
 PIECE_LENGTH = 1000  # characters; Windows uses two bytes for each

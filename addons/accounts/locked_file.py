@@ -1,72 +1,24 @@
 """Small files with secrets: written whole or not at all, and readable by their owner only."""
 
 import contextlib
-import errno
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import mkstemp
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from addons.private_files import FILE_MODE, create_private_folder
+from addons.private_files import FILE_MODE, POSIX, create_private_folder
 
 LOCK_TIMEOUT = 15.0  # s that another process may hold a lock around a read and a write
 MAX_FILE_SIZE = 64_000_000  # bytes, far more than any number of logins needs
-POSIX = os.name == "posix"  # on Windows modes mean nothing, and the user's folders are private
 
 
 class LoginStoreUnavailable(Exception):
     """Logins cannot be read or saved now. The text says why and what to do, without any secret."""
-
-
-def write_private_file(path: Path, data: bytes) -> None:
-    """Replace the file in one step: after a crash it has either the old or the new content. Raises
-    OSError."""
-    path = path.resolve()  # so that a symlink stays one
-    create_private_folder(path.parent)
-    # Its mode is 0600, whatever the umask.
-    handle, temporary_path = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        replace_file(temporary_path, path, data)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary_path)
-        raise
-    sync_folder(path.parent)
-
-
-def replace_file(temporary_path: str, path: Path, data: bytes) -> None:
-    try:
-        os.replace(temporary_path, path)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        # A file that a container mounts by itself cannot be replaced.
-        with path.open("r+b") as file:
-            file.write(data)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
-        os.unlink(temporary_path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Write the folder itself to disk, so that a new file in it survives a power cut."""
-    if POSIX:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read_private_file(path: Path, is_secret: Callable[[bytes], bool] = bool) -> bytes | None:

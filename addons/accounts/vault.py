@@ -18,11 +18,11 @@ from addons.accounts.locked_file import (
     lock_path_for,
     read_private_file,
     set_damaged_file_aside,
-    write_private_file,
 )
 from addons.accounts.oauth import LoginEnded
 from addons.accounts.quota import parse_number
 from addons.accounts.tokens import Tokens, fits_header
+from addons.private_files import write_private_file
 from addons.system_keyring import KEYRING_TIMEOUT, working_keyring
 from addons.user_folders import data_folder
 

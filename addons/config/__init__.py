@@ -39,10 +39,17 @@ from addons.config.option_types import (
     validate_base_url,
     validate_header_value,
 )
-from addons.config.settings import OPTION_PREFIX, SETTING_NAMES, VARIABLE_PREFIX, Settings
+from addons.config.settings import (
+    CONCEALED_FIELDS,
+    OPTION_PREFIX,
+    SETTING_NAMES,
+    VARIABLE_PREFIX,
+    Settings,
+)
 
 __all__ = [
     "AccountStrategy",
+    "CONCEALED_FIELDS",
     "ClientKey",
     "Config",
     "ConfigFile",

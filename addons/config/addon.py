@@ -43,9 +43,10 @@ MITMPROXY_DEFAULTS = {
     "web_columns": ["tls", "icon", "path", "comment", "method", "status", "size", "time"],
 }
 
-# Keeps mitmdump from printing flows, as the relay logs a line for each exchange. It is not set if
-# the user has set `flow_detail`, as -v does; a filter of the user's replaces it.
-QUIET_MITMDUMP = {"dumper_filter": "! ~all"}
+# Keeps mitmdump from printing flows, as the relay logs a line for each exchange, except for errors
+# of flows that the relay only passes on. It is not set if the user has set `flow_detail`, as -v
+# does; a filter of the user's replaces it.
+QUIET_MITMDUMP = {"dumper_filter": "~e & ! ~meta 'relay.route: (?!pass)'"}
 
 # mitmproxy would send a streamed body to the host that the client named, past the relay.
 STREAMING_FAULT = (

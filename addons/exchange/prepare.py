@@ -90,16 +90,22 @@ async def find_targets(
     """The targets of the request, in the order in which they are tried. `size`: bytes of its JSON.
     Raises BadRequest and AccountUnavailable."""
     role = "compaction" if route is Route.COMPACT else request_role(flow.request, body)
-    targets = await select_model_targets(flow, str(body.get("model")), role)
-    for target in targets:
-        if own_check := check_own_url(target.target.url):
-            raise BadRequest(own_check.words)
+    targets = without_relay_itself(await select_model_targets(flow, str(body.get("model")), role))
     if route is Route.COMPACT or asks_for_compaction(body.get("input")):
         targets = await asyncio.gather(*map(with_context_window, targets))
     client: Dialect = "chat" if route is Route.CHAT else "responses"
     session_body = {"input": [], **body}  # a request for a summary may have no input
     read_key = partial(read_session_key, session_body, client, history)
     return await with_accounts(targets, lambda: run_sized(size, read_key))
+
+
+def without_relay_itself(targets: list[ModelTarget]) -> list[ModelTarget]:
+    """The targets whose upstream is not this relay. Raises BadRequest if there is none."""
+    checks = [check_own_url(target.target.url) for target in targets]
+    others = [target for target, check in zip(targets, checks, strict=True) if not check]
+    if not others and (own_check := next(filter(None, checks), None)):
+        raise BadRequest(own_check.words)
+    return others
 
 
 async def build_candidate(

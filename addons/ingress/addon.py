@@ -8,6 +8,7 @@ from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import ClientHelloData
+from mitmproxy.utils.human import format_address
 
 from addons.config import current_settings
 from addons.ingress.access import (
@@ -24,8 +25,9 @@ from addons.ingress.redaction import mask_request, mask_response
 from addons.ingress.request_limits import apply_limits, bound_request
 from addons.ingress.routes import OPENAI_HOSTS, route_of
 from addons.transport import plan_of
-from translate import error_body
+from translate import connection_words, error_body, printable
 
+TUNNEL_LINE = 300  # characters of a line about a tunnel
 CHECK_FAILED = "mitmcodex failed at this request; its log has the reason."
 
 
@@ -66,6 +68,9 @@ class Ingress:
             host, port = data.server.address[:2]
             data.server.error = f"{host}:{port} is this relay itself"
 
+    def server_connect_error(self, data: ServerConnectionHookData) -> None:
+        log_failed_tunnel(data)
+
     def tls_clienthello(self, data: ClientHelloData) -> None:
         """Decrypt TLS to the relay and to OpenAI's hosts; all other TLS passes untouched."""
         if address := data.context.server.address:  # None for TLS to the relay's own port
@@ -95,6 +100,16 @@ class Ingress:
         # The exchange masks the replies that it relays, as the account reads their cookies first.
         if plan_of(flow) is None:
             mask_response(flow)
+
+
+def log_failed_tunnel(data: ServerConnectionHookData) -> None:
+    """Log why TLS that would have passed untouched does not reach its host: no flow shows it."""
+    if data.client.tls and not data.client.tls_established and data.server.address:
+        host, port = data.server.address[:2]
+        reason = connection_words(
+            f"https://{format_address((host, port))}", data.server.error or ""
+        )
+        logging.warning(printable(f"relay: no tunnel to {host}:{port}: {reason}", TUNNEL_LINE))
 
 
 def run_check(check: Callable[[HTTPFlow], None], flow: HTTPFlow) -> None:

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from mitmproxy import ctx
-from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.mode_specs import (
+    ProxyMode,
+    RegularMode,
+    ReverseMode,
+    TransparentMode,
+    UpstreamMode,
+)
 
 from addons.config import OPTION_PREFIX, additional_ports, current_settings, update_options
 from addons.port_holder import taken_port_fault
@@ -17,8 +23,7 @@ LISTENER_OPTIONS = frozenset(
     {f"{OPTION_PREFIX}port", f"{OPTION_PREFIX}ports", f"{OPTION_PREFIX}config"}
 )
 LOOPBACK = "127.0.0.1"
-
-
+HTTP_MODES = RegularMode, UpstreamMode, ReverseMode, TransparentMode  # unlike SOCKS, DNS …
 LISTEN_FAULT = re.compile(r"failed to listen on \S*:(\d+) ")  # mitmproxy's words
 
 _named_ports: set[int] = set()
@@ -63,12 +68,18 @@ class Listeners:
 
 
 def listen_addresses() -> list[tuple[str, int]]:
-    """Hosts and ports on which mitmproxy listens, its own first; none where no mitmproxy runs."""
+    """Hosts and ports on which mitmproxy takes HTTP requests, its own first; none where no
+    mitmproxy runs."""
     if not hasattr(ctx, "master"):
         return []
     addons: Any = ctx.master.addons
     proxyserver = addons.get("proxyserver")
-    return [(host, port) for host, port, *_ in proxyserver.listen_addrs()] if proxyserver else []
+    return [
+        (host, port)
+        for server in (proxyserver.servers if proxyserver else ())
+        if isinstance(server.mode, HTTP_MODES)
+        for host, port, *_ in server.listen_addrs
+    ]
 
 
 def listening_ports() -> set[int]:

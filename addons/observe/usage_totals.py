@@ -250,11 +250,11 @@ def million_token_prices(model: str, url: str) -> tuple[float, float] | None:
     """US dollars for a million tokens of input and of output in short requests; None if they are
     unknown. `url`: as for `listed_price`."""
     sample = 1000  # tokens: some models cost more in long requests
-    prices = [listed_price(model, url, {f"{kind}_tokens": sample}) for kind in ("input", "output")]
-    if any(price is None for price in prices):
-        return None
-    paid, received = (round((price or 0.0) * 1_000_000 / sample, 4) for price in prices)
-    return paid, received
+    prices = [listed_price(model, url, {f"{side}_tokens": sample}) for side in ("input", "output")]
+    input_price, output_price = (
+        None if price is None else round(price * 1_000_000 / sample, 4) for price in prices
+    )
+    return None if input_price is None or output_price is None else (input_price, output_price)
 
 
 def storable_name(text: str) -> str:

@@ -9,7 +9,6 @@ from addons.routing.model_selection import ModelTarget, request_role, select_mod
 from addons.routing.reply_advice import reply_advice
 from addons.routing.target import (
     DIALECT_PATHS,
-    LOOPBACK_HOSTS,
     NO_KEY,
     Target,
     account_target,
@@ -26,7 +25,6 @@ from addons.routing.target import (
     provider_at_port,
     provider_for_model,
     provider_for_url,
-    provider_key,
     serves_url,
     target_by_name,
     target_with_key,
@@ -44,7 +42,6 @@ __all__ = [
     "DIALECT_PATHS",
     "KEY_STATUSES",
     "KeyOrigin",
-    "LOOPBACK_HOSTS",
     "ModelTarget",
     "NEWEST_CODEX_VERSION",
     "NO_KEY",
@@ -70,7 +67,6 @@ __all__ = [
     "provider_at_port",
     "provider_for_model",
     "provider_for_url",
-    "provider_key",
     "read_list_reply",
     "refuse_for_error",
     "reply_advice",

@@ -10,7 +10,13 @@ from typing import Any
 from addons.config import current_settings
 from addons.routing.codex_cli import codex_output
 from addons.routing.key_origin import KeyOrigin
-from addons.routing.upstream_check import NO_QUERY, StringMap, UpstreamCheck, check_upstream
+from addons.routing.upstream_check import (
+    CHECK_TIMEOUT,
+    NO_QUERY,
+    StringMap,
+    UpstreamCheck,
+    check_upstream,
+)
 from translate import (
     DEFAULT_CATALOG_TEMPLATE,
     CatalogModel,
@@ -18,7 +24,6 @@ from translate import (
     is_lasting_fault,
 )
 
-LIST_TIMEOUT = 5.0  # s; Codex waits about as long for its catalog
 FAILURE_TTL = 60.0  # s until the relay asks an upstream again that gave no list
 REFUSED_TTL = 2.0  # s, the same where nothing listens: the user may be starting the server
 MAX_LISTS = 32  # clients may bring many keys, and each has a list of its own
@@ -58,7 +63,7 @@ async def new_check(
     url: str, credentials: StringMap, query: StringMap, key: KeyOrigin | None
 ) -> tuple[UpstreamCheck, float]:
     """The check, and the monotonic time until which it is valid. Never raises."""
-    check = await check_upstream(url, credentials, query=query, key=key, timeout=LIST_TIMEOUT)
+    check = await check_upstream(url, credentials, query=query, key=key, timeout=CHECK_TIMEOUT)
     if check.models is not None:
         lifetime = current_settings().models_ttl
     else:

@@ -20,6 +20,7 @@ from addons.config import (
 from addons.flow_data import REQUESTED_PORT, is_own_port
 from addons.identity import USER_AGENT
 from addons.ingress import OPENAI_HOSTS, bearer_token, is_own_url, self_connection_step
+from addons.relay_health import LOOPBACK_HOSTS
 from addons.routing.codex_cli import codex_version
 from addons.routing.key_origin import KEY_STATUSES, KeyOrigin
 from addons.routing.model_lists import ModelList, cached_check, latest_models
@@ -30,8 +31,7 @@ DIALECT_PATHS = {"chat": "/chat/completions", "responses": "/responses"}  # afte
 CODEX_PATH = "/codex"  # where the service behind ChatGPT accounts serves Codex
 NO_KEY = "none"  # a client's key in place of one: clients need a key, the relay does not
 CLIENT_KEY = "the client's request"  # for messages about a key that the client sends
-API_KEY_SETTINGS = ("CODEX_RELAY_API_KEY", "relay_api_key")  # the setting, in two of its forms
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+API_KEY_VARIABLE, API_KEY_OPTION = "CODEX_RELAY_API_KEY", "relay_api_key"  # the same setting
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,13 @@ def target_with_key(provider: Provider, url: str, *, takes_api_key: bool) -> Tar
     """The provider at this URL, with its key. `takes_api_key`: whether `relay_api_key` is its."""
     profile = configured_provider(provider)
     variables = key_variables(provider, url)
-    key = current_settings().api_key.get_secret_value() if takes_api_key else ""
-    settings = (*variables, *(API_KEY_SETTINGS[bool(variables) :] if takes_api_key else ()))
-    if key:
-        return Target(profile, url, key, key_origin=KeyOrigin(setting_origin("api_key"), settings))
+    places = (*(variables or [API_KEY_VARIABLE]), API_KEY_OPTION) if takes_api_key else variables
+    if takes_api_key and (key := current_settings().api_key.get_secret_value()):
+        return Target(profile, url, key, key_origin=KeyOrigin(setting_origin("api_key"), places))
     for name in variables:
         if key := key_from_environment(name) or "":
-            return Target(profile, url, key, key_origin=KeyOrigin(name, settings))
-    return Target(profile, url, key_origin=KeyOrigin("", settings))
+            return Target(profile, url, key, key_origin=KeyOrigin(name, places))
+    return Target(profile, url, key_origin=KeyOrigin("", places))
 
 
 def account_target() -> Target | None:
@@ -186,12 +185,6 @@ def key_variables(provider: Provider, url: str) -> tuple[str, ...]:
     """The environment variables that may hold the key for this URL: the provider's, for its own
     hosts only."""
     return provider.key_env if serves_url(provider, url) else ()
-
-
-def provider_key(provider: Provider, url: str) -> str | None:
-    """The key in the provider's environment variable, for the provider's own hosts only."""
-    keys_found = (key_from_environment(name) for name in key_variables(provider, url))
-    return next((key for key in keys_found if key), None)
 
 
 def client_provider_key(flow: HTTPFlow, url: str) -> str | None:

@@ -21,10 +21,12 @@ from translate import (
     connection_fault,
     error_text,
     parse_model_list,
+    printable,
     url_origin,
 )
 
 CHECK_TIMEOUT = 5.0  # s for both requests together; Codex waits about as long for its catalog
+ERROR_LENGTH = 200  # characters of an error's own text
 VERSION_PATH = "/v1"
 MISSING_VERSION = "no /v1 in the URL"
 HAS_VERSION = re.compile(r"/v\d+\w*(/|$)|/openai(/|$)|/api(/|$)")
@@ -62,8 +64,8 @@ async def check_upstream(
     """Ask the upstream at this base URL for its models. Never raises.
 
     `headers` are the provider's own and the key's (`Provider.headers | Provider.key_headers(key)`);
-    `key` names where the key comes from, `timeout` is in seconds for all requests. If the URL gives
-    no list and names no version of the API, `<url>/v1` is asked as well.
+    `key` names where the key comes from; `timeout` is in seconds, for all requests together. If the
+    URL gives no list and names no version of the API, `<url>/v1` is asked as well.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -82,13 +84,16 @@ async def request_models(
 ) -> UpstreamCheck:
     """The result of one request. Raises TimeoutError."""
     try:
-        async with httpx2.AsyncClient(**client_options(CHECK_TIMEOUT)) as client:
+        async with httpx2.AsyncClient(**client_options()) as client:
             reply = await client.get(
                 f"{url}/models", headers={"accept": "application/json", **headers}, params=query
             )
     except httpx2.TimeoutException:
         raise TimeoutError from None
-    except (httpx2.HTTPError, OSError, ValueError) as error:
+    except (httpx2.ReadError, httpx2.DecodingError, httpx2.RemoteProtocolError) as error:
+        text = printable(exception_text(error), ERROR_LENGTH)
+        return UpstreamCheck(url, None, fault=f"{url_origin(url)} gave no usable answer: {text}")
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
         fault, next_step = connection_fault(url, exception_text(error))
         return UpstreamCheck(url, None, fault=fault, next_step=next_step)
     body = SecretMask(headers.values()).mask_content(reply.content)
@@ -101,7 +106,10 @@ def read_list_reply(url: str, status: int, body: bytes, key: KeyOrigin | None) -
         try:
             return UpstreamCheck(url, parse_model_list(body), status)
         except ValueError:
-            fault, next_step = "what came is no list of models", "check the URL"
+            fault, next_step = (
+                f"{url_origin(url)} answered without a list of models",
+                "check the URL",
+            )
     else:
         fault, next_step = status_fault(url, status, body, key)
     return UpstreamCheck(url, None, status, fault, next_step)

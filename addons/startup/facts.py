@@ -23,9 +23,7 @@ DEFAULT_PORT = 8080  # of mitmproxy, and of our own command
 COMMAND = "mitmcodex"
 WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared only
 LOOPBACK = "127.0.0.1"
-VARIABLES_STEP = (
-    "set CODEX_RELAY_UPSTREAM=https://… and CODEX_RELAY_API_KEY=…; then start the relay again"
-)
+VARIABLES_STEP = "set CODEX_RELAY_UPSTREAM=https://… and CODEX_RELAY_API_KEY=…"
 LISTEN_TIMEOUT = 5.0  # s until the ports are open
 
 
@@ -125,9 +123,10 @@ def codex_start_line(address: str, port: int) -> str:
 
 
 def demo_step() -> str:
-    """How to get from the demonstration to a provider."""
+    """How to get from the demonstration to a provider, in a line of at most 80 columns."""
     command = find_command()
-    return ", or ".join(filter(None, (f"{command} setup" if command else "", VARIABLES_STEP)))
+    step = f"{command} setup, or set CODEX_RELAY_UPSTREAM" if command else VARIABLES_STEP
+    return f"{step}; then start again"
 
 
 def find_command() -> str:

@@ -4,8 +4,10 @@ mitmproxy logs four lines for each connection. They stay in mitmweb's event log,
 for a user who sets `termlog_verbosity` or `flow_detail`, as -v does."""
 
 import logging
+import re
 import sys
 from io import TextIOWrapper
+from typing import NamedTuple
 
 from mitmproxy import ctx
 from mitmproxy.addons.termlog import TermLogHandler
@@ -13,13 +15,34 @@ from mitmproxy.addons.termlog import TermLogHandler
 from addons.config import is_set_by_user
 from addons.ingress import is_named_fault
 
-# What these modules log up to this level is about connections, or requests to mitmweb's page, or is
-# in the relay's report of its start. Other warnings and all errors stay.
-HIDDEN_LEVELS = {
-    "mitmproxy.proxy": logging.INFO,
-    "mitmproxy.tools.web": logging.INFO,
-    "tornado.access": logging.WARNING,
-}
+
+class HiddenLines(NamedTuple):
+    """Lines of a logger, or of one below it, that are hidden up to this level."""
+
+    logger: str
+    highest_level: int
+    text_pattern: re.Pattern[str] = re.compile("")  # of how the line begins
+
+
+# Lines about connections and attempts that name no fault, or one that the exchange's own line has;
+# about listeners and mitmweb's page, which the report of the start has; and about requests to that
+# page. All others stay, as mitmproxy logs many reasons for a failed connection at INFO.
+HIDDEN_LINES = (
+    HiddenLines(
+        "mitmproxy.proxy.server",
+        logging.INFO,
+        re.compile(
+            r"(client|server) (dis)?connect\b|streaming re(quest|sponse) "
+            r"|error establishing server connection|closing connection due to inactivity|relay: ",
+            re.I,
+        ),
+    ),
+    HiddenLines(
+        "mitmproxy.proxy.mode_servers", logging.INFO, re.compile(r".* (listening at|stopped\.$)")
+    ),
+    HiddenLines("mitmproxy.tools.web", logging.INFO),
+    HiddenLines("tornado.access", logging.WARNING),
+)
 
 
 class ConnectionLines(logging.Filter):
@@ -31,9 +54,9 @@ class ConnectionLines(logging.Filter):
 
 
 def is_hidden(record: logging.LogRecord) -> bool:
-    for name, level in HIDDEN_LEVELS.items():
-        if record.name.startswith(name) and record.levelno <= level:
-            return True
+    for lines in HIDDEN_LINES:
+        if record.name.startswith(lines.logger) and record.levelno <= lines.highest_level:
+            return lines.text_pattern.match(record.getMessage()) is not None
     return record.name.startswith("mitmproxy.") and is_named_fault(record)
 
 

@@ -3,6 +3,7 @@
 Built on mitmproxy's private API, like `relay_stream`, which explains it.
 """
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +20,14 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 from mitmproxy.proxy.layers.http import _events as wire
+from mitmproxy.utils.human import format_address
 
 from addons.flow_data import ATTEMPTS
 from addons.transport.plan import RelayPlan, plan_of
 from addons.transport.stream_hooks import RelayFallbackHook
-from translate import connection_words, has_reply_end, printable
+from translate import connection_words, has_reply_end, printable, without_step
 
+TLS_ERROR = re.compile(r"certificate|\bTLS\b|OpenSSL", re.I)  # in mitmproxy's words
 READY_POLL = 0.05  # s between two checks whether the plan is ready for the next attempt
 # The same upstream would fail again.
 LASTING_FAILURES = (
@@ -105,7 +108,7 @@ class RetryingStream(HttpStream):
             address, request.scheme == "https", server.via, server.transport_protocol
         )
         if error:
-            reason = connection_words(connection_url(request, server.via), error)
+            reason = connection_words(connection_url(request, server.via, error), error)
             failure = self.stream_id, reason, wire.ErrorCode.CONNECT_FAILED
             yield from self.handle_protocol_error(wire.ResponseProtocolError(*failure))
         else:
@@ -168,7 +171,8 @@ class RetryingStream(HttpStream):
                 return False
             self.attempt, delay = 0, 0.0
         else:
-            self.flow.metadata.setdefault(ATTEMPTS, []).append(f"after {reason}, {delay:.1f} s")
+            note = f"after {without_step(reason)}, {delay:.1f} s"
+            self.flow.metadata.setdefault(ATTEMPTS, []).append(note)
         yield commands.Log(f"relay: {printable(reason, 500)}; again in {delay:.1f} s")
         self.flow.response = None
         self.clear_body()
@@ -241,10 +245,10 @@ class RetryingStream(HttpStream):
         return is_first and is_reused and is_closed
 
 
-def connection_url(request: Request, via: ServerSpec | None) -> str:
-    """The URL to which the connection for the request goes: its own, or that of the proxy that
-    mitmproxy's `upstream` mode names."""
-    if via is None:
+def connection_url(request: Request, via: ServerSpec | None, error: str) -> str:
+    """The URL of the connection for the request that failed with this error: its own, or that of
+    the proxy that mitmproxy's `upstream` mode names."""
+    if via is None or (via[0] == "http" and TLS_ERROR.search(error)):  # such a proxy speaks no TLS
         return request.url
-    scheme, (host, port) = via
-    return f"{scheme}://{host}:{port}"
+    scheme, address = via
+    return f"{scheme}://{format_address(address)}"

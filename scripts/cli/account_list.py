@@ -4,10 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx2
-
 from .errors import CommandFailed
-from .relay_client import relay_client, request_json
+from .relay_client import request_json, send_request
 from .running_relay import RunningRelay
 from .tables import Column
 
@@ -71,26 +69,11 @@ def find_account(accounts: Sequence[Account], name: str) -> Account:
 def start_browser_login(relay: RunningRelay) -> str:
     """The URL at which the user logs in. Raises CommandFailed."""
     try:
-        with relay_client(relay) as client:
-            reply = client.get("/auth/login", follow_redirects=False)
-    except httpx2.HTTPError as error:
-        raise CommandFailed(
-            f"the relay gave no answer: {error}", "look at `mitmcodex logs`"
-        ) from None
-    if reply.status_code == 302:
-        return reply.headers["location"]
-    message = error_message(reply) or f"the relay answered {reply.status_code}"
-    raise CommandFailed(message, "try `mitmcodex login --device`")
-
-
-def error_message(reply: httpx2.Response) -> str:
-    try:
-        match reply.json():
-            case {"error": {"message": str(message)}}:
-                return message
-    except ValueError:
-        pass
-    return ""
+        reply = send_request(relay, "GET", "/auth/login")
+    except CommandFailed as failure:
+        raise CommandFailed(failure.message, "try `mitmcodex login --device`") from None
+    url: str = reply.headers["location"]
+    return url
 
 
 def start_device_login(relay: RunningRelay) -> Mapping[str, Any]:

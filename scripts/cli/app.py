@@ -115,22 +115,29 @@ def report_failure(error: Exception) -> int:
 
 
 def failure_from(error: Exception) -> CommandFailed:
+    match error:
+        case CommandFailed():
+            return error
+        case typer.TyperException():
+            return argument_failure(error)
+        case OSError(filename=str(path), strerror=str(why)):
+            return CommandFailed(f"{path}: {why}", "make it readable and writable for you")
+        case RuntimeError() if "home directory" in str(error):  # of pathlib and platformdirs
+            return CommandFailed("this user has no home folder", "set the variable HOME")
     from addons.launch import NotStarted  # late: it loads the relay's settings
 
     from .relay_process.start import start_fault
 
-    match error:
-        case CommandFailed():
-            return error
-        case NotStarted():
-            return start_fault(error)
-        case typer.TyperException():  # of Typer's own: wrong arguments
-            message = error.format_message()
-            context = getattr(error, "ctx", None)
-            command = context.command_path if context else app.info.name
-            help_line = f"`{command} --help` shows what it takes"
-            return CommandFailed(
-                message[:1].lower() + message[1:], help_line, status=error.exit_code
-            )
+    if isinstance(error, NotStarted):
+        return start_fault(error)
     summary = f"mitmcodex itself has failed: {type(error).__name__}: {error}"
     return CommandFailed(summary, f"`mitmcodex {DEBUG} …` shows where; please report that")
+
+
+def argument_failure(error: typer.TyperException) -> CommandFailed:
+    """The failure for wrong arguments."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else app.info.name
+    help_line = f"`{command} --help` shows what it takes"
+    return CommandFailed(message[:1].lower() + message[1:], help_line, status=error.exit_code)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 from .account_list import Account, list_accounts
-from .errors import CommandFailed
-from .relay_client import relay_client
+from .relay_client import send_request
 from .running_relay import RunningRelay
 
 EXCHANGES = "codex_relay_exchanges_total"  # the metric
@@ -40,13 +39,9 @@ class RelayActivity:
 
 def read_activity(relay: RunningRelay) -> RelayActivity:
     """Raises CommandFailed if the relay does not tell."""
-    with relay_client(relay) as client:
-        reply = client.get("/metrics")
-    if not reply.is_success:
-        raise CommandFailed(f"the relay answered {reply.status_code} to /metrics")
     return RelayActivity(
-        uptime=relay.health.get("uptime", 0.0),
-        exchanges=count_exchanges(reply.text),
+        uptime=relay.health["uptime"],
+        exchanges=count_exchanges(send_request(relay, "GET", "/metrics").text),
         accounts=list_accounts(relay),
     )
 

@@ -1,5 +1,7 @@
 """Requests to the running relay."""
 
+import contextlib
+import json
 from typing import Any
 
 import httpx2
@@ -24,18 +26,37 @@ def relay_client(relay: RunningRelay, timeout: float = TIMEOUT) -> httpx2.Client
 
 def request_json(relay: RunningRelay, method: str, path: str, **options: Any) -> Any:
     """The JSON that the relay answers with. Raises CommandFailed with the relay's own words."""
+    reply = send_request(relay, method, path, **options)
+    try:
+        return reply.json()
+    except ValueError as error:
+        raise no_answer(relay, path, error) from None
+
+
+def send_request(relay: RunningRelay, method: str, path: str, **options: Any) -> httpx2.Response:
+    """The relay's reply, also if it is a redirection, which is not followed. Raises CommandFailed
+    with the relay's own words."""
     try:
         with relay_client(relay) as client:
             reply = client.request(method, path, **options)
-            body = reply.json()
-    except (httpx2.HTTPError, ValueError) as error:
-        raise CommandFailed(
-            f"the relay on port {relay.port} gave no answer to {path}: {error}",
-            "look at `mitmcodex logs`",
-        ) from None
-    if reply.is_success:
-        return body
-    match body:
-        case {"error": {"message": str(message)}}:
-            raise CommandFailed(message)
-    raise CommandFailed(f"the relay answered {reply.status_code} to {path}")
+    except httpx2.HTTPError as error:
+        raise no_answer(relay, path, error) from None
+    if reply.is_error:
+        raise CommandFailed(error_text(reply.status_code, reply.content, path))
+    return reply
+
+
+def no_answer(relay: RunningRelay, path: str, error: Exception) -> CommandFailed:
+    return CommandFailed(
+        f"the relay on port {relay.port} gave no answer to {path}: {error}",
+        "look at `mitmcodex logs`",
+    )
+
+
+def error_text(status: int, body: bytes, path: str) -> str:
+    """The message in an error of the relay."""
+    with contextlib.suppress(ValueError):
+        match json.loads(body):
+            case {"error": {"message": str(message)}}:
+                return message
+    return f"the relay answered {status} to {path}"

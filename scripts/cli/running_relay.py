@@ -2,27 +2,30 @@
 
 `mitmcodex up` writes its relay into a file of the user's state folder. The file may be older than
 the last crash or the last start of the machine: it counts only while the process that it names has
-the mark that it names."""
+the mark that it names.
 
-import http.client
+Another user of the machine can listen on the usual port and answer as a relay does. A command uses
+such a relay only if its port is given: it would get the user's requests, login and keys."""
+
 import json
-import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from addons.identity import MARK_VARIABLE
-from addons.private_files import write_private_bytes
+from addons.port_holder import has_own_listener
+from addons.private_files import write_private_file
+from addons.relay_health import LOOPBACK, read_health
 from addons.user_folders import state_folder
 
 from .errors import CommandFailed
 
 DEFAULT_PORT = 8080
-HEALTH_TIMEOUT = 3.0  # s
+POLL_INTERVAL = 0.05  # s
 NOT_RUNNING = "no relay runs"
 
 
@@ -56,7 +59,7 @@ class RunningRelay:
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -90,10 +93,7 @@ def web_page_path() -> Path:
 
 
 def save_started_relay(relay: StartedRelay) -> None:
-    """Replace the file in one step, as another command may read it at any time."""
-    temporary = state_path().with_suffix(".new")
-    write_private_bytes(temporary, json.dumps(asdict(relay)).encode())
-    os.replace(temporary, state_path())
+    write_private_file(state_path(), json.dumps(asdict(relay)).encode())
 
 
 def forget_started_relay() -> None:
@@ -111,45 +111,54 @@ def read_started_relay() -> StartedRelay | None:
 
 
 def find_running_relay(port: int | None = None) -> RunningRelay | None:
-    """The relay on this port; by default that of `mitmcodex up`, else the one on the usual port."""
+    """The relay on this port, whoever has started it; by default that of `mitmcodex up`, else this
+    user's on the usual port."""
     started = read_started_relay()
-    if started and port in (None, started.port) and (health := read_health(started.port)):
-        return RunningRelay(started.port, health, started)
-    port = port or DEFAULT_PORT
+    if started and port in (None, started.port) and (relay := ask_started_relay(started)):
+        return relay
+    return find_relay_at(port) if port else find_own_relay(DEFAULT_PORT)
+
+
+def find_relay_at(port: int) -> RunningRelay | None:
     return RunningRelay(port, health) if (health := read_health(port)) else None
+
+
+def find_own_relay(port: int) -> RunningRelay | None:
+    """The relay on this port, unless it is another user's."""
+    return find_relay_at(port) if has_own_listener(port) else None
+
+
+def ask_started_relay(started: StartedRelay) -> RunningRelay | None:
+    """The relay of `mitmcodex up`; None if it does not answer, or another program has its port."""
+    relay = find_own_relay(started.port)
+    is_started = relay and relay.health.get("mark") == started.mark
+    return replace(relay, started=started) if relay and is_started else None
 
 
 def require_running_relay(port: int | None = None) -> RunningRelay:
     """Raises CommandFailed if none runs."""
     if relay := find_running_relay(port):
         return relay
-    place = f" on port {port}" if port else ""
-    raise CommandFailed(f"{NOT_RUNNING}{place}", "start it with `mitmcodex up --detach`")
+    raise CommandFailed(absence_text(port), "start it with `mitmcodex up --detach`")
+
+
+def absence_text(port: int | None = None) -> str:
+    """That `find_running_relay` finds none, and why."""
+    if port:
+        return f"{NOT_RUNNING} on port {port}"
+    if find_relay_at(DEFAULT_PORT) and not has_own_listener(DEFAULT_PORT):
+        return (
+            f"{NOT_RUNNING} that is yours; on port {DEFAULT_PORT}, another user's answers,"
+            f" which is used only with --port {DEFAULT_PORT}"
+        )
+    return NOT_RUNNING
 
 
 def wait_for_answer(started: StartedRelay, patience: float) -> RunningRelay | None:
     """The relay as soon as it answers; None if it ends, or does not answer within `patience` s."""
     deadline = time.monotonic() + patience
     while started.is_alive and time.monotonic() < deadline:
-        if (health := read_health(started.port)) and health.get("mark") == started.mark:
-            return RunningRelay(started.port, health, started)
-        time.sleep(0.05)
+        if relay := ask_started_relay(started):
+            return relay
+        time.sleep(POLL_INTERVAL)
     return None
-
-
-def read_health(port: int, key: str = "") -> dict[str, Any] | None:
-    """What the relay on this port of this machine says of itself; None if none answers.
-
-    `key`: of `relay_client_key`; where there are such keys, it says more with one."""
-    # Not urllib, which would use a proxy that the environment names.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_TIMEOUT)
-    try:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        connection.request("GET", "/health", headers=headers)
-        health = json.loads(connection.getresponse().read(1 << 20))
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    is_relay = isinstance(health, dict) and health.get("status") == "ok" and "version" in health
-    return health if is_relay else None

@@ -3,9 +3,10 @@
 import time
 from dataclasses import replace
 
+from addons.relay_health import read_health
 from addons.start_report import StartReport, labelled_line, report_from_json, report_lines
 
-from .running_relay import RunningRelay, read_health
+from .running_relay import RunningRelay
 from .user_settings import owner_key
 
 POLL_INTERVAL = 0.1  # s

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from .console import output, print_line
+from .console import output, print_line, visible_text
 
 
 class Column(NamedTuple):
@@ -34,7 +34,9 @@ def drawn_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Ta
         justify = "right" if column.is_number else "left"
         table.add_column(Text(column.title), justify=justify, overflow="fold")  # type: ignore[arg-type]  # a Literal
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(
+            *(Text(visible_text(cell)) if isinstance(cell, str) else cell for cell in row)
+        )
     return table
 
 
@@ -53,4 +55,4 @@ def plain_lines(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> li
 
 
 def one_line(cell: Cell) -> str:
-    return " ".join(str(cell).split()) or "-"
+    return " ".join(visible_text(str(cell)).split()) or "-"

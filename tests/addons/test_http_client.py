@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.addons.upstream_auth import UpstreamAuth
 from mitmproxy.test import taddons
 
 from addons.http_client import (
@@ -40,6 +41,21 @@ async def test_proxy_of_the_environment_is_not_used() -> None:
         async with start as server, httpx2.AsyncClient(**client_options()) as client:
             reply = await client.get(f"http://127.0.0.1:{server.port}/")
     assert reply.status_code == 204
+
+
+@bounded
+async def test_proxy_of_mitmproxys_upstream_mode_is_used() -> None:
+    async with upstream(lambda call: call.reply(204)) as proxy:
+        with taddons.context(Proxyserver(), UpstreamAuth()):
+            ctx.options.update(mode=["regular@9", f"upstream:http://127.0.0.1:{proxy.port}"])
+            ctx.options.update(upstream_auth="me:pass:word")
+            options = client_options()
+        async with httpx2.AsyncClient(**options) as client:
+            reply = await client.get("http://far.invalid/v1/models")
+    assert reply.status_code == 204
+    [call] = proxy.seen
+    assert call.request_line == "GET http://far.invalid/v1/models HTTP/1.1"
+    assert call.headers["proxy-authorization"] == "Basic bWU6cGFzczp3b3Jk"
 
 
 @bounded

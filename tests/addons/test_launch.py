@@ -9,12 +9,12 @@ import pytest
 from addons.launch import (
     NotStarted,
     RelayProcess,
-    is_port_taken,
     is_ready,
     launch_process,
     setting_variables,
     start,
 )
+from addons.port_holder import bind_fault
 from tests.fake_provider import FakeProvider
 from tests.replies import say
 
@@ -69,7 +69,9 @@ def test_relay_knows_itself_from_another_one_on_its_port(folder: list[str]) -> N
             ["sh", "-c", "exec sleep 60"], other.port, other.log, {"PATH": "/usr/bin:/bin"}
         )
         try:
-            assert is_ready(other) and not is_ready(impostor) and is_port_taken(other.port)
+            assert (
+                is_ready(other) and not is_ready(impostor) and bind_fault("127.0.0.1", other.port)
+            )
         finally:
             impostor.stop()
 

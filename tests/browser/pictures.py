@@ -58,16 +58,17 @@ def queue_replies(provider: FakeProvider) -> Hold:
         )),
     ]  # fmt: skip
     for (read, cached, wrote), parts in replies:
-        provider.reply(*parts, Raw(usage_chunk(read, cached, wrote)), style=style)
+        provider.reply(*parts, usage_part(MODEL, read, cached, wrote), style=style)
     return hold
 
 
-def usage_chunk(read: int, cached: int, wrote: int) -> bytes:
-    return (
+def usage_part(model: str, read: int, cached: int, wrote: int) -> Raw:
+    """The usage, for a reply of a style that says none."""
+    return Raw(
         b'data: {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1700000000, '
         b'"model": "%s", "choices": [], "usage": {"prompt_tokens": %d, "completion_tokens": %d, '
         b'"total_tokens": %d, "prompt_tokens_details": {"cached_tokens": %d}}}\n\n'
-        % (MODEL.encode(), read, wrote, read + wrote, cached)
+        % (model.encode(), read, wrote, read + wrote, cached)
     )
 
 

@@ -23,6 +23,15 @@ def test_text_is_no_markup_and_is_not_cut(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == f"{text}\n"
 
 
+def test_text_of_others_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("a\x1b[2J\x9b31m\r\u202eb")
+    print_note("two\n\tlines")
+    print_failure(CommandFailed("\x07", "\x1b"))
+    output = capsys.readouterr()
+    assert output.out == "a\\x1b[2J\\x9b31m\\r\\u202eb\n"
+    assert output.err == "two\n    lines\nerror: \\x07\n  → \\x1b\n"
+
+
 def test_failure_has_its_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     print_failure(CommandFailed("port [8080] is taken", "choose another"))
     print_failure(CommandFailed("no"))

@@ -7,7 +7,7 @@ import pytest
 
 from addons.launch import available_port
 from scripts.cli.errors import CommandFailed
-from scripts.cli.relay_client import request_json
+from scripts.cli.relay_client import error_text, request_json
 from scripts.cli.running_relay import RunningRelay
 
 KEY = "a-long-random-text"
@@ -57,3 +57,15 @@ def test_relay_that_has_ended_is_a_failure() -> None:
     with pytest.raises(CommandFailed, match=f"port {port} gave no answer") as failure:
         request_json(RunningRelay(port, {}), "GET", "/json")
     assert "mitmcodex logs" in failure.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": {"message": "no"}}', "no"),
+        (b'{"error": {"message": ["no"]}}', "the relay answered 502 to /v1/models"),
+        (b"<html>", "the relay answered 502 to /v1/models"),
+    ],
+)
+def test_words_of_an_error(body: bytes, words: str) -> None:
+    assert error_text(502, body, "/v1/models") == words

@@ -98,3 +98,30 @@ def test_page_of_mitmweb_is_in_a_file_of_its_own(noted_relay: StartedRelay) -> N
     assert relay.web_page == "http://127.0.0.1:8081/?token=abc"
     dump = running_relay.RunningRelay(1, {}, replace(noted_relay, program="mitmdump"))
     assert dump.web_page == "" and running_relay.RunningRelay(1, {}).web_page == ""
+
+
+RELAY = {"status": "ok", "version": "1.0", "uptime": 1.0}
+
+
+def test_relay_of_another_user_is_used_only_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = running_relay.DEFAULT_PORT
+    monkeypatch.setattr(running_relay, "read_health", lambda port: RELAY)
+    monkeypatch.setattr(running_relay, "has_own_listener", lambda port: False)
+    assert find_running_relay() is None
+    with pytest.raises(CommandFailed, match=f"another user's answers.*--port {port}$"):
+        require_running_relay()
+    relay = find_running_relay(port)
+    assert relay and relay.port == port
+    monkeypatch.setattr(running_relay, "has_own_listener", lambda port: True)
+    assert find_running_relay()
+
+
+def test_other_relay_on_its_port_is_not_the_one_that_was_started(
+    noted_relay: StartedRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_relay, "has_own_listener", lambda port: True)
+    for mark, is_started in [("mark", True), ("of another", False)]:
+        health = {**RELAY, "mark": mark}
+        monkeypatch.setattr(running_relay, "read_health", lambda port, health=health: health)
+        relay = find_running_relay(noted_relay.port)
+        assert relay and (relay.started == noted_relay) is is_started

@@ -10,10 +10,10 @@ COLUMNS = (Column("name"), Column("tokens", is_number=True), Column("note"))
 
 
 def test_columns_are_aligned_in_a_pipe() -> None:
-    rows = [("a", "1", "two\nlines"), ("longer", "1,000", "")]
+    rows = [("a", "1", "two\n\x1blines"), ("longer", "1,000", "")]
     assert plain_lines(COLUMNS, rows) == [
         "NAME    TOKENS  NOTE",
-        "a            1  two lines",
+        "a            1  two \\x1blines",
         "longer   1,000  -",
     ]
     assert plain_lines(COLUMNS, []) == ["NAME  TOKENS  NOTE"]
@@ -22,6 +22,7 @@ def test_columns_are_aligned_in_a_pipe() -> None:
 def test_brackets_are_no_markup() -> None:
     output = io.StringIO()
     Console(file=output, force_terminal=True, width=60).print(
-        drawn_table(COLUMNS, [("[red]x[/red]", "1", "")])
+        drawn_table(COLUMNS, [("[red]x[/red]", "1", "\x1b[2J")])
     )
+    assert "\x1b[2J" not in output.getvalue()
     assert "[red]x[/red]" in output.getvalue()

@@ -62,8 +62,9 @@ CONNECTION_FAULTS = (
         True,
     ),
 )
-URL_ORIGIN = re.compile(r"(\w+://)(?:[^/?#@]*@)?([^/?#@]+)")
+URL_ORIGIN = re.compile(r"(\w+://)(?:[^/?#]*@)?([^/?#@]+)")
 URL_PORT = re.compile(r":\d+$")
+STARTS = tuple(fault.opening_words for fault in CONNECTION_FAULTS)
 LASTING_STARTS = tuple(fault.opening_words for fault in CONNECTION_FAULTS if fault.is_lasting)
 
 
@@ -83,6 +84,11 @@ def connection_words(url: str, error: str) -> str:
     the error's own text if the table has none."""
     fault, next_step = connection_fault(url, error)
     return f"{fault}; {next_step}" if next_step else error
+
+
+def without_step(words: str) -> str:
+    """The words of `connection_words` without what the user can do; other words as they are."""
+    return words.partition("; ")[0] if words.startswith(STARTS) else words
 
 
 def is_lasting_fault(words: str) -> bool:

@@ -1,11 +1,12 @@
 """Writing the relay's lines into a config.toml, and taking them back."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import CommandFailed
 from .edits import LinesChanged, NotUnderstood, insert_block, take_back
-from .home import missing_folders, read_config, replace_config
+from .home import missing_folders, read_config, remove_config, replace_config
 from .record import ConfigRecord, forget_record, load_record, save_record
 
 WITHOUT_FILE = "or use `mitmcodex codex`, which needs no lines there"
@@ -24,11 +25,11 @@ def write_block(path: Path, block: str) -> ConfigRecord | None:
         ) from None
     if after == current:
         return None
-    new_folders = record.new_folders if record else missing_folders(path.parent)
+    new_folders = record.new_folders if record else missing_folders(path.resolve().parent)
     written = ConfigRecord(path, before, after, new_folders)
     save_record(written)  # first, so that nothing is written that cannot be undone
     try:
-        replace_config(path, after)
+        replace_config(path, after, current)
     except CommandFailed:
         if record is None:
             forget_record(written)
@@ -46,9 +47,10 @@ def undo_block(path: Path) -> bool:
     if current is not None and current != record.before:
         text = text_without_block(record, current)
         if text is None:
-            remove_config(record)
+            remove_config(path, current)
+            remove_folders(record.new_folders)
         else:
-            replace_config(path, text)
+            replace_config(path, text, current)
     forget_record(record)
     return True
 
@@ -80,9 +82,8 @@ def backup_words(record: ConfigRecord) -> str:
     return f"the file as it was before is {record.backup}"
 
 
-def remove_config(record: ConfigRecord) -> None:
-    """Remove the file that mitmcodex has created, and the folders that it has created for it."""
-    record.path.unlink()
-    for folder in record.new_folders:
+def remove_folders(folders: Iterable[Path]) -> None:
+    """Remove those that are empty."""
+    for folder in folders:
         with suppress(OSError):  # something else is in it
             folder.rmdir()

@@ -16,6 +16,7 @@ type Json = dict[str, Any]
 
 MARK = "# Written by mitmcodex; `mitmcodex config undo` takes it back."
 TABLE_PARENT = "model_providers"
+OWN_PROVIDER = "openai"  # Codex's own, which `openai_base_url` redirects
 # Codex itself writes this key when its user picks a model, so it counts as unchanged.
 CODEX_KEY = "model"
 OVERRIDING_KEYS = frozenset({"model_provider", "openai_base_url"})
@@ -39,9 +40,14 @@ def parse_config(text: str) -> Json:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise NotUnderstood(f"it is not valid TOML: {error}") from None
-    tables = [TABLE_PARENT, "profiles"]
-    if wrong := [name for name in tables if not isinstance(data.get(name, {}), dict)]:
-        raise NotUnderstood(f"its {wrong[0]} is not a table")
+    for name in (TABLE_PARENT, "profiles"):
+        tables = data.get(name, {})
+        if not isinstance(tables, dict):
+            raise NotUnderstood(f"its {name} is not a table")
+        if wrong := [key for key in tables if not isinstance(tables[key], dict)]:
+            raise NotUnderstood(f"its {name}.{wrong[0]} is not a table")
+    if not isinstance(data.get("profile", ""), str):
+        raise NotUnderstood("its profile is not a text")
     return data
 
 
@@ -72,8 +78,8 @@ def insert_block(text: str, block: str) -> str:
 
 def check_profile(data: Json, entries: Json) -> None:
     """Refuse a file whose profile in use would override the block."""
-    name = data.get("profile")
-    profile = data.get("profiles", {}).get(name, {}) if isinstance(name, str) else {}
+    name = data.get("profile", "")
+    profile = data.get("profiles", {}).get(name, {})
     if conflicts := sorted(OVERRIDING_KEYS & entries.keys() & profile.keys()):
         raise NotUnderstood(
             f"its profile {name!r}, which is in use, sets {conflicts[0]} and would override it"
@@ -94,6 +100,8 @@ def replace_values(text: str, data: Json, entries: Json) -> str:
         return text
     try:
         document: Any = tomlkit.parse(text)
+        if tomlkit.dumps(document) != text:
+            raise ValueError("tomlkit does not keep it as it is")
         for key in keys:
             if document[key] != entries[key]:
                 document[key] = entries[key]
@@ -136,6 +144,8 @@ def take_back(before: str, after: str, current: str) -> str:
     if current == after:
         return before
     written, former, data = parse_config(after), parse_config(before), parse_config(current)
+    if has_former_values(former, written, data):  # the user has removed the lines
+        return current
     changed_lines = list(added_lines(before, after))
     if CODEX_KEY in data and written.get(CODEX_KEY) != former.get(CODEX_KEY):
         current = replace_values(current, data, {CODEX_KEY: written[CODEX_KEY]})
@@ -153,7 +163,7 @@ def take_back(before: str, after: str, current: str) -> str:
 def added_lines(before: str, after: str) -> Iterator[str]:
     """The lines that only `after` has, without comments and blank ones."""
     old, new = before.splitlines(), after.splitlines()
-    for tag, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, _, _, start, end in SequenceMatcher(None, old, new).get_opcodes():
         if tag in ("insert", "replace"):
             yield from filter(has_setting, new[start:end])
 
@@ -168,7 +178,7 @@ def revert_lines(before: list[str], after: list[str], current: list[str]) -> str
     positions = matched_positions(after, current)
     removed = set[int]()
     returning: dict[int, list[str]] = {}  # position in `current` → lines that go before it
-    changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    changes = SequenceMatcher(None, before, after).get_opcodes()
     for tag, old_start, old_end, start, end in changes:
         if tag == "equal":
             continue
@@ -188,7 +198,7 @@ def revert_lines(before: list[str], after: list[str], current: list[str]) -> str
 
 def matched_positions(after: list[str], current: list[str]) -> dict[int, int]:
     """Number of a line in `after` → its number in `current`, for the lines that are still there."""
-    blocks = SequenceMatcher(None, after, current, autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, after, current).get_matching_blocks()
     return {block.a + n: block.b + n for block in blocks for n in range(block.size)}
 
 
@@ -201,6 +211,22 @@ def full_lines(text: str) -> list[str]:
     """The lines, each with its end, which the last one may lack in the text."""
     newline = "\r\n" if "\r\n" in text else "\n"
     return with_final_newline(text, newline).splitlines(keepends=True)
+
+
+def has_former_values(former: Json, written: Json, data: Json) -> bool:
+    """Whether `data` has the former values wherever `written` has others. The model may be any that
+    was not written."""
+    for key in former.keys() | written.keys():
+        old, new = former.get(key), written.get(key)
+        value = data.get(key, {} if isinstance(new, dict) else None)
+        if old == new:
+            continue
+        if isinstance(new, dict) and isinstance(value, dict):
+            if not has_former_values(old if isinstance(old, dict) else {}, new, value):
+                return False
+        elif value == new or (value != old and key != CODEX_KEY):
+            return False
+    return True
 
 
 def revert_values(former: Json, written: Json, data: Json) -> Json | None:

@@ -8,11 +8,9 @@ from typing import Any
 from addons.codex_blocks import KEY_VARIABLE, base_url_block, provider_block
 
 from ..errors import CommandFailed
-from .edits import NotUnderstood, parse_config
+from .edits import OWN_PROVIDER, NotUnderstood, parse_config
 from .home import CodexLogin, codex_login, read_config
 from .record import load_record
-
-OWN_PROVIDER = "openai"  # Codex's own, which `openai_base_url` redirects
 
 
 class ConfigForm(StrEnum):
@@ -50,7 +48,7 @@ def codex_facts(path: Path, has_client_key: bool = False) -> CodexFacts:
     try:
         data: dict[str, Any] = parse_config(text or "")
     except NotUnderstood:
-        data = {}  # whoever writes the file says so
+        data = {}  # `write_block` reports it
     provider = str(data.get("model_provider", OWN_PROVIDER))
     other_provider = "" if provider == OWN_PROVIDER else provider
     return CodexFacts(codex_login(path.parent), other_provider, has_client_key)

@@ -1,5 +1,6 @@
 """The user's CODEX_HOME, and its config.toml as a file."""
 
+import codecs
 import json
 import os
 import stat
@@ -20,9 +21,10 @@ class CodexLogin(StrEnum):
 
 
 def codex_home(environment: Mapping[str, str] | None = None) -> Path:
-    """The folder in which Codex keeps its settings, login and sessions."""
+    """The folder in which a Codex with this environment keeps its settings, login and sessions."""
     variables = os.environ if environment is None else environment
-    return Path(variables.get("CODEX_HOME") or Path.home() / ".codex").absolute()
+    user_home = (variables.get("HOME") if os.name == "posix" else "") or Path.home()
+    return Path(variables.get("CODEX_HOME") or Path(user_home, ".codex")).absolute()
 
 
 def codex_login(home: Path) -> CodexLogin:
@@ -31,14 +33,16 @@ def codex_login(home: Path) -> CodexLogin:
         login = json.loads((home / "auth.json").read_bytes())
     except (OSError, ValueError):
         return CodexLogin.NONE
-    has_tokens = isinstance(login, dict) and login.get("tokens")
-    return CodexLogin.CHATGPT if has_tokens else CodexLogin.KEY
+    if not isinstance(login, dict) or not (login.get("tokens") or login.get("OPENAI_API_KEY")):
+        return CodexLogin.NONE
+    return CodexLogin.CHATGPT if login.get("tokens") else CodexLogin.KEY
 
 
 def read_config(path: Path) -> str | None:
-    """The text of a config.toml, None if there is none. Raises CommandFailed."""
+    """The text of a config.toml without its byte order mark, None if there is no such file. Raises
+    CommandFailed."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -46,10 +50,10 @@ def read_config(path: Path) -> str | None:
         raise CommandFailed(f"{path} cannot be read: {why}", "mend it, and try again") from None
 
 
-def replace_config(path: Path, text: str) -> tuple[Path, ...]:
-    """Write the file in one step, through a symbolic link and with the mode that it has.
-
-    Returns the folders that had to be created, the innermost first. Raises CommandFailed."""
+def replace_config(path: Path, text: str, former: str | None) -> None:
+    """Write the file in one step, through a symbolic link, with the mode and the byte order mark
+    that it has. `former`: the text that it must still have; None for no file. Raises
+    CommandFailed."""
     target = path.resolve()
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else FILE_MODE
     if not mode & stat.S_IWUSR or (target.exists() and not os.access(target, os.W_OK)):
@@ -57,14 +61,15 @@ def replace_config(path: Path, text: str) -> tuple[Path, ...]:
             f"{target} is read-only",
             "make it writable, or use `mitmcodex codex`, which needs no file",
         )
-    new_folders = missing_folders(target.parent)
     try:
         create_private_folder(target.parent)
+        mark = byte_order_mark(target)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(text.encode("utf-8"))
+                file.write(mark + text.encode("utf-8"))
             os.chmod(temporary, mode)
+            require_unchanged(path, former)
             os.replace(temporary, target)
         except BaseException:
             os.unlink(temporary)
@@ -73,7 +78,32 @@ def replace_config(path: Path, text: str) -> tuple[Path, ...]:
         raise CommandFailed(
             f"{target} cannot be written: {error.strerror}", "mend it, and try again"
         ) from None
-    return new_folders
+
+
+def byte_order_mark(path: Path) -> bytes:
+    """The mark with which the file begins, if it does. Raises OSError."""
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        return codecs.BOM_UTF8 if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else b""
+
+
+def require_unchanged(path: Path, text: str | None) -> None:
+    """Raises CommandFailed if another program has written the file since it had this text."""
+    if read_config(path) != text:
+        raise CommandFailed(f"{path} was changed by another program just now", "try again")
+
+
+def remove_config(path: Path, former: str) -> None:
+    """Remove the file, which must still have this text; of a symbolic link, the file that it leads
+    to. Raises CommandFailed."""
+    require_unchanged(path, former)
+    try:
+        path.resolve().unlink()
+    except OSError as error:
+        raise CommandFailed(
+            f"{path} cannot be removed: {error.strerror}", "make its folder writable, and try again"
+        ) from None
 
 
 def missing_folders(folder: Path) -> tuple[Path, ...]:

@@ -42,7 +42,9 @@ def save_record(record: ConfigRecord) -> None:
     """Raises OSError."""
     fields = {"path": str(record.path), "new_folders": [str(path) for path in record.new_folders]}
     write_private_bytes(record.folder / AFTER, record.after.encode())
-    if record.before is not None:
+    if record.before is None:
+        record.backup.unlink(missing_ok=True)
+    else:
         write_private_bytes(record.backup, record.before.encode())
     write_private_bytes(record.folder / RECORD, json.dumps(fields).encode())
 

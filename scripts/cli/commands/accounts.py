@@ -20,9 +20,9 @@ from ..account_list import (
     wait_for_login,
 )
 from ..console import messages, print_json, print_line, print_note
+from ..launcher.used_relay import relay_for_program
 from ..relay_client import request_json
 from ..tables import print_table
-from ..temporary_relay import running_or_temporary_relay
 
 Port = Annotated[int | None, typer.Option(help="Port of the relay.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -36,8 +36,8 @@ def show_accounts(as_json: AsJson = False, port: Port = None) -> None:
 
     Example: mitmcodex accounts --json
     """
-    with running_or_temporary_relay(port) as relay:
-        accounts = list_accounts(relay)
+    with relay_for_program(port) as used:
+        accounts = list_accounts(used.running)
     if as_json:
         print_json(accounts)
     elif accounts:
@@ -60,7 +60,8 @@ def log_in(
       mitmcodex login
       mitmcodex login --device
     """
-    with running_or_temporary_relay(port) as relay:
+    with relay_for_program(port) as used:
+        relay = used.running
         before = {account["id"] for account in list_accounts(relay)}
         if device:
             code = start_device_login(relay)
@@ -89,7 +90,8 @@ def log_out(
 
     Example: mitmcodex logout me@example.com
     """
-    with running_or_temporary_relay(port) as relay:
+    with relay_for_program(port) as used:
+        relay = used.running
         chosen = find_account(list_accounts(relay), account)
         request_json(relay, "POST", "/auth/logout", json={"id": chosen["id"]})
     print_line(f"Logged out: {chosen['email'] or chosen['id']}")

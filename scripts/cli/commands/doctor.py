@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..console import messages, output, print_json, print_line
+from ..console import messages, output, print_json, print_line, visible_text
 from ..doctor.checks import CHECKS, examine
 from ..doctor.context import find_context
 from ..doctor.finding import DoctorFinding, Health
@@ -51,9 +51,10 @@ def examine_setup(
 
 def print_finding(finding: DoctorFinding) -> None:
     word = Text(finding.status.value, style=STYLES[finding.status])
-    output.print(word + Text(f"  {finding.name:{NAME_WIDTH}}  {finding.text}", style="default"))
+    text = f"  {finding.name:{NAME_WIDTH}}  {visible_text(finding.text)}"
+    output.print(word + Text(text, style="default"))
     if finding.next_step:
-        output.print(Text(f"{'':{NAME_WIDTH + 8}}→ {finding.next_step}"))
+        print_line(f"{'':{NAME_WIDTH + 8}}→ {finding.next_step}")
 
 
 def summary_line(counts: Counter[Health]) -> str:

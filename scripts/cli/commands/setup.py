@@ -14,7 +14,7 @@ from addons.system_keyring import working_keyring
 
 from ..codex_config.changes import write_block
 from ..codex_config.plan import plan_block
-from ..console import messages, print_line, print_note
+from ..console import messages, print_line, print_note, short_path
 from ..errors import CommandFailed
 from ..running_relay import find_running_relay
 from ..service.manager import install_service, user_service_plan
@@ -75,9 +75,9 @@ def set_up(
         print_note("Nothing is written.")
         raise typer.Exit(1)
     save_plan(plan)
-    print_line(f"Wrote {plan.path}.")
+    print_line(f"Wrote {short_path(plan.path)}.")
     if plan.former_text not in (None, plan.text):
-        print_note(f"The file as it was: {plan.backup}")
+        print_note(f"The file as it was: {short_path(plan.backup)}")
     warn_of_variables(os.environ)
     print_line(f"Next: {finish_setup(result)}")
 
@@ -129,7 +129,7 @@ def require_flags(flags: SetupFlags, yes: bool) -> None:
 
 
 def show_plan(plan: SetupPlan, result: SetupResult) -> None:
-    print_note(f"{plan.path} will be:", "")
+    print_note(f"{short_path(plan.path)} will be:", "")
     for line in masked_text(plan.text).splitlines():
         print_note(f"    {line}", "")
     if plan.keyring_entry:
@@ -155,14 +155,14 @@ def finish_setup(result: SetupResult) -> str:
         return f"`mitmcodex codex`{again if is_running else ''}"
     plan = plan_block(model=result.model)
     write_block(plan.path, plan.block)
-    print_line(f"Wrote {plan.form} lines into {plan.path}.")
+    print_line(f"Wrote {plan.form} lines into {short_path(plan.path)}.")
     print_note(plan.notes[0])
     if result.way is CodexWay.CONFIG:
         down = "`mitmcodex down`, then " if is_running else ""
         return f"{down}`mitmcodex up --detach`, and then `codex`"
     service = user_service_plan()
     install_service(service)
-    print_line(f"The relay is a service now, and starts at login: {service.path}")
+    print_line(f"The relay is a service now, and starts at login: {short_path(service.path)}")
     return "`codex`"
 
 

@@ -1,13 +1,12 @@
 """`mitmcodex status`"""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..console import print_json, print_line
-from ..running_relay import NOT_RUNNING, RunningRelay, find_running_relay
+from ..console import print_json, print_line, short_path
+from ..running_relay import RunningRelay, absence_text, find_running_relay
 
 NOT_RUNNING_STATUS = 3  # exit status, as `systemctl status` has it
 
@@ -29,7 +28,7 @@ def show_status(
         if as_json:
             print_json({"running": False})
         else:
-            print_line(f"{NOT_RUNNING}; start one with `mitmcodex up`")
+            print_line(f"{absence_text(port)}; start one with `mitmcodex up`")
         raise typer.Exit(NOT_RUNNING_STATUS)
     if as_json:
         print_json(status_facts(relay))
@@ -73,11 +72,3 @@ def status_lines(relay: RunningRelay) -> Iterator[str]:
     )
     if relay.started and relay.started.log:
         yield labelled_line("log", short_path(relay.started.log))
-
-
-def short_path(path: str) -> str:
-    """The path with `~` for the user's home."""
-    home = Path.home()
-    return (
-        f"~/{Path(path).relative_to(home).as_posix()}" if Path(path).is_relative_to(home) else path
-    )

@@ -63,7 +63,7 @@ def print_end(turn: TrialTurn) -> None:
     if turn.texts[TEXT]:
         output.print()
     if turn.status == "failed":
-        messages.print(f"error: {turn.error}", style="red", markup=False)
+        print_note(f"error: {turn.error}", "red")
     elif turn.status == "incomplete":
         reason = (turn.response.get("incomplete_details") or {}).get("reason")
         print_note(f"the answer is incomplete: {reason}", "yellow")

@@ -2,13 +2,14 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..codex_config.changes import undo_block
-from ..codex_config.record import all_records
+from ..codex_config.record import ConfigRecord, all_records
 from ..console import print_failure, print_line, print_note
 from ..errors import CommandFailed
 from ..relay_process.stop import end_started_relay
@@ -16,8 +17,6 @@ from ..removal.inventory import OwnData, own_data
 from ..removal.steps import installed_service, package_removal, remove_data
 from ..running_relay import find_running_relay, forget_started_relay, read_started_relay
 from ..service.manager import remove_service
-
-CA_FOLDER = Path("~/.mitmproxy").expanduser()
 
 
 def uninstall_all(
@@ -48,6 +47,11 @@ def uninstall_all(
         typer.confirm("Undo these?", default=True, abort=True, err=True)
     if can_ask and found_data.lines and not data:
         data = typer.confirm("Remove the data, too?", default=False, err=True)
+    if data and found_data.keyring_fault:
+        raise CommandFailed(
+            f"keys may be left in the keyring: {found_data.keyring_fault}",
+            "unlock it and try again; without --data, the data stays",
+        )
     undo_changes()
     if data:
         warn_of_foreign_relay()
@@ -73,31 +77,45 @@ def show_plan(changes: list[str], found_data: OwnData, with_data: bool) -> None:
         print_line(f"  {'remove' if with_data else 'keep'} {line}")
     for place in found_data.other_places:
         print_line(f"  keep {place}, which you have chosen yourself")
-    if CA_FOLDER.is_dir():
-        print_line(f"  keep {CA_FOLDER}: it is mitmproxy's, and others may use it")
+    if found_data.keyring_fault:
+        print_note(f"Keys may be left in the keyring: {found_data.keyring_fault}.", "yellow")
+    if (ca_folder := Path.home() / ".mitmproxy").is_dir():
+        print_line(f"  keep {ca_folder}: it is mitmproxy's, and others may use it")
 
 
 def undo_changes() -> None:
     """Raises CommandFailed if something is left, after all that can be undone."""
+    failed_steps = 0
+    for undo_step in (stop_service, stop_relay, *map(block_removal, all_records())):
+        try:
+            undo_step()
+        except CommandFailed as failure:
+            print_failure(failure)
+            failed_steps += 1
+    if failed_steps:
+        raise CommandFailed("not all could be undone, so the data stays", "mend it, and try again")
+
+
+def stop_service() -> None:
     if service := installed_service():
         remove_service(service)
         print_line("Removed the service.")
+
+
+def stop_relay() -> None:
     if relay := read_started_relay():
         print_line(f"{end_started_relay(relay)}.".capitalize())
     forget_started_relay()
-    failures = []
-    for record in all_records():
-        try:
-            undo_block(record.path)
-            print_line(f"{record.path} is without the relay's lines again.")
-        except CommandFailed as failure:
-            print_failure(failure)
-            failures.append(str(record.path))
-    if failures:
-        raise CommandFailed(
-            f"lines are left in {', '.join(failures)}, so the data stays",
-            "mend that, and try again",
-        )
+
+
+def block_removal(record: ConfigRecord) -> Callable[[], None]:
+    """The step that takes the relay's lines out of this config.toml."""
+
+    def remove_block() -> None:
+        undo_block(record.path)
+        print_line(f"{record.path} is without the relay's lines again.")
+
+    return remove_block
 
 
 def warn_of_foreign_relay() -> None:

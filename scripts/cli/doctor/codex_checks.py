@@ -1,5 +1,6 @@
 """Codex: its version, its background process, and its config.toml."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,23 +9,24 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from addons.flow_data import MASK
+from addons.relay_health import LOOPBACK_HOSTS
 from addons.routing import NEWEST_CODEX_VERSION
 
-from ..codex_config.edits import NotUnderstood
+from ..codex_config.edits import OWN_PROVIDER, NotUnderstood
 from ..codex_config.home import codex_home
 from ..errors import CommandFailed
 from ..launcher.codex_program import INSTALL_STEP, codex_version, find_codex
-from ..launcher.environment import LOOPBACK_HOSTS
 from .context import DoctorContext
 from .finding import DoctorFinding, failure, healthy, warning
 
 OLDEST_CODEX_VERSION = "0.163.0"  # with which the relay is tested
-OWN_PROVIDER = "openai"
 # Providers that Codex knows without a table.
 BUILTIN_PROVIDERS = frozenset({"openai", "ollama", "lmstudio", "oss", "amazon-bedrock"})
 CONFIG_CURE = "write the right lines with `mitmcodex config write`, or use `mitmcodex codex`"
-PROXY_NAMES = "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"
-CA_NAMES = "CODEX_CA_CERTIFICATE", "SSL_CERT_FILE"
+PROXY_VARIABLES = "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"
+CA_VARIABLES = "CODEX_CA_CERTIFICATE", "SSL_CERT_FILE"  # Codex takes the first one that is set
+USER_INFO = re.compile(r"//.*@")
 STOP_DAEMON = "stop it: `codex app-server daemon stop`"
 
 
@@ -64,18 +66,23 @@ def check_daemon(context: DoctorContext) -> DoctorFinding:
     home = codex_home(context.environment)
     daemons = [each for each in running_daemons() if codex_home(each.environment) == home]
     for daemon in daemons:
-        for names in (PROXY_NAMES, CA_NAMES):
+        for names in (PROXY_VARIABLES, CA_VARIABLES):
             theirs, ours = (
                 first_value(daemon.environment, names),
                 first_value(context.environment, names),
             )
             if theirs != ours:
                 text = (
-                    f"process {daemon.pid} runs with {names[0]}={theirs or '(none)'}, "
-                    f"and this shell has {ours or '(none)'}"
+                    f"process {daemon.pid} runs with {names[0]}={shown_value(theirs)}, "
+                    f"and this shell has {shown_value(ours)}"
                 )
                 return warning(name, text, STOP_DAEMON)
     return healthy(name, "runs with this shell's environment" if daemons else "none runs")
+
+
+def shown_value(value: str) -> str:
+    """The value of a variable for people, without the password or key of a proxy's URL."""
+    return USER_INFO.sub(f"//{MASK}@", value) or "(none)"
 
 
 def first_value(environment: Mapping[str, str], names: tuple[str, ...]) -> str:

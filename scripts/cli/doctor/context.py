@@ -13,7 +13,7 @@ from addons.routing import Target, UpstreamCheck, check_target
 from ..codex_config.edits import NotUnderstood, parse_config
 from ..codex_config.home import codex_home, read_config
 from ..errors import CommandFailed
-from ..running_relay import RunningRelay, find_running_relay, read_health
+from ..running_relay import RunningRelay, find_own_relay, find_running_relay
 from ..user_settings import UserSettings, load_user_settings
 from ..user_target import DEMO, user_target
 
@@ -71,8 +71,8 @@ class DoctorContext:
         return asyncio.run(check_target(self.asked_target)) if self.asked_target else None
 
     def is_relay_port(self, port: int) -> bool:
-        """Whether a relay answers on this port of this machine."""
-        return bool(self.relay and self.relay.port == port) or read_health(port) is not None
+        """Whether a relay of this user answers on this port of this machine."""
+        return bool(self.relay and self.relay.port == port) or find_own_relay(port) is not None
 
 
 def find_context(*, port: int | None = None, is_offline: bool = False) -> DoctorContext:

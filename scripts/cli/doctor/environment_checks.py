@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ..launcher.environment import BYPASS_VARIABLES, LOOPBACK_HOSTS, covers_relayed_host
-from .codex_checks import codex_base_url
+from addons.relay_health import LOOPBACK_HOSTS
+
+from ..launcher.environment import BYPASS_VARIABLES, covers_relayed_host
+from .codex_checks import CA_VARIABLES, codex_base_url
 from .context import DoctorContext
 from .finding import DoctorFinding, failure, healthy, warning
 from .relay_checks import read_certificates
 
 CONNECT_TIMEOUT = 3.0  # s
-CA_VARIABLES = "CODEX_CA_CERTIFICATE", "SSL_CERT_FILE"  # Codex takes the first one that is set
 USE_LAUNCHER = "start Codex with `mitmcodex codex`, which sets it for Codex alone"
 
 
@@ -45,8 +46,8 @@ def check_https_proxy(context: DoctorContext) -> DoctorFinding:
     name = "HTTPS_PROXY"
     try:
         proxy = find_proxy(context.environment, name, "ALL_PROXY")
-    except ValueError as error:
-        return failure(name, f"it is no URL: {error}", f"unset it, or {USE_LAUNCHER}")
+    except ValueError:
+        return failure(name, "its value is no URL", f"unset it, or {USE_LAUNCHER}")
     if not proxy:
         return healthy(name, "not set; `mitmcodex codex` sets it for Codex alone")
     if not answers(proxy):
@@ -82,8 +83,8 @@ def check_http_proxy(context: DoctorContext) -> DoctorFinding:
     name = "HTTP_PROXY"
     try:
         proxy = find_proxy(context.environment, name, "ALL_PROXY")
-    except ValueError as error:
-        return failure(name, f"it is no URL: {error}", "unset it")
+    except ValueError:
+        return failure(name, "its value is no URL", "unset it")
     bypass = set(bypass_entries(context))
     if not proxy or "*" in bypass or "127.0.0.1" in bypass:
         return healthy(name, "does not touch this machine's own addresses")
@@ -100,21 +101,28 @@ def check_ca_variables(context: DoctorContext) -> DoctorFinding:
     name, ca_file = CA_VARIABLES[0], context.ca_file
     variable = next((each for each in CA_VARIABLES if context.environment.get(each)), "")
     uses_relay = leads_to_relay(context)
+    own_certificates = readable_certificates(ca_file)
     if not variable:
         if not uses_relay:
             return healthy(name, "not set; `mitmcodex codex` sets it for Codex alone")
         text = "not set, and HTTPS_PROXY names the relay: Codex does not trust it"
         return failure(name, text, f"set {name}={ca_file}, or use `mitmcodex codex`")
     path = Path(context.environment[variable]).expanduser()
-    try:
-        certificates = read_certificates(path)
-    except (OSError, ValueError):
+    if not (certificates := readable_certificates(path)):
         text = f"{variable} names {path}, which holds no certificate"
         return failure(name, text, f"set {variable}={ca_file}, or unset it")
-    if uses_relay and ca_file.is_file() and read_certificates(ca_file)[0] not in certificates:
+    if uses_relay and own_certificates and own_certificates[0] not in certificates:
         text = f"{variable} names {path}, which lacks the relay's authority"
         return failure(name, text, f"set {name}={ca_file}, or use `mitmcodex codex`")
     return healthy(name, f"{variable} names {path}")
+
+
+def readable_certificates(path: Path) -> list[bytes]:
+    """Each certificate of the file, in DER; none if it cannot be read."""
+    try:
+        return read_certificates(path)
+    except (OSError, ValueError):
+        return []
 
 
 def leads_to_relay(context: DoctorContext) -> bool:

@@ -11,9 +11,9 @@ from cryptography import x509
 
 from addons.identity import VERSION
 from addons.port_holder import bind_fault, port_holder
+from addons.relay_health import LOOPBACK
 
 from ..errors import CommandFailed
-from ..launcher.environment import LOOPBACK_HOSTS
 from ..relay_process.fingerprints import changed_settings, setting_fingerprints
 from ..running_relay import DEFAULT_PORT, RunningRelay
 from ..user_settings import owner_key
@@ -22,7 +22,8 @@ from .finding import DoctorFinding, failure, healthy, warning
 
 INTERCEPTED_HOST = "chatgpt.com"
 PEM_CERTIFICATE = re.compile(f"{ssl.PEM_HEADER}.*?{ssl.PEM_FOOTER}", re.DOTALL)
-HANDSHAKE_TIMEOUT = 10.0  # s
+HANDSHAKE_TIMEOUT = 10.0  # s for each step
+HEAD_LIMIT = 65_536  # bytes
 RESTART = "restart the relay: `mitmcodex down`, then `mitmcodex up --detach`"
 START = "start it: `mitmcodex up --detach`"
 
@@ -66,7 +67,7 @@ def check_ports(context: DoctorContext) -> DoctorFinding:
         else []
     )
     for port in (*own, *extra):
-        if bind_fault("127.0.0.1", port) and not context.is_relay_port(port):
+        if bind_fault(LOOPBACK, port) and not context.is_relay_port(port):
             text = f"{port} is taken by {port_holder(port) or 'another program'}"
             if port in extra:
                 return failure("ports", text, "end that program, or change `ports` in relay.toml")
@@ -128,16 +129,14 @@ def check_handshake(context: DoctorContext) -> DoctorFinding | None:
 def shake_hands(relay: RunningRelay, ca_file: Path) -> None:
     """Raises OSError, of which the errors of TLS are a kind, and CommandFailed."""
     context = ssl.create_default_context(cafile=str(ca_file))
-    address = LOOPBACK_HOSTS[0], relay.port
+    address = LOOPBACK, relay.port
     with socket.create_connection(address, timeout=HANDSHAKE_TIMEOUT) as connection:
         connection.sendall(connect_head(owner_key()))
-        head = b""
-        while b"\r\n\r\n" not in head:
-            if not (piece := connection.recv(4096)):
-                raise OSError("the relay closes the connection")
-            head += piece
-        if b" 200 " not in head.partition(b"\r\n")[0]:
-            raise OSError(head.partition(b"\r\n")[0].decode("latin-1"))
+        # The relay sends its head in one piece, and nothing more before the handshake.
+        head, end, _ = connection.recv(HEAD_LIMIT).partition(b"\r\n\r\n")
+        if not end or b" 200 " not in head.partition(b"\r\n")[0]:
+            status_line = head.partition(b"\r\n")[0].decode("latin-1")
+            raise OSError(f"it answers {status_line!r} to CONNECT")
         with context.wrap_socket(connection, server_hostname=INTERCEPTED_HOST):
             pass
 

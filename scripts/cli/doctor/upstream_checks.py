@@ -5,18 +5,18 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from addons.routing import Target, is_target_ready
+from addons.relay_health import LOOPBACK_HOSTS
+from addons.routing import KEY_STATUSES, Target, is_target_ready
 
 from ..account_list import list_accounts
 from ..errors import CommandFailed
-from ..launcher.environment import LOOPBACK_HOSTS
 from ..probe import find_endpoint, quick_checks
 from ..user_target import DEMO
 from .codex_checks import effective_settings
 from .context import DoctorContext
 from .finding import DoctorFinding, Health, failure, healthy, warning
+from .relay_checks import START
 
-KEY_STATUSES = (401, 403)
 LIST_MODELS = "`mitmcodex models` lists what there is"
 
 
@@ -55,7 +55,7 @@ def is_own_upstream(context: DoctorContext, target: Target) -> bool:
 
 def accounts_finding(context: DoctorContext) -> DoctorFinding:
     if not context.relay:
-        return warning("provider", "ChatGPT accounts; only a running relay knows them", "run it")
+        return warning("provider", "ChatGPT accounts; only a running relay knows them", START)
     accounts = list_accounts(context.relay)
     if ready := [each for each in accounts if each["state"] in ("ready", "busy")]:
         return healthy("provider", f"{len(ready)} ChatGPT account{'s' * (len(ready) > 1)} ready")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from addons.relay_health import LOOPBACK_HOSTS
+
 # Options of Codex before a subcommand that have a value.
 SETTING_OPTIONS = frozenset({"-c", "--config", "--enable", "--disable"})
 VALUE_OPTIONS = SETTING_OPTIONS | {
@@ -105,7 +107,7 @@ def is_on_this_machine(config: Mapping[str, Any], provider: str) -> bool:
         case {"model_providers": {**tables}}:
             table = tables.get(provider)
             url = str(table.get("base_url", "")) if isinstance(table, dict) else ""
-            return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+            return urlsplit(url).hostname in LOOPBACK_HOSTS
     return False
 
 

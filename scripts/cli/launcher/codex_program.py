@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from addons.private_files import write_private_bytes
+from addons.private_files import write_private_file
 
+from ..codex_config.home import codex_home
 from ..console import print_note
 from ..errors import CommandFailed
 from ..relay_client import request_json
-from ..running_relay import RunningRelay
 from .child_process import replace_process, run_program
 from .codex_arguments import (
     LOCAL_COMMANDS,
@@ -29,6 +29,7 @@ from .codex_arguments import (
 )
 from .codex_server import INVENTED_KEY, codex_server
 from .environment import CODEX_CA_VARIABLE, foreign_proxy, proxy_environment
+from .folder_trust import ask_for_trust
 from .used_relay import (
     UsedRelay,
     program_folder,
@@ -39,6 +40,9 @@ from .used_relay import (
 
 INSTALL_STEP = "install it: `npm install -g @openai/codex`, then try again"
 KEY_VARIABLE = "CODEX_API_KEY"  # `codex exec` reads it, its screen does not
+# Codex tries a WebSocket first. The relay has none, and Codex goes on without, but logs an error.
+LOG_VARIABLE = "RUST_LOG"
+LOG_FILTER = "error,codex_api::endpoint::responses_websocket=off"
 QUESTION_TIMEOUT = 20.0  # s that Codex has to say its version, or whether a login exists
 VERSION_NUMBER = re.compile(r"\d+\.\d+\.\d+")
 CONTINUE_NOTE = "To go on with this session: mitmcodex codex resume --last"
@@ -92,11 +96,12 @@ def prepare_codex(program: str, arguments: list[str], relay: UsedRelay) -> Codex
 
 
 def run_with_server(call: CodexCall) -> int:
+    trust = ask_for_trust(call.arguments, call.environment)
     settings = [*call.settings, *setting_arguments(call.arguments)]
     log = program_folder() / f"codex-{os.getpid()}.log"
     try:
         with codex_server(call.program, settings, call.environment, log) as (remote, variables):
-            command = [call.program, *call.settings, *remote, *call.arguments]
+            command = [call.program, *call.settings, *remote, *trust, *call.arguments]
             status = run_program(command, {**call.environment, **variables})
     finally:
         log.unlink(missing_ok=True)
@@ -119,21 +124,22 @@ def codex_environment(inherited: Mapping[str, str], relay: UsedRelay) -> dict[st
     ca_file = save_authority(relay)
     if former := inherited.get(CODEX_CA_VARIABLE) or inherited.get("SSL_CERT_FILE"):
         ca_file = save_bundle(relay, ca_file, former)
-    return {**proxy_environment(inherited, relay.proxy), CODEX_CA_VARIABLE: str(ca_file)}
+    proxied = proxy_environment(inherited, relay.proxy)
+    return {LOG_VARIABLE: LOG_FILTER, **proxied, CODEX_CA_VARIABLE: str(ca_file)}
 
 
 def save_catalog(relay: UsedRelay, program: str) -> Path | None:
     """A file with the relay's models as Codex lists them; None, with a note, if it has no list."""
     path = f"/v1/models?client_version={codex_version(program)}"
     try:
-        catalog = request_json(RunningRelay(relay.port, {}), "GET", path)
+        catalog = request_json(relay.running, "GET", path)
     except CommandFailed as failure:
         print_note(f"mitmcodex: no list of models: {failure.message}", "yellow")
         return None
     if not (isinstance(catalog, dict) and catalog.get("models")):
         return None
     file = program_folder() / f"models-{relay.port}.json"
-    write_private_bytes(file, json.dumps(catalog).encode())
+    write_private_file(file, json.dumps(catalog).encode())
     return file
 
 
@@ -167,8 +173,7 @@ def ask_codex(program: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def read_codex_config(environment: Mapping[str, str]) -> dict[str, Any]:
     """The user's config.toml; {} if there is none. Codex itself reports one that is wrong."""
-    home = environment.get("CODEX_HOME") or Path.home() / ".codex"
     try:
-        return tomllib.loads((Path(home) / "config.toml").read_text("utf-8-sig"))
+        return tomllib.loads((codex_home(environment) / "config.toml").read_text("utf-8-sig"))
     except (OSError, ValueError):
         return {}

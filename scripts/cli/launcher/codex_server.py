@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from addons.identity import VERSION
 from addons.launch import available_port
+from addons.port_holder import has_own_listener
 from addons.private_files import open_private
 
 from ..errors import CommandFailed
@@ -75,6 +77,8 @@ async def log_in(url: str, token: str, leash: "subprocess.Popen[bytes]") -> None
     """Give the server an invented key. Raises OSError, ValueError or TimeoutError."""
     async with asyncio.timeout(START_TIMEOUT):
         connection = await connect_server(url, token, leash)
+        if not has_own_listener(urlsplit(url).port or 0):  # it was free for a moment
+            raise OSError("a program of another user has its port")
         client = {"name": SCREEN_NAME, "title": SCREEN_NAME, "version": VERSION}
         await call_method(connection, "initialize", {"clientInfo": client})
         await connection.write_message(json.dumps({"method": "initialized"}))

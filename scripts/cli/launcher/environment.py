@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from addons.relay_health import LOOPBACK, LOOPBACK_HOSTS
+
 PROXY_VARIABLES = "HTTPS_PROXY", "https_proxy"
 BYPASS_VARIABLES = "NO_PROXY", "no_proxy"
-LOOPBACK_HOSTS = "127.0.0.1", "localhost", "::1"
 RELAYED_HOSTS = "api.openai.com", "chatgpt.com"
 # OpenSSL and Python, requests, curl. They take the file instead of the system's authorities.
 BUNDLE_VARIABLES = "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"
@@ -18,7 +19,7 @@ NO_KEY = "none"  # clients of OpenAI's SDK refuse to start without a key
 def proxy_url(port: int, key: str) -> str:
     """The URL of the relay as a proxy. `key`: of a relay that asks for one."""
     user = f"relay:{quote(key, safe='')}@" if key else ""
-    return f"http://{user}127.0.0.1:{port}"
+    return f"http://{user}{LOOPBACK}:{port}"
 
 
 def proxy_environment(inherited: Mapping[str, str], url: str) -> dict[str, str]:
@@ -35,7 +36,7 @@ def proxy_environment(inherited: Mapping[str, str], url: str) -> dict[str, str]:
 def base_url_environment(inherited: Mapping[str, str], port: int, key: str) -> dict[str, str]:
     """The variables with which OpenAI's SDKs use the relay. The user's own key of OpenAI is
     replaced, so that it reaches no provider."""
-    base_url = f"http://127.0.0.1:{port}/v1"
+    base_url = f"http://{LOOPBACK}:{port}/v1"
     return {
         **inherited,
         **dict.fromkeys(BYPASS_VARIABLES, bypass_list(inherited)),

@@ -12,11 +12,11 @@ from addons.observe import exchange_cost, format_count
 from translate import SseReader
 
 from ..errors import CommandFailed
-from ..relay_client import relay_client, request_json
-from ..running_relay import RunningRelay
+from ..relay_client import error_text, relay_client, request_json
 from ..user_settings import load_user_settings
 from .used_relay import UsedRelay
 
+TURN_PATH = "/v1/responses"
 SILENCE_TIMEOUT = 330.0  # s; the relay gives up on a silent provider before
 ACCOUNT_PROVIDER = "chatgpt"
 REASONING, TEXT = "reasoning", "text"
@@ -83,11 +83,11 @@ def run_turn(relay: UsedRelay, prompt: str, model: str, on_delta: DeltaListener)
     begin = time.monotonic()
     try:
         with (
-            relay_client(RunningRelay(relay.port, {}), SILENCE_TIMEOUT) as client,
-            client.stream("POST", "/v1/responses", json=body) as reply,
+            relay_client(relay.running, SILENCE_TIMEOUT) as client,
+            client.stream("POST", TURN_PATH, json=body) as reply,
         ):
             if not reply.is_success:
-                raise CommandFailed(reply_fault(reply.status_code, reply.read()))
+                raise CommandFailed(error_text(reply.status_code, reply.read(), TURN_PATH))
             turn.provider = reply.headers.get("x-relay-provider", "")
             turn.model = reply.headers.get("x-relay-model", turn.asked_model)
             turn.dropped = reply.headers.get("x-relay-dropped", "")
@@ -110,7 +110,7 @@ def relay_log_step(relay: UsedRelay) -> str:
 
 def first_listed_model(relay: UsedRelay) -> str:
     """Raises CommandFailed if the relay lists none."""
-    model_list = request_json(RunningRelay(relay.port, {}), "GET", "/v1/models")
+    model_list = request_json(relay.running, "GET", "/v1/models")
     match model_list:
         case {"data": [{"id": str(name)}, *_]}:
             return name
@@ -146,17 +146,6 @@ def take_event(
         on_delta(part, event["delta"])
     elif kind in ENDINGS:
         turn.response = event["response"]
-
-
-def reply_fault(status: int, body: bytes) -> str:
-    """The message of an error of the relay."""
-    try:
-        match json.loads(body):
-            case {"error": {"message": str(message)}}:
-                return message
-    except ValueError:
-        pass
-    return f"the relay answered {status}"
 
 
 def add_cost(turn: TrialTurn, relay: UsedRelay) -> None:

@@ -1,10 +1,11 @@
 """The relay through which a program runs: the one that runs already, or one for its lifetime."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import httpx2
 import psutil
 
 from addons.config import VARIABLE_PREFIX
-from addons.launch import is_port_taken, start
-from addons.private_files import create_private_folder, write_private_bytes
+from addons.launch import start
+from addons.port_holder import bind_fault, has_own_listener
+from addons.private_files import create_private_folder, write_private_file
+from addons.relay_health import LOOPBACK, read_health
+from addons.start_report import report_from_json
 from addons.user_folders import state_folder
 
+from ..console import print_note
 from ..errors import CommandFailed
-from ..running_relay import find_running_relay, read_health, require_running_relay
+from ..running_relay import RunningRelay, find_running_relay, require_running_relay
 from ..user_settings import owner_key
 from .environment import proxy_url
 
@@ -32,8 +37,8 @@ NO_MORE_PORTS = {f"{VARIABLE_PREFIX}PORT": "", f"{VARIABLE_PREFIX}PORTS": ""}
 
 @dataclass(frozen=True)
 class UsedRelay:
-    port: int
-    key: str  # "" for a relay that asks for none
+    running: RunningRelay
+    key: str = field(repr=False)  # "" for a relay that asks for none
     log: str  # path; "" if it is not known
     provider_name: str  # in the table of providers
     provider: str  # its title
@@ -42,8 +47,12 @@ class UsedRelay:
     is_own: bool  # started for one program, and ended with it
 
     @property
+    def port(self) -> int:
+        return self.running.port
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return self.running.base_url
 
     @property
     def proxy(self) -> str:
@@ -60,8 +69,10 @@ class UsedRelay:
 def relay_for_program(port: int | None = None, **settings: Any) -> Iterator[UsedRelay]:
     """The relay on this port, or the one that runs. If none runs, one with these settings starts,
     and ends with the block. Raises CommandFailed and NotStarted."""
-    running = require_running_relay(port) if port else find_running_relay()
-    if running:
+    if running := require_running_relay(port) if port else find_running_relay():
+        if not has_own_listener(running.port):
+            warning = "is another user's: your requests go through it, and your login with them"
+            print_note(f"mitmcodex: the relay on port {running.port} {warning}", "yellow")
         log = running.started.log if running.started else ""
         yield used_relay(running.port, log, is_own=False)
         return
@@ -78,15 +89,16 @@ def relay_for_program(port: int | None = None, **settings: Any) -> Iterator[Used
 def used_relay(port: int, log: str, *, is_own: bool) -> UsedRelay:
     key = owner_key()
     health = read_health(port, key) or {}
-    report = health.get("report") or {}  # not by addons.startup, which takes long to load
+    report = report_from_json(health.get("report"))
+    provider_name = str(health.get("provider", ""))
     return UsedRelay(
-        port=port,
+        running=RunningRelay(port, health),
         key=key,
         log=log,
-        provider_name=str(health.get("provider", "")),
-        provider=str(report.get("title") or health.get("provider", "")),
+        provider_name=provider_name,
+        provider=report.title if report else provider_name,
         upstream=str(health.get("upstream", "")),
-        model=str(report.get("model", "")),
+        model=report.model if report else "",
         is_own=is_own,
     )
 
@@ -102,8 +114,9 @@ def new_log_file() -> Path:
     """The path of this process's log, in a folder without the files of ended processes."""
     folder = program_folder()
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > FILE_AGE and not is_in_use(path):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another command removes them at the same time
+            if time.time() - path.stat().st_mtime > FILE_AGE and not is_in_use(path):
+                path.unlink()
     return folder / f"relay-{os.getpid()}.log"
 
 
@@ -113,7 +126,7 @@ def is_in_use(path: Path) -> bool:
     if not number.isdecimal():
         return False
     is_log = path.suffix == ".log"
-    return psutil.pid_exists(int(number)) if is_log else is_port_taken(int(number))
+    return psutil.pid_exists(int(number)) if is_log else bool(bind_fault(LOOPBACK, int(number)))
 
 
 def proxy_request(relay: UsedRelay, url: str) -> bytes:
@@ -138,7 +151,7 @@ def save_authority(relay: UsedRelay) -> Path:
                 "start it without mitmproxy's option `onboarding=false`",
             )
         return default
-    write_private_bytes(path, certificate)
+    write_private_file(path, certificate)  # other programs may be reading it
     return path
 
 
@@ -151,7 +164,7 @@ def save_bundle(relay: UsedRelay, ca_file: Path, former_file: str = "") -> Path:
     except OSError as error:
         raise CommandFailed(f"{former}: {error.strerror}", "correct SSL_CERT_FILE") from None
     path = program_folder() / f"bundle-{relay.port}.pem"
-    write_private_bytes(path, ca_file.read_bytes().rstrip() + b"\n" + others)
+    write_private_file(path, ca_file.read_bytes().rstrip() + b"\n" + others)
     return path
 
 

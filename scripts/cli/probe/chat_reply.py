@@ -152,9 +152,7 @@ def read_completion(recorded: RecordedReply) -> ChatReply:
         for chunk in chunks:
             merged.add_chunk(chunk)
         return merged.to_reply(recorded, chunks)
-    body = load_json(recorded.body)
-    if not isinstance(body, dict):
-        raise ValueError("the body is no JSON object")
+    body = require_object(load_json(recorded.body))
     if is_error(body):
         return error_inside(recorded, body)
     merged = MergedStream()
@@ -168,10 +166,7 @@ def stream_chunks(body: bytes) -> Iterator[Json]:
     reader = SseReader()
     for data in (*reader.feed(body), *reader.flush()):
         if data.strip() and data.strip() != b"[DONE]":
-            chunk = load_json(data)
-            if not isinstance(chunk, dict):
-                raise ValueError("an event is no JSON object")
-            yield chunk
+            yield require_object(load_json(data))
 
 
 def is_error(body: Json) -> bool:
@@ -199,10 +194,14 @@ class MergedStream:
         self.usage: Json = {}
 
     def add_chunk(self, chunk: Json) -> None:
+        """Raises ValueError and the like for a chunk of another form."""
         self.usage |= chunk.get("usage") or {}
-        for choice in (chunk.get("choices") or [])[:1]:
+        choices = chunk.get("choices") or []
+        for choice in choices:
+            require_object(require_object(choice).get("delta") or {})
+        for choice in choices[:1]:
             self.usage |= choice.get("usage") or {}
-            self.finish = choice.get("finish_reason") or self.finish
+            self.finish = optional_text(choice, "finish_reason") or self.finish
             self.add_delta(choice.get("delta") or {})
 
     def add_delta(self, delta: Json) -> None:
@@ -229,8 +228,8 @@ class MergedStream:
         if index is None:  # Gemini: each fragment is a whole call
             index = (len(self.calls) if fragment.get("id") or function.get("name") else -1, None)
         call = self.calls.setdefault(index, {"id": "", "name": "", "arguments": "", "pieces": 0})
-        call["id"] = call["id"] or fragment.get("id") or ""
-        call["name"] = call["name"] or function.get("name") or ""
+        call["id"] = call["id"] or optional_text(fragment, "id")
+        call["name"] = call["name"] or optional_text(function, "name")
         if arguments := function.get("arguments"):
             text = arguments if isinstance(arguments, str) else json.dumps(arguments)
             call["arguments"] += text
@@ -253,6 +252,21 @@ class MergedStream:
             usage=self.usage,
             chunks=chunks,
         )
+
+
+def require_object(value: Any) -> Json:
+    """Raises ValueError for anything but a JSON object."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{shorten_line(str(value))} is no JSON object")
+    return value
+
+
+def optional_text(fields: Json, name: str) -> str:
+    """The text of this field; "" if it is missing or null. Raises ValueError for another type."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+    return value or ""
 
 
 def stream_comments(body: bytes) -> int:

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import httpx2
 
-from addons.flow_data import MASK
 from addons.http_client import client_options
 from addons.routing import DIALECT_PATHS, exception_text
+from addons.secret_mask import SecretMask
 from translate import connection_fault, url_origin
 
 from .chat_reply import RecordedReply
@@ -83,15 +83,10 @@ class EndpointClient:
                 pieces += piece
         return RecordedReply(
             reply.status_code,
-            self._conceal_key(bytes(pieces)),
+            SecretMask(self._endpoint.headers.values()).mask_content(bytes(pieces)),
             retry_after=parse_seconds(reply.headers.get("retry-after", "")),
             first_byte_after=first_byte_after,
         )
-
-    def _conceal_key(self, body: bytes) -> bytes:
-        """The body without the key, which some servers repeat in their errors."""
-        key = (self._endpoint.key or "").encode()
-        return body.replace(key, MASK.encode()) if key else body
 
 
 def parse_seconds(text: str) -> float | None:

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from urllib.parse import urlsplit
 
-from addons.config import available_providers, key_from_environment
+from addons.config import available_providers, key_from_environment, validate_base_url
 from addons.routing import (
     KEY_STATUSES,
     KeyOrigin,
@@ -94,7 +93,7 @@ def find_target(default: Target, name_or_url: str) -> Target:
         problem = "no provider is configured"
         raise CommandFailed(problem, "name one, or a base URL: `mitmcodex probe deepseek`")
     if "://" in name_or_url:
-        return target_by_url(default, name_or_url.rstrip("/"))
+        return target_by_url(default, name_or_url)
     providers = available_providers()
     if name_or_url not in providers:
         similar = get_close_matches(name_or_url, providers, 1)
@@ -107,11 +106,14 @@ def find_target(default: Target, name_or_url: str) -> Target:
         raise CommandFailed(str(error), "name the base URL instead") from None
 
 
-def target_by_url(default: Target, url: str) -> Target:
-    """The upstream at a base URL; the configured key goes to the configured URL only."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise CommandFailed(f"{url} is no base URL", "write it as https://api.example.com/v1")
+def target_by_url(default: Target, text: str) -> Target:
+    """The upstream at a base URL; the configured key goes to the configured URL only. Raises
+    CommandFailed."""
+    try:
+        url = validate_base_url(text)
+    except ValueError as error:
+        step = "write it as https://api.example.com/v1"
+        raise CommandFailed(f"the URL cannot be used: {error}", step) from None
     if url == default.url:
         return default
     return target_with_key(provider_for_url(None, url), url, takes_api_key=False)

@@ -16,7 +16,8 @@ import tomlkit
 from tomlkit.items import Table
 
 from addons.config import ConfigFile, WrongSettings
-from addons.private_files import write_private_bytes
+from addons.private_files import write_private_bytes, write_private_file
+from translate import printable
 
 from ..errors import CommandFailed
 from .endpoint import Endpoint
@@ -25,6 +26,7 @@ Json = dict[str, Any]
 
 GENERIC_NAMES = frozenset({"generic", "responses", "demo"})  # no table of one provider
 MEASURED_MARK = "Measured by mitmcodex probe"
+NOTE_LIMIT = 300  # characters
 
 
 def table_name(endpoint: Endpoint) -> str:
@@ -75,7 +77,7 @@ def merge_table(
             place[key] = tomlkit.table(is_super_table=depth < len(path))
         place = place[key]
     remove_mark(place)
-    note = f"{MEASURED_MARK} on {day.isoformat()}: {endpoint.title}"
+    note = f"{MEASURED_MARK} on {day.isoformat()}: {printable(endpoint.title, NOTE_LIMIT)}"
     set_fields(place, fields)
     mark_table(place, note)
     return tomlkit.dumps(document)
@@ -128,14 +130,16 @@ def write_checked(path: Path, toml_text: str) -> None:
         tomllib.loads(toml_text)
         write_private_bytes(draft, toml_text.encode())
         ConfigFile.from_path(str(draft))
-        write_private_bytes(path, toml_text.encode())
+        write_private_file(path, toml_text.encode())
     except (WrongSettings, ValueError) as wrong:
         problem = str(wrong).replace(str(draft), str(path))
         raise CommandFailed(
-            f"the measured table does not fit: {problem}", "correct the file"
+            f"the measured table does not fit: {problem}", f"correct {path}, and try again"
         ) from None
     except OSError as error:
-        raise CommandFailed(f"{path} cannot be written: {error.strerror}") from None
+        raise CommandFailed(
+            f"{path} cannot be written: {error.strerror}", "make its folder writable"
+        ) from None
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from addons.config import VARIABLE_PREFIX
 from addons.identity import MARK_VARIABLE, PARENT_VARIABLE, WEB_PAGE_VARIABLE
+from addons.relay_health import LOOPBACK_HOSTS
 
 OWN_VARIABLES = (MARK_VARIABLE, PARENT_VARIABLE, WEB_PAGE_VARIABLE)  # of another relay
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 PROVIDER, UPSTREAM, MODEL, API_KEY = (
     f"{VARIABLE_PREFIX}{name}" for name in ("PROVIDER", "UPSTREAM", "MODEL", "API_KEY")
 )
@@ -46,6 +46,6 @@ def is_own_proxy(name: str, value: str, port: int) -> bool:
         return False
     try:
         url = urlsplit(value if "://" in value else f"//{value}")
-        return url.hostname in LOOPBACK_NAMES and url.port == port
+        return url.hostname in LOOPBACK_HOSTS and url.port == port
     except ValueError:  # no URL
         return False

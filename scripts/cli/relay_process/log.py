@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -11,6 +10,7 @@ from addons.private_files import create_private_file
 from addons.user_folders import state_folder
 
 POLL_INTERVAL = 0.2  # s
+BLOCK_SIZE = 65_536  # bytes
 
 
 def log_path() -> Path:
@@ -27,8 +27,18 @@ def begin_log() -> Path:
 
 
 def last_lines(file: TextIO, count: int) -> list[str]:
-    """The last lines, without their ends; reads the file to its end."""
-    return [line.rstrip("\r\n") for line in deque(file, count)]
+    """The last lines, without their ends; the file is at its end then. Of a large file, only the
+    part that has them is read."""
+    size, part = os.fstat(file.fileno()).st_size, BLOCK_SIZE
+    while True:
+        file.seek(max(0, size - part))
+        lines = file.read().split("\n")
+        if part >= size or len(lines) >= count + 2:  # the first and the last may be incomplete
+            break
+        part *= 2
+    if not lines[-1]:
+        lines.pop()
+    return [line.rstrip("\r") for line in lines[-count:]] if count else []
 
 
 def follow_lines(file: TextIO, is_written: Callable[[], bool]) -> Iterator[str]:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from addons.identity import WEB_PAGE_VARIABLE
-from addons.launch import LOOPBACK, NotStarted
+from addons.launch import LOOPBACK_ARGUMENTS, NotStarted
 
 from ..errors import CommandFailed
 from ..running_relay import (
     DEFAULT_PORT,
     RunningRelay,
-    find_running_relay,
+    find_own_relay,
     read_started_relay,
     wait_for_answer,
     web_page_path,
@@ -85,7 +85,7 @@ def find_present_relay(port: int | None) -> RunningRelay | None:
     """The relay that runs already, or that is just starting. Raises CommandFailed if it hangs."""
     started = read_started_relay()
     if not started:
-        return find_running_relay(port)
+        return find_own_relay(port or DEFAULT_PORT)
     if relay := wait_for_answer(started, START_PATIENCE):
         return relay
     if started.is_alive:
@@ -94,7 +94,7 @@ def find_present_relay(port: int | None) -> RunningRelay | None:
             f" {started.port}",
             "`mitmcodex down` ends it",
         )
-    return find_running_relay(port)
+    return find_own_relay(port or DEFAULT_PORT)
 
 
 def require_same_relay(relay: RunningRelay, wanted: WantedRelay) -> None:
@@ -121,7 +121,7 @@ def plan_start(wanted: WantedRelay) -> tuple[RelayStart, list[str]]:
         choice = require_port(wanted.wanted_port)
     else:
         choice = choose_port(DEFAULT_PORT, [WEB_PORT])  # which is left to mitmweb's page
-    arguments = [] if wanted.user.settings.client_key else [*LOOPBACK]
+    arguments = [] if wanted.user.settings.client_key else [*LOOPBACK_ARGUMENTS]
     notes = [choice.note]
     if wanted.with_web:
         page = choose_port(WEB_PORT, [choice.port], "mitmweb's page")

@@ -3,13 +3,12 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from addons.port_holder import bind_fault, port_holder
+from addons.port_holder import bind_fault, holder_words, next_free_port
+from addons.relay_health import LOOPBACK
 
 from ..errors import CommandFailed
 
-LOOPBACK = "127.0.0.1"
 WEB_PORT = 8081  # mitmweb's own default for its page
-ATTEMPTS = 100  # ports that are tried
 
 
 class PortChoice(NamedTuple):
@@ -20,7 +19,7 @@ class PortChoice(NamedTuple):
 def require_port(port: int) -> PortChoice:
     """The port that the user wants. Raises CommandFailed if it is taken."""
     if fault := bind_fault(LOOPBACK, port):
-        message = f"port {port} cannot be used: {taken_words(port, fault)}"
+        message = f"port {port} cannot be used: {holder_words(port, fault)}"
         raise CommandFailed(message, "end that program, or choose another port with --port")
     return PortChoice(port)
 
@@ -29,15 +28,7 @@ def choose_port(usual: int, others: Collection[int] = (), purpose: str = "the re
     """The usual port, or the next free one that is not among the others. Raises CommandFailed."""
     if usual not in others and not (fault := bind_fault(LOOPBACK, usual)):
         return PortChoice(usual)
-    following = range(usual + 1, min(usual + ATTEMPTS, 65_536))
-    free = (port for port in following if port not in others and not bind_fault(LOOPBACK, port))
-    if (port := next(free, None)) is None:
+    if (port := next_free_port(usual, others)) is None:
         raise CommandFailed(f"no port from {usual} is free", "choose another with --port")
-    reason = "taken by the relay" if usual in others else taken_words(usual, fault)
+    reason = "taken by the relay" if usual in others else holder_words(usual, fault)
     return PortChoice(port, f"Port {usual} is not free ({reason}): {purpose} takes {port}.")
-
-
-def taken_words(port: int, fault: str) -> str:
-    if holder := port_holder(port):
-        return f"{holder} has it"
-    return fault[:1].lower() + fault[1:]

@@ -23,6 +23,7 @@ from addons.launch import (
     wait_until_ready,
 )
 from addons.private_files import create_private_folder
+from addons.relay_health import read_health
 from addons.user_folders import state_folder
 
 from ..errors import CommandFailed
@@ -30,7 +31,6 @@ from ..running_relay import (
     RunningRelay,
     StartedRelay,
     forget_started_relay,
-    read_health,
     save_started_relay,
 )
 from .fingerprints import setting_fingerprints

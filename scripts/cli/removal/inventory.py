@@ -8,7 +8,7 @@ from typing import Any
 
 from addons.accounts import has_keyring_logins
 from addons.config import KEYRING_PREFIX, VARIABLE_PREFIX, ConfigFile, config_path
-from addons.system_keyring import KeyringUnavailable, read_password
+from addons.system_keyring import KeyringUnavailable, stored_names
 from addons.user_folders import data_folder, state_folder
 
 from ..setup.saving import BACKUP_SUFFIX
@@ -26,6 +26,7 @@ class OwnData:
     passwords: tuple[str, ...]  # names of entries in the system's keyring
     has_logins: bool  # in the system's keyring
     other_places: tuple[str, ...]  # that the user has chosen for data, and that stay
+    keyring_fault: str = ""  # why it is not known which keys are in the keyring
 
     @property
     def lines(self) -> list[str]:
@@ -39,14 +40,18 @@ def own_data(variables: Mapping[str, str]) -> OwnData:
     """What there is now."""
     path = relay_file_path(variables)
     values = read_values(path)
-    candidates = (path, path.with_name(path.name + BACKUP_SUFFIX))
     folders = dict.fromkeys((data_folder(), state_folder()))
+    links = [folder for folder in folders if folder.is_symlink()]
+    candidates = (path, path.with_name(path.name + BACKUP_SUFFIX))
+    passwords, keyring_fault = stored_passwords(password_names(values, path))
     return OwnData(
-        files=tuple(file for file in candidates if file.is_file()),
-        folders=tuple(folder for folder in folders if folder.is_dir()),
-        passwords=tuple(filter(has_password, password_names(values, path))),
+        files=(*(file for file in candidates if file.is_file() or file.is_symlink()), *links),
+        folders=tuple(folder for folder in folders if folder.is_dir() and folder not in links),
+        passwords=passwords,
         has_logins=has_keyring_logins(),
-        other_places=tuple(other_places(values, variables)),
+        # The folder behind a link may have files that are not ours.
+        other_places=(*other_places(values, variables), *(str(link.resolve()) for link in links)),
+        keyring_fault=keyring_fault,
     )
 
 
@@ -72,11 +77,12 @@ def password_names(values: Mapping[str, Any], path: Path) -> list[str]:
     return list(dict.fromkeys([*names, *ConfigFile.empty().providers]))
 
 
-def has_password(name: str) -> bool:
+def stored_passwords(names: list[str]) -> tuple[tuple[str, ...], str]:
+    """The names under which there are keys; and why that is not known, "" if it is."""
     try:
-        return read_password(name) is not None
-    except KeyringUnavailable:
-        return False
+        return tuple(stored_names(names)), ""
+    except KeyringUnavailable as unavailable:
+        return (), f"the system's keyring {unavailable}"
 
 
 def other_places(values: Mapping[str, Any], variables: Mapping[str, str]) -> list[str]:

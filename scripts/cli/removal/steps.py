@@ -42,7 +42,7 @@ def remove_data(data: OwnData) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise CommandFailed(
-            f"{error.filename} cannot be removed: {error.strerror}", "remove it yourself"
+            f"{error.filename} cannot be removed: {error.strerror or error}", "remove it yourself"
         ) from None
     for folder in (config_folder(), data_folder(), state_folder()):
         remove_empty_folders(folder)
@@ -52,10 +52,12 @@ def remove_empty_folders(folder: Path) -> None:
     """Remove the folder and those above it, below the user's home, as far as they are empty."""
     home = Path.home()
     while home in folder.parents:
-        if folder.is_dir():
-            if any(folder.iterdir()):
-                return
+        try:
             folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:  # something is in it, or it is a link
+            return
         folder = folder.parent
 
 

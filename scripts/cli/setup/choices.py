@@ -9,7 +9,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from addons.config import validate_base_url
-from addons.routing import LOOPBACK_HOSTS, serves_url
+from addons.relay_health import LOOPBACK_HOSTS
+from addons.routing import serves_url
 from translate import CatalogModel, Provider
 
 from .local_servers import LocalServer
@@ -65,9 +66,11 @@ class CodexWay(StrEnum):
 
 
 CODEX_WAYS = (
-    Choice(CodexWay.COMMAND, "mitmcodex codex", "starts the relay with Codex; writes nothing"),
-    Choice(CodexWay.CONFIG, "codex, by lines in its config.toml", "undo: mitmcodex config undo"),
-    Choice(CodexWay.SERVICE, "the same, with the relay as a service", "which starts at login"),
+    Choice(
+        CodexWay.COMMAND, "mitmcodex codex", "starts the relay, too; Codex's files stay as they are"
+    ),
+    Choice(CodexWay.CONFIG, "codex", "by lines in its config.toml, which can be undone"),
+    Choice(CodexWay.SERVICE, "codex + service", "the same; the relay starts when you log in"),
 )
 
 
@@ -145,7 +148,7 @@ def choose_upstream(
     if name and name not in providers:
         raise ValueError(suggestion(name, providers))
     if url:
-        return upstream_at(validate_base_url(url), name, providers)
+        return upstream_at(validate_base_url(with_scheme(url)), name, providers)
     provider = providers[name]
     if name == DEMO or provider.accounts:
         return ChosenUpstream(provider, settings={"provider": name})
@@ -156,6 +159,14 @@ def choose_upstream(
     url = next(running, usual)
     settings = {"provider": name} if url == usual else {"provider": name, "upstream": url}
     return ChosenUpstream(provider, url, settings)
+
+
+def with_scheme(url: str) -> str:
+    """The URL; one without a scheme, such as `localhost:8000/v1`, gets the usual one."""
+    if "://" in url:
+        return url
+    host = urlsplit(f"//{url}").hostname
+    return f"http://{url}" if host in LOOPBACK_HOSTS else f"https://{url}"
 
 
 def upstream_at(url: str, name: str, providers: Mapping[str, Provider]) -> ChosenUpstream:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -36,6 +36,7 @@ from .choices import (
 from .local_servers import LocalServer, find_local_servers
 
 KEY_ATTEMPTS = 3
+KEY_STEP = "pass one with --key-stdin or --key-env NAME"
 PLACE_KEYS = ("provider", "upstream")  # what relay.toml says of the upstream
 
 
@@ -139,12 +140,12 @@ class Interview:
     ) -> ChosenUpstream:
         """Raises ValueError."""
         providers = self.file.providers
-        if "://" in text:
+        if ":" in text or "/" in text:
             return choose_upstream("", text, providers)
         name = text if text in providers else match_choice(text, choices)
         if name == OTHER_URL:
-            url = self.questions.ask_text("Its base URL, as an OpenAI SDK takes it", "--upstream")
-            return choose_upstream("", url, providers)
+            title = "Its base URL, such as http://localhost:8000/v1"
+            return choose_upstream("", self.questions.ask_text(title, "--upstream"), providers)
         return choose_upstream(name, "", providers, servers)
 
     # the key
@@ -219,8 +220,8 @@ class Interview:
                 f"{upstream.title} answers and lists {count} model{'s' * (count != 1)}."
             )
             return
-        self.questions.say(f"{sentence(check.fault)} {check.next_step}".rstrip())
-        if not self.questions.confirm("Set it up all the same?", "--no-check"):
+        fault = " ".join(sentence(text) for text in (check.fault, check.next_step) if text)
+        if not self.questions.confirm(f"{fault}\nSet it up all the same?", "--no-check"):
             advice = check.next_step or "check the URL and the key"
             raise CommandFailed(check.fault, f"{advice} (or write it all the same: --no-check)")
 
@@ -264,7 +265,7 @@ class Interview:
             return self.flags.way
         while True:
             text = self.questions.choose(
-                "How shall Codex come?", CODEX_WAYS, CodexWay.COMMAND, "--codex"
+                "How will you start Codex?", CODEX_WAYS, CodexWay.COMMAND, "--codex"
             )
             try:
                 return CodexWay(match_choice(text, CODEX_WAYS))
@@ -277,8 +278,12 @@ def upstream_or_failure(name: str, url: str, file: ConfigFile) -> ChosenUpstream
     try:
         return choose_upstream(name, url, file.providers)
     except ValueError as wrong:
-        flag = "--upstream" if url else "--provider"
-        raise CommandFailed(f"{flag}: {wrong}", "`mitmcodex providers` lists them") from None
+        flag, next_step = (
+            ("--upstream", "write it as in `--upstream http://localhost:8000/v1`")
+            if url
+            else ("--provider", "`mitmcodex providers` lists them")
+        )
+        raise CommandFailed(f"{flag}: {wrong}", next_step) from None
 
 
 def valid_key(text: str, place: str) -> ChosenKey:
@@ -294,9 +299,11 @@ def valid_key(text: str, place: str) -> ChosenKey:
 def request_check(upstream: ChosenUpstream, key: ChosenKey) -> UpstreamCheck:
     """One request for the list of models."""
     provider = upstream.provider
-    origin = KeyOrigin(key.place if key.text else "", ("--key-stdin", "--key-env NAME"))
+    origin = KeyOrigin(key.place if key.text else "")
     headers = {**provider.headers, **provider.key_headers(key.text)}
-    return asyncio.run(check_upstream(upstream.url, headers, key=origin))
+    check = asyncio.run(check_upstream(upstream.url, headers, key=origin))
+    lacks_key = check.status in KEY_STATUSES and not key.text
+    return replace(check, next_step=KEY_STEP) if lacks_key else check
 
 
 def sentence(text: str) -> str:

@@ -5,13 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httpx2
-
-from addons.http_client import client_options
-from addons.routing import KEY_STATUSES, LOOPBACK_HOSTS, check_upstream
+from addons.relay_health import LOOPBACK_HOSTS, read_health
+from addons.routing import KEY_STATUSES, check_upstream
 from translate import Provider
 
-SEARCH_TIMEOUT = 0.9  # s for all servers together
+SEARCH_TIMEOUT = 0.9  # s for the lists of all servers together
 
 
 @dataclass(frozen=True)
@@ -38,23 +36,14 @@ def local_places(providers: Iterable[Provider]) -> Iterable[tuple[Provider, str]
 
 
 async def local_server(provider: Provider, url: str, timeout: float) -> LocalServer | None:
-    check, is_own = await asyncio.gather(
-        check_upstream(url, {}, timeout=timeout), is_relay(url, timeout)
-    )
-    if is_own or (check.models is None and check.status not in KEY_STATUSES):
+    check = await check_upstream(url, {}, timeout=timeout)
+    if check.models is None and check.status not in KEY_STATUSES:
+        return None
+    if await asyncio.to_thread(is_relay, url):
         return None
     return LocalServer(provider, url, None if check.models is None else len(check.models))
 
 
-async def is_relay(url: str, timeout: float) -> bool:
+def is_relay(url: str) -> bool:
     """Whether a relay listens there: its usual port is llama.cpp's, too."""
-    parts = urlsplit(url)
-    try:
-        async with (
-            asyncio.timeout(timeout),
-            httpx2.AsyncClient(**client_options(timeout)) as client,
-        ):
-            health = (await client.get(f"{parts.scheme}://{parts.netloc}/health")).json()
-    except (httpx2.HTTPError, OSError, ValueError):  # TimeoutError is an OSError
-        return False
-    return isinstance(health, dict) and health.get("status") == "ok" and "version" in health
+    return read_health(urlsplit(url).port or 80) is not None

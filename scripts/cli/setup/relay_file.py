@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
-from addons.config import KEYRING_PREFIX, find_line
+from addons.config import CONCEALED_FIELDS, KEYRING_PREFIX, find_line
+from addons.flow_data import MASK
 
 from ..errors import CommandFailed
 
@@ -18,18 +20,9 @@ def edit_relay_file(text: str, values: Mapping[str, str]) -> str:
     """The text with these values of SETUP_KEYS, and without those that are missing. Comments, order
     and all other settings stay. The text must be valid TOML. Raises CommandFailed."""
     data = tomllib.loads(text)
-    document: Any = tomlkit.parse(text)
-    for key in [key for key in SETUP_KEYS if key in data]:
-        if key not in values:
-            del document[key]
-        elif data[key] != values[key]:
-            document[key] = values[key]
     new_values = {key: values[key] for key in SETUP_KEYS if key in values and key not in data}
-    edited = (
-        insert_lines(tomlkit.dumps(document), tomlkit.dumps(new_values))
-        if text
-        else (HEADING + tomlkit.dumps(new_values))
-    )
+    new_lines = tomlkit.dumps(new_values)
+    edited = insert_lines(change_values(text, values), new_lines) if text else HEADING + new_lines
     others = {key: value for key, value in data.items() if key not in SETUP_KEYS}
     if read_toml(edited) != {**others, **values}:
         raise CommandFailed(
@@ -37,6 +30,21 @@ def edit_relay_file(text: str, values: Mapping[str, str]) -> str:
             f"write {', '.join(key for key in SETUP_KEYS if key in values)} into it yourself",
         )
     return edited
+
+
+def change_values(text: str, values: Mapping[str, str]) -> str:
+    """The text with these values of the SETUP_KEYS that it has, and without the other ones; as it
+    is if tomlkit cannot edit it."""
+    try:
+        document: Any = tomlkit.parse(text)
+        for key in [key for key in SETUP_KEYS if key in document]:
+            if key not in values:
+                del document[key]
+            elif document[key] != values[key]:
+                document[key] = values[key]
+        return tomlkit.dumps(document)
+    except (TOMLKitError, TypeError, ValueError, LookupError, AttributeError):
+        return text
 
 
 def insert_lines(text: str, lines: str) -> str:
@@ -48,11 +56,21 @@ def insert_lines(text: str, lines: str) -> str:
 
 
 def masked_text(text: str) -> str:
-    """The text for people, without the key in it."""
-    key = (read_toml(text) or {}).get("api_key", "")
-    if not key or str(key).startswith(KEYRING_PREFIX):
-        return text
-    return text.replace(str(key), masked_key(str(key)))
+    """The text for people, without the keys and passwords in it."""
+    document: Any = tomlkit.parse(text)
+    for name in CONCEALED_FIELDS & document.keys():
+        document[name] = masked_value(name, document[name])
+    for provider in document.get("providers", {}).values():
+        for name in provider.get("headers", {}):
+            provider["headers"][name] = MASK
+    return tomlkit.dumps(document)
+
+
+def masked_value(name: str, value: Any) -> str:
+    if name != "api_key":
+        return MASK
+    key = str(value)
+    return key if key.startswith(KEYRING_PREFIX) else masked_key(key)
 
 
 def masked_key(key: str) -> str:

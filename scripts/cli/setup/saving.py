@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from addons.accounts import write_private_file
 from addons.config import ConfigFile
+from addons.private_files import write_private_file
 from addons.system_keyring import KeyringUnavailable, delete_password, read_password, save_password
 
 from ..errors import CommandFailed
@@ -43,16 +43,33 @@ def save_plan(plan: SetupPlan) -> None:
     CommandFailed."""
     former_key = store_key(plan) if plan.keyring_entry else None
     try:
+        write_relay_file(plan)
+    except BaseException:  # also after Ctrl-C
+        if plan.keyring_entry:
+            restore_key(plan.keyring_entry, former_key)
+        raise
+
+
+def write_relay_file(plan: SetupPlan) -> None:
+    """Raises CommandFailed."""
+    try:
+        if read_text(plan.path) != plan.former_text:
+            raise CommandFailed(f"{plan.path} was changed meanwhile", "run `mitmcodex setup` again")
         if plan.former_text is not None and plan.former_text != plan.text:
             write_private_file(plan.backup, plan.former_text.encode())
         write_private_file(plan.path, plan.text.encode())
-    except OSError as error:
-        if plan.keyring_entry:
-            restore_key(plan.keyring_entry, former_key)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise CommandFailed(
-            f"{plan.path} cannot be written: {error.strerror}",
+            f"{plan.path} cannot be written: {why}",
             "make its folder writable, or let CODEX_RELAY_CONFIG name another file",
         ) from None
+
+
+def read_text(path: Path) -> str | None:
+    """The text as `ConfigFile` has it; None if there is no such file. Raises OSError,
+    UnicodeDecodeError."""
+    return path.read_text("utf-8-sig") if path.is_file() else None
 
 
 def store_key(plan: SetupPlan) -> str | None:

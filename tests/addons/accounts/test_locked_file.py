@@ -15,8 +15,8 @@ from addons.accounts.locked_file import (
     lock_path_for,
     read_private_file,
     set_damaged_file_aside,
-    write_private_file,
 )
+from addons.private_files import write_private_file
 
 
 def mode(path: Path) -> int:

@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mitmproxy import ctx, exceptions
+from mitmproxy import ctx, exceptions, flowfilter
+from mitmproxy.flow import Error
 from mitmproxy.options import Options
+from mitmproxy.test import tflow
 from mitmproxy.tools.dump import DumpMaster
 
-from addons.config.addon import Config, current_settings, key_from_environment
+from addons.config.addon import (
+    QUIET_MITMDUMP,
+    Config,
+    current_settings,
+    key_from_environment,
+)
 from addons.ingress.addon import Ingress
 from addons.launch import available_port
 from tests.addons.proxy import bounded, proxy
@@ -107,7 +114,7 @@ async def test_options_of_mitmproxy_are_set_unless_the_user_has_set_them() -> No
 @bounded
 async def test_flows_are_printed_for_users_who_ask_for_them() -> None:
     for options, printed_filter in [
-        ({}, "! ~all"),
+        ({}, QUIET_MITMDUMP["dumper_filter"]),
         ({"flow_detail": 2}, None),
         ({"dumper_filter": "~u x"}, "~u x"),
     ]:
@@ -116,6 +123,25 @@ async def test_flows_are_printed_for_users_who_ask_for_them() -> None:
         master.options.update(**options)
         master.addons.add(Config())
         assert master.options.dumper_filter == printed_filter
+
+
+@pytest.mark.parametrize(
+    ("route", "error", "is_printed"),
+    [
+        ("pass", None, False),
+        ("pass", Error("connection refused"), True),
+        ("relay", Error("connection refused"), False),  # its line in the log has it
+        ("dashboard", Error("Client disconnected."), False),
+        (None, Error("connection refused"), True),  # a tunnel
+    ],
+)
+def test_flows_that_only_pass_are_printed_if_they_fail(
+    route: str | None, error: Error | None, is_printed: bool
+) -> None:
+    flow = tflow.tflow()
+    flow.error = error
+    flow.metadata |= {"relay.client": "a"} | ({"relay.route": route} if route else {})
+    assert bool(flowfilter.match(QUIET_MITMDUMP["dumper_filter"], flow)) is is_printed
 
 
 @bounded

@@ -108,7 +108,7 @@ async def test_silent_upstream_times_out(monkeypatch: pytest.MonkeyPatch) -> Non
     async def silent(call: Call) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(models, "LIST_TIMEOUT", 0.2)
+    monkeypatch.setattr(models, "CHECK_TIMEOUT", 0.2)
     async with relay_client(silent, relay_model="m") as (client, _):
         assert model_ids(await get_path(client, "/v1/models")) == ["m"]
 

@@ -67,6 +67,10 @@ async def test_relay_is_not_its_own_upstream() -> None:
             await asyncio.sleep(0.005)
         with pytest.raises(BadRequest, match="is this relay itself; start the relay on another"):
             await prepare_fallback_plan(flow_for({"model": "m", "input": "Hello."}))
+        master.options.update(relay_model_map="m:own|ollama/other")
+        plan = await prepare_fallback_plan(flow_for({"model": "m", "input": "Hello."}))
+        [candidate] = plan.candidates
+        assert candidate.model_target.model == "other"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])

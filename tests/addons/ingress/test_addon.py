@@ -12,6 +12,7 @@ from mitmproxy import ctx
 from mitmproxy.test import tflow
 
 from addons.ingress import Ingress
+from addons.launch import available_port
 from tests.addons.ingress.relays import KEY, own_address, relay, status_of
 from tests.addons.proxy import (
     Call,
@@ -46,6 +47,22 @@ async def test_tls_of_other_hosts_passes_untouched() -> None:
         client = Client(reader, writer)
         assert (await client.ask("/v1/responses")).body == b"untouched"
         writer.close()
+
+
+@bounded
+async def test_tls_of_another_host_that_cannot_be_reached_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed_port = available_port(0)
+    async with relay() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        target = f"127.0.0.1:{closed_port}"
+        writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await writer.start_tls(client_tls(), server_hostname="other.example")
+        writer.close()
+    assert f"relay: no tunnel to {target}: nothing listens at https://{target}; " in caplog.text
 
 
 def pem_certificate(file: Path) -> str:

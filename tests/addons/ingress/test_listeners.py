@@ -12,7 +12,7 @@ import pytest
 
 from addons.config.addon import Config
 from addons.ingress.addon import Ingress
-from addons.ingress.listeners import can_listen
+from addons.ingress.listeners import can_listen, listen_addresses
 from addons.launch import available_port
 from tests.addons.proxy import bounded, proxy
 
@@ -38,6 +38,15 @@ async def test_listeners_follow_the_settings() -> None:
         await wait_for_ports(master, {own_port, second}, {first})
         master.options.update(relay_port=None)
         await wait_for_ports(master, {own_port}, {first, second})
+
+
+@bounded
+async def test_only_listeners_that_take_http_are_the_relays_addresses() -> None:
+    socks, regular = available_port(0), available_port(0)
+    modes = [f"socks5@127.0.0.1:{socks}", f"regular@127.0.0.1:{regular}"]
+    async with proxy(Config(), Ingress(), mode=modes) as (master, _):
+        await wait_for_ports(master, {socks, regular}, set())
+        assert listen_addresses() == [("127.0.0.1", regular)]
 
 
 @pytest.fixture
@@ -77,6 +86,6 @@ def test_taken_port_of_mitmproxy_ends_the_start_with_one_line(
     assert done.returncode == 1
     loading, fault = done.stdout.splitlines()
     assert "Loading script" in loading
-    assert f":{taken_port}: " in fault and "has the port; stop that program" in fault
+    assert f":{taken_port}: " in fault and "has it; stop that program" in fault
     choice = "--web-port" if program == "mitmweb" else "-p"
     assert re.search(rf"choose another port: {choice} \d+$", fault)

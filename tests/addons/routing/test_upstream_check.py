@@ -60,7 +60,7 @@ def test_list_of_models() -> None:
     [
         (401, b"{}", "the key was refused (401); check the key in BOX_API_KEY"),
         (404, b"{}", "there is no list of models at {}/v1/models (404); check the URL"),
-        (200, b"<html>", "what came is no list of models; check the URL"),
+        (200, b"<html>", "{} answered without a list of models; check the URL"),
         (302, b"", "{} redirects elsewhere (302); check the URL"),
         (500, b'{"error": {"message": "no luck"}}', "{} answered 500: no luck"),
     ],
@@ -109,6 +109,15 @@ def test_nothing_listens() -> None:
 def test_host_that_does_not_exist() -> None:
     check = asyncio.run(check_upstream("http://no-such-host.invalid/v1", {}))
     assert "no-such-host.invalid" in check.fault and check.next_step
+
+
+def test_server_that_gives_no_usable_answer() -> None:
+    check, _, origin = check_server("/v1", lambda call: call.writer.close())
+    assert check.fault.startswith(f"{origin} gave no usable answer: Server disconnected")
+
+
+def test_url_that_is_none_is_a_fault() -> None:
+    assert asyncio.run(check_upstream("http://box\x7f/v1", {})).fault
 
 
 def test_silent_server() -> None:

@@ -78,7 +78,7 @@ async def test_an_upstream_that_is_the_relay_itself_is_a_fault(name: str) -> Non
 async def test_without_a_provider_the_demonstration_is_reported() -> None:
     report = await report_of()
     assert report.is_demo and report.model_count == 1 and not report.fault
-    assert " setup, or set CODEX_RELAY_UPSTREAM=https://… and" in report.next_step
+    assert " setup, or set CODEX_RELAY_UPSTREAM; then" in report.next_step
 
 
 @asynccontextmanager

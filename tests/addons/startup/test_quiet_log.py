@@ -13,13 +13,23 @@ from mitmproxy.test import taddons
 from addons.startup.quiet_log import ConnectionLines, quiet_terminal, restore_terminal
 
 CONNECTION, PAGE = "mitmproxy.proxy.server", "mitmproxy.tools.web.master"
-LINES = [
+LISTENER = "mitmproxy.proxy.mode_servers"
+HIDDEN_LINES = [
     (CONNECTION, logging.INFO, "client connect"),
+    (CONNECTION, logging.INFO, "server disconnect 127.0.0.1:9"),
+    (CONNECTION, logging.INFO, "error establishing server connection: [Errno 111] …"),
+    (LISTENER, logging.INFO, "HTTP(S) proxy listening at *:8080."),
     (PAGE, logging.INFO, "Web server listening at http://127.0.0.1:8081/"),
     ("tornado.access", logging.WARNING, "403 GET /relay/flow/7"),
+]
+LINES = [
+    *HIDDEN_LINES,
     ("tornado.access", logging.ERROR, "500 GET /"),
+    (CONNECTION, logging.INFO, "Client TLS handshake failed. The client disconnected during …"),
     (CONNECTION, logging.WARNING, "Client TLS handshake failed."),
+    (CONNECTION, logging.INFO, "client kill connection"),
     (CONNECTION, logging.ERROR, "mitmproxy has crashed!"),
+    (LISTENER, logging.INFO, "TUN interface created: tun0"),
     ("mitmproxy.addons.proxyserver", logging.ERROR, "failed to listen on *:1 with [Errno 13]"),
     ("mitmproxy.addons.save", logging.INFO, "saved"),
     ("root", logging.INFO, "demo → demo · 1 ms"),
@@ -49,7 +59,7 @@ def printed_lines(**options: Any) -> list[str]:
 
 
 def test_connections_are_hidden_and_faults_are_not() -> None:
-    hidden = {text for _, _, text in LINES[:3]}
+    hidden = {text for _, _, text in HIDDEN_LINES}
     assert printed_lines() == [
         *(text for _, _, text in LINES if text not in hidden),
         "client disconnect",  # the filter is gone

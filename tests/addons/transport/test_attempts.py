@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from mitmproxy import http
+from mitmproxy.net.server_spec import ServerSpec
 
 from addons.transport.addon import Transport
+from addons.transport.attempts import connection_url
 from addons.transport.plan import attach_plan
 from addons.transport.retry_policy import build_retry_policy
 from tests.addons.proxy import (
@@ -34,6 +36,24 @@ from tests.addons.transport.relay_harness import (
     retry_every,
     without_heartbeats,
 )
+
+HTTP_PROXY, TLS_PROXY = ("http", ("box", 3128)), ("https", ("::1", 3128))
+REFUSED, UNTRUSTED = "[Errno 111] Connect call failed", "Certificate verify failed: expired"
+
+
+@pytest.mark.parametrize(
+    ("via", "error", "url"),
+    [
+        (None, REFUSED, "https://far/v1"),
+        (HTTP_PROXY, REFUSED, "http://box:3128"),
+        (HTTP_PROXY, UNTRUSTED, "https://far/v1"),
+        (TLS_PROXY, UNTRUSTED, "https://[::1]:3128"),
+    ],
+)
+def test_failed_connection_is_that_to_the_proxy_of_upstream_mode(
+    via: ServerSpec | None, error: str, url: str
+) -> None:
+    assert connection_url(http.Request.make("GET", "https://far/v1"), via, error) == url
 
 
 @pytest.mark.parametrize("kind", ["direct", "tunnel", "h2"])

@@ -6,6 +6,7 @@ import pytest
 
 from addons.codex_blocks import base_url_block, provider_block
 from scripts.cli.codex_config.changes import undo_block, write_block
+from scripts.cli.codex_config.home import remove_config, replace_config
 from scripts.cli.codex_config.record import all_records, load_record
 from scripts.cli.errors import CommandFailed
 
@@ -67,6 +68,39 @@ def test_link_stays_one_and_its_target_is_written(config: Path, tmp_path: Path) 
     write_block(link, BLOCK)
     assert link.is_symlink() and "model_providers.relay" in config.read_text()
     assert undo_block(link) and config.read_text() == TEXT and link.is_symlink()
+
+
+def test_link_to_a_file_that_did_not_exist_stays_and_the_file_goes(tmp_path: Path) -> None:
+    link = tmp_path / "config.toml"
+    link.symlink_to(tmp_path / "dotfiles" / "codex.toml")
+    write_block(link, BLOCK)
+    assert "model_providers.relay" in link.read_text()
+    assert undo_block(link) and link.is_symlink() and not (tmp_path / "dotfiles").exists()
+
+
+def test_byte_order_mark_stays_the_first_character(config: Path) -> None:
+    """Codex accepts one (0.163, 0.169); some editors on Windows write it."""
+    config.write_text("\ufeff" + TEXT)
+    write_block(config, BLOCK)
+    assert config.read_bytes()[:4] == b"\xef\xbb\xbf#" and "\ufeff" not in config.read_text()[1:]
+    assert undo_block(config) and config.read_text() == "\ufeff" + TEXT
+
+
+def test_file_that_another_program_has_just_changed_is_not_overwritten(config: Path) -> None:
+    config.write_text("model = 'newer'\n")
+    with pytest.raises(CommandFailed, match="changed by another program"):
+        replace_config(config, "model = 'ours'\n", TEXT)
+    with pytest.raises(CommandFailed, match="changed by another program"):
+        remove_config(config, TEXT)
+    assert [path.name for path in config.parent.iterdir()] == ["config.toml"]
+    assert config.read_text() == "model = 'newer'\n"
+
+
+def test_undo_of_a_new_file_does_not_bring_back_an_older_one(config: Path) -> None:
+    write_block(config, BLOCK)
+    config.unlink()
+    write_block(config, BLOCK)
+    assert undo_block(config) and not config.exists()
 
 
 def test_changed_lines_are_shown_and_nothing_is_touched(config: Path) -> None:

@@ -81,6 +81,10 @@ def test_base_url_block_is_one_or_two_lines() -> None:
     [
         ("model = \n", "not valid TOML: .*line 1"),
         ('model_providers = "mine"\n', "its model_providers is not a table"),
+        ("[model_providers]\nrelay = 3\n", "its model_providers.relay is not a table"),
+        ("[[model_providers.relay]]\nname = 'x'\n", "its model_providers.relay is not a table"),
+        ('profile = "w"\n[profiles]\nw = 3\n', "its profiles.w is not a table"),
+        ('profile = ["w"]\n', "its profile is not a text"),
         ('model_providers = { mine = { name = "x" } }\n', "a form that mitmcodex does not edit"),
         (
             'profile = "work"\n[profiles.work]\nmodel_provider = "azure"\n',
@@ -129,6 +133,27 @@ def test_changed_lines_of_the_block_are_shown_and_not_taken_back(old: str, new: 
         take_back(TYPICAL, written, written.replace(old, new))
     assert 'model_provider = "relay"' in changed.value.lines
     assert "[model_providers.relay]" in changed.value.lines
+
+
+@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6"])
+def test_lines_that_the_user_has_removed_by_hand_are_gone(model: str) -> None:
+    """Whatever else has changed, also the model, which Codex writes itself."""
+    others = '\n[tui]\ntheme = "dark"\n\n[model_providers.azure]\nname = "Azure"\n'
+    current = TYPICAL.replace("gpt-5.5", model) + others
+    assert take_back(TYPICAL, insert_block(TYPICAL, BLOCKS[0]), current) == current
+    left_over = current + '[model_providers.relay]\nname = "relay"\n'
+    with pytest.raises(LinesChanged):
+        take_back(TYPICAL, insert_block(TYPICAL, BLOCKS[0]), left_over)
+
+
+def test_long_file_is_edited_in_time_linear_in_its_length() -> None:
+    projects = [f'[projects."/home/me/{n}"]\ntrust_level = "trusted"\n\n' for n in range(3000)]
+    text = 'model = "gpt-5.5"\n\n' + "".join(projects)
+    written = insert_block(text, BLOCKS[0])
+    added = projects[0].replace("me/0", "me/new")
+    current = written.replace(projects[1500], f"{added}# mine\n{projects[1500]}x = 1\n")
+    expected = text.replace(projects[1500], f"{added}# mine\n{projects[1500]}x = 1\n")
+    assert take_back(text, written, current) == expected
 
 
 def test_text_that_is_broken_meanwhile_is_not_edited() -> None:

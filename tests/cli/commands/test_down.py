@@ -34,6 +34,7 @@ def test_relay_of_another_program_is_left_alone(
     command: CommandHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running_relay, "read_health", lambda port: {"version": "1"})
+    monkeypatch.setattr(running_relay, "has_own_listener", lambda port: True)
     down = command.run_line("down")
     assert down.status == 1 and "was not started by `mitmcodex up`" in down.messages
     assert "Ctrl-C" in down.messages

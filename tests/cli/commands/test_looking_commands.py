@@ -24,7 +24,7 @@ from addons.routing import forget_model_lists
 from scripts.cli import running_relay
 from scripts.cli.account_list import list_accounts
 from scripts.cli.app import main
-from scripts.cli.temporary_relay import running_or_temporary_relay
+from scripts.cli.launcher.used_relay import relay_for_program
 from tests.fake_auth import FakeAuth
 from tests.fake_provider import FakeProvider
 from tests.replies import say
@@ -240,8 +240,8 @@ def test_without_a_relay_one_runs_for_the_command(
     children = set(psutil.Process().children())
     with monkeypatch.context() as patch:
         patch.setattr(os, "environ", dict(office.environment))
-        with running_or_temporary_relay() as relay:
-            assert relay.port != office.relay.port and list_accounts(relay) == []
+        with relay_for_program() as relay:
+            assert relay.port != office.relay.port and list_accounts(relay.running) == []
             assert len(set(psutil.Process().children()) - children) == 1
     assert set(psutil.Process().children()) == children
-    assert running_relay.read_health(relay.port) is None
+    assert running_relay.find_relay_at(relay.port) is None

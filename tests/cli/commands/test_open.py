@@ -24,6 +24,7 @@ def test_pages_are_there(background_relay: BackgroundRelay, command: CommandHere
 
 def test_unknown_page_is_explained(command: CommandHere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running_relay, "read_health", lambda port: {"version": "1"})
+    monkeypatch.setattr(running_relay, "has_own_listener", lambda port: True)
     opened = command.run_line("open mitmweb")
     assert opened.status == 1 and "where it was started" in opened.messages
     monkeypatch.setattr(running_relay, "read_health", lambda port: None)

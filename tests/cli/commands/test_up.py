@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from addons import relay_health
 from addons.launch import available_port
+from addons.relay_health import read_health
 from scripts.cli import running_relay
-from scripts.cli.running_relay import read_health
 from tests.cli.commands.conftest import BackgroundRelay, relay_pid
 from tests.cli.user_home import COMMAND, CommandHere, UserHome
 
@@ -134,7 +135,7 @@ def test_start_that_fails_says_what_to_do(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(running_relay, "HEALTH_TIMEOUT", 0.2)  # s
+    monkeypatch.setattr(relay_health, "HEALTH_TIMEOUT", 0.2)  # s
     with socket.create_server(("127.0.0.1", 0)) as other:
         ports = {"free": available_port(0), "taken": other.getsockname()[1]}
         up = command.run_line(line.format(**ports))

@@ -23,11 +23,12 @@ from mitmproxy.certs import CertStore, create_ca
 
 from addons.config import ConfigFile, read_settings, use_settings
 from addons.launch import RelayProcess, available_port, start
+from addons.relay_health import read_health
 from addons.routing import forget_model_lists
 from scripts.cli.doctor.checks import CHECKS, examine
 from scripts.cli.doctor.context import DoctorContext, find_context
 from scripts.cli.doctor.finding import DoctorFinding, Health
-from scripts.cli.running_relay import RunningRelay, StartedRelay, find_running_relay, read_health
+from scripts.cli.running_relay import RunningRelay, StartedRelay, find_running_relay
 from tests.cli.probe.measured_provider import MeasuredProvider
 
 ROOT = Path(__file__).parents[3]
@@ -100,7 +101,7 @@ class OldRelay(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        body = json.dumps({"status": "ok", "version": "0.1.0"}).encode()
+        body = json.dumps({"status": "ok", "version": "0.1.0", "uptime": 9.0}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -222,9 +223,14 @@ def let_authority_expire(setup: Setup) -> None:
 def leave_daemon_behind(setup: Setup) -> None:
     program = setup.home / "codex"
     program.write_text("import time; time.sleep(60)\n")
-    environment = {**os.environ, "HTTPS_PROXY": "http://127.0.0.1:9999"}
+    environment = {**os.environ, "HTTPS_PROXY": "http://relay:client-key@127.0.0.1:9999"}
     command = [sys.executable, str(program), "app-server", "--listen", "unix://"]
     setup.process = subprocess.Popen(command, env=environment)
+
+
+def run_daemon_in_another_home(setup: Setup) -> None:
+    leave_daemon_behind(setup)
+    setup.set(HOME=str(setup.home / "other"))
 
 
 def refuse_key(setup: Setup) -> None:
@@ -309,9 +315,12 @@ FAULTS = {
     "a stale background process": Fault(
         leave_daemon_behind,
         "Codex's background process",
-        "HTTPS_PROXY=http://127.0.0.1:9999, and this shell has (none)",
+        "HTTPS_PROXY=http://(hidden)@127.0.0.1:9999, and this shell has (none)",
         "codex app-server daemon stop",
         Health.WARN,
+    ),
+    "the background process of another home": Fault(
+        run_daemon_in_another_home, "Codex's background process", "none runs", "", Health.PASS
     ),
     "no Codex": Fault(
         set_variable(PATH="/nowhere"),

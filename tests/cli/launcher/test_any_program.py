@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from addons.launch import is_port_taken
+from addons.port_holder import bind_fault
 from scripts.cli.errors import CommandFailed
 from scripts.cli.launcher.any_program import run_any_program
 from tests.cli.launcher.user import User
@@ -68,10 +68,10 @@ def test_a_relay_of_its_own_ends_with_the_program(user: User) -> None:
     with user.begin("run", "--", "sh", "-c", "echo $OPENAI_BASE_URL; exec sleep 30") as process:
         assert process.stdout
         port = port_in(process.stdout.readline())
-        assert is_port_taken(port)
+        assert bind_fault("127.0.0.1", port)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         assert process.wait(20) == 128 + signal.SIGINT
-    assert not is_port_taken(port)
+    assert not bind_fault("127.0.0.1", port)
 
 
 def test_a_relay_of_its_own_ends_when_the_command_is_killed(user: User) -> None:
@@ -85,7 +85,7 @@ def test_a_relay_of_its_own_ends_when_the_command_is_killed(user: User) -> None:
         process.wait(20)
         program.kill()
         relay.wait(20)
-    assert not is_port_taken(port)
+    assert not bind_fault("127.0.0.1", port)
 
 
 def port_in(base_url: str) -> int:

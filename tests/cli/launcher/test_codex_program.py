@@ -43,6 +43,7 @@ def test_codex_without_a_login(
         proxy_note == "mitmcodex: the relay does not use the proxy 127.0.0.1:9 of your environment"
     )
     assert "fake-model" in summary
+    assert "ERROR" not in done.stderr  # Codex does not show that the relay has no WebSockets
     assert not user.codex_files & FOREIGN_FILES
     assert "fake-model" in done.stderr  # Codex has the relay's list, and its first model
 
@@ -61,6 +62,8 @@ def test_sessions_are_the_users_own(codex_user: User, relay: Relay, provider: Fa
         *("codex", "--port", str(relay.port), "resume", "--last", "--include-non-interactive")
     )
     try:
+        screen.wait_for("Trust this folder? [Y/n]")
+        screen.type("\r")
         screen.wait_for("the first prompt")
         screen.wait_for("fake-model")
         screen.type("the second prompt")
@@ -75,6 +78,10 @@ def test_sessions_are_the_users_own(codex_user: User, relay: Relay, provider: Fa
         assert "mitmcodex codex resume --last" in screen.text
     finally:
         screen.close()
+
+    assert read_codex_config(codex_user.environment | {"CODEX_HOME": str(codex_user.codex_home)})[
+        "projects"
+    ] == {str(codex_user.work): {"trust_level": "trusted"}}
 
     provider.reply(say("A last answer."), when=lambda request: not is_title(request))
     resumed = codex_user.run_program([*plain, "resume", "--last", "the third prompt"])

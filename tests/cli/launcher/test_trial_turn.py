@@ -10,17 +10,17 @@ from scripts.cli.launcher.trial_turn import (
     add_cost,
     cost_text,
     read_events,
-    reply_fault,
     turn_summary,
 )
 from scripts.cli.launcher.used_relay import UsedRelay
+from scripts.cli.running_relay import RunningRelay
 from tests.cli.launcher.user import User
 from tests.codex.driver import Relay
 from tests.fake_provider import FakeProvider
 from tests.replies import error, say, think
 
 DEEPSEEK_RELAY = UsedRelay(
-    port=1,
+    running=RunningRelay(1, {}),
     key="",
     log="",
     provider_name="deepseek",
@@ -104,18 +104,6 @@ def test_summary() -> None:
         "0.40 s to the first token · 1.23 s in all · 12.3k tokens in · 67 out · $0.0123"
         " · deepseek-chat at deepseek · asked for gpt-5.5 · dropped tools[web_search]"
     )
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b'{"error": {"message": "no"}}', "no"),
-        (b"<html>", "the relay answered 502"),
-        (b"{}", "the relay answered 502"),
-    ],
-)
-def test_words_of_an_error(body: bytes, words: str) -> None:
-    assert reply_fault(502, body) == words
 
 
 def test_events_are_read_from_any_pieces() -> None:

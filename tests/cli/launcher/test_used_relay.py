@@ -14,6 +14,7 @@ from scripts.cli.launcher.used_relay import (
     save_authority,
     save_bundle,
 )
+from scripts.cli.running_relay import RunningRelay
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def relay_at(port: int) -> UsedRelay:
     return UsedRelay(
-        port=port,
+        running=RunningRelay(port, {}),
         key="",
         log="/a.log",
         provider_name="deepseek",

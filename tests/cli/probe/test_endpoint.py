@@ -34,7 +34,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UserSettings:
     [
         ("", ("http://box.lan:8000/v1", "generic", "box-model", "box-key-0001")),
         (
-            "http://box.lan:8000/v1/",
+            "http://box.lan:8000/v1/chat/completions",
             ("http://box.lan:8000/v1", "generic", "box-model", "box-key-0001"),
         ),
         ("lab", ("http://lab.lan/v1", "lab", "lab-model", "lab-key-0001")),
@@ -64,8 +64,9 @@ def test_variable_that_the_user_names_has_the_key(user: UserSettings) -> None:
         ("deepsek", "no provider 'deepsek'", "did you mean deepseek?"),
         ("generic", "has no base_urls", "name the base URL instead"),
         ("chatgpt", "serves accounts", "`mitmcodex providers`"),
-        ("ftp://box.lan/v1", "is no base URL", "https://"),
-        ("http:///v1", "is no base URL", "https://"),
+        ("ftp://box.lan/v1", "not an http\\(s\\) URL", "https://"),
+        ("http://me:secret@box.lan/v1", "has a user name in it", "https://"),
+        ("http:///v1", "not an http\\(s\\) URL", "https://"),
     ],
 )
 def test_what_cannot_be_measured_is_named(

@@ -23,7 +23,7 @@ from scripts.cli.probe.session import NOTHING_SERVED, ProbeLimits, ProbeSession,
 
 BY_NAME = {probe.name: probe for probe in ALL_PROBES}
 PLAIN = [probe for probe in ALL_PROBES if not probe.option]
-ENDPOINT = Endpoint("http://localhost:1/v1", builtin_providers()["generic"], "m", "the-key")
+ENDPOINT = Endpoint("http://localhost:1/v1", builtin_providers()["generic"], "m", "the-key-0001")
 READY = {
     "choices": [{"message": {"content": "ready"}, "finish_reason": "stop"}],
     "usage": {"total_tokens": 20},

@@ -23,10 +23,21 @@ def test_each_start_has_a_private_log_of_its_own() -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_last_lines_are_those_before_the_end() -> None:
-    begin_log().write_text("a\nb\nc\n")
-    with log_path().open() as file:
-        assert last_lines(file, 2) == ["b", "c"]
+@pytest.mark.parametrize("block_size", [1, 3, 65_536])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_last_lines_are_those_before_the_end(
+    block_size: int, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "BLOCK_SIZE", block_size)
+    begin_log().write_text(f"a\n\nb\r\nc{end}")
+    with log_path().open(newline="\n") as file:
+        assert last_lines(file, 2) == ["b", "c"] and file.read() == ""
+        assert last_lines(file, 9) == ["a", "", "b", "c"]
+        assert last_lines(file, 0) == []
+
+
+def test_log_without_lines_has_no_last_ones() -> None:
+    with begin_log().open() as file:
         assert last_lines(file, 2) == []
 
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
 from scripts.cli.removal.inventory import own_data
 from scripts.cli.removal.steps import package_removal, remove_data, remove_empty_folders
@@ -37,6 +40,51 @@ def test_data_goes_and_what_the_user_has_put_elsewhere_stays(home: Path) -> None
     assert not (home / ".local").exists()
 
 
+def test_folder_behind_a_link_stays(home: Path) -> None:
+    """Such as a data folder that the user has moved to another disk, beside other things."""
+    photo = write_file(home / "disk" / "photo.jpg")
+    (home / ".local/share").mkdir(parents=True)
+    link = home / ".local/share/mitmcodex"
+    link.symlink_to(photo.parent)
+    data = own_data({})
+    assert data.files == (link,) and data.folders == ()
+    assert data.other_places == (str(photo.parent),)
+    remove_data(data)
+    assert photo.is_file() and not (home / ".local").exists()
+
+
+def test_link_inside_of_the_data_folder_is_not_followed(home: Path) -> None:
+    photo = write_file(home / "photos" / "a.jpg")
+    write_file(home / ".local/share/mitmcodex/relay.sqlite")
+    (home / ".local/share/mitmcodex/photos").symlink_to(photo.parent)
+    remove_data(own_data({}))
+    assert photo.is_file() and not (home / ".local").exists()
+
+
+class LockedKeyring(KeyringBackend):
+    """A keyring that the user does not unlock."""
+
+    priority = 5  # type: ignore[assignment]  # a class property there
+    lookups = 0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.lookups += 1
+        raise KeyringLocked
+
+    set_password = delete_password = get_password  # type: ignore[assignment]
+
+
+def test_locked_keyring_is_asked_once_and_reported(home: Path) -> None:
+    previous, ring = keyring.get_keyring(), LockedKeyring()
+    keyring.set_keyring(ring)
+    try:
+        data = own_data({})
+    finally:
+        keyring.set_keyring(previous)
+    assert (data.passwords, ring.lookups) == ((), 1)
+    assert data.keyring_fault == "the system's keyring refuses (KeyringLocked)"
+
+
 def test_relay_file_at_a_place_of_the_users_own_is_found(home: Path) -> None:
     path = write_file(home / "elsewhere" / "relay.toml", "isolate = ")
     assert own_data({"CODEX_RELAY_CONFIG": str(path)}).files == (path,)
@@ -48,6 +96,10 @@ def test_folders_outside_of_the_home_stay(home: Path) -> None:
     assert home.is_dir() and not (home / "a").exists()
     remove_empty_folders(home.parent)
     assert home.parent.is_dir()
+    (home / "real").mkdir()
+    (home / "link").symlink_to("real")
+    remove_empty_folders(home / "link")
+    assert (home / "link").is_symlink()
 
 
 def test_checkout_is_removed_by_hand() -> None:

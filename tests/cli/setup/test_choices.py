@@ -58,6 +58,8 @@ def test_answers_are_numbers_names_and_titles(text: str, answer: str | None) -> 
         ("", "https://api.deepseek.com/v1", {"provider": "deepseek"}),
         ("", "https://api.deepseek.com/beta/", {"upstream": "https://api.deepseek.com/beta"}),
         ("", "http://box:9/v1/chat/completions", {"upstream": "http://box:9/v1"}),
+        ("", "localhost:9/v1", {"upstream": "http://localhost:9/v1"}),
+        ("", "api.deepseek.com/v1", {"provider": "deepseek"}),
         ("vllm", "http://box:9/v1", {"provider": "vllm", "upstream": "http://box:9/v1"}),
         ("demo", "", {"provider": "demo"}),
         ("chatgpt", "", {"provider": "chatgpt"}),

@@ -13,7 +13,7 @@ from scripts.cli.setup.local_servers import find_local_servers
 from tests.fake_provider import FakeProvider
 from translate import Provider
 
-RELAY_HEALTH = b'{"status": "ok", "version": "0.2.0"}'
+RELAY_HEALTH = b'{"status": "ok", "version": "0.2.0", "uptime": 1.5}'
 
 
 class RelayHandler(http.server.BaseHTTPRequestHandler):

@@ -5,7 +5,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.cli.setup.relay_file import HEADING, SETUP_KEYS, edit_relay_file
+from scripts.cli.setup.relay_file import HEADING, SETUP_KEYS, edit_relay_file, masked_text
 
 OWN = """\
 # mine
@@ -54,3 +54,16 @@ def test_every_valid_file_can_be_edited(lines: list[str], values: dict[str, str]
     data = tomllib.loads(text)
     edited = tomllib.loads(edit_relay_file(text, values))
     assert edited == {k: v for k, v in data.items() if k not in SETUP_KEYS} | values
+
+
+def test_keys_and_passwords_are_not_shown() -> None:
+    key, others = 'sk-a"b\\\\c-0123456789-wxyz', "client-secret"
+    text = edit_relay_file(
+        f"client_key = ['a:{others}'] # mine\nstore = 'redis://:{others}@h/0'\n\n[model_map]\na = 'b'\n"
+        f"[providers.box]\nheaders = {{ x-key = '{others}' }}\n",
+        {"provider": "kimi", "api_key": key},
+    )
+    shown = masked_text(text)
+    assert "0123" not in shown and others not in shown
+    assert 'api_key = "sk-…wxyz"' in shown and "# mine" in shown and "[model_map]" in shown
+    assert "keyring:kimi" in masked_text('api_key = "keyring:kimi"')

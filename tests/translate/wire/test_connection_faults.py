@@ -7,6 +7,7 @@ from translate.wire.connection_faults import (
     connection_words,
     is_lasting_fault,
     url_origin,
+    without_step,
 )
 
 URL = "http://127.0.0.1:11434/v1"
@@ -67,6 +68,7 @@ def test_refused_connection_names_the_host_with_its_port(error: str) -> None:
 def test_each_fault_has_its_words(error: str, words: str, is_lasting: bool) -> None:
     assert connection_words("https://box:81/v1", error) == words
     assert is_lasting_fault(words) is is_lasting
+    assert words.startswith(f"{without_step(words)}; ")
 
 
 def test_other_errors_keep_their_own_text() -> None:
@@ -75,12 +77,14 @@ def test_other_errors_keep_their_own_text() -> None:
     assert connection_fault(URL, "\x1b[31mreset") == (fault, "")
     assert connection_fault(URL, "")[0].endswith("no reason is given")
     assert not is_lasting_fault("client left")
+    assert without_step("reset; by peer") == "reset; by peer"
 
 
 @pytest.mark.parametrize(
     ("url", "origin"),
     [
         ("https://user:secret@api.example.com/v1", "https://api.example.com"),
+        ("https://user:se@cret@api.example.com/v1", "https://api.example.com"),
         ("http://[::1]:8000/v1?a=b", "http://[::1]:8000"),
         ("nothing", "nothing"),
     ],
