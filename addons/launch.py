@@ -159,7 +159,8 @@ def wait_until_ready(relay: RelayProcess, patience: float) -> None:
     status = relay.returncode
     reason = f"ended with {status}" if status is not None else "does not answer"
     tail = relay.log.read_text("utf-8", "replace")[-LOG_TAIL:]
-    raise NotStarted(f"the relay on port {relay.port} {reason}; its log:\n{tail}")
+    log = f"its log:\n{tail}" if tail.strip() else f"its log, {relay.log}, is empty"
+    raise NotStarted(f"the relay on port {relay.port} {reason}; {log}")
 
 
 def is_ready(relay: RelayProcess) -> bool:

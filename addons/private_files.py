@@ -50,7 +50,7 @@ def append_private_text(path: Path, text: str) -> None:
 
 def write_private_file(path: Path, data: bytes) -> None:
     """Replace the file in one step: after a crash it has either the old or the new content. Raises
-    OSError."""
+    OSError, which names the file."""
     path = path.resolve()  # so that a symlink stays one
     create_private_folder(path.parent)
     # Its mode is 0600, whatever the umask.
@@ -61,9 +61,11 @@ def write_private_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         replace_file(temporary_path, path, data)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary_path)
+        if isinstance(error, OSError):  # that of a write to a full disk names none
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     sync_folder(path.parent)
 

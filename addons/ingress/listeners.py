@@ -3,7 +3,6 @@ start, one line for each port of any of them that another program holds."""
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +23,7 @@ LISTENER_OPTIONS = frozenset(
 )
 LOOPBACK = "127.0.0.1"
 HTTP_MODES = RegularMode, UpstreamMode, ReverseMode, TransparentMode  # unlike SOCKS, DNS …
-LISTEN_FAULT = re.compile(r"failed to listen on \S*:(\d+) ")  # mitmproxy's words
+LISTEN_FAULT = "failed to listen on "  # mitmproxy's words; the address follows
 
 _named_ports: set[int] = set()
 
@@ -118,5 +117,6 @@ def taken_port_faults() -> Iterator[tuple[int, str]]:
 
 def is_named_fault(record: logging.LogRecord) -> bool:
     """Whether mitmproxy says in this record that it failed at a port which we have named."""
-    match = LISTEN_FAULT.search(record.getMessage())
-    return match is not None and int(match[1]) in _named_ports
+    _, _, words = record.getMessage().partition(LISTEN_FAULT)
+    port = words.partition(" ")[0].rpartition(":")[2]
+    return port.isdecimal() and int(port) in _named_ports

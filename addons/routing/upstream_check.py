@@ -29,7 +29,7 @@ CHECK_TIMEOUT = 5.0  # s for both requests together; Codex waits about as long f
 ERROR_LENGTH = 200  # characters of an error's own text
 VERSION_PATH = "/v1"
 MISSING_VERSION = "no /v1 in the URL"
-HAS_VERSION = re.compile(r"/v\d+\w*(/|$)|/openai(/|$)|/api(/|$)")
+HAS_VERSION = re.compile(r"/v\d\w*(/|$)|/openai(/|$)|/api(/|$)")
 
 type StringMap = Mapping[str, str]
 

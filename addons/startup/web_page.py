@@ -1,4 +1,4 @@
-"""The URL of mitmweb's page with its token, in a private file for whoever has started the relay.
+"""The URL of mitmweb's page with its token, in a private file for the program that started it.
 
 `/health` shows it without the token, as other users of the machine can ask there."""
 

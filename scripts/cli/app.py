@@ -121,7 +121,9 @@ def failure_from(error: Exception) -> CommandFailed:
         case typer.TyperException():
             return argument_failure(error)
         case OSError(filename=str(path), strerror=str(why)):
-            return CommandFailed(f"{path}: {why}", "make it readable and writable for you")
+            return CommandFailed(
+                f"{path}: {why}", "see that you may write there, and that the disk is not full"
+            )
         case RuntimeError() if "home directory" in str(error):  # of pathlib and platformdirs
             return CommandFailed("this user has no home folder", "set the variable HOME")
     from addons.launch import NotStarted  # late: it loads the relay's settings

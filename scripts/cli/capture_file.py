@@ -27,9 +27,9 @@ def read_exchanges(path: Path) -> list[RecordedExchange]:
             flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}", "check the path") from None
-    except FlowReadException as error:
+    except (FlowReadException, MemoryError) as error:
         raise CommandFailed(
-            f"{path} is no complete capture: {error}",
+            f"{path} is no complete capture: {error or 'it names too long a part'}",
             "record one with `mitmcodex up -- -w capture.mitm`",
         ) from None
     by_id = {flow.id: flow for flow in flows}
@@ -66,14 +66,16 @@ def exchange_cells(number: int, exchange: RecordedExchange) -> list[str]:
 
 def write_case(exchange: RecordedExchange, folder: Path) -> list[Path]:
     """Write the case's files into a new folder. Raises CommandFailed."""
-    if folder.exists() and any(folder.iterdir()):
-        raise CommandFailed(f"{folder} is not empty", "name a new folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CommandFailed(f"{folder} is not an empty folder", "name a new folder")
     try:
         files = case_files(exchange)
     except CommandError as error:
         raise CommandFailed(str(error), "choose another exchange with --flow") from None
     except Exception as error:  # a capture may be anything
-        raise CommandFailed(f"this exchange cannot be read: {error!r}") from None
+        raise CommandFailed(
+            f"this exchange cannot be read: {error!r}", "choose another exchange with --flow"
+        ) from None
     try:
         for name, content in files.items():
             write_private_bytes(folder / name, content)

@@ -7,14 +7,14 @@ from typing import Any
 
 from addons.config import available_providers
 from addons.observe import million_token_prices
-from addons.routing import Target, check_target, target_by_name
-from translate import BadRequest, CatalogModel, Provider, models_on_offer
+from addons.routing import Target, check_target
+from translate import CatalogModel, Provider, models_on_offer
 
 from .errors import CommandFailed
 from .relay_client import request_json
 from .running_relay import RunningRelay
 from .tables import Column
-from .user_target import DEMO, user_target
+from .user_target import DEMO, provider_target, user_target
 
 CATALOG_PATH = "/v1/models?client_version=0.169.0"  # with windows, which OpenAI's form lacks
 COLUMNS = (
@@ -41,7 +41,7 @@ class OfferedModel:
 
 def relay_models(relay: RunningRelay) -> list[OfferedModel]:
     """What the relay offers its clients. Raises CommandFailed with the relay's reason."""
-    user_target()  # so that the providers of relay.toml are known
+    user_target()  # it puts the user's settings in force, with their providers
     providers = available_providers()
     health = request_json(relay, "GET", "/health")  # with the user's key it says more
     main_name, main_url = (str(health.get(key, "")) for key in ("provider", "upstream"))
@@ -98,20 +98,11 @@ def list_entry(entry: CatalogModel, target: Target) -> OfferedModel:
 
 
 def named_target(name: str) -> Target:
-    user_target()  # the settings in force are the user's
-    if name not in available_providers():
-        raise CommandFailed(f"there is no provider {name!r}", "`mitmcodex providers` lists them")
-    target = target_by_name_or_fail(name)
+    user_target()  # it puts the user's settings in force
+    target = provider_target(name)
     if target.provider.accounts:
         raise CommandFailed(
             "the models of ChatGPT accounts are listed by a running relay",
             "start it with `mitmcodex up --detach`",
         )
     return target
-
-
-def target_by_name_or_fail(name: str) -> Target:
-    try:
-        return target_by_name(name)
-    except (BadRequest, RuntimeError) as error:
-        raise CommandFailed(str(error), "give its URL in relay.toml") from None

@@ -27,6 +27,7 @@ from .errors import CommandFailed
 DEFAULT_PORT = 8080
 POLL_INTERVAL = 0.05  # s
 NOT_RUNNING = "no relay runs"
+START_STEP = "start one with `mitmcodex up --detach`"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def read_started_relay() -> StartedRelay | None:
     try:
         relay = StartedRelay(**json.loads(state_path().read_text("utf-8")))
         return relay if relay.is_alive else None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -139,19 +140,30 @@ def require_running_relay(port: int | None = None) -> RunningRelay:
     """Raises CommandFailed if none runs."""
     if relay := find_running_relay(port):
         return relay
-    raise CommandFailed(absence_text(port), "start it with `mitmcodex up --detach`")
+    raise absence_fault(port)
 
 
-def absence_text(port: int | None = None) -> str:
-    """That `find_running_relay` finds none, and why."""
+def absence_fault(port: int | None = None) -> CommandFailed:
+    """Why `find_running_relay` finds none, with the next step."""
+    started = read_started_relay()
+    if started and port in (None, started.port):
+        return hang_fault(started)
     if port:
-        return f"{NOT_RUNNING} on port {port}"
-    if find_relay_at(DEFAULT_PORT) and not has_own_listener(DEFAULT_PORT):
-        return (
-            f"{NOT_RUNNING} that is yours; on port {DEFAULT_PORT}, another user's answers,"
-            f" which is used only with --port {DEFAULT_PORT}"
+        return CommandFailed(f"{NOT_RUNNING} on port {port}", START_STEP)
+    if not has_own_listener(DEFAULT_PORT) and find_relay_at(DEFAULT_PORT):
+        return CommandFailed(
+            f"no relay of yours runs; the one on port {DEFAULT_PORT} may be another user's",
+            f"{START_STEP}, or use that one with --port {DEFAULT_PORT} if you trust it",
         )
-    return NOT_RUNNING
+    return CommandFailed(NOT_RUNNING, START_STEP)
+
+
+def hang_fault(started: StartedRelay) -> CommandFailed:
+    place = f"process {started.pid}, port {started.port}"
+    return CommandFailed(
+        f"the relay of `mitmcodex up` ({place}) runs and does not answer",
+        "end it with `mitmcodex down`",
+    )
 
 
 def wait_for_answer(started: StartedRelay, patience: float) -> RunningRelay | None:

@@ -1,5 +1,6 @@
 """What happens around every command: help, wrong arguments, failures, pipes, completion."""
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -95,7 +96,7 @@ def run_script(script: str, environment: dict[str, str]) -> subprocess.Completed
 
 def test_closed_pipe_is_quiet(home: UserHome) -> None:
     for arguments in ("--help", "completion bash"):
-        shell = run_script(f"{' '.join(COMMAND)} {arguments} | true", home.environment({}))
+        shell = run_script(f"{shlex.join(COMMAND)} {arguments} | true", home.environment({}))
         assert shell.stderr == ""
 
 
@@ -112,7 +113,7 @@ def test_closed_pipe_is_quiet(home: UserHome) -> None:
 def test_bash_completes(line: str, offers: list[str], home: UserHome, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "mitmcodex"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
     program.chmod(0o755)
     words = line.split()
     script = f"""

@@ -2,10 +2,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from scripts.cli.console import print_failure, print_json, print_line, print_note
+from scripts.cli.console import (
+    print_failure,
+    print_json,
+    print_line,
+    print_note,
+    short_path,
+)
 from scripts.cli.errors import CommandFailed
 
 
@@ -46,3 +53,9 @@ def test_colors_are_the_choice_of_the_user(variable: str, has_colors: bool) -> N
         [sys.executable, "-c", program], env=environment, capture_output=True, timeout=30
     ).stdout
     assert (b"\x1b[" in output) is has_colors
+
+
+def test_path_in_the_users_home_is_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert short_path(tmp_path / "a" / "b.toml") == "~/a/b.toml"
+    assert short_path(f"{tmp_path}-of-another/b") == f"{tmp_path}-of-another/b"

@@ -35,7 +35,7 @@ def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningRelay]:
     monkeypatch.setenv("CODEX_RELAY_CLIENT_KEY", KEY)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # which is not used
     with ThreadingHTTPServer(("127.0.0.1", 0), RelayPaths) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
         yield RunningRelay(server.server_port, {})
         server.shutdown()
 

@@ -79,7 +79,7 @@ class LlamaServer(BaseHTTPRequestHandler):
 
 def test_other_server_is_no_relay() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), LlamaServer) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
         with pytest.raises(CommandFailed, match=f"runs on port {server.server_port}") as caught:
             require_running_relay(server.server_port)
         server.shutdown()
@@ -108,8 +108,9 @@ def test_relay_of_another_user_is_used_only_if_it_is_named(monkeypatch: pytest.M
     monkeypatch.setattr(running_relay, "read_health", lambda port: RELAY)
     monkeypatch.setattr(running_relay, "has_own_listener", lambda port: False)
     assert find_running_relay() is None
-    with pytest.raises(CommandFailed, match=f"another user's answers.*--port {port}$"):
+    with pytest.raises(CommandFailed, match=f"port {port} may be another user's$") as failure:
         require_running_relay()
+    assert f"--port {port}" in failure.value.next_step
     relay = find_running_relay(port)
     assert relay and relay.port == port
     monkeypatch.setattr(running_relay, "has_own_listener", lambda port: True)
@@ -125,3 +126,10 @@ def test_other_relay_on_its_port_is_not_the_one_that_was_started(
         monkeypatch.setattr(running_relay, "read_health", lambda port, health=health: health)
         relay = find_running_relay(noted_relay.port)
         assert relay and (relay.started == noted_relay) is is_started
+
+
+def test_relay_that_hangs_is_not_called_ended(noted_relay: StartedRelay) -> None:
+    for port in (None, noted_relay.port):
+        with pytest.raises(CommandFailed, match="runs and does not answer") as failure:
+            require_running_relay(port)
+        assert "mitmcodex down" in failure.value.next_step

@@ -206,7 +206,7 @@ async def test_codex_relay_13_errors() -> None:
     assert answer.status == 400
     assert error_of(answer)["code"] == "invalid_prompt"
     assert error_of(answer)["message"].endswith(
-        "answered 401: no [nope] (check the key or the login)"
+        "answered 401: no [nope] (no key was sent; set CODEX_RELAY_API_KEY or relay_api_key)"
     )
     async with relay(refuses(429, no, retry_after="7"), relay_retries="0") as (_, port):
         answer = await ask_once(port)

@@ -62,7 +62,7 @@ CONNECTION_FAULTS = (
         True,
     ),
 )
-URL_ORIGIN = re.compile(r"(\w+://)(?:[^/?#]*@)?([^/?#@]+)")
+AUTHORITY = re.compile(r"[^/?#]*")
 URL_PORT = re.compile(r":\d+$")
 STARTS = tuple(fault.opening_words for fault in CONNECTION_FAULTS)
 LASTING_STARTS = tuple(fault.opening_words for fault in CONNECTION_FAULTS if fault.is_lasting)
@@ -98,8 +98,9 @@ def is_lasting_fault(words: str) -> bool:
 
 def url_origin(url: str) -> str:
     """`http://127.0.0.1:11434/v1` → `http://127.0.0.1:11434`"""
-    match = URL_ORIGIN.match(url)
-    return f"{match[1]}{match[2]}" if match else printable(url, 200)
+    scheme, separator, rest = url.partition("://")
+    host = AUTHORITY.findall(rest)[0].rpartition("@")[2]  # without a user's name and password
+    return f"{scheme}://{host}" if separator and host else printable(url, 200)
 
 
 def url_host_name(url: str) -> str:

@@ -20,7 +20,7 @@ class ConfigForm(StrEnum):
 
 REASONS = {
     ConfigForm.BASE_URL: "Codex keeps its own provider, so your earlier sessions stay in its lists",
-    ConfigForm.PROVIDER: "Codex needs no login; its lists show the sessions of this provider only",
+    ConfigForm.PROVIDER: "Codex needs no login; `codex resume` lists only its own sessions",
 }
 
 # With openai_base_url: tried on Codex 0.163 and 0.169.

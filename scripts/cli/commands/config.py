@@ -8,7 +8,7 @@ from ..codex_config.changes import undo_block, write_block
 from ..codex_config.forms import ConfigForm
 from ..codex_config.plan import ConfigPlan, config_path, plan_block
 from ..codex_config.record import load_record
-from ..console import print_json, print_line, print_note
+from ..console import print_json, print_line, print_note, short_path
 from ..errors import CommandFailed
 
 config_commands = typer.Typer(
@@ -23,7 +23,9 @@ ProviderTable = Annotated[
     bool, typer.Option("--provider-table", help="Add a provider: Codex needs no login.")
 ]
 Model = Annotated[str, typer.Option(help="The model that Codex begins with.")]
-Port = Annotated[int | None, typer.Option(help="The relay's port, if it does not run yet.")]
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="The relay's port, if it does not run yet.")
+]
 
 
 @config_commands.command("show")
@@ -71,7 +73,8 @@ def write_config_block(
     if record is None:
         print_line(f"{plan.path} has these lines already.")
     else:
-        print_line(f"Wrote {plan.form} lines into {plan.path}: `codex` now uses the relay.")
+        place = short_path(plan.path)
+        print_line(f"Wrote the relay's lines into {place}: `codex` now uses the relay.")
         if record.before is not None:
             print_note(f"The file as it was: {record.backup}")
     print_plan_notes(plan)

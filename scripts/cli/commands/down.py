@@ -7,8 +7,8 @@ from ..errors import CommandFailed
 from ..relay_process.start import start_lock
 from ..relay_process.stop import end_started_relay
 from ..running_relay import (
+    NOT_RUNNING,
     RunningRelay,
-    absence_text,
     find_running_relay,
     forget_started_relay,
     read_started_relay,
@@ -28,7 +28,7 @@ def end_relay() -> None:
                 f"the relay at {relay.origin} was not started by `mitmcodex up`", stop_hint(relay)
             )
         else:
-            print_line(f"{absence_text()}: there is nothing to end")
+            print_line(f"{NOT_RUNNING}: there is nothing to end")
         forget_started_relay()
 
 

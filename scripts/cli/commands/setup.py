@@ -155,7 +155,7 @@ def finish_setup(result: SetupResult) -> str:
         return f"`mitmcodex codex`{again if is_running else ''}"
     plan = plan_block(model=result.model)
     write_block(plan.path, plan.block)
-    print_line(f"Wrote {plan.form} lines into {short_path(plan.path)}.")
+    print_line(f"Wrote the relay's lines into {short_path(plan.path)}.")
     print_note(plan.notes[0])
     if result.way is CodexWay.CONFIG:
         down = "`mitmcodex down`, then " if is_running else ""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..console import print_json, print_line, short_path
-from ..running_relay import RunningRelay, absence_text, find_running_relay
+from ..running_relay import RunningRelay, absence_fault, find_running_relay
 
 NOT_RUNNING_STATUS = 3  # exit status, as `systemctl status` has it
 
@@ -28,7 +28,8 @@ def show_status(
         if as_json:
             print_json({"running": False})
         else:
-            print_line(f"{absence_text(port)}; start one with `mitmcodex up`")
+            fault = absence_fault(port)
+            print_line(f"{fault.message}; {fault.next_step}")
         raise typer.Exit(NOT_RUNNING_STATUS)
     if as_json:
         print_json(status_facts(relay))

@@ -56,7 +56,8 @@ def uninstall_all(
     if data:
         warn_of_foreign_relay()
         remove_data(found_data)
-        print_line("Removed the data.")
+        if found_data.lines:
+            print_line("Removed the data.")
     print_line(f"Last step: {package_removal()}")
 
 

@@ -80,7 +80,9 @@ def check_authority(context: DoctorContext) -> DoctorFinding:
     name, path = "certificate authority", context.ca_file
     if not path.is_file():
         if not context.relay:
-            return warning(name, f"there is no {path} yet", f"the first start makes it: {START}")
+            return warning(
+                name, f"there is no {path} yet", "the first start makes it: `mitmcodex up --detach`"
+            )
         return failure(name, f"there is no {path}", missing_authority_step(context.relay, path))
     try:
         certificate = x509.load_der_x509_certificate(read_certificates(path)[0])

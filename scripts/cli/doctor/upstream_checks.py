@@ -1,12 +1,12 @@
 """The provider: whether it answers, takes the key, has the model, and does what Codex needs."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from addons.relay_health import LOOPBACK_HOSTS
 from addons.routing import KEY_STATUSES, Target, is_target_ready
+from translate import did_you_mean
 
 from ..account_list import list_accounts
 from ..errors import CommandFailed
@@ -17,6 +17,7 @@ from .context import DoctorContext
 from .finding import DoctorFinding, Health, failure, healthy, warning
 from .relay_checks import START
 
+SERVER_STEP = "try again later, or look at the server's own log"
 LIST_MODELS = "`mitmcodex models` lists what there is"
 
 
@@ -36,7 +37,7 @@ def check_provider(context: DoctorContext) -> DoctorFinding | None:
         return healthy("provider", f"{provider.title}, {target.url}, not asked")
     if check.fault and check.status not in KEY_STATUSES:
         finding = warning if serves_without_list(context) else failure
-        return finding("provider", check.fault, check.next_step)
+        return finding("provider", check.fault, check.next_step or SERVER_STEP)
     return healthy("provider", f"{provider.title} answers at {target.url}")
 
 
@@ -103,9 +104,7 @@ def check_model(context: DoctorContext) -> DoctorFinding | None:
 
 
 def model_step(name: str, models: list[str]) -> str:
-    if similar := get_close_matches(name, models, 1):
-        return f"did you mean {similar[0]}?"
-    return f"correct `model` in relay.toml; {LIST_MODELS}"
+    return did_you_mean(name, models) or f"correct `model` in relay.toml; {LIST_MODELS}"
 
 
 def live_findings(context: DoctorContext) -> Iterator[DoctorFinding]:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from addons.observe import exchange_cost, format_count
+from addons.start_report import GENERIC
 from translate import SseReader
 
 from ..errors import CommandFailed
@@ -181,7 +182,8 @@ def turn_summary(turn: TrialTurn) -> str:
         parts.append(f"{format_count(turn.usage['input_tokens'])} tokens in")
         parts.append(f"{format_count(turn.usage['output_tokens'])} out")
     parts.append(cost_text(turn))
-    parts.append(f"{turn.model} at {turn.provider}")
+    place = "" if turn.provider == GENERIC else f" at {turn.provider}"
+    parts.append(f"{turn.model}{place}")
     if turn.model != turn.asked_model:
         parts.append(f"asked for {turn.asked_model}")
     if turn.dropped:

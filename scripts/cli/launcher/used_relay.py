@@ -71,7 +71,7 @@ def relay_for_program(port: int | None = None, **settings: Any) -> Iterator[Used
     and ends with the block. Raises CommandFailed and NotStarted."""
     if running := require_running_relay(port) if port else find_running_relay():
         if not has_own_listener(running.port):
-            warning = "is another user's: your requests go through it, and your login with them"
+            warning = "may be another user's: your requests go through it, and your login with them"
             print_note(f"mitmcodex: the relay on port {running.port} {warning}", "yellow")
         log = running.started.log if running.started else ""
         yield used_relay(running.port, log, is_own=False)

@@ -1,22 +1,20 @@
 """The endpoint to measure: its URL, key and model, as the relay itself would choose them."""
 
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
-from addons.config import available_providers, key_from_environment, validate_base_url
+from addons.config import key_from_environment, validate_base_url
 from addons.routing import (
     KEY_STATUSES,
     KeyOrigin,
     Target,
     provider_for_url,
-    target_by_name,
     target_with_key,
 )
-from translate import BadRequest, Provider
+from translate import Provider
 
 from ..errors import CommandFailed
 from ..user_settings import UserSettings
-from ..user_target import user_target
+from ..user_target import provider_target, user_target
 
 
 @dataclass(frozen=True)
@@ -94,16 +92,7 @@ def find_target(default: Target, name_or_url: str) -> Target:
         raise CommandFailed(problem, "name one, or a base URL: `mitmcodex probe deepseek`")
     if "://" in name_or_url:
         return target_by_url(default, name_or_url)
-    providers = available_providers()
-    if name_or_url not in providers:
-        similar = get_close_matches(name_or_url, providers, 1)
-        hint = f"did you mean {similar[0]}? " if similar else ""
-        problem = f"there is no provider {name_or_url!r}"
-        raise CommandFailed(problem, f"{hint}`mitmcodex providers` lists all")
-    try:
-        return target_by_name(name_or_url)
-    except BadRequest as error:
-        raise CommandFailed(str(error), "name the base URL instead") from None
+    return provider_target(name_or_url)
 
 
 def target_by_url(default: Target, text: str) -> Target:

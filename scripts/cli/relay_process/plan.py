@@ -12,6 +12,7 @@ from ..running_relay import (
     DEFAULT_PORT,
     RunningRelay,
     find_own_relay,
+    hang_fault,
     read_started_relay,
     wait_for_answer,
     web_page_path,
@@ -89,11 +90,7 @@ def find_present_relay(port: int | None) -> RunningRelay | None:
     if relay := wait_for_answer(started, START_PATIENCE):
         return relay
     if started.is_alive:
-        raise CommandFailed(
-            f"the relay of `mitmcodex up` (process {started.pid}) does not answer on port"
-            f" {started.port}",
-            "`mitmcodex down` ends it",
-        )
+        raise hang_fault(started)
     return find_own_relay(port or DEFAULT_PORT)
 
 

@@ -22,7 +22,7 @@ from .systemd import systemd_plan
 from .windows import windows_plan
 
 COMMAND_TIMEOUT = 60.0  # s for one command of the system
-# Where things are. Settings belong into relay.toml, and keys nowhere else.
+# Where things are. Settings belong in relay.toml; keys belong there or in the keyring.
 FOLDER_VARIABLES = (
     *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "CODEX_HOME"),
     f"{VARIABLE_PREFIX}CONFIG",
@@ -71,7 +71,12 @@ def own_command(*arguments: str) -> Command:
 
 
 def service_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    variables = {name: environment[name] for name in FOLDER_VARIABLES if environment.get(name)}
+    # The service starts in another folder, and without a shell that replaces `~`.
+    variables = {
+        name: str(Path(environment[name]).expanduser().absolute())
+        for name in FOLDER_VARIABLES
+        if environment.get(name)
+    }
     if codex := shutil.which("codex", path=environment.get("PATH")):
         folders = dict.fromkeys([str(Path(codex).parent), *SYSTEM_FOLDERS])
         variables["PATH"] = os.pathsep.join(folders)

@@ -56,7 +56,7 @@ def unit_text(program: ServiceProgram) -> str:
 
 def command_line(command: tuple[str, ...]) -> str:
     # systemd refuses such characters in the path of a program, but not in an argument.
-    needs_env = set(command[0]) & set("\"'\\$")
+    needs_env = any(char in "\"'\\$" or char < " " for char in command[0])
     words = ("/usr/bin/env", *command) if needs_env else command
     return " ".join(quote_word(word).replace("$", "$$") for word in words)
 

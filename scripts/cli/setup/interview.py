@@ -256,9 +256,9 @@ class Interview:
         except ValueError as wrong:
             if self.flags.skips_check:
                 return self.flags.model
-            listed = ", ".join(model.id for model in models[:MOST_MODELS])
-            more = f" and {len(models) - MOST_MODELS} more" if models[MOST_MODELS:] else ""
-            raise CommandFailed(f"--model: {wrong}", f"choose one of {listed}{more}") from None
+            names = ", ".join(model.id for model in models[:MOST_MODELS])
+            count = f" and {len(models) - MOST_MODELS} more" if models[MOST_MODELS:] else ""
+            raise CommandFailed(f"--model: {wrong}", f"choose one of {names}{count}") from None
 
     def choose_way(self) -> CodexWay:
         if self.flags.way:

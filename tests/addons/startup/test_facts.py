@@ -1,5 +1,6 @@
 """What a real relay finds out about itself and its upstream."""
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -111,7 +112,7 @@ async def test_codex_line_has_our_command_or_the_authority_of_this_relay(
     monkeypatch.chdir(ROOT)
     assert find_command() == "./scripts/mitmcodex"
     monkeypatch.chdir(tmp_path)
-    assert find_command() == str(ROOT / "scripts" / "mitmcodex")
+    assert find_command() == shlex.quote(str(ROOT / "scripts" / "mitmcodex"))
     monkeypatch.setattr("addons.startup.facts.COMMAND", "mitmcodex-elsewhere")
     assert find_command() == ""
     report = await report_of()

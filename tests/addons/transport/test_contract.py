@@ -261,9 +261,13 @@ def test_mere_additions_fit(
 DOCUMENTED_NAMES = ("Loader",)  # in modules that are otherwise private
 
 
+# https://docs.mitmproxy.org/stable/api/mitmproxy/proxy/mode_specs.html; `server_hooks` has the
+# arguments of documented hooks.
+DOCUMENTED_MODULES = ("mitmproxy.proxy.mode_specs", "mitmproxy.proxy.server_hooks")
+
+
 def is_private(module: str) -> bool:
-    """`server_hooks` is not private: it has the arguments of documented hooks."""
-    if module == "mitmproxy.proxy.server_hooks":
+    if module.startswith(DOCUMENTED_MODULES):
         return False
     return module.startswith(("mitmproxy.proxy", "mitmproxy.addonmanager"))
 
@@ -376,7 +380,8 @@ CONTEXT = {"master"}  # of `mitmproxy.ctx`, which only declares it
 OURS_AND_PYTHONS: list[Any] = [
     *(RelayPlan, HiddenValues, Exchange, StreamRefusal, WholeReply, BodyLimit, ClientLimits),
     *(BoundedDecoder, SecretMask, asyncio.StreamWriter, asyncio.Transport, asyncio.Task, Generator),
-    *(str, bytes, list, dict, set, tuple, deque, time, logging, traceback, BaseException),
+    *(str, bytes, list, dict, set, tuple, deque, re, re.Pattern, time, logging, traceback),
+    BaseException,
 ]
 LIBRARIES: list[Any] = [  # those that mitmproxy's layers are built on; they are documented
     *(h2.connection.H2Connection, h2.settings.Settings, h2.stream.H2Stream, h2.stream.StreamState),

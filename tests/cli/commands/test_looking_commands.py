@@ -227,7 +227,7 @@ def test_case_is_made_of_a_capture(office: Office) -> None:
     assert "ada@example.com" not in request and "person1@example.com" in request
     assert "four" in (folder / "reply.sse").read_text()
     again = office.run("case", "new", str(office.capture), str(folder), "--flow", "1", status=1)
-    assert "is not empty" in again
+    assert "is not an empty folder" in again
     assert "is no complete capture" in office.run(
         "case", "list", str(office.home / "log"), status=1
     )

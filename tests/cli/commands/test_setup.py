@@ -62,11 +62,11 @@ def files_below(folder: Path) -> dict[str, bytes | None]:
 def test_interview_in_a_terminal_writes_what_it_has_shown(
     home: UserHome, with_keyring: dict[str, str], tmp_path: Path, provider: FakeProvider
 ) -> None:
-    bare_url = provider.url.removesuffix("/v1")
+    bare_url = provider.url.removeprefix("http://").removesuffix("/v1")
     answers = [
         ("Number or name", "deepsek"),
         ("Number or name", "another url"),
-        ("SDK takes it", bare_url),
+        ("Its base URL", bare_url),
         ("(hidden; Enter for none)", "sk-wrong-0001"),
         ("(hidden; Enter for none)", provider.key or ""),
         ("Number or name", "5.5"),
@@ -150,7 +150,7 @@ def test_flags_alone_with_a_key_on_stdin(
         ({"provider": "deepseek", "yes": True}, ["needs a key", "--key-stdin"]),
         ({"provider": "kimmi", "yes": True}, ["did you mean 'kimi'?"]),
         ({"provider": "azure", "yes": True}, ["has no URL of its own: pass it with --upstream"]),
-        ({"upstream": "h:8", "yes": True}, ["--upstream: not an http(s) URL"]),
+        ({"upstream": "ftp://h:8", "yes": True}, ["--upstream: not an http(s) URL"]),
         (
             {"upstream": "http://127.0.0.1:9/v1", "yes": True},
             ["nothing listens at http://127.0.0.1:9", "--no-check"],

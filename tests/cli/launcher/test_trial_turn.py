@@ -44,7 +44,7 @@ def test_a_question(user: User, relay: Relay, provider: FakeProvider) -> None:
     thinking, summary = done.stderr.splitlines()
     assert thinking == "Let me think."
     assert "s to the first token · " in summary
-    assert " · price unknown · fake-model at " in summary
+    assert " · price unknown · fake-model · asked for " in summary
     assert "asked for any-model" in summary
     [request] = provider.posted_requests
     assert request.prompt == "Say hello"

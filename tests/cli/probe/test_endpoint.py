@@ -62,7 +62,7 @@ def test_variable_that_the_user_names_has_the_key(user: UserSettings) -> None:
     ("target", "message", "next_step"),
     [
         ("deepsek", "no provider 'deepsek'", "did you mean deepseek?"),
-        ("generic", "has no base_urls", "name the base URL instead"),
+        ("generic", "has no base_urls", "name a base URL in its place"),
         ("chatgpt", "serves accounts", "`mitmcodex providers`"),
         ("ftp://box.lan/v1", "not an http\\(s\\) URL", "https://"),
         ("http://me:secret@box.lan/v1", "has a user name in it", "https://"),

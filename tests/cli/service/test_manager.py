@@ -135,13 +135,13 @@ def test_only_folders_reach_the_service(tmp_path: Path) -> None:
     codex = tmp_path / "codex"
     environment = {
         "XDG_DATA_HOME": "/data",
-        "CODEX_RELAY_CONFIG": "/relay.toml",
+        "CODEX_RELAY_CONFIG": "relay.toml",
         "CODEX_RELAY_API_KEY": "sk-1",
         "DEEPSEEK_API_KEY": "sk-2",
         "CODEX_HOME": "",
         "PATH": str(tmp_path),
     }
-    folders = {"XDG_DATA_HOME": "/data", "CODEX_RELAY_CONFIG": "/relay.toml"}
+    folders = {"XDG_DATA_HOME": "/data", "CODEX_RELAY_CONFIG": f"{Path.cwd()}/relay.toml"}
     assert manager.service_variables(environment) == folders
     assert manager.left_out_variables(environment) == ["CODEX_RELAY_API_KEY"]
     codex.touch(0o755)

@@ -52,6 +52,7 @@ def test_word_is_quoted(word: str, text: str) -> None:
     [
         ("/bin/my relay", '"/bin/my relay" "$$x"'),
         ("/bin/$x", '"/usr/bin/env" "/bin/$$x" "$$x"'),
+        ("/bin/a\nb", '"/usr/bin/env" "/bin/a\\x0ab" "$$x"'),
         ("/bin/'x'", '"/usr/bin/env" "/bin/\'x\'" "$$x"'),
     ],
 )

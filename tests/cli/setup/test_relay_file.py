@@ -59,7 +59,8 @@ def test_every_valid_file_can_be_edited(lines: list[str], values: dict[str, str]
 def test_keys_and_passwords_are_not_shown() -> None:
     key, others = 'sk-a"b\\\\c-0123456789-wxyz', "client-secret"
     text = edit_relay_file(
-        f"client_key = ['a:{others}'] # mine\nstore = 'redis://:{others}@h/0'\n\n[model_map]\na = 'b'\n"
+        f"client_key = ['a:{others}'] # mine\nstore = 'redis://:{others}@h/0'\n\n"
+        "[model_map]\na = 'b'\n"
         f"[providers.box]\nheaders = {{ x-key = '{others}' }}\n",
         {"provider": "kimi", "api_key": key},
     )
