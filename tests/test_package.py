@@ -2,6 +2,7 @@
 without a network: uv installs the package itself, and the libraries are those of these tests."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import tarfile
 import time
 import tomllib
 import zipfile
+from collections.abc import Callable
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from addons.launch import available_port
 from tests.codex.driver import base_environment
@@ -113,12 +116,29 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def build_once(name: str, factory: pytest.TempPathFactory, build: Callable[[Path], object]) -> Path:
+    """The folder of this name, which the first of the workers that needs it builds. Tests do not
+    change it."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    mark = folder.with_name(f"{name}.built")
+    with FileLock(f"{folder}.lock", timeout=50):
+        if not mark.exists():
+            build(folder)
+            mark.touch()
+    return folder
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean checkout, in which lie files that git ignores and that no release may have."""
     if not shutil.which("git"):
         pytest.skip("no git is installed (Debian: apt-get install git)")
-    folder = copy_repository(tmp_path_factory.mktemp("checkout") / "mitmcodex")
+    return build_once("checkout", tmp_path_factory, build_checkout)
+
+
+def build_checkout(folder: Path) -> None:
+    copy_repository(folder)
     name_version(folder)
     run_well("git", "init", "--quiet", cwd=folder)
     (folder / ".git" / "info" / "exclude").write_text("*.mitm\n.venv\n")
@@ -126,14 +146,17 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("no part of a release")
     commit_all(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
-def release(checkout: Path, programs: Path) -> Path:
+def release(checkout: Path, programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that ./scripts/release writes."""
-    run_well(checkout / "scripts" / "release", cwd=checkout, programs=programs)
-    return checkout / "dist"
+
+    def build_release(folder: Path) -> None:
+        run_well(checkout / "scripts" / "release", cwd=checkout, programs=programs)
+        (checkout / "dist").rename(folder)
+
+    return build_once("release", tmp_path_factory, build_release)
 
 
 def empty_environment(folder: Path, *arguments: str | Path) -> Path:
@@ -155,7 +178,10 @@ def empty_environment(folder: Path, *arguments: str | Path) -> Path:
 @pytest.fixture(scope="module")
 def installed_programs(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [wheel] = release.glob("*.whl")
-    return empty_environment(tmp_path_factory.mktemp("wheel") / "environment", wheel)
+    environment = build_once(
+        "environment", tmp_path_factory, lambda folder: empty_environment(folder, wheel)
+    )
+    return environment / "bin"
 
 
 def files_of_commit(checkout: Path) -> list[str]:
@@ -318,19 +344,16 @@ def test_type_checkers_know_what_start_takes(installed_programs: Path, tmp_path:
 
 
 def test_editable_install_follows_the_checkout(checkout: Path, tmp_path: Path) -> None:
-    editable = empty_environment(tmp_path / "environment", "--no-build-isolation", "-e", checkout)
-    identity = checkout / "addons" / "identity.py"
-    text = identity.read_text()
-    identity.write_text(text.replace(VERSION, "9.9.1"))
-    try:
-        command = (BASH, "-euc", "mitmcodex --version; mitmcodex script")
-        printed = run_well(*command, cwd=tmp_path, programs=editable)
-        load = "import mitmcodex; print(mitmcodex.start.__code__.co_filename)"
-        source = run_well("python", "-c", load, cwd=tmp_path, programs=editable)
-    finally:
-        identity.write_text(text)
-    assert printed == f"mitmcodex 9.9.1\n{checkout}/addons/relay.py\n"
-    assert source == f"{checkout}/addons/launch.py\n"
+    own = shutil.copytree(checkout, tmp_path / "checkout", symlinks=True)
+    editable = empty_environment(tmp_path / "environment", "--no-build-isolation", "-e", own)
+    identity = own / "addons" / "identity.py"
+    identity.write_text(identity.read_text().replace(VERSION, "9.9.1"))
+    command = (BASH, "-euc", "mitmcodex --version; mitmcodex script")
+    printed = run_well(*command, cwd=tmp_path, programs=editable)
+    load = "import mitmcodex; print(mitmcodex.start.__code__.co_filename)"
+    source = run_well("python", "-c", load, cwd=tmp_path, programs=editable)
+    assert printed == f"mitmcodex 9.9.1\n{own}/addons/relay.py\n"
+    assert source == f"{own}/addons/launch.py\n"
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,18 @@ RELAY_FAILURE = "mitmcodex failed at this reply; its log has the reason"
 
 
 def guard_steps(steps: Steps, end_failed: Callable[[], Iterable[commands.Command]]) -> Steps:
-    """The steps; if one of them fails, the failure is logged, and those of `end_failed` follow."""
+    """The steps; if one of them fails, those of `end_failed` follow, and the failure is logged."""
     try:
         yield from steps
         return
     except Exception as error:  # also of an addon's function, and for lack of memory
         traceback.clear_frames(error.__traceback__)  # they may hold what took the memory
-        logging.exception("mitmcodex failed at a reply")
-    yield from end_failed()
+        failure = error
+    try:
+        yield from end_failed()  # first, as it frees the memory that a traceback's text needs
+    finally:
+        logging.error("mitmcodex failed at a reply", exc_info=failure)
+        del failure  # else this frame and the traceback would hold one another
 
 
 class GuardedConnection:

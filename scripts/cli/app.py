@@ -9,9 +9,8 @@ import typer
 from addons.identity import VERSION
 
 from .command_group import CommandPlace, lazy_group
-from .errors import CommandFailed
+from .errors import INTERRUPTED, CommandFailed
 
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 DEBUG = "--debug"
 
 PANELS = START, CODEX, CHECK, ACCOUNTS, OTHERS = (

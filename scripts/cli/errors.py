@@ -1,5 +1,8 @@
 """What ends a command."""
 
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+NOT_RUNNING_STATUS = 3  # exit status, as `systemctl status` has it
+
 
 class CommandFailed(Exception):
     """A command cannot do what it was asked to; the next step is what the user can do about it."""

@@ -56,21 +56,21 @@ class UsageSum:
         numbers = [f"{self.counts[name]:,.0f}" for name in ("exchanges", "failed")]
         numbers += [f"{self.counts[name]:,.0f}" for name in ("input", "cached", "output")]
         notional = self.counts["notional"]
-        return [self.group, *numbers, cost_text(self.counts), about(notional)]
+        return [self.group, *numbers, cost_text(self.counts), notional_text(notional)]
 
 
 def cost_text(counts: Mapping[str, float]) -> str:
     """As on the dashboard: ≥ for a sum that lacks exchanges of unknown price."""
     if not counts["unpriced"]:
-        return dollars(counts["cost"])
-    return f"≥ {dollars(counts['cost'])}" if counts["cost"] else NO_PRICE
+        return dollar_text(counts["cost"])
+    return f"≥ {dollar_text(counts['cost'])}" if counts["cost"] else NO_PRICE
 
 
-def about(notional: float) -> str:
-    return f"≈ {dollars(notional)}" if notional else ""
+def notional_text(notional: float) -> str:
+    return f"≈ {dollar_text(notional)}" if notional else ""
 
 
-def dollars(value: float) -> str:
+def dollar_text(value: float) -> str:
     if value == 0:
         return "$0"
     if value < 0.0001:

@@ -18,11 +18,24 @@ class UserSettings:
 def load_user_settings(environment: Mapping[str, str] | None = None) -> UserSettings:
     """Raises CommandFailed, which names the place, for settings with which no relay starts."""
     variables = os.environ if environment is None else environment
+    file = load_relay_file(variables)
     try:
-        file = ConfigFile.from_path(config_path({}, variables))
         return UserSettings(read_settings({}, variables, file), file)
     except WrongSettings as wrong:
-        raise CommandFailed("\n       ".join(wrong.args), "correct it, and try again") from None
+        raise settings_failure(wrong) from None
+
+
+def load_relay_file(variables: Mapping[str, str]) -> ConfigFile:
+    """The user's relay.toml. Raises CommandFailed for a file with a fault."""
+    try:
+        return ConfigFile.from_path(config_path({}, variables))
+    except WrongSettings as wrong:
+        raise settings_failure(wrong) from None
+
+
+def settings_failure(wrong: WrongSettings) -> CommandFailed:
+    faults = "\n       ".join(wrong.args)  # each line below the first, behind "error: "
+    return CommandFailed(faults, "correct it, and try again")
 
 
 def owner_key() -> str:

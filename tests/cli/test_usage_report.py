@@ -3,7 +3,7 @@
 import pytest
 
 from addons.storage import COUNT_FIELDS
-from scripts.cli.usage_report import cost_text, dollars, sum_usage
+from scripts.cli.usage_report import cost_text, dollar_text, sum_usage
 
 COUNTS = (1.0, 0.0, 1000.0, 10.0, 5.0, 2.0, 0.5, 0.0, 0.0)
 
@@ -29,4 +29,4 @@ def test_unknown_prices_are_marked(cost: float, unpriced: int, text: str) -> Non
     [(0, "$0"), (0.00001, "<$0.0001"), (0.0123, "$0.012"), (1234.5, "$1,234.50")],
 )
 def test_dollars_are_short(value: float, text: str) -> None:
-    assert dollars(value) == text
+    assert dollar_text(value) == text

@@ -3,6 +3,7 @@
 import sys
 import time
 import webbrowser
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -20,8 +21,10 @@ from ..account_list import (
     wait_for_login,
 )
 from ..console import messages, print_json, print_line, print_note
+from ..errors import CommandFailed
 from ..launcher.used_relay import relay_for_program
 from ..relay_client import request_json
+from ..running_relay import RunningRelay
 from ..tables import print_table
 
 Port = Annotated[int | None, typer.Option(help="Port of the relay.")]
@@ -63,23 +66,29 @@ def log_in(
     with relay_for_program(port) as used:
         relay = used.running
         before = {account["id"] for account in list_accounts(relay)}
-        if device:
-            code = start_device_login(relay)
-            print_line(f"Open {code['url']} and enter the code {code['user_code']}")
-        else:
-            url = start_browser_login(relay)
-            print_line(f"Log in at {url}")
-            if sys.stdout.isatty():
-                webbrowser.open(url)
         try:
+            show_login(relay, device)
             with messages.status("Waiting for the login. Ctrl-C gives up."):
                 accounts = wait_for_login(relay, DEVICE_TIMEOUT if device else LOGIN_TIMEOUT)
         except KeyboardInterrupt:
-            cancel_login(relay)
+            with suppress(CommandFailed):  # the relay has ended, or the login
+                cancel_login(relay)
             raise
     new = [account for account in accounts if account["id"] not in before] or accounts
     names = ", ".join(account["email"] or account["id"] for account in new)
     print_line(f"Logged in: {names}")
+
+
+def show_login(relay: RunningRelay, device: bool) -> None:
+    """Start a login, and say where the user goes on with it. Raises CommandFailed."""
+    if device:
+        code = start_device_login(relay)
+        print_line(f"Open {code['url']} and enter the code {code['user_code']}")
+        return
+    url = start_browser_login(relay)
+    print_line(f"Log in at {url}")
+    if sys.stdout.isatty():
+        webbrowser.open(url)
 
 
 def log_out(

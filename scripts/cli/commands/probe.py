@@ -14,7 +14,7 @@ from addons.config import ConfigFile
 from addons.routing import check_upstream
 
 from ..console import messages, print_json, print_line, print_note
-from ..errors import CommandFailed
+from ..errors import INTERRUPTED, CommandFailed
 from ..probe.client import EndpointClient
 from ..probe.endpoint import Endpoint, find_endpoint
 from ..probe.grid import print_grid, report_json
@@ -33,8 +33,6 @@ from ..probe.relay_table import (
 )
 from ..probe.session import ProbeLimits, ProbeSession
 from ..user_settings import load_user_settings
-
-INTERRUPTED = 130
 
 
 def probe_endpoint(

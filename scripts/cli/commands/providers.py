@@ -30,7 +30,7 @@ def show_providers(
     main_name = user_target().provider.name  # it puts the user's settings in force
     chosen = {main_name, *additional_providers()}
     providers = available_providers().values()
-    rows = [provider_row(each) for each in providers if each.name in chosen or is_somewhere(each)]
+    rows = [provider_row(each) for each in providers if each.name in chosen or has_address(each)]
     if as_json:
         print_json([{**row, "chosen": row["name"] in chosen} for row in rows])
         return
@@ -51,8 +51,8 @@ def show_providers(
     print_note("`mitmcodex models NAME` asks a provider for its models.")
 
 
-def is_somewhere(provider: Provider) -> bool:
-    """Whether it is a service or a server, and not a pattern for those without a table."""
+def has_address(provider: Provider) -> bool:
+    """Whether it is a service or a server, and no table for those that have none of their own."""
     return bool(provider.base_urls or provider.key_env)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..console import print_json, print_line, print_note
+from ..errors import NOT_RUNNING_STATUS
 from ..service.manager import (
     install_service,
     left_out_variables,
@@ -13,8 +14,6 @@ from ..service.manager import (
     service_state,
     user_service_plan,
 )
-
-NOT_RUNNING_STATUS = 3  # exit status, as `systemctl status` has it
 
 service_commands = typer.Typer(
     help="Run the relay as a service, started at login.", no_args_is_help=True

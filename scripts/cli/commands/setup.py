@@ -4,17 +4,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from addons.config import VARIABLE_PREFIX, ConfigFile, WrongSettings, config_path
+from addons.config import VARIABLE_PREFIX
 from addons.system_keyring import working_keyring
 
 from ..codex_config.changes import write_block
 from ..codex_config.plan import plan_block
-from ..console import messages, print_line, print_note, short_path
+from ..console import messages, print_line, print_note, short_path, visible_text
 from ..errors import CommandFailed
 from ..running_relay import find_running_relay
 from ..service.manager import install_service, user_service_plan
@@ -29,11 +28,7 @@ from ..setup.interview import (
 )
 from ..setup.relay_file import SETUP_KEYS, masked_text
 from ..setup.saving import SetupPlan, plan_setup, save_plan
-
-
-class KeepKey(StrEnum):
-    KEYRING = KeyStorage.KEYRING
-    FILE = KeyStorage.FILE
+from ..user_settings import load_relay_file
 
 
 def set_up(
@@ -44,7 +39,7 @@ def set_up(
     ] = False,
     key_env: Annotated[str, typer.Option(help="Take the key from this variable.")] = "",
     key: Annotated[str, typer.Option(help="The key itself; `ps` shows it to others.")] = "",
-    keep_key: Annotated[KeepKey | None, typer.Option(help="Where the key is kept.")] = None,
+    keep_key: Annotated[KeyStorage | None, typer.Option(help="Where the key is kept.")] = None,
     model: Annotated[str, typer.Option(help="The model that serves by default.")] = "",
     codex: Annotated[CodexWay | None, typer.Option(help="How Codex comes.")] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the provider.")] = False,
@@ -59,7 +54,7 @@ def set_up(
       mitmcodex setup --provider ollama --yes
       pass show deepseek | mitmcodex setup --provider deepseek --key-stdin --yes
     """
-    file = read_relay_file(os.environ)
+    file = load_relay_file(os.environ)
     chosen_key = key_from_flags(key, key_env, key_stdin, os.environ)
     storage = str(keep_key) if keep_key else ""
     flags = SetupFlags(provider, upstream, chosen_key, model, codex, storage, no_check)
@@ -67,7 +62,7 @@ def set_up(
     questions: Questions = TerminalQuestions() if can_ask else UnattendedQuestions(yes)
     if not can_ask:
         require_flags(flags, yes)
-    interview = Interview(flags, questions, file, os.environ, lambda: working_keyring() is not None)
+    interview = Interview(flags, questions, file, os.environ, has_keyring)
     result = interview.hold()
     plan = plan_setup(result, file)
     show_plan(plan, result)
@@ -82,12 +77,10 @@ def set_up(
     print_line(f"Next: {finish_setup(result)}")
 
 
-def read_relay_file(variables: Mapping[str, str]) -> ConfigFile:
-    """Raises CommandFailed for a file with a fault."""
-    try:
-        return ConfigFile.from_path(config_path({}, variables))
-    except WrongSettings as wrong:
-        raise CommandFailed("\n       ".join(wrong.args), "correct it, and try again") from None
+def has_keyring() -> bool:
+    """Whether the system's keyring works; it may ask the user to unlock it."""
+    with messages.status("Asking the system's keyring …"):
+        return working_keyring() is not None
 
 
 def key_from_flags(
@@ -196,7 +189,7 @@ class TerminalQuestions:
             self.show_choices(title, choices)
         self.shown_choices = choices
         answers = [choice.answer for choice in choices]
-        number = str(answers.index(default) + 1) if default in answers else default
+        number = str(answers.index(default) + 1) if default in answers else visible_text(default)
         return str(typer.prompt("Number or name", default=number, err=True))
 
     def show_choices(self, title: str, choices: Sequence[Choice]) -> None:

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from ..console import print_json, print_line, short_path
+from ..errors import NOT_RUNNING_STATUS
 from ..running_relay import RunningRelay, absence_fault, find_running_relay
-
-NOT_RUNNING_STATUS = 3  # exit status, as `systemctl status` has it
 
 
 def show_status(

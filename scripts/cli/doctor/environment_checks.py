@@ -50,7 +50,7 @@ def check_https_proxy(context: DoctorContext) -> DoctorFinding:
         return failure(name, "its value is no URL", f"unset it, or {USE_LAUNCHER}")
     if not proxy:
         return healthy(name, "not set; `mitmcodex codex` sets it for Codex alone")
-    if not answers(proxy):
+    if not accepts_connections(proxy):
         text = f"{proxy.variable} names {proxy.place}, where nothing listens"
         step = f"unset {proxy.variable}"
         if proxy.is_loopback:
@@ -65,7 +65,7 @@ def check_https_proxy(context: DoctorContext) -> DoctorFinding:
     return healthy(name, f"{proxy.variable} names the relay")
 
 
-def answers(proxy: ProxyAddress) -> bool:
+def accepts_connections(proxy: ProxyAddress) -> bool:
     try:
         socket.create_connection((proxy.host, proxy.port), timeout=CONNECT_TIMEOUT).close()
     except OSError:

@@ -20,7 +20,7 @@ NOT_FOUND = 127  # exit status, as shells have it
 
 def run_any_program(command: Sequence[str], port: int | None, *, by_proxy: bool) -> int:
     """Run the command; its exit status. Raises CommandFailed and NotStarted."""
-    if not shutil.which(command[0]):
+    if not (path := shutil.which(command[0])):
         raise CommandFailed(
             f"there is no program {command[0]!r}", "check its name, and PATH", status=NOT_FOUND
         )
@@ -29,9 +29,11 @@ def run_any_program(command: Sequence[str], port: int | None, *, by_proxy: bool)
     with relay_for_program(port, **settings) as relay:
         print_note(relay.summary)
         environment = program_environment(os.environ, relay, by_proxy=by_proxy)
+        # Windows finds programs such as `aider.cmd` by their whole paths only.
+        full_command = [path, *command[1:]]
         if not relay.is_own:
-            return replace_process(command, environment)
-        return run_program(command, environment)
+            return replace_process(full_command, environment)
+        return run_program(full_command, environment)
 
 
 def program_environment(

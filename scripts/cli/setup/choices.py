@@ -2,7 +2,6 @@
 
 Everything here is pure; commands/setup.py asks."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from addons.config import validate_base_url
 from addons.relay_health import LOOPBACK_HOSTS
 from addons.routing import serves_url
-from translate import CatalogModel, Provider
+from translate import CatalogModel, Provider, did_you_mean
 
 from .local_servers import LocalServer
 
@@ -137,8 +136,8 @@ def match_choice(answer: str, choices: Sequence[Choice]) -> str:
 
 def suggestion(text: str, names: Iterable[str]) -> str:
     """That there is no such name, with the most similar one."""
-    similar = difflib.get_close_matches(text.lower(), list(names), 1, 0.6)
-    return f"there is no {text!r}" + (f"; did you mean {similar[0]!r}?" if similar else "")
+    hint = did_you_mean(text.lower(), names)
+    return f"there is no {text!r}" + (f"; {hint}" if hint else "")
 
 
 def choose_upstream(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -40,7 +41,7 @@ KEY_STEP = "pass one with --key-stdin or --key-env NAME"
 PLACE_KEYS = ("provider", "upstream")  # what relay.toml says of the upstream
 
 
-class KeyStorage:
+class KeyStorage(StrEnum):
     """Where a key is kept."""
 
     KEYRING, FILE = "keyring", "file"
