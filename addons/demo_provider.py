@@ -152,8 +152,8 @@ def reply_deltas(messages: list[Json], tools: list[Json]) -> Iterator[Json]:
     prompt = message_text(messages[prompt_end - 1]) if prompt_end else ""
     functions = {tool["function"]["name"]: tool["function"] for tool in tools}
     calls = list(prompted_calls(prompt, functions))
-    asked = f"{len(calls)} of my {len(tools)} tools" if calls else "no tool"
-    reasoning = f"I was asked to call {asked}."
+    call_text = f"{len(calls)} of my {len(tools)} tools" if calls else "no tool"
+    reasoning = f"I was asked to call {call_text}."
     yield from text_deltas("reasoning_content", reasoning)
     yield from text_deltas("content", "On it." if calls else WELCOME)
     for i, (name, arguments) in enumerate(calls):

@@ -39,7 +39,7 @@ def free_port(host: str) -> int:
 
 
 def next_free_port(port: int, others: Collection[int] = (), host: str = "127.0.0.1") -> int | None:
-    """The first free port after this one that is not among the others; None if there is none near."""
+    """The first free port after this one that is not among the others; None if none is near."""
     following = range(port + 1, min(port + 1 + ATTEMPTS, 65_536))
     free = (each for each in following if each not in others and not bind_fault(host, each))
     return next(free, None)

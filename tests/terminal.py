@@ -44,8 +44,11 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self.process_id, self._file = pty.fork()
         if self.process_id == 0:  # the child
-            os.chdir(folder)
-            os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - no shell
+            try:
+                os.chdir(folder)
+                os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - no shell
+            finally:  # else the child would go on with the tests
+                os._exit(127)
         self.resize(*size)
         self._status: int | None = None
 

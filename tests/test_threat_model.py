@@ -132,10 +132,9 @@ TESTS_OF_PROMISES: dict[str, dict[str, list[str]]] = {
         f"{ADDONS}/test_port_holder.py": ["test_port_of_another_user_is_not_ours"],
         f"{ADDONS}/test_launch.py": ["test_relay_knows_itself_from_another_one_on_its_port"],
         "tests/cli/test_running_relay.py": [
-            "test_relay_of_another_user_is_used_only_if_it_is_named",
+            "test_relay_of_another_user_is_used_only_if_it_is_trusted",
             "test_other_relay_on_its_port_is_not_the_one_that_was_started",
         ],
-        "tests/cli/launcher/test_used_relay.py": ["test_relay_of_another_user_is_named_as_such"],
     },
     "L1": {
         f"{ADDONS}/ingress/test_addon.py": [

@@ -126,7 +126,7 @@ def is_own_url(url: str) -> bool:
     """Whether the relay itself listens at this URL's host and port."""
     parts = urlsplit(url)
     port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-    return port in listening_ports() and is_trusted_host((parts.hostname or "").lower())
+    return is_trusted_host((parts.hostname or "").lower()) and port in listening_ports()
 
 
 def self_connection_step(port: int | None) -> str:

@@ -4,6 +4,7 @@ Rich obeys NO_COLOR and prints plain text into a pipe. What providers and other 
 written goes to the terminal as `visible_text` only."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from .errors import CommandFailed
 
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
+USER_INFO = re.compile(r"//.*@")
 LINE_LIMIT = 10_000  # characters of a line with something invisible in it
 
 
@@ -30,6 +32,11 @@ def visible_line(line: str) -> str:
     from translate import printable  # late: it takes time, and is rarely needed
 
     return printable(line, LINE_LIMIT)
+
+
+def without_password(text: str) -> str:
+    """The text without the user name and password of the URL that it is or contains."""
+    return USER_INFO.sub("//(hidden)@", text)
 
 
 def print_json(value: Any) -> None:

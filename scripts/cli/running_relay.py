@@ -4,10 +4,11 @@
 the last crash or the last start of the machine: it counts only while the process that it names has
 the mark that it names.
 
-Another user of the machine can listen on the usual port and answer as a relay does. A command uses
-such a relay only if its port is given: it would get the user's requests, login and keys."""
+Another user of the machine can listen on a relay's port and answer as it does. Such a relay would
+get the user's requests, login and keys: it is used only if a variable says that it is trusted."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,7 @@ from addons.user_folders import state_folder
 from .errors import CommandFailed
 
 DEFAULT_PORT = 8080
+TRUST_VARIABLE = "MITMCODEX_TRUSTED_PORT"  # the port of another user's relay that may be used
 POLL_INTERVAL = 0.05  # s
 NOT_RUNNING = "no relay runs"
 START_STEP = "start one with `mitmcodex up --detach`"
@@ -112,21 +114,22 @@ def read_started_relay() -> StartedRelay | None:
 
 
 def find_running_relay(port: int | None = None) -> RunningRelay | None:
-    """The relay on this port, whoever has started it; by default that of `mitmcodex up`, else this
-    user's on the usual port."""
+    """The relay on this port; by default that of `mitmcodex up`, else the one on the usual port."""
     started = read_started_relay()
     if started and port in (None, started.port) and (relay := ask_started_relay(started)):
         return relay
-    return find_relay_at(port) if port else find_own_relay(DEFAULT_PORT)
+    return find_own_relay(port or DEFAULT_PORT)
 
 
 def find_relay_at(port: int) -> RunningRelay | None:
+    """The relay on this port, whoever runs it."""
     return RunningRelay(port, health) if (health := read_health(port)) else None
 
 
 def find_own_relay(port: int) -> RunningRelay | None:
-    """The relay on this port, unless it is another user's."""
-    return find_relay_at(port) if has_own_listener(port) else None
+    """The relay on this port, unless it may be another user's."""
+    is_trusted = os.environ.get(TRUST_VARIABLE) == str(port) or has_own_listener(port)
+    return find_relay_at(port) if is_trusted else None
 
 
 def ask_started_relay(started: StartedRelay) -> RunningRelay | None:
@@ -148,14 +151,12 @@ def absence_fault(port: int | None = None) -> CommandFailed:
     started = read_started_relay()
     if started and port in (None, started.port):
         return hang_fault(started)
-    if port:
-        return CommandFailed(f"{NOT_RUNNING} on port {port}", START_STEP)
-    if not has_own_listener(DEFAULT_PORT) and find_relay_at(DEFAULT_PORT):
+    if find_relay_at(number := port or DEFAULT_PORT):  # and yet `find_own_relay` finds none
         return CommandFailed(
-            f"no relay of yours runs; the one on port {DEFAULT_PORT} may be another user's",
-            f"{START_STEP}, or use that one with --port {DEFAULT_PORT} if you trust it",
+            f"no relay of yours runs; the one on port {number} may be another user's",
+            f"{START_STEP}, or set {TRUST_VARIABLE}={number} if you trust that one",
         )
-    return CommandFailed(NOT_RUNNING, START_STEP)
+    return CommandFailed(f"{NOT_RUNNING} on port {port}" if port else NOT_RUNNING, START_STEP)
 
 
 def hang_fault(started: StartedRelay) -> CommandFailed:

@@ -57,19 +57,12 @@ ROWS: dict[str, tuple[set[str], ...]] = {
     # It may import all of the relay's public names, and is imported by none of the relay.
     CLI: (
         {"__init__", "errors"},
-        {"console", "running_relay", "user_settings"},
+        {"console", "running_relay", "toml_texts", "user_settings"},
         {"relay_client", "start_report", "tables", "user_target"},
-        {
-            "account_list",
-            "capture_file",
-            "completions",
-            "model_list",
-            "page_opener",
-            "usage_report",
-        },
+        {"completions", "listings", "page_opener"},
         {"codex_config"},
         {"launcher", "probe", "relay_process", "service", "setup"},
-        {"doctor", "next_step", "relay_activity", "removal"},
+        {"doctor", "next_step", "removal"},
         {"commands"},
         {"command_group"},
         {"app"},

@@ -103,16 +103,20 @@ def test_page_of_mitmweb_is_in_a_file_of_its_own(noted_relay: StartedRelay) -> N
 RELAY = {"status": "ok", "version": "1.0", "uptime": 1.0}
 
 
-def test_relay_of_another_user_is_used_only_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = running_relay.DEFAULT_PORT
+def test_relay_of_another_user_is_used_only_if_it_is_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual_port = running_relay.DEFAULT_PORT
     monkeypatch.setattr(running_relay, "read_health", lambda port: RELAY)
     monkeypatch.setattr(running_relay, "has_own_listener", lambda port: False)
-    assert find_running_relay() is None
-    with pytest.raises(CommandFailed, match=f"port {port} may be another user's$") as failure:
-        require_running_relay()
-    assert f"--port {port}" in failure.value.next_step
-    relay = find_running_relay(port)
-    assert relay and relay.port == port
+    for port in (None, usual_port, 4711):
+        number = port or usual_port
+        with pytest.raises(CommandFailed, match=f"port {number} may be another user's$") as failure:
+            require_running_relay(port)
+        assert f"MITMCODEX_TRUSTED_PORT={number} " in failure.value.next_step
+    monkeypatch.setenv("MITMCODEX_TRUSTED_PORT", "4711")
+    relay = find_running_relay(4711)
+    assert relay and relay.port == 4711 and find_running_relay() is None
     monkeypatch.setattr(running_relay, "has_own_listener", lambda port: True)
     assert find_running_relay()
 

@@ -84,8 +84,8 @@ def slow_words(text: str) -> Iterator[Part]:
 
 def user_environment(home: Path) -> dict[str, str]:
     """A user who has just installed Codex and mitmcodex, and whose browser opens at once."""
-    programs, work = home / "bin", home / "hello"
-    for path in (home / ".codex", work, programs):
+    programs, work, temporary = home / "bin", home / "hello", home / "tmp"
+    for path in (home / ".codex", work, programs, temporary):
         path.mkdir(parents=True)
     (home / ".codex" / "config.toml").write_text(SANDBOX_CONFIG + QUIET_CONFIG)
     (home / ".codex" / "auth.json").write_text('{"OPENAI_API_KEY": "sk-none"}')
@@ -96,7 +96,7 @@ def user_environment(home: Path) -> dict[str, str]:
     command.chmod(0o755)
     environment = base_environment(home) | {"PS1": "$ ", "TERM": "xterm-256color"}
     path = f"{programs}:{environment['PATH']}"
-    return environment | {"BROWSER": "true", "PATH": path, "TMPDIR": str(home)}
+    return environment | {"BROWSER": "true", "PATH": path, "TMPDIR": str(temporary)}
 
 
 def act_session(terminal: RecordedTerminal) -> None:
@@ -116,7 +116,7 @@ def act_session(terminal: RecordedTerminal) -> None:
     terminal.wait_for("ends it.", 40)
     terminal.watch(1.2)
     terminal.type_slowly("mitmcodex codex")
-    terminal.wait_for("OpenAI Codex", 40)
+    terminal.wait_for("To get started", 40)
     terminal.watch(1.0)
     terminal.type_slowly(PROMPT)
     terminal.wait_for(ANSWER_END, 40)

@@ -9,7 +9,7 @@ from tests.recording.svg import Cell, Frame, Row, Style
 from tests.terminal import Terminal
 
 TYPING, BEFORE_ENTER = 0.05, 0.35  # s between two keys, and before the last one
-LONGEST, SHORTEST = 0.9, 0.05  # s; a shorter frame is part of the next one
+LONGEST, SHORTEST = 0.8, 0.05  # s; a shorter frame is part of the next one
 
 
 class RecordedTerminal(Terminal):

@@ -10,7 +10,8 @@ from difflib import SequenceMatcher
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
+
+from ..toml_texts import EDIT_ERRORS, read_toml
 
 type Json = dict[str, Any]
 
@@ -69,7 +70,7 @@ def insert_block(text: str, block: str) -> str:
     if is_new_table:
         edited = with_final_newline(edited, newline) + (newline if edited else "")
         edited += newline.join([MARK, *(bracket + tables).split("\n")])
-    if read_again(edited) != overlay_entries(data, entries):
+    if read_toml(edited) != overlay_entries(data, entries):
         raise NotUnderstood(
             f"its {TABLE_PARENT} are written in a form that mitmcodex does not edit"
         )
@@ -111,7 +112,7 @@ def replace_values(text: str, data: Json, entries: Json) -> str:
                 del table[key]
             table.update(new_values)
         return tomlkit.dumps(document)
-    except (TOMLKitError, TypeError, ValueError, LookupError, AttributeError):
+    except EDIT_ERRORS:
         raise NotUnderstood("it has a form that mitmcodex does not edit") from None
 
 
@@ -125,13 +126,6 @@ def overlay_entries(data: Json, entries: Json) -> Json:
 
 def with_final_newline(text: str, newline: str) -> str:
     return text if not text or text.endswith("\n") else text + newline
-
-
-def read_again(text: str) -> Json | None:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None
 
 
 # Taking a block back
@@ -152,7 +146,7 @@ def take_back(before: str, after: str, current: str) -> str:
         data = parse_config(current)
     restored = revert_lines(full_lines(before), full_lines(after), full_lines(current))
     expected = revert_values(former, written, data)
-    if restored is None or expected is None or read_again(restored) != expected:
+    if restored is None or expected is None or read_toml(restored) != expected:
         raise LinesChanged(changed_lines)
     had_open_end = (
         not before.endswith("\n") and restored.splitlines()[-1:] == before.splitlines()[-1:]

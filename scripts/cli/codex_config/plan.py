@@ -5,7 +5,7 @@ from pathlib import Path
 
 from addons.demo_provider import MODEL as DEMO_MODEL
 
-from ..running_relay import DEFAULT_PORT, find_running_relay
+from ..running_relay import DEFAULT_PORT, absence_fault, find_relay_at, find_running_relay
 from ..start_report import fetch_report
 from ..user_settings import UserSettings, load_user_settings
 from ..user_target import DEMO, user_target
@@ -40,6 +40,8 @@ def plan_block(
     facts = codex_facts(path, has_client_key)
     form = choose_form(facts, wanted)
     relay = find_running_relay(port)
+    if not relay and find_relay_at(port or DEFAULT_PORT):
+        raise absence_fault(port)  # plain Codex would send everything to another user's relay
     report = fetch_report(relay, REPORT_PATIENCE) if relay else None
     model = model or (report.model if report else "") or configured_model(user)
     origin = relay.origin if relay else f"http://127.0.0.1:{port or DEFAULT_PORT}"

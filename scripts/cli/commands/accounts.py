@@ -2,13 +2,15 @@
 
 import sys
 import time
-import webbrowser
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from ..account_list import (
+from ..console import messages, print_json, print_line, print_note
+from ..errors import CommandFailed
+from ..launcher.used_relay import relay_for_program
+from ..listings.account_list import (
     COLUMNS,
     DEVICE_TIMEOUT,
     LOGIN_TIMEOUT,
@@ -20,9 +22,7 @@ from ..account_list import (
     start_device_login,
     wait_for_login,
 )
-from ..console import messages, print_json, print_line, print_note
-from ..errors import CommandFailed
-from ..launcher.used_relay import relay_for_program
+from ..page_opener import open_page
 from ..relay_client import request_json
 from ..running_relay import RunningRelay
 from ..tables import print_table
@@ -88,7 +88,7 @@ def show_login(relay: RunningRelay, device: bool) -> None:
     url = start_browser_login(relay)
     print_line(f"Log in at {url}")
     if sys.stdout.isatty():
-        webbrowser.open(url)
+        open_page(url)
 
 
 def log_out(

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from ..capture_file import (
+from ..console import print_line, print_note
+from ..listings.capture_file import (
     COLUMNS,
     chosen_exchange,
     exchange_cells,
     read_exchanges,
     write_case,
 )
-from ..console import print_line, print_note
 from ..tables import print_table
 
 Capture = Annotated[Path, typer.Argument(help="File of `mitmdump -w`.")]

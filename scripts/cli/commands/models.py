@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..console import print_json, print_note
-from ..model_list import COLUMNS, provider_models, relay_models
+from ..listings.model_list import COLUMNS, provider_models, relay_models
 from ..running_relay import find_running_relay
 from ..tables import print_table
 from ..user_target import DEMO

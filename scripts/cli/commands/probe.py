@@ -196,9 +196,8 @@ def write_table(
     """Show where the table goes, ask, and write it."""
     if not table:
         return
-    text = merge_table(
-        read_file(file.path), table_path(endpoint, name), table, endpoint, date.today()
-    )
     ask_user(f"Write this table to {file.path}?", is_agreed)
-    write_checked(file.path, text)
+    text = read_file(file.path)  # as it is after the answer
+    path = table_path(endpoint, name)
+    write_checked(file.path, merge_table(text, path, table, endpoint, date.today()))
     print_note(f"written to {file.path}; a relay that runs reads it at its next start", "green")

@@ -41,7 +41,7 @@ def set_up(
     key: Annotated[str, typer.Option(help="The key itself; `ps` shows it to others.")] = "",
     keep_key: Annotated[KeyStorage | None, typer.Option(help="Where the key is kept.")] = None,
     model: Annotated[str, typer.Option(help="The model that serves by default.")] = "",
-    codex: Annotated[CodexWay | None, typer.Option(help="How Codex comes.")] = None,
+    codex: Annotated[CodexWay | None, typer.Option(help="How you start Codex.")] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not ask the provider.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:

@@ -39,7 +39,7 @@ def show_status(
 
 def status_facts(relay: RunningRelay) -> dict[str, Any]:
     """The status for programs: what `/health` says, and more."""
-    from ..relay_activity import read_activity
+    from ..listings.relay_activity import read_activity
 
     activity = read_activity(relay)
     started = relay.started
@@ -58,7 +58,7 @@ def status_facts(relay: RunningRelay) -> dict[str, Any]:
 def status_lines(relay: RunningRelay) -> Iterator[str]:
     from addons.start_report import labelled_line
 
-    from ..relay_activity import read_activity
+    from ..listings.relay_activity import read_activity
     from ..start_report import relay_lines
 
     activity = read_activity(relay)

@@ -10,7 +10,7 @@ import typer
 
 from ..codex_config.changes import undo_block
 from ..codex_config.record import ConfigRecord, all_records
-from ..console import print_failure, print_line, print_note
+from ..console import messages, print_failure, print_line, print_note
 from ..errors import CommandFailed
 from ..relay_process.stop import end_started_relay
 from ..removal.inventory import OwnData, own_data
@@ -36,7 +36,8 @@ def uninstall_all(
       mitmcodex uninstall --dry-run
       mitmcodex uninstall --data --yes
     """
-    changes, found_data = pending_changes(), own_data(os.environ)
+    with messages.status("Looking, also in the system's keyring …"):
+        changes, found_data = pending_changes(), own_data(os.environ)
     can_ask = sys.stdin.isatty() and not yes
     show_plan(changes, found_data, data)
     if dry_run:
@@ -47,11 +48,6 @@ def uninstall_all(
         typer.confirm("Undo these?", default=True, abort=True, err=True)
     if can_ask and found_data.lines and not data:
         data = typer.confirm("Remove the data, too?", default=False, err=True)
-    if data and found_data.keyring_fault:
-        raise CommandFailed(
-            f"keys may be left in the keyring: {found_data.keyring_fault}",
-            "unlock it and try again; without --data, the data stays",
-        )
     undo_changes()
     if data:
         warn_of_foreign_relay()

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from ..console import print_json, print_note
+from ..listings.usage_report import COLUMNS, LEGEND, Grouping, sum_usage, usage_sums
 from ..running_relay import find_running_relay
 from ..tables import Column, print_table
-from ..usage_report import COLUMNS, LEGEND, Grouping, sum_usage, usage_sums
 
 ALL_DAYS = 400  # the relay keeps no more
 

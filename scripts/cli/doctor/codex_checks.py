@@ -1,6 +1,5 @@
 """Codex: its version, its background process, and its config.toml."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from addons.flow_data import MASK
 from addons.relay_health import LOOPBACK_HOSTS
 from addons.routing import NEWEST_CODEX_VERSION
 
 from ..codex_config.edits import OWN_PROVIDER, NotUnderstood
 from ..codex_config.home import codex_home
+from ..console import without_password
 from ..errors import CommandFailed
 from ..launcher.codex_program import INSTALL_STEP, codex_version, find_codex
 from .context import DoctorContext
@@ -26,7 +25,6 @@ BUILTIN_PROVIDERS = frozenset({"openai", "ollama", "lmstudio", "oss", "amazon-be
 CONFIG_CURE = "write the right lines with `mitmcodex config write`, or use `mitmcodex codex`"
 PROXY_VARIABLES = "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"
 CA_VARIABLES = "CODEX_CA_CERTIFICATE", "SSL_CERT_FILE"  # Codex takes the first one that is set
-USER_INFO = re.compile(r"//.*@")
 STOP_DAEMON = "stop it: `codex app-server daemon stop`"
 
 
@@ -67,22 +65,13 @@ def check_daemon(context: DoctorContext) -> DoctorFinding:
     daemons = [each for each in running_daemons() if codex_home(each.environment) == home]
     for daemon in daemons:
         for names in (PROXY_VARIABLES, CA_VARIABLES):
-            theirs, ours = (
-                first_value(daemon.environment, names),
-                first_value(context.environment, names),
-            )
+            environments = daemon.environment, context.environment
+            theirs, ours = (first_value(environment, names) for environment in environments)
             if theirs != ours:
-                text = (
-                    f"process {daemon.pid} runs with {names[0]}={shown_value(theirs)}, "
-                    f"and this shell has {shown_value(ours)}"
-                )
-                return warning(name, text, STOP_DAEMON)
+                values = [without_password(value) or "(none)" for value in (theirs, ours)]
+                text = f"runs with {names[0]}={values[0]}, and this shell has {values[1]}"
+                return warning(name, f"process {daemon.pid} {text}", STOP_DAEMON)
     return healthy(name, "runs with this shell's environment" if daemons else "none runs")
-
-
-def shown_value(value: str) -> str:
-    """The value of a variable for people, without the password or key of a proxy's URL."""
-    return USER_INFO.sub(f"//{MASK}@", value) or "(none)"
 
 
 def first_value(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
@@ -135,14 +124,18 @@ def check_config(context: DoctorContext) -> DoctorFinding:
             return warning(name, text, CONFIG_CURE)
         model = settings.get("model")
         return healthy(name, f"nothing in the way{f'; model {model}' if model else ''}")
-    return base_url_finding(context, f"{path}: {source} leads to {base_url}", base_url)
+    text = f"{path}: {source} leads to {without_password(base_url)}"
+    return base_url_finding(context, text, base_url)
 
 
 def base_url_finding(context: DoctorContext, text: str, base_url: str) -> DoctorFinding:
-    name, parts = "config.toml", urlsplit(base_url)
-    if parts.hostname not in LOOPBACK_HOSTS:
+    name = "config.toml"
+    try:
+        port = urlsplit(base_url).port or 80
+    except ValueError:
+        return failure(name, f"{text}, which is no URL", CONFIG_CURE)
+    if not is_loopback_url(base_url):
         return warning(name, f"{text}, past the relay", CONFIG_CURE)
-    port = parts.port or 80
     if context.is_relay_port(port):
         return healthy(name, f"{text}, the relay")
     if context.relay:
@@ -150,11 +143,17 @@ def base_url_finding(context: DoctorContext, text: str, base_url: str) -> Doctor
     return failure(name, f"{text}, where no relay runs", f"start it: `mitmcodex up --port {port}`")
 
 
+def is_loopback_url(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in LOOPBACK_HOSTS
+    except ValueError:
+        return False
+
+
 def effective_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The top-level settings, as the chosen profile changes them."""
-    profiles = config.get("profiles", {})
-    profile = profiles.get(config.get("profile"), {}) if isinstance(profiles, dict) else {}
-    return {**config, **(profile if isinstance(profile, dict) else {})}
+    profile = config.get("profiles", {}).get(config.get("profile", ""), {})
+    return {**config, **profile}
 
 
 def effective_provider(config: Mapping[str, Any]) -> str:

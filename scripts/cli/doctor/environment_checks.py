@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from addons.relay_health import LOOPBACK_HOSTS
 
 from ..launcher.environment import BYPASS_VARIABLES, covers_relayed_host
-from .codex_checks import CA_VARIABLES, codex_base_url
+from .codex_checks import CA_VARIABLES, codex_base_url, is_loopback_url
 from .context import DoctorContext
 from .finding import DoctorFinding, failure, healthy, warning
 from .relay_checks import read_certificates
@@ -91,7 +91,7 @@ def check_http_proxy(context: DoctorContext) -> DoctorFinding:
     text = f"{proxy.variable} names {proxy.place}, also for http://127.0.0.1"
     step = "set NO_PROXY=127.0.0.1,localhost"
     base_url = codex_base_url(context.readable_config)
-    if base_url and urlsplit(base_url).hostname in LOOPBACK_HOSTS:
+    if is_loopback_url(base_url):
         return failure(name, f"{text}, where Codex looks for the relay", step)
     return warning(name, text, step)
 

@@ -8,8 +8,8 @@ from addons.relay_health import LOOPBACK_HOSTS
 from addons.routing import KEY_STATUSES, Target, is_target_ready
 from translate import did_you_mean
 
-from ..account_list import list_accounts
 from ..errors import CommandFailed
+from ..listings.account_list import list_accounts
 from ..probe import find_endpoint, quick_checks
 from ..user_target import DEMO
 from .codex_checks import effective_settings

@@ -45,7 +45,7 @@ LOG_VARIABLE = "RUST_LOG"
 LOG_FILTER = "error,codex_api::endpoint::responses_websocket=off"
 QUESTION_TIMEOUT = 20.0  # s that Codex has to say its version, or whether a login exists
 VERSION_NUMBER = re.compile(r"\d+\.\d+\.\d+")
-CONTINUE_NOTE = "To go on with this session: mitmcodex codex resume --last"
+CONTINUE_NOTE = "That server has ended. To go on: mitmcodex codex resume --last"
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from .codex_arguments import SETTING_OPTIONS
 
 QUESTION = "Trust this folder?"
 MEANING = (
-    "Codex can then change files and run commands here, and settings that are kept in\n"
-    "the folder count. Without that it only reads. Codex saves a yes in its config.toml."
+    "A yes lets Codex change files and run commands here, and use settings that are\n"
+    "kept in this folder; without it, Codex only reads. Its config.toml keeps a yes."
 )
 # With these, the user has already said what Codex may do.
 DECIDING_OPTIONS = frozenset(

@@ -15,13 +15,12 @@ import psutil
 
 from addons.config import VARIABLE_PREFIX
 from addons.launch import start
-from addons.port_holder import bind_fault, has_own_listener
+from addons.port_holder import bind_fault
 from addons.private_files import create_private_folder, write_private_file
 from addons.relay_health import LOOPBACK, read_health
 from addons.start_report import report_from_json
 from addons.user_folders import state_folder
 
-from ..console import print_note
 from ..errors import CommandFailed
 from ..running_relay import RunningRelay, find_running_relay, require_running_relay
 from ..user_settings import owner_key
@@ -70,9 +69,6 @@ def relay_for_program(port: int | None = None, **settings: Any) -> Iterator[Used
     """The relay on this port, or the one that runs. If none runs, one with these settings starts,
     and ends with the block. Raises CommandFailed and NotStarted."""
     if running := require_running_relay(port) if port else find_running_relay():
-        if not has_own_listener(running.port):
-            warning = "may be another user's: your requests go through it, and your login with them"
-            print_note(f"mitmcodex: the relay on port {running.port} {warning}", "yellow")
         log = running.started.log if running.started else ""
         yield used_relay(running.port, log, is_own=False)
         return

@@ -20,6 +20,7 @@ from addons.private_files import write_private_bytes, write_private_file
 from translate import printable
 
 from ..errors import CommandFailed
+from ..toml_texts import EDIT_ERRORS, read_toml
 from .endpoint import Endpoint
 
 Json = dict[str, Any]
@@ -69,23 +70,48 @@ def table_fields(endpoint: Endpoint, fields: Mapping[str, Any], name: str) -> Js
 def merge_table(
     toml_text: str, path: tuple[str, ...], fields: Mapping[str, Any], endpoint: Endpoint, day: date
 ) -> str:
-    """The file's text with these fields set in the table at this path. Other fields stay."""
-    document = tomlkit.parse(toml_text)
-    place: Any = document
-    for depth, key in enumerate(path, 1):
-        if key not in place:
-            place[key] = tomlkit.table(is_super_table=depth < len(path))
-        place = place[key]
-    remove_mark(place)
+    """The file's text with these fields set in the table at this path. Other fields stay. Raises
+    CommandFailed if the text has a form in which that cannot be done."""
     note = f"{MEASURED_MARK} on {day.isoformat()}: {printable(endpoint.title, NOTE_LIMIT)}"
-    set_fields(place, fields)
-    mark_table(place, note)
-    return tomlkit.dumps(document)
+    try:
+        document = tomlkit.parse(toml_text)
+        set_fields(table_at(document, path), fields, note)
+        edited = tomlkit.dumps(document)
+        expected = with_fields(tomllib.loads(toml_text), path, fields)
+    except EDIT_ERRORS:
+        edited, expected = "", None
+    if expected is None or read_toml(edited) != expected:
+        raise CommandFailed(
+            f"relay.toml has its {path[0]} in a form that mitmcodex does not edit",
+            "leave out --write, and copy the lines that it prints",
+        )
+    return edited
 
 
-def set_fields(table: Any, fields: Mapping[str, Any]) -> None:
+def table_at(document: Any, path: tuple[str, ...]) -> Any:
+    """The table at this path of a document of tomlkit's, created if it is missing."""
+    table = document
+    for depth, key in enumerate(path, 1):
+        if key not in table:
+            table[key] = tomlkit.table(is_super_table=depth < len(path))
+        table = table[key]
+    return table
+
+
+def with_fields(data: Json, path: tuple[str, ...], fields: Mapping[str, Any]) -> Json:
+    """The data with these fields in the table at this path."""
+    if not path:
+        return {**data, **fields}
+    return {**data, path[0]: with_fields(data.get(path[0], {}), path[1:], fields)}
+
+
+def set_fields(table: Any, fields: Mapping[str, Any], note: str) -> None:
+    """Set them, with the note in the table's first line in place of an earlier one."""
+    remove_mark(table)
     for name, value in fields.items():
         table[name] = inline_value(value)
+    if isinstance(table, Table):
+        table.comment(note)
 
 
 def inline_value(value: Any) -> Any:
@@ -96,14 +122,8 @@ def inline_value(value: Any) -> Any:
     return inline
 
 
-def mark_table(table: Any, note: str) -> None:
-    """Put the note into the table's first line."""
-    if isinstance(table, Table):
-        table.comment(note)
-
-
 def remove_mark(table: Any) -> None:
-    """An earlier note gives way to the new one."""
+    """Remove the note of an earlier measurement."""
     if isinstance(table, Table) and table.trivia.comment.startswith(f"# {MEASURED_MARK}"):
         table.trivia.comment, table.trivia.comment_ws = "", ""
 

@@ -11,6 +11,7 @@ from ..errors import CommandFailed
 from ..running_relay import (
     DEFAULT_PORT,
     RunningRelay,
+    ask_started_relay,
     find_own_relay,
     hang_fault,
     read_started_relay,
@@ -68,7 +69,7 @@ def provide_relay(
     """The relay, and whether it is a new one. A new one that is not in the background replaces this
     process. Raises CommandFailed."""
     with start_lock():
-        if relay := find_present_relay(wanted.wanted_port):
+        if relay := find_present_relay(wanted.wanted_port, on_note):
             require_same_relay(relay, wanted)
             return relay, False
         order, notes = plan_start(wanted)
@@ -82,11 +83,14 @@ def provide_relay(
             raise start_fault(failure) from None
 
 
-def find_present_relay(port: int | None) -> RunningRelay | None:
+def find_present_relay(port: int | None, on_note: Callable[[str], None]) -> RunningRelay | None:
     """The relay that runs already, or that is just starting. Raises CommandFailed if it hangs."""
     started = read_started_relay()
     if not started:
         return find_own_relay(port or DEFAULT_PORT)
+    if relay := ask_started_relay(started):
+        return relay
+    on_note(f"Waiting for the relay on port {started.port}, which does not answer yet.")
     if relay := wait_for_answer(started, START_PATIENCE):
         return relay
     if started.is_alive:

@@ -11,6 +11,7 @@ from addons.config import KEYRING_PREFIX, VARIABLE_PREFIX, ConfigFile, config_pa
 from addons.system_keyring import KeyringUnavailable, stored_names
 from addons.user_folders import data_folder, state_folder
 
+from ..console import without_password
 from ..setup.saving import BACKUP_SUFFIX
 
 # Settings with which users choose a place themselves; what is there stays.
@@ -43,7 +44,7 @@ def own_data(variables: Mapping[str, str]) -> OwnData:
     folders = dict.fromkeys((data_folder(), state_folder()))
     links = [folder for folder in folders if folder.is_symlink()]
     candidates = (path, path.with_name(path.name + BACKUP_SUFFIX))
-    passwords, keyring_fault = stored_passwords(password_names(values, path))
+    passwords, keyring_fault = stored_passwords(file_password_names(values, path))
     return OwnData(
         files=(*(file for file in candidates if file.is_file() or file.is_symlink()), *links),
         folders=tuple(folder for folder in folders if folder.is_dir() and folder not in links),
@@ -68,21 +69,22 @@ def read_values(path: Path) -> dict[str, Any]:
         return {}
 
 
-def password_names(values: Mapping[str, Any], path: Path) -> list[str]:
-    """The names under which `mitmcodex setup` may have stored keys: those in relay.toml and in the
-    file before the last setup, and those of all providers."""
+def file_password_names(values: Mapping[str, Any], path: Path) -> list[str]:
+    """The names of the keyring's keys in relay.toml and in the file before the last setup."""
     former = read_values(path.with_name(path.name + BACKUP_SUFFIX))
     keys = [str(entry.get("api_key", "")) for entry in (values, former)]
-    names = [key.removeprefix(KEYRING_PREFIX) for key in keys if key.startswith(KEYRING_PREFIX)]
-    return list(dict.fromkeys([*names, *ConfigFile.empty().providers]))
+    return [key.removeprefix(KEYRING_PREFIX) for key in keys if key.startswith(KEYRING_PREFIX)]
 
 
-def stored_passwords(names: list[str]) -> tuple[tuple[str, ...], str]:
-    """The names under which there are keys; and why that is not known, "" if it is."""
+def stored_passwords(file_names: list[str]) -> tuple[tuple[str, ...], str]:
+    """The names of the keys in the keyring: of those that files name, and of all providers, under
+    whose names `mitmcodex setup` stores keys. If the keyring does not answer, those that files
+    name, and the reason."""
     try:
+        names = dict.fromkeys([*file_names, *ConfigFile.empty().providers])
         return tuple(stored_names(names)), ""
     except KeyringUnavailable as unavailable:
-        return (), f"the system's keyring {unavailable}"
+        return tuple(dict.fromkeys(file_names)), f"the system's keyring {unavailable}"
 
 
 def other_places(values: Mapping[str, Any], variables: Mapping[str, str]) -> list[str]:
@@ -90,4 +92,4 @@ def other_places(values: Mapping[str, Any], variables: Mapping[str, str]) -> lis
         str(variables.get(VARIABLE_PREFIX + name.upper()) or values.get(name) or "")
         for name in PLACE_SETTINGS
     ]
-    return [place for place in chosen if place and place != "off"]
+    return [without_password(place) for place in chosen if place and place != "off"]

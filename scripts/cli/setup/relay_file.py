@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from addons.config import CONCEALED_FIELDS, KEYRING_PREFIX, find_line
 from addons.flow_data import MASK
 
 from ..errors import CommandFailed
+from ..toml_texts import EDIT_ERRORS, read_toml
 
 HEADING = "# Settings of the relay; `mitmcodex setup` changes them.\n"
 SETUP_KEYS = ("provider", "upstream", "api_key", "model")  # what it writes, in this order
@@ -43,7 +43,7 @@ def change_values(text: str, values: Mapping[str, str]) -> str:
             elif document[key] != values[key]:
                 document[key] = values[key]
         return tomlkit.dumps(document)
-    except (TOMLKitError, TypeError, ValueError, LookupError, AttributeError):
+    except EDIT_ERRORS:
         return text
 
 
@@ -76,10 +76,3 @@ def masked_value(name: str, value: Any) -> str:
 def masked_key(key: str) -> str:
     """The key for people: enough to recognise a long one, and no more."""
     return f"{key[:3]}…{key[-4:]}" if len(key) >= 20 else "…"
-
-
-def read_toml(text: str) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None

@@ -22,9 +22,9 @@ from addons.config import ConfigFile, read_settings, use_settings
 from addons.launch import RelayProcess, available_port, start
 from addons.routing import forget_model_lists
 from scripts.cli import running_relay
-from scripts.cli.account_list import list_accounts
 from scripts.cli.app import main
 from scripts.cli.launcher.used_relay import relay_for_program
+from scripts.cli.listings.account_list import list_accounts
 from tests.fake_auth import FakeAuth
 from tests.fake_provider import FakeProvider
 from tests.replies import say

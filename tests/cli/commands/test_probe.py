@@ -14,7 +14,7 @@ from tests.cli.probe.measured_provider import (
     MeasuredProvider,
     running_measured_provider,
 )
-from tests.cli.user_home import UserHome
+from tests.cli.user_home import CommandHere, UserHome
 from tests.replies import MISTRAL
 
 KEY = "PROBED_KEY"
@@ -146,8 +146,11 @@ def test_failure_names_the_next_step_and_costs_nothing(
     next_step: str,
     server: MeasuredProvider,
     home: UserHome,
+    command: CommandHere,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    status, output, errors = run_probe(home, server.url, *arguments, key="wrong")
-    assert (status, output) == (1, "")
-    assert message in errors and next_step in errors
+    monkeypatch.setenv(KEY, "wrong")
+    probe = command.run_line(f"probe {server.url} {' '.join(arguments)}")
+    assert (probe.status, probe.output) == (1, "")
+    assert message in probe.messages and next_step in probe.messages
     assert server.posted_requests == []

@@ -349,6 +349,12 @@ FAULTS = {
     "a base URL with another port": Fault(
         point_at_dead_port, "config.toml", "and the relay is on port", "mitmcodex config write"
     ),
+    "a base URL that is none": Fault(
+        write_config(other_url("relay", "http://me:secret@127.0.0.1:99999/v1")),
+        "config.toml",
+        "leads to http://(hidden)@127.0.0.1:99999/v1, which is no URL",
+        "mitmcodex config write",
+    ),
     "an own base URL elsewhere": Fault(
         write_config('openai_base_url = "https://api.example.com/v1"'),
         "config.toml",

@@ -10,7 +10,6 @@ from scripts.cli.launcher.used_relay import (
     UsedRelay,
     new_log_file,
     program_folder,
-    relay_for_program,
     remove_files,
     save_authority,
     save_bundle,
@@ -77,18 +76,6 @@ def test_bundle_has_the_users_own_authorities(tmp_path: Path) -> None:
     assert b"BEGIN CERTIFICATE" in save_bundle(relay_at(80), ca_file).read_bytes()
     with pytest.raises(CommandFailed, match=r"missing\.pem: No such file"):
         save_bundle(relay_at(80), ca_file, str(tmp_path / "missing.pem"))
-
-
-def test_relay_of_another_user_is_named_as_such(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(used_relay, "require_running_relay", lambda port: RunningRelay(port, {}))
-    monkeypatch.setattr(used_relay, "read_health", lambda port, key: {})
-    for is_own in (True, False):
-        monkeypatch.setattr(used_relay, "has_own_listener", lambda port, own=is_own: own)
-        with relay_for_program(4711) as relay:
-            assert relay.port == 4711
-        assert ("port 4711 may be another user's" in capsys.readouterr().err) is not is_own
 
 
 def test_summary() -> None:

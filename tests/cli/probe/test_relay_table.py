@@ -1,5 +1,6 @@
 """Measured fields in the user's relay.toml."""
 
+import tomllib
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -115,3 +116,24 @@ def test_another_name_for_a_built_in_provider_inherits_from_it(tmp_path: Path) -
 
 def test_pattern_matches_the_model_alone() -> None:
     assert model_pattern("Org/Model-[x]*") == "org/model-[[]x][*]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'providers = { box = { base_urls = ["http://b/v1"] } }\n',
+        'providers.box.like = "vllm"\nproviders.box.base_urls = []\n',  # tomlkit would lose this
+        "[providers.deepseek]\nmodels = {}\n",
+        "providers = []\n",
+    ],
+)
+def test_form_that_cannot_be_edited_is_refused(text: str) -> None:
+    path = ("providers", "deepseek", "models", "m")
+    with pytest.raises(CommandFailed, match="in a form that mitmcodex does not edit"):
+        merge_table(text, path, {"images": False}, DEEPSEEK, DAY)
+
+
+def test_name_of_a_model_cannot_add_lines() -> None:
+    endpoint = BOX.with_model("m\n[providers.openai]\nbase_urls = ['http://evil']")
+    text = merge_table("", ("providers", "box"), {"images": False}, endpoint, DAY)
+    assert tomllib.loads(text) == {"providers": {"box": {"images": False}}}

@@ -75,10 +75,12 @@ def test_relay_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "START_PATIENCE", 0.1)  # s
     monkeypatch.setattr(running_relay.StartedRelay, "is_alive", True)
     save_started_relay(StartedRelay(os.getpid(), available_port(0), "mitmdump", "mark"))
+    notes = list[str]()
     with pytest.raises(CommandFailed, match=f"process {os.getpid()}") as failure:
-        find_present_relay(None)
+        find_present_relay(None, notes.append)
     assert "mitmcodex down" in failure.value.next_step
+    assert len(notes) == 1 and notes[0].startswith("Waiting for the relay")
 
 
 def test_present_relay_is_looked_for_on_the_wanted_port() -> None:
-    assert find_present_relay(available_port(0)) is None
+    assert find_present_relay(available_port(0), pytest.fail) is None

@@ -7,6 +7,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
+from scripts.cli.errors import CommandFailed
 from scripts.cli.removal.inventory import own_data
 from scripts.cli.removal.steps import package_removal, remove_data, remove_empty_folders
 from tests.cli.user_home import ROOT
@@ -32,9 +33,9 @@ def test_data_goes_and_what_the_user_has_put_elsewhere_stays(home: Path) -> None
     mine = write_file(home / ".config/mitmcodex/mine.txt")
     store = write_file(home / ".local/share/mitmcodex/relay.sqlite")
     corpus = write_file(home / "corpus/2026-01-01.jsonl")
-    data = own_data({"CODEX_RELAY_STORE": "redis://localhost/0"})
+    data = own_data({"CODEX_RELAY_STORE": "redis://:secret@localhost/0"})
     assert data.files == (relay_file,) and data.folders == (store.parent,)
-    assert data.other_places == ("redis://localhost/0", "~/corpus")
+    assert data.other_places == ("redis://(hidden)@localhost/0", "~/corpus")
     remove_data(data)
     assert sorted(path for path in home.rglob("*") if path.is_file()) == sorted([mine, corpus])
     assert not (home / ".local").exists()
@@ -74,15 +75,19 @@ class LockedKeyring(KeyringBackend):
     set_password = delete_password = get_password  # type: ignore[assignment]
 
 
-def test_locked_keyring_is_asked_once_and_reported(home: Path) -> None:
+def test_locked_keyring_is_reported_and_the_file_that_names_its_key_stays(home: Path) -> None:
+    relay_file = write_file(home / ".config/mitmcodex/relay.toml", 'api_key = "keyring:kimi"\n')
     previous, ring = keyring.get_keyring(), LockedKeyring()
     keyring.set_keyring(ring)
     try:
         data = own_data({})
+        with pytest.raises(CommandFailed, match="keys are left in the system's keyring"):
+            remove_data(data)
     finally:
         keyring.set_keyring(previous)
-    assert (data.passwords, ring.lookups) == ((), 1)
+    assert (data.passwords, ring.lookups) == (("kimi",), 2), "one for each step"
     assert data.keyring_fault == "the system's keyring refuses (KeyringLocked)"
+    assert relay_file.is_file()
 
 
 def test_relay_file_at_a_place_of_the_users_own_is_found(home: Path) -> None:

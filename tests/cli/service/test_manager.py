@@ -15,6 +15,7 @@ from scripts.cli.service import manager
 from scripts.cli.service.plan import ServiceProgram
 from scripts.cli.service.systemd import systemd_plan
 from tests.cli.service.test_systemd import planted_program
+from tests.cli.user_home import CommandHere
 
 ROOT = Path(__file__).parents[3]
 NO_SYSTEMD = 77  # exit status
@@ -95,30 +96,19 @@ def test_systemd_runs_the_service(tmp_path: Path) -> None:
     assert not [path for path in (folder / "cfg").rglob("*") if not path.is_dir()]  # no trace
 
 
-def run_service(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **{"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        "CODEX_RELAY_API_KEY": "sk-secret-of-the-shell",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "scripts.cli", "service", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        cwd=home,
-        env=environment,
-    )
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="it prints a unit of systemd")
-def test_dry_run_prints_the_file_and_writes_nothing(tmp_path: Path) -> None:
-    result = run_service(tmp_path, "install", "--dry-run")
-    assert result.returncode == 0 and result.stdout.startswith("[Unit]\n")
-    assert '"up"\n' in result.stdout and "secret" not in result.stdout + result.stderr
-    assert "CODEX_RELAY_API_KEY" in result.stderr  # the service does not see it
+def test_dry_run_prints_the_file_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CODEX_RELAY_API_KEY", "sk-secret-of-the-shell")
+    command = CommandHere(tmp_path, monkeypatch, capfd)
+    result = command.run_line("service install --dry-run")
+    assert result.status == 0 and result.output.startswith("[Unit]\n")
+    assert '"up"\n' in result.output and "secret" not in result.output + result.messages
+    assert "CODEX_RELAY_API_KEY" in result.messages  # the service does not see it
     assert not list(tmp_path.iterdir())
-    status = run_service(tmp_path, "status", "--json")
-    assert status.returncode == 3 and json.loads(status.stdout)["installed"] is False
+    status = command.run_line("service status --json")
+    assert status.status == 3 and json.loads(status.output)["installed"] is False
 
 
 def test_program_in_a_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

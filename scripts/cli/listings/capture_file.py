@@ -11,8 +11,8 @@ from addons.private_files import write_private_bytes
 from addons.replay import RecordedExchange, case_files
 from translate import printable
 
-from .errors import CommandFailed
-from .tables import Column
+from ..errors import CommandFailed
+from ..tables import Column
 
 COLUMNS = (
     *(Column("flow", is_number=True), Column("asked for"), Column("provider"), Column("model")),

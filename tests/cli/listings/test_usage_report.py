@@ -3,7 +3,7 @@
 import pytest
 
 from addons.storage import COUNT_FIELDS
-from scripts.cli.usage_report import cost_text, dollar_text, sum_usage
+from scripts.cli.listings.usage_report import cost_text, dollar_text, sum_usage
 
 COUNTS = (1.0, 0.0, 1000.0, 10.0, 5.0, 2.0, 0.5, 0.0, 0.0)
 

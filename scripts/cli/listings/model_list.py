@@ -10,11 +10,11 @@ from addons.observe import million_token_prices
 from addons.routing import Target, check_target
 from translate import CatalogModel, Provider, models_on_offer
 
-from .errors import CommandFailed
-from .relay_client import request_json
-from .running_relay import RunningRelay
-from .tables import Column
-from .user_target import DEMO, provider_target, user_target
+from ..errors import CommandFailed
+from ..relay_client import request_json
+from ..running_relay import RunningRelay
+from ..tables import Column
+from ..user_target import DEMO, provider_target, user_target
 
 CATALOG_PATH = "/v1/models?client_version=0.169.0"  # with windows, which OpenAI's form lacks
 COLUMNS = (

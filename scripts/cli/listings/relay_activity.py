@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from ..relay_client import send_request
+from ..running_relay import RunningRelay
 from .account_list import Account, list_accounts
-from .relay_client import send_request
-from .running_relay import RunningRelay
 
 EXCHANGES = "codex_relay_exchanges_total"  # the metric
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))

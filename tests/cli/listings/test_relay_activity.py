@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.cli.relay_activity import RelayActivity, count_exchanges
+from scripts.cli.listings.relay_activity import RelayActivity, count_exchanges
 
 METRICS = """\
 # HELP codex_relay_exchanges_total Exchanges that have ended.

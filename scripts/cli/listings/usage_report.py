@@ -11,11 +11,11 @@ from addons.config import ClientKey
 from addons.observe import flatten_row, utc_day
 from addons.storage import COUNT_FIELDS, read_usage_rows
 
-from .errors import CommandFailed
-from .relay_client import request_json
-from .running_relay import RunningRelay
-from .tables import Column
-from .user_settings import load_user_settings
+from ..errors import CommandFailed
+from ..relay_client import request_json
+from ..running_relay import RunningRelay
+from ..tables import Column
+from ..user_settings import load_user_settings
 
 NO_PRICE = "–"
 OWNER = "(you)"  # the client without a name

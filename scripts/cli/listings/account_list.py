@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import CommandFailed
-from .relay_client import request_json, send_request
-from .running_relay import RunningRelay
-from .tables import Column
+from ..errors import CommandFailed
+from ..relay_client import request_json, send_request
+from ..running_relay import RunningRelay
+from ..tables import Column
 
 type Account = Mapping[str, Any]  # an entry of `GET /auth/accounts`
 
-POLL_INTERVAL = 1.0  # s between two looks whether the login has ended
+POLL_INTERVAL = 0.5  # s between two looks whether the login has ended
 LOGIN_TIMEOUT = 660.0  # s; the relay itself gives up after 600, or when a code expires after 900
 DEVICE_TIMEOUT = 960.0  # s
 

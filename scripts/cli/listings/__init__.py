@@ -1,0 +1,1 @@
+"""What commands list and count: accounts, models, usage, a relay's work, exchanges of a capture."""
