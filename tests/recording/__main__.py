@@ -3,6 +3,7 @@ the model is invented: tests/fake_provider.py stands where Ollama listens.
 
 `python -m tests.recording` writes .github/pictures/first-minute.svg; look at the result."""
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -152,12 +153,11 @@ def record_session(home: Path) -> list[Frame]:
     terminal = RecordedTerminal(shell, environment, home / "hello", SIZE)
     try:
         act_session(terminal)
-        frames = [*terminal.frames(), Frame(PAGE_PAUSE, page=take_page(), title=PAGE)]
-        terminal.type_slowly("mitmcodex down")
-        terminal.wait_for("ended the relay")
+        return [*terminal.frames(), Frame(PAGE_PAUSE, page=take_page(), title=PAGE)]
     finally:
         terminal.close()
-    return frames
+        down = [str(home / "bin" / "mitmcodex"), "down"]
+        subprocess.run(down, env=environment, capture_output=True, timeout=20)
 
 
 def main() -> None:
