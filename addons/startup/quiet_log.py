@@ -38,7 +38,7 @@ HIDDEN_LINES = (
         ),
     ),
     HiddenLines(
-        "mitmproxy.proxy.mode_servers", logging.INFO, re.compile(r".* (listening at|stopped\.$)")
+        "mitmproxy.proxy.mode_servers", logging.INFO, re.compile(r"\A.* (listening at|stopped\.$)")
     ),
     HiddenLines("mitmproxy.tools.web", logging.INFO),
     HiddenLines("tornado.access", logging.WARNING),
