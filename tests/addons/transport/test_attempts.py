@@ -159,11 +159,13 @@ async def test_client_that_leaves_between_attempts_is_forgotten(
 ) -> None:
     async with relay(first, reply_hello, retry=retry_every(0.3)) as (server, addon, port):
         async with leaving_client(port, kind) as leave:
-            await asyncio.sleep(0.15)
+            while not server.seen:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
             await leave()
             await asyncio.sleep(0.05)
             assert addon.hooks[-1].startswith("error "), "noticed at once"
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.25)
         assert len(server.seen) == 1
 
 
