@@ -25,7 +25,7 @@ from addons.ingress.redaction import mask_request, mask_response
 from addons.ingress.request_limits import apply_limits, bound_request
 from addons.ingress.routes import OPENAI_HOSTS, route_of
 from addons.transport import plan_of
-from translate import connection_words, error_body, printable
+from translate import connection_words, error_body, printable, without_step
 
 TUNNEL_LINE = 300  # characters of a line about a tunnel
 CHECK_FAILED = "mitmcodex failed at this request; its log has the reason."
@@ -106,9 +106,9 @@ def log_failed_tunnel(data: ServerConnectionHookData) -> None:
     """Log why TLS that would have passed untouched does not reach its host: no flow shows it."""
     if data.client.tls and not data.client.tls_established and data.server.address:
         host, port = data.server.address[:2]
-        reason = connection_words(
-            f"https://{format_address((host, port))}", data.server.error or ""
-        )
+        url = f"https://{format_address((host, port))}"
+        # The user did not choose the URL, and cannot mend it.
+        reason = without_step(connection_words(url, data.server.error or ""))
         logging.warning(printable(f"relay: no tunnel to {host}:{port}: {reason}", TUNNEL_LINE))
 
 

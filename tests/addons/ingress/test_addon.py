@@ -62,7 +62,7 @@ async def test_tls_of_another_host_that_cannot_be_reached_is_in_the_log(
         with pytest.raises((ConnectionError, ssl.SSLError)):
             await writer.start_tls(client_tls(), server_hostname="other.example")
         writer.close()
-    assert f"relay: no tunnel to {target}: nothing listens at https://{target}; " in caplog.text
+    assert f"relay: no tunnel to {target}: nothing listens at https://{target}\n" in caplog.text
 
 
 def pem_certificate(file: Path) -> str:
